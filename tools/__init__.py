@@ -1,0 +1,1 @@
+"""Development tools: the test cloud; nothing here is installed with the agent."""

@@ -1,0 +1,71 @@
+"""The uWSGI configuration that Keystone and Glance share."""
+
+import pathlib
+
+_CONFIG = """\
+[uwsgi]
+http-socket = {host}:{port}
+home = {venv}
+pythonpath = {root}
+module = {module}
+chdir = {chdir}
+procname-prefix-spaced = {name}
+processes = {processes}
+threads = {threads}
+master = true
+; Each worker loads the application itself: Glance starts threads while it loads,
+; and neither they nor the locks they hold survive a fork.
+lazy-apps = true
+need-app = true
+die-on-term = true
+no-orphans = true
+thunder-lock = true
+enable-threads = true
+listen = {backlog}
+umask = 022
+buffer-size = 65535
+; An upload over a slow link may pause for long, and may last for hours.
+http-timeout = 3600
+socket-timeout = 3600
+; glanceclient sends chunks of 1 MiB; the default limit is just below that.
+chunked-input-limit = 67108864
+chunked-input-timeout = 3600
+post-buffering = 0
+ignore-sigpipe = true
+ignore-write-errors = true
+disable-write-exception = true
+log-format = %(ltime) %(addr) "%(method) %(uri) %(proto)" %(status) %(rsize) bytes %(msecs) ms
+"""
+
+
+def write(  # noqa: PLR0913
+    path: pathlib.Path,
+    *,
+    name: str,
+    host: str,
+    port: int,
+    module: str,
+    root: pathlib.Path,
+    venv: pathlib.Path,
+    processes: int,
+    threads: int,
+) -> None:
+    """Write the configuration of one application to ``path``.
+
+    :param module: ``package.module:callable``, found in ``venv`` or ``root``.
+    """
+    somaxconn = int(pathlib.Path("/proc/sys/net/core/somaxconn").read_text())
+    path.write_text(
+        _CONFIG.format(
+            name=name,
+            host=host,
+            port=port,
+            module=module,
+            root=root,
+            venv=venv,
+            chdir=path.parent,
+            processes=processes,
+            threads=threads,
+            backlog=min(1024, somaxconn),
+        )
+    )

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what the demo and the tests need: Debian packages, the agent's
+# virtualenv, the test cloud's virtualenv. Source it from bash; every function
+# is idempotent, fast when there is nothing to do, and leaves the calling
+# script with status 1 and one clear sentence when it cannot do its work.
+#
+#   ensure_debian_packages PACKAGE...   install those that are missing
+#   ensure_cloud_packages               the Debian packages of the test cloud
+#   ensure_agent_venv                   .venv: this checkout, editable, extra "test"
+#   ensure_cloud_venv                   .cloud/venv: Glance, Keystone, uWSGI
+
+BOOTSTRAP_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BOOTSTRAP_LOG_DIR=$BOOTSTRAP_ROOT/.cloud/log
+CLOUD_DEBIAN_PACKAGES=(
+    rabbitmq-server openssh-server openssh-client curl
+    python3-venv python3-dev gcc libc6-dev
+)
+
+_say() { printf '==> %s\n' "$*"; }
+
+_fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+_show_tail() {
+    if [ -f "$1" ]; then tail -n 15 "$1" | sed 's/^/    /' >&2; fi
+}
+
+# Runs the arguments as root, or fails when that is impossible.
+_as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+_missing_packages() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            printf '%s\n' "$package"
+    done
+}
+
+_apt_get() {
+    _as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -q -y -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 \
+        "$@" </dev/null >>"$BOOTSTRAP_LOG_DIR/apt.log" 2>&1
+}
+
+# The package lists of a long-running machine may be stale, those of a container
+# are empty: refresh them only when the first try fails.
+_apt_install() {
+    _apt_get install --no-install-recommends "$@" && return
+    _apt_get update && _apt_get install --no-install-recommends "$@"
+}
+
+# Keeps maintainer scripts from starting daemons. Prints "created" when it made
+# the policy, which is then ours to remove.
+_forbid_daemon_starts() {
+    [ -e /usr/sbin/policy-rc.d ] && return 0
+    printf '#!/bin/sh\nexit 101\n' | _as_root tee /usr/sbin/policy-rc.d >/dev/null &&
+        _as_root chmod 0755 /usr/sbin/policy-rc.d && echo created
+}
+
+# A freshly installed daemon must not come up at the next boot either.
+_disable_units_of() {
+    [ -d /run/systemd/system ] || return 0
+    local unit
+    for unit in $(dpkg -L "$@" | sed -n 's|.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$|\1|p'); do
+        _as_root systemctl disable --quiet "$unit" >/dev/null 2>&1 || true
+    done
+}
+
+ensure_debian_packages() {
+    command -v dpkg-query >/dev/null ||
+        _fail "this needs Debian or Ubuntu (dpkg-query is not here); install by hand what provides: $*"
+    local missing policy status=0
+    mapfile -t missing < <(_missing_packages "$@")
+    [ "${#missing[@]}" -eq 0 ] && return 0
+    if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
+        _fail "Debian packages are missing and this user may not install them; run as root: apt-get install ${missing[*]}"
+    fi
+    _say "Installing Debian packages: ${missing[*]}"
+    mkdir -p "$BOOTSTRAP_LOG_DIR"
+    : >"$BOOTSTRAP_LOG_DIR/apt.log"
+    policy=$(_forbid_daemon_starts)
+    _apt_install "${missing[@]}" || status=$?
+    if [ "$policy" = created ]; then _as_root rm -f /usr/sbin/policy-rc.d; fi
+    if [ "$status" -ne 0 ]; then
+        _show_tail "$BOOTSTRAP_LOG_DIR/apt.log"
+        _fail "apt-get could not install ${missing[*]} (is the network there?); all of its output is in $BOOTSTRAP_LOG_DIR/apt.log"
+    fi
+    _disable_units_of "${missing[@]}"
+}
+
+ensure_cloud_packages() {
+    ensure_debian_packages "${CLOUD_DEBIAN_PACKAGES[@]}"
+}
+
+# Prints what a virtualenv was made from: a change of it means "install again".
+_stamp_of() {
+    local file
+    {
+        /usr/bin/python3 --version
+        printf '%s\n' "$BOOTSTRAP_ROOT"
+        for file in "$@"; do
+            if [ -f "$file" ]; then sha256sum "$file"; fi
+        done
+    } | sha256sum | cut -d ' ' -f 1
+}
+
+# uv does not read pip's settings: hand over those that decide reachability.
+_export_uv_settings() {
+    local index=${PIP_INDEX_URL:-}
+    [ -n "$index" ] || index=$("$1/bin/python" -m pip config get global.index-url 2>/dev/null || true)
+    [ -n "$index" ] && export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
+    [ -n "${PIP_CERT:-}" ] && export SSL_CERT_FILE=${SSL_CERT_FILE:-$PIP_CERT}
+    export UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_NO_PROGRESS=1
+}
+
+# _install VENV [--fresh] REQUIREMENT...: with uv, which takes a fifth of pip's
+# time, or with pip when uv is not to be had. --fresh ignores cached wheels.
+_install() {
+    local venv=$1 fresh=()
+    shift
+    if [ "$1" = --fresh ]; then
+        shift
+        fresh=(--no-cache)
+    fi
+    if [ -x "$venv/bin/uv" ]; then
+        "$venv/bin/uv" pip install --python "$venv/bin/python" "${fresh[@]}" "$@" && return
+        echo "uv failed, trying pip"
+    fi
+    [ "${#fresh[@]}" -eq 0 ] || fresh=(--no-cache-dir)
+    "$venv/bin/python" -m pip install --progress-bar off "${fresh[@]}" "$@"
+}
+
+_create_venv() {
+    rm -rf "$1"
+    # Debian's own interpreter: one from a home directory is out of reach for
+    # services of other users, and wheels compiled for it do not fit elsewhere.
+    /usr/bin/python3 -m venv "$1" || return
+    "$1/bin/python" -m pip install --progress-bar off uv || echo "uv is not to be had, using pip"
+    _export_uv_settings "$1"
+}
+
+_fill_agent_venv() {
+    cd "$BOOTSTRAP_ROOT" || return
+    [ -e .git ] || export PBR_VERSION=${PBR_VERSION:-0.0.0}
+    _create_venv .venv && _install .venv -e '.[test]'
+}
+
+_fill_cloud_venv() {
+    local requirements=$BOOTSTRAP_ROOT/tools/cloud/requirements.txt
+    _create_venv "$BOOTSTRAP_ROOT/.cloud/venv" || return
+    # A cached uWSGI may be linked against another interpreter.
+    _install "$BOOTSTRAP_ROOT/.cloud/venv" --fresh "$(grep -i '^uwsgi' "$requirements")" &&
+        _install "$BOOTSTRAP_ROOT/.cloud/venv" -r "$requirements"
+}
+
+# _ensure_venv VENV FILLER FILE...: FILLER makes VENV; again when a FILE changed.
+_ensure_venv() {
+    local venv=$1 filler=$2 stamp log=$BOOTSTRAP_LOG_DIR/$2.log
+    shift 2
+    stamp=$(_stamp_of "$@")
+    if [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ]; then return 0; fi
+    mkdir -p "$BOOTSTRAP_LOG_DIR"
+    (
+        flock 9
+        # Somebody else may have made it while we waited.
+        [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
+        _say "Installing Python packages into ${venv#"$BOOTSTRAP_ROOT"/} (a minute or two)"
+        "$filler" </dev/null >"$log" 2>&1 || exit 1
+        printf '%s\n' "$stamp" >"$venv/.stamp"
+    ) 9>"$BOOTSTRAP_LOG_DIR/${filler}.lock" || {
+        _show_tail "$log"
+        _fail "could not install the Python packages of $venv (is the network there?); all of the output is in $log"
+    }
+}
+
+ensure_agent_venv() {
+    [ -f "$BOOTSTRAP_ROOT/setup.cfg" ] || _fail "$BOOTSTRAP_ROOT holds no setup.cfg, so the agent cannot be installed from it"
+    ensure_debian_packages python3-venv
+    _ensure_venv "$BOOTSTRAP_ROOT/.venv" _fill_agent_venv \
+        "$BOOTSTRAP_ROOT"/{setup.cfg,setup.py,pyproject.toml,requirements.txt,test-requirements.txt}
+}
+
+ensure_cloud_venv() {
+    ensure_debian_packages python3-venv python3-dev gcc libc6-dev
+    _ensure_venv "$BOOTSTRAP_ROOT/.cloud/venv" _fill_cloud_venv \
+        "$BOOTSTRAP_ROOT/tools/cloud/requirements.txt"
+}
