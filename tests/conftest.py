@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share."""
+
+from collections.abc import Callable
+import os
+import pathlib
+from typing import NoReturn
+
+import hypothesis
+from oslo_service import backend
+import pytest
+
+# As the daemon does it: before anything imports oslo.messaging, which otherwise
+# settles on eventlet.
+backend.init_backend(backend.BackendType.THREADING)
+
+#: Seconds for one test with its fixtures, by directory.
+TIMEOUTS = {"unit": 30, "contract": 120, "integration": 300, "functional": 600}
+
+_HERE = pathlib.Path(__file__).parent
+
+# A loaded machine is no reason to fail, and a mutant must meet the same examples
+# as the code that it was made from.
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "mutation", parent=hypothesis.settings.get_profile("default"), derandomize=True, database=None
+)
+hypothesis.settings.load_profile("mutation" if "MUTANT_UNDER_TEST" in os.environ else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each step of the ladder its time; a test's own ``timeout`` mark goes first."""
+    for item in items:
+        step = item.path.relative_to(_HERE).parts[0]
+        if step in TIMEOUTS and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUTS[step]))
+
+
+@pytest.fixture(scope="session")
+def missing_service() -> Callable[[str], NoReturn]:
+    """Return what to call, with a sentence, when a service is not there.
+
+    It skips the test on a laptop and fails it in CI, where nobody would notice the skip.
+    """
+
+    def missing(what: str) -> NoReturn:
+        if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+            pytest.fail(f"{what} (a failure because CI is set)", pytrace=False)
+        pytest.skip(what)
+
+    return missing
