@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync-agent``: the daemon."""
+
+from collections.abc import Sequence
+import logging
+import os
+import sys
+from typing import Any
+
+from oslo_service import backend
+
+# oslo.messaging and oslo.service choose their threads when they are imported.
+backend.init_backend(backend.BackendType.THREADING)
+
+from oslo_config import cfg  # noqa: E402
+from oslo_service import service  # noqa: E402
+
+from glance_sync_agent import errors  # noqa: E402
+from glance_sync_agent import wiring  # noqa: E402
+from glance_sync_agent.cmd import daemon  # noqa: E402
+from glance_sync_agent.cmd import state_lock  # noqa: E402
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds beyond graceful_shutdown_timeout after which the launcher kills a worker that hangs.
+_KILL_MARGIN_SECONDS = 15
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the agent until SIGTERM; return the exit status."""
+    try:
+        conf, current = wiring.configure(
+            sys.argv[1:] if argv is None else argv,
+            prog="glance-sync-agent",
+            description="Copies images from the cascading region to the cascaded ones.",
+        )
+        with state_lock.held(current.settings.state_path):
+            wiring.prepare(conf, current)
+            return _serve(conf, current)
+    except errors.SyncError as exc:
+        print(f"glance-sync-agent: {exc}", file=sys.stderr)
+        return 1
+
+
+def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> int:
+    # A configuration of its own, so that the launcher, which answers SIGHUP by reading the
+    # files into it, finds nothing to read: the worker does that, and more carefully.
+    launcher_conf = cfg.ConfigOpts()
+    launcher_conf([], default_config_files=[], default_config_dirs=[])
+    launcher = service.ServiceLauncher(launcher_conf, restart_method="mutate")
+    grace = conf.graceful_shutdown_timeout
+    launcher_conf.set_override(
+        "graceful_shutdown_timeout", grace + _KILL_MARGIN_SECONDS if grace else 0
+    )
+    launcher_conf.set_override("log_options", override=False)
+    launcher.launch_service(daemon.Daemon(conf, current), workers=1)
+    # The launcher's own answer to SIGHUP is to end the worker and fork another, which would
+    # drop the transfers that run. There is no public way to its manager.
+    launcher._manager.register_hooks(on_new_worker=_reload_in_place)  # noqa: SLF001
+    LOG.info("Started with process %d", os.getpid())
+    return int(launcher.wait() or 0)
+
+
+def _reload_in_place(_service_id: Any, _worker_id: Any, wrapper: Any) -> None:  # noqa: ANN401
+    wrapper.reload = wrapper.service_instance.reset
+
+
+if __name__ == "__main__":
+    sys.exit(main())

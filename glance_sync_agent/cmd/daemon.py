@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running agent: its threads, and how they begin and end."""
+
+from collections.abc import Callable
+from concurrent import futures
+import datetime
+import logging
+import threading
+import time
+
+from oslo_config import cfg
+from oslo_service import service
+import tenacity
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two looks at the table when nothing wakes us; an operator's command is seen
+#: after that long at the most.
+_POLL_SECONDS = 1.0
+#: Seconds between two looks at everything while a region does not answer.
+_LOOK_AGAIN_SECONDS = 60.0
+#: Seconds that transfers get to notice that they were called off.
+_CANCEL_SECONDS = 5.0
+#: Threads are made when needed, so this bounds nothing but mistakes.
+_MAX_THREADS = 4096
+
+
+class Daemon(service.ServiceBase):
+    """The service that the launcher forks. Builds nothing before :meth:`start`."""
+
+    def __init__(self, conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> None:
+        self._conf = conf
+        self._current = current
+
+    def start(self) -> None:
+        """Start the threads; what they need from outside they wait for themselves."""
+        self._stopping = threading.Event()  # nothing new is begun
+        self._cancelled = threading.Event()  # what runs is called off
+        self._stopped = threading.Event()
+        self._wake = threading.Event()
+        self._look = threading.Event()
+        self._listening = threading.Lock()
+        self._agent: wiring.Agent | None = None
+        self._listener: wiring.Listener | None = None
+        self._spawn("agent", self._run)
+
+    def wait(self) -> None:
+        """Return when the agent has stopped."""
+        self._stopped.wait()
+
+    def reset(self) -> None:
+        """Take over what changed in the configuration files; runs on SIGHUP.
+
+        A bad file is refused and the old values stay.
+        """
+        try:
+            self._current.reload()
+        except errors.ConfigurationError as exc:
+            LOG.error("Kept the old configuration; the new one is refused: %s", exc)
+            return
+        LOG.info("Took over the configuration")
+        self._follow_sync_enabled()
+        self._look.set()
+        self._wake.set()
+
+    def stop(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
+        """Finish what runs, or else give it back, within ``graceful_shutdown_timeout``."""
+        LOG.info("Stopping: nothing new is begun")
+        self._stopping.set()
+        self._wake.set()
+        self._look.set()
+        self._close_listener()
+        if self._agent is not None:
+            self._drain(self._agent)
+            self._agent.close()
+        LOG.info("Stopped")
+        self._stopped.set()
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                target()
+            except Exception:  # a bug; the master starts the worker again
+                LOG.exception("Thread %s crashed", name)
+                if not self._stopping.is_set():
+                    raise
+
+        threading.Thread(target=guarded, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(errors.SyncError),
+            stop=tenacity.stop_when_event_set(self._stopping),
+            wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
+            sleep=tenacity.sleep_using_event(self._stopping),
+            before_sleep=tenacity.before_sleep_log(LOG, logging.WARNING),
+            reraise=True,
+        )
+        try:
+            self._agent = retry(self._build)
+        except errors.SyncError as exc:
+            LOG.warning("Stopped before the agent could begin: %s", exc)
+            return
+        self._spawn("look", self._look_loop)
+        self._follow_sync_enabled()
+        self._look.set()
+        self._dispatch_loop(self._agent)
+
+    def _build(self) -> wiring.Agent:
+        pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
+        return wiring.build(
+            self._conf,
+            self._current,
+            submit=pool.submit,
+            stop=self._cancelled,
+            wake=self._wake.set,
+        )
+
+    def _dispatch_loop(self, agent: wiring.Agent) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                wait = self._dispatch(agent)
+            except errors.SyncError as exc:
+                LOG.warning("Could not take tasks: %s", exc)
+                wait = _POLL_SECONDS * 5
+            if wait:
+                self._wake.wait(wait)
+
+    def _dispatch(self, agent: wiring.Agent) -> float:
+        """Take what is due; return for how many seconds there is nothing to take."""
+        if not self._current.settings.sync_enabled:
+            return _POLL_SECONDS
+        if agent.worker.dispatch():
+            return 0.0
+        due = agent.store.next_due()
+        if due is None:
+            return _POLL_SECONDS
+        seconds = (due - datetime.datetime.now(datetime.UTC)).total_seconds()
+        # Due and not taken: its region has no room until a task ends, which wakes us.
+        return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
+
+    def _look_loop(self) -> None:
+        """Look at everything at start, after a reload, and until every region has answered."""
+        wait = None
+        while not self._stopping.is_set():
+            self._look.wait(wait)
+            self._look.clear()
+            if self._stopping.is_set() or not self._current.settings.sync_enabled:
+                wait = None
+                continue
+            wait = None if self._look_once() else _LOOK_AGAIN_SECONDS
+
+    def _look_once(self) -> bool:
+        assert self._agent is not None
+        started = time.monotonic()
+        try:
+            report = self._agent.reconciliation.look()
+        except errors.SyncError as exc:
+            LOG.warning("Could not look at all images: %s", exc)
+            return False
+        LOG.info(
+            "Looked at %d images in %.1f s: %d tasks requested, %d sources deleted, %d held back",
+            report.sources, time.monotonic() - started, report.requested,
+            report.deleted_sources, report.held_back,
+        )
+        return not report.failed_regions
+
+    def _follow_sync_enabled(self) -> None:
+        if self._current.settings.sync_enabled:
+            self._spawn("listener", self._open_listener)
+        else:
+            LOG.warning("sync_enabled is false: messages wait in the broker, no task is begun")
+            self._spawn("listener", self._close_listener)
+
+    def _open_listener(self) -> None:
+        with self._listening:
+            if self._listener is not None or self._agent is None or self._stopping.is_set():
+                return
+            self._listener = self._agent.make_listener()
+        try:
+            self._listener.start()
+        except errors.SyncError as exc:
+            LOG.warning("%s", exc)
+
+    def _close_listener(self) -> None:
+        with self._listening:
+            listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+    def _drain(self, agent: wiring.Agent) -> None:
+        timeout = self._conf.graceful_shutdown_timeout
+        LOG.info("Waiting for %d tasks, %s", agent.worker.running(), f"{timeout} s at most")
+        if not agent.worker.wait_idle(timeout or None):
+            LOG.warning("Calling off %d tasks; they go on at the next start", agent.worker.running())
+            self._cancelled.set()
+            agent.worker.wait_idle(_CANCEL_SECONDS)
+            agent.release_leases()

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of ``sync.conf`` that is the agent's own."""
+
+from collections.abc import Sequence
+import copy
+
+from oslo_config import cfg
+from oslo_config import types
+
+#: Where this default is in force, the file may be absent.
+DEFAULT_STORE_FILE = "glance_store.yaml"
+
+_DEFAULT = [
+    cfg.BoolOpt(
+        "sync_enabled",
+        default=True,
+        mutable=True,
+        help="Copy images. If false, the agent takes no message (they wait in the broker) and "
+        "starts no task; what runs is finished.",
+    ),
+    cfg.Opt(
+        "sync_strategy",
+        type=types.String(choices=["None", "ALL"], ignore_case=True),
+        default="ALL",
+        mutable=True,
+        help="Which regions hold an image. None: nothing is copied. ALL: every region of the "
+        "catalogue with an image endpoint, but the cascading one.",
+    ),
+    cfg.URIOpt(
+        "cascading_endpoint_url",
+        default="http://127.0.0.1:9292/",
+        schemes=["http", "https"],
+        help="Glance of the cascading region, as it stands in Keystone's catalogue; it tells "
+        "the agent which region is the source.",
+    ),
+    cfg.IntOpt(
+        "task_retry_times",
+        default=5,
+        min=0,
+        max=1000,
+        mutable=True,
+        help="Retries of a task after its first attempt failed, before it waits for an "
+        "operator or for a change of the image. Five, spread by [transfer] "
+        "retry_base_seconds, outlive a restart of a Glance.",
+    ),
+    cfg.IntOpt(
+        "scp_copy_timeout",
+        default=3600,
+        min=0,
+        mutable=True,
+        help="Seconds that the data of one image may take to one region; 0: no limit. An hour "
+        "is 100 GiB at 30 MiB/s. A transfer that stands still ends sooner, see [transfer] "
+        "idle_timeout_seconds.",
+    ),
+    cfg.StrOpt(
+        "glance_store_cfg_file",
+        default=DEFAULT_STORE_FILE,
+        help="The file that says how to reach the regions' stores: a path, or a name looked up "
+        "beside sync.conf. Without the file every region is filled through its image API.",
+    ),
+    cfg.StrOpt(
+        "state_path",
+        default="/var/lib/glance-sync-agent",
+        help="Directory of the agent's own files, such as the database and the lock that "
+        "keeps a second agent out.",
+    ),
+]
+
+_NOTIFICATIONS = [
+    cfg.ListOpt(
+        "topics",
+        default=["notifications"],
+        help="Topics that the cascading Glance notifies on, as its own "
+        "[oslo_messaging_notifications] topics.",
+    ),
+    cfg.StrOpt(
+        "exchange",
+        default="glance",
+        help="Exchange that the cascading Glance publishes to: its control_exchange.",
+    ),
+    cfg.StrOpt(
+        "pool",
+        default="glance-sync-agent",
+        help="Name of the agents' own queue. Agents of one name share the messages; other "
+        "consumers of the topic keep getting theirs.",
+    ),
+    cfg.IntOpt(
+        "prefetch",
+        default=32,
+        min=16,
+        max=1000,
+        help="Messages that the broker hands out before the first is acknowledged. At least "
+        "16, because a broker that restarts in the middle of a message takes a place away.",
+    ),
+]
+
+_DATABASE = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        default="sqlite:///$state_path/sync.sqlite",
+        help="SQLAlchemy URL of the tasks. SQLite suits one agent; "
+        "postgresql+psycopg:// or mysql+pymysql:// are for several that share the work.",
+    ),
+]
+
+_SSH = [
+    cfg.StrOpt(
+        "known_hosts",
+        default="/etc/glance/known_hosts",
+        help="Host keys of the store hosts, in OpenSSH's format. A host that is not in it, or "
+        "shows another key, is refused. A region may name a file of its own.",
+    ),
+    cfg.FloatOpt(
+        "connect_timeout_seconds",
+        default=15.0,
+        min=0.1,
+        help="Seconds to wait for a store host to accept a connection and a log-in. Short, "
+        "because a task is tried again.",
+    ),
+]
+
+_TRANSFER = [
+    cfg.IntOpt(
+        "tasks_per_region",
+        default=4,
+        min=1,
+        max=64,
+        help="Tasks that run at once in one region. A region's share is its own, so that one "
+        "that hangs holds up no other.",
+    ),
+    cfg.IntOpt(
+        "small_image_mib",
+        default=4,
+        min=0,
+        help="Images up to this size in MiB go through the image API even where SSH is set up: "
+        "one request costs less than a channel.",
+    ),
+    cfg.FloatOpt(
+        "connect_timeout_seconds",
+        default=10.0,
+        min=0.1,
+        help="Seconds to wait for an image endpoint to accept a connection.",
+    ),
+    cfg.FloatOpt(
+        "idle_timeout_seconds",
+        default=60.0,
+        min=1.0,
+        help="Seconds without a byte, or without an answer, after which a request or a transfer "
+        "is given up and tried again. It must cover the pause that Glance takes after the "
+        "last byte.",
+    ),
+    cfg.FloatOpt(
+        "retry_base_seconds",
+        default=5.0,
+        min=0.01,
+        help="Longest wait before the first retry of a task. It doubles with each retry, and "
+        "the actual wait is a random part of it, so that tasks that failed together do not "
+        "come back together.",
+    ),
+    cfg.FloatOpt(
+        "retry_max_seconds",
+        default=600.0,
+        min=0.01,
+        help="Longest wait before any retry of a task, in seconds.",
+    ),
+    cfg.FloatOpt(
+        "lease_seconds",
+        default=180.0,
+        min=10.0,
+        help="Seconds after its last sign of life in which a task stays with its agent. Must be "
+        "well above idle_timeout_seconds.",
+    ),
+]
+
+_RECONCILE = [
+    cfg.IntOpt(
+        "max_deletes",
+        default=10,
+        min=0,
+        mutable=True,
+        help="Deleted images whose copies one look at everything may remove. More than that "
+        "looks like an accident in the cascading region: then none is removed, and the log "
+        "says how to go on. Deletions that were announced by a message do not count.",
+    ),
+]
+
+GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
+    None: _DEFAULT,
+    "notifications": _NOTIFICATIONS,
+    "database": _DATABASE,
+    "ssh": _SSH,
+    "transfer": _TRANSFER,
+    "reconcile": _RECONCILE,
+}
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return all options for oslo-config-generator."""
+    return [(group, copy.deepcopy(list(opts))) for group, opts in GROUPS.items()]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the options known to ``conf``."""
+    for group, opts in GROUPS.items():
+        conf.register_opts(opts, group=group)

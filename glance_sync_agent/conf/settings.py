@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values of ``sync.conf``, read and checked."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import pathlib
+
+from oslo_config import cfg
+
+from glance_sync_agent import errors
+from glance_sync_agent.conf import options
+from glance_sync_agent.domain import strategy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What ``sync.conf`` says. Fields are the options; their help is in :mod:`.options`."""
+
+    sync_enabled: bool
+    sync_strategy: strategy.Strategy
+    cascading_endpoint_url: str
+    task_retry_times: int
+    scp_copy_timeout: int  # seconds; 0: no limit
+    state_path: pathlib.Path
+    store_file: pathlib.Path | None  # None: there is no such file
+    topics: tuple[str, ...]
+    exchange: str
+    pool: str
+    prefetch: int
+    connection: str = dataclasses.field(repr=False)  # may hold a password
+    known_hosts: str
+    ssh_connect_timeout_seconds: float
+    tasks_per_region: int
+    small_image_bytes: int
+    connect_timeout_seconds: float
+    idle_timeout_seconds: float
+    retry_base_seconds: float
+    retry_max_seconds: float
+    lease_seconds: float
+    max_deletes: int
+
+
+Register = Callable[[cfg.ConfigOpts], None]
+
+
+def parse_files(
+    arguments: Sequence[str], *, prog: str, description: str, register: Sequence[Register] = ()
+) -> cfg.ConfigOpts:
+    """Read the files that the command line names, or else those where operators keep them.
+
+    ``--config-file`` and ``--config-dir`` work as everywhere in OpenStack. The default is
+    ``sync.conf`` in ``~/.glance``, ``~``, ``/etc/glance`` and ``/etc``.
+
+    :param register: adds the options of libraries.
+    :raises ConfigurationError: no file, one that cannot be read, or a bad value in one.
+    """
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    for more in register:
+        more(conf)
+    try:
+        conf(
+            list(arguments),
+            project="glance",
+            prog=prog,
+            description=description,
+            default_config_files=cfg.find_config_files(project="glance", prog="sync"),
+            default_config_dirs=cfg.find_config_dirs(project="glance", prog="sync"),
+        )
+    except (cfg.Error, OSError) as exc:
+        raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
+    if not conf.config_file and not conf.config_dir:
+        raise errors.ConfigurationError(
+            "found no sync.conf in ~/.glance, ~, /etc/glance or /etc; name one with --config-file"
+        )
+    return conf
+
+
+def load(conf: cfg.ConfigOpts) -> Settings:
+    """Return what ``conf`` says.
+
+    :raises ConfigurationError: a value is missing or out of bounds, or two do not go together.
+    """
+    try:
+        settings = _read(conf)
+    except (cfg.Error, ValueError) as exc:
+        raise errors.ConfigurationError(f"{_files(conf)}: {exc}") from exc
+    if settings.lease_seconds < 2 * settings.idle_timeout_seconds:
+        raise errors.ConfigurationError(
+            f"{_files(conf)}: [transfer] lease_seconds = {settings.lease_seconds:g} must be at "
+            f"least twice idle_timeout_seconds = {settings.idle_timeout_seconds:g}"
+        )
+    return settings
+
+
+def _read(conf: cfg.ConfigOpts) -> Settings:
+    return Settings(
+        sync_enabled=conf.sync_enabled,
+        sync_strategy=strategy.Strategy(conf.sync_strategy.lower()),
+        cascading_endpoint_url=conf.cascading_endpoint_url,
+        task_retry_times=conf.task_retry_times,
+        scp_copy_timeout=conf.scp_copy_timeout,
+        state_path=pathlib.Path(conf.state_path),
+        store_file=_store_file(conf),
+        topics=tuple(conf.notifications.topics),
+        exchange=conf.notifications.exchange,
+        pool=conf.notifications.pool,
+        prefetch=conf.notifications.prefetch,
+        connection=conf.database.connection,
+        known_hosts=conf.ssh.known_hosts,
+        ssh_connect_timeout_seconds=conf.ssh.connect_timeout_seconds,
+        tasks_per_region=conf.transfer.tasks_per_region,
+        small_image_bytes=conf.transfer.small_image_mib * 1024 * 1024,
+        connect_timeout_seconds=conf.transfer.connect_timeout_seconds,
+        idle_timeout_seconds=conf.transfer.idle_timeout_seconds,
+        retry_base_seconds=conf.transfer.retry_base_seconds,
+        retry_max_seconds=conf.transfer.retry_max_seconds,
+        lease_seconds=conf.transfer.lease_seconds,
+        max_deletes=conf.reconcile.max_deletes,
+    )
+
+
+def _store_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
+    """Find the store file; only the default name may be absent."""
+    name = conf.glance_store_cfg_file
+    path = pathlib.Path(name)
+    if not path.is_absolute():
+        directories = [pathlib.Path(file).parent for file in conf.config_file or ()]
+        directories += [pathlib.Path(directory).parent for directory in conf.config_dir or ()]
+        found = [directory / name for directory in directories if (directory / name).exists()]
+        path = found[-1] if found else path
+    if path.exists():
+        return path
+    if name == options.DEFAULT_STORE_FILE:
+        return None
+    raise errors.ConfigurationError(
+        f"{_files(conf)}: glance_store_cfg_file = {name}: there is no such file"
+    )
+
+
+def _files(conf: cfg.ConfigOpts) -> str:
+    return ", ".join(str(file) for file in conf.config_file or conf.config_dir or ["sync.conf"])

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Glance's notifications, reduced to "this image changed" or "this image was deleted".
+
+A message is a hint: the worker asks Glance for the truth. So a forged or late one costs a
+look and changes nothing.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+
+_CHANGES = frozenset({"image.activate", "image.update"})
+_DELETION = "image.delete"
+_MEMBERS = frozenset({"image.member.create", "image.member.update", "image.member.delete"})
+
+# An ``image.update`` in one of these states is a step of an upload, whose end is announced by
+# ``image.activate``.
+_UNFINISHED = ("queued", "saving", "uploading", "importing")  # payload values may be unhashable
+_SHOWN_CHARACTERS = 80
+
+
+class EventKind(enum.Enum):
+    """What an event says of its image."""
+
+    CHANGED = enum.auto()
+    DELETED = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ImageEvent:
+    """Something happened to an image of the cascading region."""
+
+    image_id: images.ImageId
+    kind: EventKind
+
+
+def parse(event_type: object, payload: object) -> ImageEvent | None:
+    """Read a notification; None if it is of no interest.
+
+    :raises NotificationError: it should be an image event and is not.
+    """
+    if not isinstance(event_type, str):
+        raise errors.NotificationError(f"event type {_shown(event_type)} is not a string")
+    if event_type not in _CHANGES | _MEMBERS | {_DELETION}:
+        return None
+    if not isinstance(payload, Mapping):
+        raise errors.NotificationError(f"payload {_shown(payload)} is not an object")
+    image_id = images.image_id(payload.get("image_id" if event_type in _MEMBERS else "id"))
+    if event_type in _CHANGES and payload.get("status") in _UNFINISHED:
+        return None
+    kind = EventKind.DELETED if event_type == _DELETION else EventKind.CHANGED
+    return ImageEvent(image_id=image_id, kind=kind)
+
+
+def _shown(value: object) -> str:
+    """Return a short form of anything, for a log line."""
+    return repr(value)[:_SHOWN_CHARACTERS]

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images as the Images API v2 tells them, reduced to what replication needs."""
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+import json
+import types
+from typing import Any, NewType
+import uuid
+
+from glance_sync_agent import errors
+
+ImageId = NewType("ImageId", str)  # a UUID, lower case, with dashes
+RegionId = NewType("RegionId", str)  # Keystone's region id
+
+#: Properties by which a copy names its source; they make it ours.
+SOURCE_ID = "glance_sync_source_id"
+SOURCE_REGION = "glance_sync_source_region"
+#: JSON list of the custom properties that the agent put on the copy. What is not listed was
+#: put there by somebody else, and stays.
+SYNCED_PROPERTIES = "glance_sync_properties"
+
+_OUR_PREFIX = "glance_sync_"
+_GLANCE_PREFIX = "os_glance_"
+
+
+class ImageStatus(enum.StrEnum):
+    """Image states of the Images API v2."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+    IMPORTING = "importing"
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    KILLED = "killed"
+    DELETED = "deleted"
+    PENDING_DELETE = "pending_delete"
+
+
+class MemberStatus(enum.StrEnum):
+    """What a member made of the offer to see an image."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+def image_id(text: object) -> ImageId:
+    """Parse an image id that came from outside.
+
+    Glance takes and gives dashed UUIDs only, so nothing else is one.
+
+    :raises NotificationError: ``text`` is not a dashed UUID.
+    """
+    try:
+        parsed = str(uuid.UUID(text)) if isinstance(text, str) else None
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed != str(text).lower():
+        shown = repr(text)
+        raise errors.NotificationError(f"{shown[:80]} is not an image id")
+    return ImageId(parsed)
+
+
+# Python 3.11 takes a mapping proxy, which has no hash there, for a mutable default.
+def _none() -> Mapping[str, Any]:
+    return types.MappingProxyType({})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Multihash:
+    """Glance's ``os_hash_algo`` and ``os_hash_value``."""
+
+    algo: str  # a hashlib name
+    value: str  # lower-case hex
+
+    def __str__(self) -> str:
+        return f"{self.algo}:{self.value}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """What makes an image a copy of ours: the source that it names."""
+
+    source_id: str
+    source_region: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """What a copy shares with its source besides the bytes."""
+
+    name: str | None = None
+    disk_format: str | None = None
+    container_format: str | None = None
+    min_disk: int = 0  # GiB
+    min_ram: int = 0  # MiB
+    visibility: str = "shared"
+    protected: bool = False
+    os_hidden: bool = False
+    owner: str | None = None  # project id
+    tags: frozenset[str] = frozenset()
+    properties: Mapping[str, str] = dataclasses.field(default_factory=_none)  # custom ones only
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """One image record of one region."""
+
+    image_id: ImageId
+    region: RegionId
+    status: ImageStatus
+    size: int | None  # bytes; None until data is stored
+    multihash: Multihash | None  # None until data is stored, or stored by a Glance before Rocky
+    metadata: Metadata
+    members: Mapping[str, MemberStatus] = dataclasses.field(default_factory=_none)  # by project id
+    mark: Mark | None = None  # None: not a copy of ours
+    synced_properties: frozenset[str] = frozenset()  # on a copy: put there by the agent
+
+
+#: The keys of :class:`Metadata` that are attributes of the image itself.
+ATTRIBUTES = tuple(
+    field.name
+    for field in dataclasses.fields(Metadata)
+    if field.name not in {"tags", "properties"}
+)
+# Base attributes that Glance computes; they are no custom properties
+# (glance/api/v2/images.py: get_base_properties).
+_COMPUTED = frozenset(
+    "id status size virtual_size checksum os_hash_algo os_hash_value created_at updated_at tags"
+    " self file schema locations direct_url stores deleted deleted_at".split()
+)
+
+
+def parse(record: Mapping[str, Any], region: RegionId) -> Image:
+    """Read an image of the Images API v2 (``GET /v2/images/ID``).
+
+    ``members`` are not part of that answer and are left empty.
+
+    :raises NotificationError: the id is not a UUID or the status is unknown.
+    """
+    try:
+        status = ImageStatus(record["status"])
+    except (KeyError, ValueError) as exc:
+        raise errors.NotificationError(f"image of region {region}: bad status: {exc}") from exc
+    algo, value = record.get("os_hash_algo"), record.get("os_hash_value")
+    return Image(
+        image_id=image_id(record.get("id")),
+        region=region,
+        status=status,
+        size=record.get("size"),
+        multihash=Multihash(algo=algo, value=value.lower()) if algo and value else None,
+        metadata=_metadata(record),
+        mark=_mark(record),
+        synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
+    )
+
+
+def _metadata(record: Mapping[str, Any]) -> Metadata:
+    attributes = {key: record[key] for key in ATTRIBUTES if record.get(key) is not None}
+    properties = {
+        key: value
+        for key, value in record.items()
+        if key not in _COMPUTED
+        and key not in ATTRIBUTES
+        and not key.startswith((_OUR_PREFIX, _GLANCE_PREFIX))
+        and value is not None
+    }
+    return Metadata(
+        **attributes,
+        tags=frozenset(record.get("tags") or ()),
+        properties=types.MappingProxyType(properties),
+    )
+
+
+def _mark(record: Mapping[str, Any]) -> Mark | None:
+    source_id, source_region = record.get(SOURCE_ID), record.get(SOURCE_REGION)
+    if not source_id or not source_region:
+        return None
+    return Mark(source_id=source_id, source_region=source_region)
+
+
+def _synced_properties(text: object) -> frozenset[str]:
+    """Read our list back; a list that somebody edited protects nothing and claims nothing."""
+    try:
+        names = json.loads(text) if isinstance(text, str) else ()
+    except ValueError:
+        names = ()
+    if not isinstance(names, list):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def marks(source: Image) -> dict[str, str]:
+    """Return the properties that make an image a copy of ``source``."""
+    return {
+        SOURCE_ID: source.image_id,
+        SOURCE_REGION: source.region,
+        SYNCED_PROPERTIES: json.dumps(sorted(source.metadata.properties)),
+    }

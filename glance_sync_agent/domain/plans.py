@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one decision: what brings a copy closer to its source.
+
+The event path, the look at start and the operator's ``sync`` all ask :func:`next_action`.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import TypeVar
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain.images import Image, ImageStatus
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Nothing:
+    """The copy is as it should be, or nobody asked for one."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """The region is busy with the copy; look again soon."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CopyData:
+    """Bring the bytes."""
+
+    source: Image
+    into: Image | None  # a record of ours that waits for data; None: make one first
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateMetadata:
+    """Bring the record of the copy up to date. What is not named stays."""
+
+    copy: Image
+    attributes: Mapping[str, object]  # of images.ATTRIBUTES, by name
+    tags: frozenset[str] | None  # the whole set; None: as they are
+    properties: Mapping[str, str | None]  # None removes
+    members: Mapping[str, images.MemberStatus | None]  # by project id; None removes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SetActive:
+    """Deactivate or reactivate the copy, as its source is."""
+
+    copy: Image
+    active: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteCopy:
+    """Remove the copy, record and data."""
+
+    copy: Image
+    reason: str
+    #: Set if the bytes are wrong: what they should be and what they are.
+    mismatch: tuple[str, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """Somebody has to decide; nothing is touched."""
+
+    reason: str
+
+
+Action = Nothing | Wait | CopyData | UpdateMetadata | SetActive | DeleteCopy | Conflict
+
+V = TypeVar("V")
+
+#: Reasons of :class:`Nothing` that the engine tells apart.
+IN_SYNC = "in sync"
+ABSENT = "absent from both regions"
+
+_BUSY = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
+_GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
+_WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
+
+
+def next_action(
+    source: Image | None, copy: Image | None, *, wanted: bool, may_delete: bool
+) -> Action:
+    """Return the one action that moves ``copy`` closer to ``source``.
+
+    Every pair has exactly one answer, and doing it leads to an answer nearer to
+    :class:`Nothing`.
+
+    :param source: the image of the cascading region; None if there is none.
+    :param copy: the image that stands at the copy's id; None if there is none.
+    :param wanted: the strategy names the copy's region.
+    :param may_delete: it was proven that the source existed.
+    """
+    if source is not None and source.status in _GONE:
+        source = None
+    if copy is not None and copy.status in _GONE:
+        copy = None
+    if source is None:
+        return _without_source(copy, may_delete=may_delete)
+    if source.mark is not None:
+        return Nothing(reason=f"source is itself a copy, of region {source.mark.source_region}")
+    if copy is not None and not _is_ours(copy, source):
+        return _foreign(copy, wanted=wanted)
+    if not wanted:
+        return Nothing(reason="the strategy does not name this region")
+    if source.status not in _WITH_DATA:
+        return Nothing(reason=f"source is {source.status}")
+    return _with_source(source, copy)
+
+
+def _without_source(copy: Image | None, *, may_delete: bool) -> Action:
+    if copy is None:
+        return Nothing(reason=ABSENT)
+    if copy.mark is None:
+        return Nothing(reason="source is gone; the image here is not ours and stays")
+    if not may_delete:
+        return Nothing(reason="source is not found, and nothing proves that it was deleted")
+    return DeleteCopy(copy=copy, reason="source was deleted")
+
+
+
+def _is_ours(copy: Image, source: Image) -> bool:
+    return copy.mark == images.Mark(source_id=source.image_id, source_region=source.region)
+
+
+def _foreign(copy: Image, *, wanted: bool) -> Action:
+    if not wanted:
+        return Nothing(reason="the strategy does not name this region")
+    return Conflict(
+        reason=f"image {copy.image_id} of region {copy.region} was not made by this agent; "
+        "rename or delete it there, or take the region out of the strategy"
+    )
+
+
+def _with_source(source: Image, copy: Image | None) -> Action:
+    if copy is None or copy.status is ImageStatus.QUEUED:
+        return _without_data(source, copy)
+    if copy.status in _BUSY:
+        return Wait(reason=f"copy is {copy.status}")
+    if copy.status is ImageStatus.KILLED:
+        return DeleteCopy(copy=copy, reason="copy is killed")
+    if source.multihash is not None and copy.multihash != source.multihash:
+        return _wrong_data(source.multihash, copy)
+    if copy.size != source.size:
+        return DeleteCopy(
+            copy=copy,
+            reason="copy has another size",
+            mismatch=(f"{source.size} bytes", f"{copy.size} bytes"),
+        )
+    if copy.status is not source.status:
+        return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
+    return _metadata_step(source, copy)
+
+
+def _without_data(source: Image, copy: Image | None) -> Action:
+    if source.status is ImageStatus.DEACTIVATED:
+        return Nothing(reason="source is deactivated")
+    if copy is not None and copy.metadata.owner != source.metadata.owner:
+        # The mark is a property that anybody may set: bytes never go into a record whose
+        # owner could be a stranger's project.
+        return DeleteCopy(copy=copy, reason="queued copy belongs to another project")
+    return CopyData(source=source, into=copy)
+
+
+def _wrong_data(expected: images.Multihash, copy: Image) -> Action:
+    if copy.multihash is None:
+        return Wait(reason="copy has no hash yet")
+    if copy.multihash.algo != expected.algo:
+        return Conflict(
+            reason=f"region {copy.region} hashes with {copy.multihash.algo} and the source with "
+            f"{expected.algo}; set the same hashing_algorithm in both"
+        )
+    return DeleteCopy(
+        copy=copy,
+        reason="copy holds other bytes",
+        mismatch=(str(expected), str(copy.multihash)),
+    )
+
+
+def _metadata_step(source: Image, copy: Image) -> Action:
+    attributes = {
+        name: getattr(source.metadata, name)
+        for name in images.ATTRIBUTES
+        if getattr(source.metadata, name) != getattr(copy.metadata, name)
+    }
+    tags = source.metadata.tags if source.metadata.tags != copy.metadata.tags else None
+    properties = _property_changes(source, copy)
+    members = _changes(source.members, copy.members, removable=frozenset(copy.members))
+    if not (attributes or tags is not None or properties or members):
+        return Nothing(reason=IN_SYNC)
+    return UpdateMetadata(
+        copy=copy, attributes=attributes, tags=tags, properties=properties, members=members
+    )
+
+
+
+def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:
+    wanted = source.metadata.properties
+    changes: dict[str, str | None] = {
+        **_changes(wanted, copy.metadata.properties, removable=copy.synced_properties)
+    }
+    if copy.synced_properties != frozenset(wanted):
+        changes[images.SYNCED_PROPERTIES] = images.marks(source)[images.SYNCED_PROPERTIES]
+    return changes
+
+
+def _changes(
+    wanted: Mapping[str, V], actual: Mapping[str, V], *, removable: frozenset[str]
+) -> dict[str, V | None]:
+    changes: dict[str, V | None] = {
+        key: value for key, value in wanted.items() if key not in actual or actual[key] != value
+    }
+    changes |= {key: None for key in actual if key not in wanted and key in removable}
+    return changes

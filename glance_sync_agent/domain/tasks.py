@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task: one image in one region, and how far it is."""
+
+import dataclasses
+import datetime
+import enum
+
+from glance_sync_agent.domain import images
+
+
+class TaskStatus(enum.StrEnum):
+    """Glance's own vocabulary for its tasks."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TaskKey:
+    """The identity of a task; there is at most one task per key."""
+
+    image_id: images.ImageId  # of the source
+    region: images.RegionId  # of the copy
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} in region {self.region}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A row of the task table."""
+
+    key: TaskKey
+    status: TaskStatus
+    #: Raised by every request; an outcome counts only for the generation that it looked at.
+    generation: int
+    #: Names the request that asked last. All tasks of one request share it, so what was read
+    #: from the source for one of them is fresh enough for the others.
+    request_id: str
+    #: Somebody proved that the source existed and may be gone: a delete event, the look at
+    #: start, or an operator. Without it a source that is not found deletes nothing.
+    may_delete: bool
+    attempts: int  # failed ones of this generation
+    not_before: datetime.datetime  # aware UTC
+    reason: str  # why it is where it is, for an operator; the last error if one occurred
+    image_name: str | None
+    copy_id: images.ImageId | None  # None until the copy's record was made
+    bytes_done: int
+    bytes_total: int | None  # None until the source was read
+    created_at: datetime.datetime  # aware UTC
+    updated_at: datetime.datetime  # aware UTC
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """The right to work on a task until somebody else's clock says otherwise."""
+
+    task: Task
+    token: str  # new with every claim; every write under the lease carries it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Succeeded:
+    """Nothing more to do."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """Neither source nor copy is left: the row may go."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RetryAt:
+    """Look again later."""
+
+    when: datetime.datetime  # aware UTC
+    reason: str
+    counts: bool = True  # as one of the attempts that ``task_retry_times`` allows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """An operator, or a change of the image, has to come first."""
+
+    reason: str
+
+
+Outcome = Succeeded | Forgotten | RetryAt | Failed

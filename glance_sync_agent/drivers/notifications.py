@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Glance's notifications, off the message bus. The only door of oslo.messaging."""
+
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Sequence
+import logging
+import threading
+from typing import Any
+
+from oslo_config import cfg
+import oslo_messaging
+from oslo_messaging import dispatcher
+from oslo_messaging.notify import listener
+import tenacity
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import events
+
+LOG = logging.getLogger(__name__)
+
+#: Handlers at work at once. A handler is one short commit, so few are enough.
+_THREADS = 4
+#: Seconds before a message that could not be stored goes back to the broker, which would
+#: deliver it again at once.
+_REQUEUE_PAUSE_SECONDS = 5.0
+_SHOWN_CHARACTERS = 120
+
+Handle = Callable[[events.ImageEvent], None]
+
+
+class Dispatcher(dispatcher.DispatcherBase):
+    """Understand, store, then acknowledge; never the other way round.
+
+    Takes the place of oslo.messaging's own dispatcher, which hands a message whose envelope is
+    odd (say, a number as priority) back to the broker, and gets it again at once, for ever.
+    """
+
+    #: Errors of Glance's uploads come at priority ERROR and change no image.
+    supported_priorities = ("info",)
+
+    def __init__(self, handle: Handle, stopping: threading.Event) -> None:
+        self._handle = handle
+        self._stopping = stopping
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+
+    def dispatch(self, incoming: Any) -> str:  # noqa: ANN401
+        """Take one message; tell whether the broker may forget it."""
+        message = incoming.message
+        try:
+            event = _parse(message)
+        except errors.NotificationError as exc:
+            self._count("dropped")
+            LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], exc)
+            return oslo_messaging.NotificationResult.HANDLED
+        if event is None:
+            self._count("ignored")
+            return oslo_messaging.NotificationResult.HANDLED
+        return self._store(event)
+
+    def _store(self, event: events.ImageEvent) -> str:
+        try:
+            self._handle(event)
+        except errors.TransientError as exc:
+            self._count("requeued")
+            LOG.warning("Gave the event of image %s back to the bus: %s", event.image_id, exc)
+            self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
+            return oslo_messaging.NotificationResult.REQUEUE
+        self._count("handled")
+        return oslo_messaging.NotificationResult.HANDLED
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self.counts[what] += 1
+
+
+def _parse(message: object) -> events.ImageEvent | None:
+    if not isinstance(message, dict):
+        raise errors.NotificationError(f"{repr(message)[:_SHOWN_CHARACTERS]} is no notification")
+    try:
+        return events.parse(message.get("event_type"), message.get("payload"))
+    except errors.NotificationError as exc:
+        sender = repr(message.get("publisher_id"))[:_SHOWN_CHARACTERS]
+        kind = repr(message.get("event_type"))[:_SHOWN_CHARACTERS]
+        raise errors.NotificationError(f"{kind} from {sender}: {exc}") from exc
+
+
+class Listener:
+    """Consumes the events of one region's Glance."""
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        *,
+        topics: Sequence[str],
+        exchange: str,
+        pool: str,
+        prefetch: int,
+        handle: Handle,
+    ) -> None:
+        self._conf = conf
+        self._topics = topics
+        self._exchange = exchange
+        self._pool = pool
+        self._prefetch = prefetch
+        self._stopping = threading.Event()
+        self._dispatcher = Dispatcher(handle, self._stopping)
+        self._server: listener.NotificationServer | None = None
+
+    def start(self) -> None:
+        """Begin to consume; returns when the queue exists, however long the broker is away."""
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(oslo_messaging.MessagingException),
+            stop=tenacity.stop_when_event_set(self._stopping),
+            wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
+            sleep=tenacity.sleep_using_event(self._stopping),
+            before_sleep=tenacity.before_sleep_log(LOG, logging.WARNING),
+            reraise=True,
+        )
+        try:
+            retry(self._listen)
+        except oslo_messaging.MessagingException as exc:
+            raise errors.ServiceUnavailable(f"could not listen on the message bus: {exc}") from exc
+
+    def _listen(self) -> None:
+        targets = [
+            oslo_messaging.Target(topic=topic, exchange=self._exchange) for topic in self._topics
+        ]
+        server = listener.NotificationServer(
+            self._transport(),
+            targets,
+            self._dispatcher,
+            executor="threading",
+            allow_requeue=True,
+            pool=self._pool,
+        )
+        server.start(override_pool_size=_THREADS)
+        self._server = server
+        LOG.info("Listening on topics %s in pool %s", ", ".join(self._topics), self._pool)
+
+    def _transport(self) -> Any:  # noqa: ANN401
+        url = oslo_messaging.TransportURL.parse(self._conf)
+        # In the URL, because the driver's option exists only once the driver is loaded.
+        url.query.setdefault("rabbit_qos_prefetch_count", str(self._prefetch))
+        return oslo_messaging.get_notification_transport(self._conf, url=str(url))
+
+    def stop(self) -> None:
+        """Take no more messages and finish those in hand. What was not acknowledged comes back."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.stop()
+            self._server.wait()
+            self._server = None
+        LOG.info("Stopped listening: %s", dict(self._dispatcher.counts))
+
+
+def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
+    """Connect to the bus once; return its address without credentials.
+
+    :raises ServiceUnavailable: it does not answer.
+    """
+    raise NotImplementedError(conf, timeout_seconds)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an event to requested tasks, in one commit."""
+
+import datetime
+import logging
+import uuid
+
+from glance_sync_agent.domain import events
+from glance_sync_agent.domain import images
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import targets
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between an event and the look at its image. An upload ends in an ``activate`` and an
+#: ``update`` a few milliseconds apart; with this pause they are one look instead of two.
+QUIET_SECONDS = 0.15
+
+
+class Intake:
+    """Turns events into rows. When :meth:`handle` returns, the event may be forgotten."""
+
+    def __init__(
+        self,
+        *,
+        store: ports.TaskStore,
+        wanted: targets.Targets,
+        clock: ports.Clock,
+        wake: ports.Wake,
+    ) -> None:
+        self._store = store
+        self._targets = wanted
+        self._clock = clock
+        self._wake = wake
+
+    def handle(self, event: events.ImageEvent) -> None:
+        """Request the image of an event in every region that has or should have a copy.
+
+        :raises ServiceUnavailable: the event could not be stored; bring it again.
+        """
+        deleted = event.kind is events.EventKind.DELETED
+        count = self.request(event.image_id, may_delete=deleted, quiet_seconds=QUIET_SECONDS)
+        LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
+
+    def request(
+        self,
+        image_id: images.ImageId,
+        region: images.RegionId | None = None,
+        *,
+        may_delete: bool = False,
+        quiet_seconds: float = 0.0,
+    ) -> int:
+        """Request an image, in one region or in all that it concerns; return how many tasks."""
+        now = self._clock.now()
+        regions = self._targets.regions() if region is None else {region}
+        count = self._store.request(
+            image_id,
+            regions,
+            now=now,
+            not_before=now + datetime.timedelta(seconds=quiet_seconds),
+            request_id=uuid.uuid4().hex,
+            may_delete=may_delete,
+        )
+        self._wake()
+        return count

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine needs from the world.
+
+Each port has a real driver and an in-memory one, held to the same contract tests
+(``tests/contract``). A driver raises only :mod:`glance_sync_agent.errors`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+import datetime
+from typing import Protocol
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import tasks
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime.datetime:
+        """Return the time of day, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+
+class Catalogue(Protocol):
+    """Keystone's catalogue."""
+
+    def regions(self) -> frozenset[images.RegionId]:
+        """Return every region with an image endpoint, the cascading one included.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        """
+
+    @property
+    def cascading(self) -> images.RegionId:
+        """The region where images are published."""
+
+
+class ImageService(Protocol):
+    """The Glance of one region: records, not bytes."""
+
+    region: images.RegionId
+
+    def get(self, image_id: images.ImageId) -> images.Image | None:
+        """Read an image with its members; None if there is no such image.
+
+        :raises ServiceUnavailable: no answer, so nothing is known.
+        :raises Refused: Glance said no (4xx other than 404).
+        """
+
+    def get_record(self, image_id: images.ImageId) -> images.Image | None:
+        """Read an image without its members: one request instead of two."""
+
+    def find(self, image_ids: Sequence[images.ImageId]) -> Mapping[images.ImageId, images.Image]:
+        """Read those of ``image_ids`` that exist, without members; at most 100 ids."""
+
+    def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
+        """Read the members of an image; empty unless its visibility is ``shared``."""
+
+    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
+        """Find the images that carry ``mark``, without members."""
+
+    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+        """Walk all images of the region, hidden ones too, without members, in constant memory.
+
+        A walk that fails raises; it never ends early in silence.
+        """
+
+    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+        """Make a queued record with the metadata of ``source`` and our mark.
+
+        :param image_id: None lets Glance choose.
+        :raises ImageIdTaken: the id is in use, or was once.
+        """
+
+    def update(self, changes: plans.UpdateMetadata) -> None:
+        """Apply changes to the record. Idempotent."""
+
+    def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
+        """Reactivate or deactivate. Idempotent."""
+
+    def delete(self, image: images.Image) -> None:
+        """Unprotect if needed, then delete record and data. Idempotent."""
+
+
+class ImageStore(Protocol):
+    """A way to and from the bytes of one region's images; one per scheme.
+
+    Drivers are found through the entry point namespace ``glance_sync_agent.stores``.
+    """
+
+    def read(self, image: images.Image) -> AbstractContextManager[Iterator[bytes]]:
+        """Open the data of an image; chunks of at most 1 MiB.
+
+        :raises TransientError: it cannot be read now.
+        :raises Refused: this way will never lead to the data.
+        """
+
+    def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
+        """Upload data into a queued record of the region, all of it or nothing.
+
+        The length is announced first, so that when ``chunks`` raises, or the agent dies, the
+        region discards what it got and the record stays ``queued``. An error raised by
+        ``chunks`` comes through as it is.
+
+        :param size: bytes that ``chunks`` yields in total.
+        :raises TransferInterrupted: the connection broke; the image may be anything but active.
+        :raises Refused: Glance or the SSH host said no.
+        """
+
+
+class Regions(Protocol):
+    """Gives the services of each region, made when first asked for."""
+
+    def images(self, region: images.RegionId) -> ImageService:
+        """Return the region's Glance.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+
+    def store(self, region: images.RegionId, size: int) -> ImageStore:
+        """Return the way to write ``size`` bytes into the region."""
+
+    def source_store(self) -> ImageStore:
+        """Return the way to read data of the cascading region."""
+
+
+class TaskStore(Protocol):
+    """The durable table of tasks. Every method is one transaction."""
+
+    def request(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+    ) -> int:
+        """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
+
+        A task that is pending or finished becomes pending with a higher generation and no
+        failed attempts; one that is processing keeps running and is looked at again afterwards.
+        ``may_delete`` is remembered until the next outcome of success.
+
+        :returns: tasks requested.
+        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        """
+
+    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+        """Return the regions with a task that may be claimed."""
+
+    def next_due(self) -> datetime.datetime | None:
+        """Return when the next task can be claimed, past times included; None: no task waits."""
+
+    def claim(
+        self,
+        region: images.RegionId,
+        limit: int,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        until: datetime.datetime,
+    ) -> Sequence[tasks.Lease]:
+        """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
+
+        A task has one winner, however many claim at once.
+        """
+
+    def renew(
+        self,
+        lease: tasks.Lease,
+        *,
+        now: datetime.datetime,
+        until: datetime.datetime,
+        bytes_done: int,
+        bytes_total: int | None,
+    ) -> None:
+        """Report progress and keep the lease.
+
+        :raises LeaseLost: it is somebody else's.
+        """
+
+    def note_copy(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+    ) -> None:
+        """Remember which image is the copy.
+
+        :raises LeaseLost: the lease is somebody else's.
+        """
+
+    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
+        """Write an outcome under the lease's token and give the lease back.
+
+        :returns: False if a newer request superseded it: the task is pending again.
+        :raises LeaseLost: the lease is somebody else's; nothing was written.
+        """
+
+    def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
+        """Give the lease back as if the task had never been claimed."""
+
+    def release_owned(self, owner: str, now: datetime.datetime) -> int:
+        """Give back every lease of an owner that is known to be dead; return how many."""
+
+    def get(self, key: tasks.TaskKey) -> tasks.Task | None:
+        """Read one task."""
+
+    def list(
+        self,
+        *,
+        image_id: images.ImageId | None = None,
+        region: images.RegionId | None = None,
+        status: tasks.TaskStatus | None = None,
+    ) -> Iterator[tasks.Task]:
+        """Walk the tasks in order of image and region, in constant memory."""
+
+    def image_ids(self) -> Iterator[images.ImageId]:
+        """Walk the images that have a task, each once, in constant memory."""
+
+
+class StopFlag(Protocol):
+    """Set once, when the agent has to let go of what it is doing."""
+
+    def is_set(self) -> bool:
+        """Tell whether to stop."""
+
+
+Wake = Callable[[], None]  # tells the worker that there may be something due

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt at one task: look, ask what to do, do it, and look again."""
+
+from collections.abc import Callable
+import dataclasses
+import datetime
+import logging
+from typing import assert_never
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import sources
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import transfers
+
+LOG = logging.getLogger(__name__)
+
+#: Copy, members, record, status and the last look are five; more steps than this means that
+#: somebody else keeps changing the copy.
+_MAX_STEPS = 10
+_BUSY_COPY_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Times of one attempt, in seconds."""
+
+    transfer: float  # one transfer may take; 0: no limit
+    lease: float  # a task stays ours after the last sign of life
+    progress: float = 1.0  # between two signs of life
+
+
+class Replication:
+    """Brings one copy in step with its source."""
+
+    def __init__(
+        self,
+        *,
+        regions: ports.Regions,
+        source_views: sources.SourceViews,
+        store: ports.TaskStore,
+        wanted: targets.Targets,
+        clock: ports.Clock,
+        stop: ports.StopFlag,
+        limits: Callable[[], Limits],
+    ) -> None:
+        self._regions = regions
+        self._sources = source_views
+        self._store = store
+        self._targets = wanted
+        self._clock = clock
+        self._stop = stop
+        self._limits = limits
+
+    def run(self, lease: tasks.Lease) -> tasks.Outcome:
+        """Do what brings the copy in step; return only what was seen, never what was hoped.
+
+        :raises TransientError: it may work later.
+        :raises PermanentError: somebody has to act first.
+        :raises LeaseLost: somebody else works on the task.
+        """
+        task = lease.task
+        service = self._regions.images(task.key.region)
+        wanted = task.key.region in self._targets.regions()
+        copy = service.get(task.copy_id or task.key.image_id)
+        for _ in range(_MAX_STEPS):
+            if self._stop.is_set():
+                raise errors.Cancelled("the agent is stopping")
+            source = self._sources.read(task)
+            if source is None and copy is None and task.may_delete:
+                copy = self._marked_copy(service, task.key.image_id)
+            action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
+            LOG.debug("%s: %s", task.key, type(action).__name__)
+            match action:
+                case plans.Nothing(reason=plans.ABSENT):
+                    return tasks.Forgotten()
+                case plans.Nothing(reason=reason):
+                    self._note_copy(lease, source, copy)
+                    return tasks.Succeeded(reason=reason)
+                case plans.Wait(reason=reason):
+                    later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
+                    return tasks.RetryAt(when=later, reason=reason, counts=False)
+                case plans.Conflict(reason=reason):
+                    raise errors.ImageConflict(reason)
+                case plans.CopyData():
+                    copy = self._copy_data(lease, service, action)
+                case plans.UpdateMetadata() | plans.SetActive():
+                    copy = self._update(task.key, service, action)
+                case plans.DeleteCopy():
+                    copy = self._delete(lease, service, action)
+                case _:
+                    assert_never(action)
+        raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _note_copy(
+        self, lease: tasks.Lease, source: images.Image | None, copy: images.Image | None
+    ) -> None:
+        """Remember a copy that was found and not made, say after the database was lost."""
+        if source is None or copy is None or copy.mark is None:
+            return
+        if copy.image_id != lease.task.copy_id or source.metadata.name != lease.task.image_name:
+            self._store.note_copy(lease, copy.image_id, source.metadata.name)
+
+    def _copy_data(
+        self, lease: tasks.Lease, service: ports.ImageService, action: plans.CopyData
+    ) -> images.Image | None:
+        source, into = action.source, action.into
+        if into is None:
+            try:
+                into = service.create(source.image_id, source)
+            except errors.ImageIdTaken:
+                occupant = self._occupant(service, source)
+                if occupant is not None:
+                    return occupant
+                into = service.create(None, source)
+        self._store.note_copy(lease, into.image_id, source.metadata.name)
+        started = self._clock.monotonic()
+        self._transfer(lease, source, into)
+        seconds = self._clock.monotonic() - started
+        LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
+        # A record made just now has no members yet.
+        return service.get_record(into.image_id) if action.into is None else service.get(into.image_id)
+
+    def _occupant(
+        self, service: ports.ImageService, source: images.Image
+    ) -> images.Image | None:
+        """Find what keeps an id from being used; None if the id was spent by a deleted image."""
+        return service.get(source.image_id) or self._marked_copy(service, source.image_id)
+
+    def _marked_copy(
+        self, service: ports.ImageService, source_id: images.ImageId
+    ) -> images.Image | None:
+        """Find the copy that a lost row knew: one that has an id of its own."""
+        mark = images.Mark(source_id=source_id, source_region=self._sources.region)
+        return next(iter(service.copies_of(mark)), None)
+
+    def _transfer(self, lease: tasks.Lease, source: images.Image, into: images.Image) -> None:
+        size = source.size or 0
+        progress = _Progress(
+            lease, size, store=self._store, clock=self._clock, stop=self._stop, limits=self._limits()
+        )
+        with self._regions.source_store().read(source) as chunks:
+            self._regions.store(into.region, size).write(
+                into.image_id, size, transfers.withheld(chunks, image=source, progress=progress)
+            )
+
+    def _update(
+        self,
+        key: tasks.TaskKey,
+        service: ports.ImageService,
+        action: plans.UpdateMetadata | plans.SetActive,
+    ) -> images.Image | None:
+        if isinstance(action, plans.SetActive):
+            service.set_active(action.copy.image_id, active=action.active)
+            LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
+        else:
+            service.update(action)
+            LOG.info("Updated the metadata of %s", key)
+        return service.get(action.copy.image_id)
+
+    def _delete(
+        self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
+    ) -> images.Image | None:
+        service.delete(action.copy)
+        self._store.note_copy(lease, None, lease.task.image_name)
+        LOG.info("Deleted the copy of %s: %s", lease.task.key, action.reason)
+        if action.mismatch is not None:
+            expected, actual = action.mismatch
+            what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
+            raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
+        return service.get(action.copy.image_id)
+
+
+class _Progress:
+    """The signs of life of one transfer, and the reasons to end it."""
+
+    def __init__(
+        self,
+        lease: tasks.Lease,
+        size: int,
+        *,
+        store: ports.TaskStore,
+        clock: ports.Clock,
+        stop: ports.StopFlag,
+        limits: Limits,
+    ) -> None:
+        self._lease = lease
+        self._size = size
+        self._store = store
+        self._clock = clock
+        self._stop = stop
+        self._limits = limits
+        self._started = clock.monotonic()
+        self._reported = self._started
+
+    def __call__(self, done: int) -> None:
+        """Take note of ``done`` bytes.
+
+        :raises Cancelled: the agent is stopping.
+        :raises TransferTimedOut: the transfer takes longer than allowed.
+        :raises LeaseLost: somebody else works on the task.
+        """
+        if self._stop.is_set():
+            raise errors.Cancelled(f"{self._lease.task.key}: the agent is stopping")
+        now = self._clock.monotonic()
+        taken = now - self._started
+        if self._limits.transfer and taken > self._limits.transfer and done < self._size:
+            raise errors.TransferTimedOut(
+                f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, more than "
+                f"scp_copy_timeout = {self._limits.transfer:.0f} s"
+            )
+        if now - self._reported >= self._limits.progress or done == self._size:
+            self._reported = now
+            self._report(done)
+
+    def _report(self, done: int) -> None:
+        now = self._clock.now()
+        self._store.renew(
+            self._lease,
+            now=now,
+            until=now + datetime.timedelta(seconds=self._limits.lease),
+            bytes_done=done,
+            bytes_total=self._size,
+        )

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes due tasks, runs them, and writes what came of it.
+
+The one place that turns errors into "later" and "failed".
+"""
+
+from collections import Counter
+from collections.abc import Callable
+import datetime
+import logging
+import threading
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import replication
+
+LOG = logging.getLogger(__name__)
+
+Submit = Callable[[Callable[[], None]], None]
+
+
+class Worker:
+    """Claims tasks as far as each region has room, and works on them in other threads.
+
+    A region's room is its own, so one that hangs delays nobody else.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ports.TaskStore,
+        attempt: replication.Replication,
+        clock: ports.Clock,
+        submit: Submit,
+        owner: str,
+        per_region: int,
+        lease_seconds: float,
+        policy: Callable[[], backoff.RetryPolicy],
+        chance: Callable[[], float],
+        wake: ports.Wake,
+    ) -> None:
+        self._store = store
+        self._attempt = attempt
+        self._clock = clock
+        self._submit = submit
+        self._owner = owner
+        self._per_region = per_region
+        self._lease = datetime.timedelta(seconds=lease_seconds)
+        self._policy = policy
+        self._chance = chance
+        self._wake = wake
+        self._running: Counter[images.RegionId] = Counter()
+        self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
+
+    def dispatch(self) -> int:
+        """Claim what is due and has room; return how many tasks were taken.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        taken = 0
+        for region in self._store.due_regions(self._clock.now()):
+            room = self._per_region - self._running[region]
+            if room <= 0:
+                continue
+            now = self._clock.now()
+            leases = self._store.claim(
+                region, room, owner=self._owner, now=now, until=now + self._lease
+            )
+            for lease in leases:
+                self._start(lease)
+            taken += len(leases)
+        return taken
+
+    def running(self) -> int:
+        """Return how many tasks are being worked on."""
+        with self._lock:
+            return self._running.total()
+
+    def wait_idle(self, timeout_seconds: float | None) -> bool:
+        """Wait until nothing is worked on; return False if that took too long."""
+        with self._ended:
+            return self._ended.wait_for(lambda: not self._running.total(), timeout_seconds)
+
+    def _start(self, lease: tasks.Lease) -> None:
+        region = lease.task.key.region
+        with self._lock:
+            self._running[region] += 1
+
+        def work() -> None:
+            try:
+                self.work(lease)
+            finally:
+                with self._ended:
+                    self._running[region] -= 1
+                    self._ended.notify_all()
+                self._wake()
+
+        self._submit(work)
+
+    def work(self, lease: tasks.Lease) -> None:
+        """Run one attempt and write its outcome. Raises nothing: the thread is a pool's."""
+        try:
+            outcome = self._outcome(lease)
+            if outcome is None:
+                self._store.release(lease, self._clock.now())
+            elif not self._store.finish(lease, outcome, self._clock.now()):
+                LOG.debug("%s was requested again meanwhile", lease.task.key)
+        except errors.LeaseLost:
+            LOG.info("Lost the lease on %s", lease.task.key)
+        except errors.SyncError as exc:
+            # The lease runs out by itself and the task is taken again.
+            LOG.error("Could not write the outcome of %s: %s", lease.task.key, exc)
+
+    def _outcome(self, lease: tasks.Lease) -> tasks.Outcome | None:
+        """Return what came of an attempt; None if it was called off."""
+        try:
+            return self._attempt.run(lease)
+        except errors.LeaseLost:
+            raise
+        except errors.Cancelled:
+            return None
+        except errors.PermanentError as exc:
+            return self._failed(lease.task, str(exc))
+        except errors.TransientError as exc:
+            return self._later(lease.task, exc, exc.retry_after)
+        except Exception as exc:  # a bug: visible, and tried again
+            LOG.exception("The attempt at %s crashed", lease.task.key)
+            return self._later(lease.task, exc, None)
+
+    def _later(
+        self, task: tasks.Task, exc: Exception, at_least: float | None
+    ) -> tasks.Outcome:
+        reason = f"{type(exc).__name__}: {exc}"
+        when = self._policy().next_attempt(
+            failed=task.attempts + 1,
+            now=self._clock.now(),
+            chance=self._chance(),
+            at_least=at_least,
+        )
+        if when is None:
+            return self._failed(task, reason)
+        LOG.warning(
+            "Attempt %d at %s failed, next at %s: %s",
+            task.attempts + 1, task.key, when.isoformat(timespec="seconds"), reason,
+        )
+        return tasks.RetryAt(when=when, reason=reason)
+
+    def _failed(self, task: tasks.Task, reason: str) -> tasks.Outcome:
+        LOG.error(
+            "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s",
+            task.key, task.attempts + 1, reason, task.key.image_id, task.key.region,
+        )
+        return tasks.Failed(reason=reason)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that crosses a module border.
+
+::
+
+    SyncError
+    ├── ConfigurationError          the operator's files are wrong
+    ├── NotificationError           a message that is no image event
+    ├── LeaseLost                   somebody else owns the task now
+    ├── TransientError              worth trying again later
+    │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
+    │   ├── TransferInterrupted     the bytes stopped before the end
+    │   ├── TransferTimedOut        the bytes were too slow
+    │   ├── DigestMismatch          the bytes are not the source's
+    │   └── Cancelled               the agent is stopping
+    └── PermanentError              trying again alone will not help
+        ├── Refused                 an answer 4xx, with the service's own reason
+        ├── ImageIdTaken            the id is in use or was used once in that region
+        ├── ImageConflict           an image that is not ours stands in the way
+        ├── UnknownRegion           the catalogue has no such region
+        └── HostKeyMismatch         the SSH host is not the one in known_hosts
+
+A message says what was attempted, on what, and what was seen.
+"""
+
+
+class SyncError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(SyncError):
+    """The operator's files are wrong; the message names file, place and remedy."""
+
+
+class NotificationError(SyncError):
+    """A message that is not an image event this agent understands."""
+
+
+class LeaseLost(SyncError):
+    """The task was claimed by somebody else, or removed, since it was leased."""
+
+
+class TransientError(SyncError):
+    """Worth trying again.
+
+    :param retry_after: seconds that the other side asked us to wait, or None.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServiceUnavailable(TransientError):
+    """A service gave no answer, or one that says "not now"."""
+
+
+class TransferInterrupted(TransientError):
+    """The bytes stopped before the end."""
+
+
+class TransferTimedOut(TransientError):
+    """The bytes took longer than the operator allows."""
+
+
+class DigestMismatch(TransientError):
+    """The bytes are not the source's."""
+
+    def __init__(self, *, what: str, expected: str, actual: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class Cancelled(TransientError):
+    """The agent is stopping; the task goes back as it was."""
+
+
+class PermanentError(SyncError):
+    """Trying again alone will not help; an operator or a change of the image will."""
+
+
+class Refused(PermanentError):
+    """A service understood the request and said no."""
+
+
+class ImageIdTaken(PermanentError):
+    """An image of that id exists in the region, or did once."""
+
+
+class ImageConflict(PermanentError):
+    """An image that is not ours stands where the copy should."""
+
+
+class UnknownRegion(PermanentError):
+    """The catalogue has no image endpoint for that region."""
+
+
+class HostKeyMismatch(PermanentError):
+    """The SSH host showed a key that known_hosts does not list for it."""

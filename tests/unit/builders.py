@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builders of domain objects: sensible defaults, and overrides by name."""
+
+import dataclasses
+import datetime
+import hashlib
+from typing import Any
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+
+SOURCE_REGION = images.RegionId("RegionOne")
+REGION = images.RegionId("RegionTwo")
+IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
+COPY_ID = images.ImageId("6a0d2f0b-6f2d-4f6c-8f0e-9d4b7c1c2a11")
+DATA = b"the bytes of an image"
+NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+MARK = images.Mark(source_id=IMAGE_ID, source_region=SOURCE_REGION)
+
+
+def multihash(data: bytes = DATA, algo: str = "sha512") -> images.Multihash:
+    """Return the multihash of some bytes."""
+    return images.Multihash(algo=algo, value=hashlib.new(algo, data).hexdigest())
+
+
+def metadata(**overrides: Any) -> images.Metadata:
+    """Return the metadata of a small cloud image."""
+    values: dict[str, Any] = {
+        "name": "cirros",
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "min_disk": 1,
+        "min_ram": 64,
+        "owner": "alpha",
+        "tags": frozenset({"golden"}),
+        "properties": {"hw_disk_bus": "virtio"},
+    }
+    return images.Metadata(**(values | overrides))
+
+
+def source(**overrides: Any) -> images.Image:
+    """Return an active image of the cascading region; metadata fields may be given directly."""
+    return _image(
+        {
+            "image_id": IMAGE_ID,
+            "region": SOURCE_REGION,
+            "status": images.ImageStatus.ACTIVE,
+            "size": len(DATA),
+            "multihash": multihash(),
+        },
+        overrides,
+    )
+
+
+def copy(**overrides: Any) -> images.Image:
+    """Return a copy of :func:`source` that is in step; metadata fields may be given directly."""
+    return _image(
+        {
+            "image_id": IMAGE_ID,
+            "region": REGION,
+            "status": images.ImageStatus.ACTIVE,
+            "size": len(DATA),
+            "multihash": multihash(),
+            "mark": MARK,
+            "synced_properties": frozenset({"hw_disk_bus"}),
+        },
+        overrides,
+    )
+
+
+def queued(**overrides: Any) -> images.Image:
+    """Return a record of ours that waits for its data."""
+    empty: dict[str, Any] = {
+        "status": images.ImageStatus.QUEUED,
+        "size": None,
+        "multihash": None,
+    }
+    return copy(**(empty | overrides))
+
+
+def stranger(**overrides: Any) -> images.Image:
+    """Return an image of the target region that is not ours."""
+    return copy(**({"mark": None, "synced_properties": frozenset()} | overrides))
+
+
+def task(**overrides: Any) -> tasks.Task:
+    """Return a task that was just requested."""
+    values: dict[str, Any] = {
+        "key": tasks.TaskKey(image_id=IMAGE_ID, region=REGION),
+        "status": tasks.TaskStatus.PENDING,
+        "generation": 1,
+        "request_id": "r1",
+        "may_delete": False,
+        "attempts": 0,
+        "not_before": NOW,
+        "reason": "",
+        "image_name": None,
+        "copy_id": None,
+        "bytes_done": 0,
+        "bytes_total": None,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return tasks.Task(**(values | overrides))
+
+
+def _image(values: dict[str, Any], overrides: dict[str, Any]) -> images.Image:
+    names = {field.name for field in dataclasses.fields(images.Metadata)}
+    own = {key: value for key, value in overrides.items() if key in names}
+    rest = {key: value for key, value in overrides.items() if key not in names}
+    return images.Image(**(values | {"metadata": metadata(**own)} | rest))

@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decision table of :func:`plans.next_action`, and what must hold for every pair."""
+
+import dataclasses
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from tests.unit import builders
+from tests.unit.builders import copy
+from tests.unit.builders import queued
+from tests.unit.builders import source
+from tests.unit.builders import stranger
+
+Status = images.ImageStatus
+Member = images.MemberStatus
+
+
+def decide(source, copy, *, wanted=True, may_delete=False):
+    return plans.next_action(source, copy, wanted=wanted, may_delete=may_delete)
+
+
+def case(name, action, source, copy, **flags):
+    return pytest.param(source, copy, flags, action, id=name)
+
+
+OTHER = builders.multihash(b"damaged")
+SHA256 = builders.multihash(algo="sha256")
+UNWANTED = "the strategy does not name this region"
+
+TABLE = [
+    # no source
+    case("neither", plans.Nothing(reason=plans.ABSENT), None, None),
+    case("neither, deletion proven", plans.Nothing(reason=plans.ABSENT), None, None, may_delete=True),
+    case(
+        "source gone, proven",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        None, copy(), may_delete=True,
+    ),
+    case(
+        "source gone, proven, region unwanted",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        None, copy(), may_delete=True, wanted=False,
+    ),
+    case(
+        "source gone, not proven",
+        plans.Nothing(reason="source is not found, and nothing proves that it was deleted"),
+        None, copy(),
+    ),
+    case(
+        "source gone, image there not ours",
+        plans.Nothing(reason="source is gone; the image here is not ours and stays"),
+        None, stranger(), may_delete=True,
+    ),
+    case(
+        "source pending_delete",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        source(status=Status.PENDING_DELETE), copy(), may_delete=True,
+    ),
+    case(
+        "source deleted, queued copy",
+        plans.DeleteCopy(copy=queued(), reason="source was deleted"),
+        source(status=Status.DELETED), queued(), may_delete=True,
+    ),
+    # sources that are none
+    case(
+        "source is a copy",
+        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
+        source(mark=images.Mark(source_id="x", source_region="RegionNine")), None,
+    ),
+    *[
+        case(f"source {status}", plans.Nothing(reason=f"source is {status}"),
+             source(status=status), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING,
+                       Status.KILLED)
+        for existing in (None, copy())
+    ],
+    # strangers
+    case(
+        "stranger on the id",
+        plans.Conflict(
+            reason=f"image {builders.IMAGE_ID} of region RegionTwo was not made by this agent; "
+            "rename or delete it there, or take the region out of the strategy"
+        ),
+        source(), stranger(),
+    ),
+    case("stranger, unwanted", plans.Nothing(reason=UNWANTED), source(), stranger(), wanted=False),
+    # strategy
+    case("unwanted, none there", plans.Nothing(reason=UNWANTED), source(), None, wanted=False),
+    case("unwanted keeps its copy", plans.Nothing(reason=UNWANTED),
+         source(name="new"), copy(), wanted=False),
+    # data
+    case("no copy", plans.CopyData(source=source(), into=None), source(), None),
+    case("copy was deleted", plans.CopyData(source=source(), into=None),
+         source(), copy(status=Status.DELETED)),
+    case("copy is pending_delete", plans.CopyData(source=source(), into=None),
+         source(), copy(status=Status.PENDING_DELETE)),
+    case("record without data", plans.CopyData(source=source(), into=queued()), source(), queued()),
+    case(
+        "record without data of another owner",
+        plans.DeleteCopy(
+            copy=queued(owner="mallory"), reason="queued copy belongs to another project"
+        ),
+        source(), queued(owner="mallory"),
+    ),
+    *[
+        case(f"copy {status}", plans.Wait(reason=f"copy is {status}"), source(),
+             copy(status=status))
+        for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+    ],
+    case("copy killed", plans.DeleteCopy(copy=copy(status=Status.KILLED), reason="copy is killed"),
+         source(), copy(status=Status.KILLED)),
+    case(
+        "wrong bytes",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER),
+            reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        source(), copy(multihash=OTHER),
+    ),
+    case("hash to come", plans.Wait(reason="copy has no hash yet"), source(), copy(multihash=None)),
+    case(
+        "another algorithm",
+        plans.Conflict(
+            reason="region RegionTwo hashes with sha256 and the source with sha512; "
+            "set the same hashing_algorithm in both"
+        ),
+        source(), copy(multihash=SHA256),
+    ),
+    case(
+        "wrong size where the source has no hash",
+        plans.DeleteCopy(
+            copy=copy(size=3), reason="copy has another size", mismatch=("21 bytes", "3 bytes")
+        ),
+        source(multihash=None), copy(size=3),
+    ),
+    case("source without hash", plans.Nothing(reason=plans.IN_SYNC), source(multihash=None), copy()),
+    # status
+    case("deactivated", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED), copy()),
+    case("reactivated", plans.SetActive(copy=copy(status=Status.DEACTIVATED), active=True),
+         source(), copy(status=Status.DEACTIVATED)),
+    case("both deactivated", plans.Nothing(reason=plans.IN_SYNC),
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED)),
+    case("deactivated, no copy", plans.Nothing(reason="source is deactivated"),
+         source(status=Status.DEACTIVATED), None),
+    case("deactivated, record without data", plans.Nothing(reason="source is deactivated"),
+         source(status=Status.DEACTIVATED), queued()),
+    # all well
+    case("in sync", plans.Nothing(reason=plans.IN_SYNC), source(), copy()),
+    case("in sync under an id of its own", plans.Nothing(reason=plans.IN_SYNC),
+         source(), copy(image_id=builders.COPY_ID)),
+]
+
+
+@pytest.mark.parametrize(("source", "copy", "flags", "action"), TABLE)
+def test_every_pair_has_its_one_answer(source, copy, flags, action):
+    assert decide(source, copy, **flags) == action
+
+
+def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
+    for mark in (
+        dataclasses.replace(builders.MARK, source_id=builders.COPY_ID),
+        dataclasses.replace(builders.MARK, source_region="RegionNine"),
+    ):
+        assert isinstance(decide(source(), copy(mark=mark)), plans.Conflict)
+
+
+def update(source_image, copy_image):
+    action = decide(source_image, copy_image)
+    assert isinstance(action, plans.UpdateMetadata)
+    assert action.copy == copy_image
+    return action
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("name", "cirros", ""),
+        ("name", "cirros", None),
+        ("disk_format", "qcow2", "raw"),
+        ("container_format", "bare", "ovf"),
+        ("min_disk", 1, 0),
+        ("min_ram", 64, 0),
+        ("visibility", "shared", "public"),
+        ("protected", True, False),
+        ("os_hidden", False, True),
+        ("owner", "alpha", "beta"),
+    ],
+)
+def test_an_attribute_that_differs_is_the_only_thing_updated(name, old, new):
+    action = update(source(**{name: new}), copy(**{name: old}))
+    assert action.attributes == {name: new}
+    assert (action.tags, action.properties, action.members) == (None, {}, {})
+
+
+def test_tags_are_taken_over_whole():
+    action = update(source(tags=frozenset()), copy(tags=frozenset({"a", "b"})))
+    assert action.tags == frozenset()
+    assert (action.attributes, action.properties, action.members) == ({}, {}, {})
+    assert update(source(tags=frozenset({"x"})), copy(tags=frozenset())).tags == {"x"}
+
+
+def test_a_property_that_changed_is_updated_and_nothing_else():
+    action = update(source(properties={"hw_disk_bus": ""}), copy())
+    assert action.properties == {"hw_disk_bus": ""}
+    assert (action.attributes, action.tags, action.members) == ({}, None, {})
+
+
+def test_a_new_property_is_added_and_listed_as_ours():
+    action = update(source(properties={"hw_disk_bus": "virtio", "os_type": "linux"}), copy())
+    assert action.properties == {
+        "os_type": "linux",
+        images.SYNCED_PROPERTIES: json.dumps(["hw_disk_bus", "os_type"]),
+    }
+
+
+def test_a_property_removed_from_the_source_is_removed_from_the_copy():
+    action = update(source(properties={}), copy())
+    assert action.properties == {"hw_disk_bus": None, images.SYNCED_PROPERTIES: "[]"}
+
+
+def test_a_property_that_somebody_gave_the_copy_stays():
+    local = copy(properties={"hw_disk_bus": "virtio", "local": "1"})
+    assert decide(source(), local) == plans.Nothing(reason=plans.IN_SYNC)
+    action = update(source(properties={}), local)
+    assert "local" not in action.properties
+
+
+def test_a_copy_whose_list_of_ours_is_lost_gets_it_back():
+    action = update(source(), copy(synced_properties=frozenset()))
+    assert action.properties == {images.SYNCED_PROPERTIES: '["hw_disk_bus"]'}
+
+
+def test_members_are_added_changed_and_removed():
+    action = update(
+        source(members={"beta": Member.ACCEPTED, "gamma": Member.PENDING, "same": Member.PENDING}),
+        copy(members={"beta": Member.REJECTED, "delta": Member.ACCEPTED, "same": Member.PENDING}),
+    )
+    assert action.members == {"beta": Member.ACCEPTED, "gamma": Member.PENDING, "delta": None}
+    assert (action.attributes, action.tags, action.properties) == ({}, None, {})
+
+
+# What must hold for every pair.
+
+_ids = st.sampled_from([builders.IMAGE_ID, builders.COPY_ID])
+_names = st.sampled_from(["a", "b", "c"])
+_metadata = st.builds(
+    images.Metadata,
+    name=st.sampled_from([None, "", "n"]),
+    visibility=st.sampled_from(["public", "shared", "private"]),
+    protected=st.booleans(),
+    owner=st.sampled_from(["alpha", "beta"]),
+    tags=st.frozensets(_names),
+    properties=st.dictionaries(_names, st.sampled_from(["", "1"])),
+)
+_members = st.dictionaries(_names, st.sampled_from(Member))
+_hashes = st.sampled_from([None, builders.multihash(), OTHER])
+
+
+def _images(**fixed):
+    strategies = {
+        "status": st.sampled_from(Status),
+        "size": st.sampled_from([None, 3, 21]),
+        "multihash": _hashes,
+        "metadata": _metadata,
+        "members": _members,
+    } | fixed
+    return st.builds(images.Image, **strategies)
+
+
+_sources = _images(
+    image_id=st.just(builders.IMAGE_ID),
+    region=st.just(builders.SOURCE_REGION),
+    mark=st.sampled_from([None, None, builders.MARK]),
+)
+_copies = _images(
+    image_id=_ids,
+    region=st.just(builders.REGION),
+    mark=st.sampled_from([builders.MARK, builders.MARK, None]),
+    synced_properties=st.frozensets(_names),
+)
+_pairs = {
+    "source_image": st.none() | _sources,
+    "copy_image": st.none() | _copies,
+    "wanted": st.booleans(),
+    "may_delete": st.booleans(),
+}
+
+
+def perform(action, source_image, copy_image):
+    """Do an action flawlessly."""
+    match action:
+        case plans.CopyData(source=original, into=into):
+            if into is None:
+                into = copy(
+                    metadata=original.metadata,
+                    synced_properties=frozenset(original.metadata.properties),
+                )
+            return dataclasses.replace(
+                into, status=Status.ACTIVE, size=original.size,
+                multihash=original.multihash or builders.multihash(),
+            )
+        case plans.SetActive(active=active):
+            status = Status.ACTIVE if active else Status.DEACTIVATED
+            return dataclasses.replace(copy_image, status=status)
+        case plans.DeleteCopy():
+            return None
+        case plans.UpdateMetadata():
+            return _updated(copy_image, action)
+    return copy_image
+
+
+def _updated(copy_image, action):
+    properties = {**copy_image.metadata.properties, **action.properties}
+    synced = properties.pop(images.SYNCED_PROPERTIES, None)
+    metadata = dataclasses.replace(
+        copy_image.metadata,
+        **action.attributes,
+        tags=copy_image.metadata.tags if action.tags is None else action.tags,
+        properties={k: v for k, v in properties.items() if v is not None},
+    )
+    members = {**copy_image.members, **action.members}
+    return dataclasses.replace(
+        copy_image,
+        metadata=metadata,
+        members={k: v for k, v in members.items() if v is not None},
+        synced_properties=(
+            copy_image.synced_properties if synced is None else frozenset(json.loads(synced))
+        ),
+    )
+
+
+@given(**_pairs)
+def test_doing_what_is_said_ends_within_four_steps(source_image, copy_image, wanted, may_delete):
+    seen = []
+    for _ in range(5):
+        action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+        seen.append(action)
+        if isinstance(action, plans.Nothing | plans.Wait | plans.Conflict):
+            return
+        copy_image = perform(action, source_image, copy_image)
+    raise AssertionError(seen)
+
+
+@given(**_pairs)
+def test_an_image_that_is_not_ours_is_never_touched(
+    source_image, copy_image, wanted, may_delete
+):
+    if copy_image is None or copy_image.mark == builders.MARK:
+        return
+    if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
+        return
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    assert isinstance(action, plans.Nothing | plans.Conflict)
+
+
+@given(**_pairs)
+def test_nothing_is_deleted_for_a_missing_source_without_proof(
+    source_image, copy_image, wanted, may_delete
+):
+    del source_image, may_delete
+    action = decide(None, copy_image, wanted=wanted, may_delete=False)
+    assert isinstance(action, plans.Nothing)
+
+
+@given(**_pairs)
+def test_data_is_only_ever_copied_from_an_active_original(
+    source_image, copy_image, wanted, may_delete
+):
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    if isinstance(action, plans.CopyData):
+        assert wanted
+        assert source_image.status is Status.ACTIVE
+        assert source_image.mark is None
+        assert action.into is None or action.into.metadata.owner == source_image.metadata.owner
+
+
+@given(**_pairs)
+def test_in_sync_means_same_bytes_same_status_same_metadata(
+    source_image, copy_image, wanted, may_delete
+):
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    if action == plans.Nothing(reason=plans.IN_SYNC):
+        assert copy_image.status is source_image.status
+        assert copy_image.size == source_image.size
+        assert source_image.multihash in (None, copy_image.multihash)
+        assert copy_image.members == source_image.members
+        assert source_image.metadata.properties.items() <= copy_image.metadata.properties.items()
+        assert copy_image.metadata.tags == source_image.metadata.tags
