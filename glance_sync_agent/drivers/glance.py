@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The records of one region's Glance (Images API v2)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import threading
+from typing import Final
+
+from keystoneauth1 import session as sessions
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.drivers import glance_bodies
+from glance_sync_agent.drivers import glance_calls
+from glance_sync_agent.drivers import glance_listing
+
+_MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
+_FORBIDDEN: Final = frozenset({403})
+_GONE: Final = frozenset({404})
+_CONFLICT: Final = frozenset({409})
+
+
+class Glance:
+    """One region's Glance; implements ``engine.ports.ImageService``. Thread safe."""
+
+    def __init__(
+        self,
+        *,
+        region: images.RegionId,
+        session: sessions.Session,
+        endpoint: str,
+        stop: threading.Event,
+        retries: glance_calls.Retries = glance_calls.Retries(),  # noqa: B008 (it is frozen)
+    ) -> None:
+        """Prepare; asks nobody yet.
+
+        :param session: of a user who sees every project's images.
+        :param endpoint: of the region's Glance, as in the catalogue.
+        :param stop: set when the agent stops, so that no retry waits any longer.
+        """
+        self.region = region
+        self._calls = glance_calls.Calls(
+            region=region, session=session, endpoint=endpoint, retries=retries, stop=stop
+        )
+        self._listing = glance_listing.Listing(calls=self._calls, region=region)
+
+    def get(self, image_id: images.ImageId) -> images.Image | None:
+        """Read an image with its members; None if there is no such image.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no (4xx other than 404).
+        """
+        image = self.get_record(image_id)
+        if image is None or image.metadata.visibility != "shared":
+            return image
+        return dataclasses.replace(image, members=self.members(image))
+
+    def get_record(self, image_id: images.ImageId) -> images.Image | None:
+        """Read an image without its members: one request instead of two.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no (4xx other than 404).
+        """
+        answer = self._calls.ask("GET", f"/images/{image_id}", expected=_GONE)
+        if answer.status == 404:
+            return None
+        image = glance_bodies.image(answer.body, self.region)
+        if image.image_id != image_id:
+            raise errors.ServiceUnavailable(
+                f"region {self.region} was asked for image {image_id} and gave {image.image_id}"
+            )
+        return image
+
+    def find(self, image_ids: Sequence[images.ImageId]) -> Mapping[images.ImageId, images.Image]:
+        """Read those of ``image_ids`` that exist, without members; at most 100 ids.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        if len(image_ids) > _MOST_IDS:
+            raise ValueError(f"{len(image_ids)} ids, and {_MOST_IDS} are the limit")
+        found: dict[images.ImageId, images.Image] = {}
+        for hidden in ("false", "true"):
+            missing = [one for one in image_ids if one not in found]
+            if missing:
+                query = {"id": f"in:{','.join(missing)}", "os_hidden": hidden}
+                found |= {one.image_id: one for one in self._listing.all(query)}
+        return found
+
+    def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
+        """Read the members of an image; empty unless its visibility is ``shared``.
+
+        Members that are no project ids are left out.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        if image.metadata.visibility != "shared":
+            return {}
+        answer = self._calls.ask(
+            "GET", f"/images/{image.image_id}/members", expected=_GONE | _FORBIDDEN
+        )
+        if answer.status == 404:
+            return {}
+        if answer.status == 403:
+            now = self.get_record(image.image_id)
+            if now is None or now.metadata.visibility != "shared":
+                return {}  # it changed since the caller read it
+            raise errors.Refused(
+                f"members of image {image.image_id} of region {self.region}: {answer.explanation}"
+            )
+        return glance_bodies.members(answer.body, self.region)
+
+    def copies_of(self, source: images.Image) -> Sequence[images.Image]:
+        """Find the images that carry our mark for ``source``, without members.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        mark = images.Mark(source_id=source.image_id, source_region=source.region)
+        query = {images.SOURCE_ID: source.image_id}
+        return [
+            image
+            for hidden in ("false", "true")
+            for image in self._listing.all({**query, "os_hidden": hidden})
+            if image.mark == mark  # the filter knows nothing of the region
+        ]
+
+    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+        """Walk all images of the region, hidden ones too, without members, in constant memory.
+
+        The order is that of the ids, first of the visible images, then of the hidden ones; an
+        image that is hidden or shown during the walk may come twice or not at all. Records that
+        make no sense are left out and logged once.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        for hidden in ("false", "true"):
+            yield from self._listing.pages({"os_hidden": hidden}, page_size)
+
+    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+        """Make a queued record with the metadata of ``source`` and our mark.
+
+        It is asked for once: when the answer is lost the record may be there, and the next look
+        at the region shows it.
+
+        :param image_id: None lets Glance choose.
+        :raises ImageIdTaken: the id is in use, or was once.
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        answer = self._calls.ask_once(
+            "POST",
+            "/images",
+            body=glance_bodies.creation(image_id, source),
+            expected=_CONFLICT if image_id else frozenset(),
+        )
+        if answer.status == 409:
+            raise errors.ImageIdTaken(
+                f"cannot make image {image_id} in region {self.region}: {answer.explanation}"
+            )
+        return glance_bodies.image(answer.body, self.region)
+
+    def update(self, changes: plans.UpdateMetadata) -> None:
+        """Apply changes to the record. Idempotent.
+
+        Only shared images have members, so these come first while the copy is shared and last
+        when it is going to be.
+
+        :raises TransientError: no answer, or the image vanished meanwhile.
+        :raises Refused: Glance said no.
+        """
+        if changes.copy.metadata.visibility == "shared":
+            self._update_members(changes)
+            self._update_record(changes)
+        else:
+            self._update_record(changes)
+            self._update_members(changes)
+
+    def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
+        """Reactivate or deactivate. Idempotent.
+
+        :raises TransientError: no answer, or the image vanished meanwhile.
+        :raises Refused: Glance said no; the image has no data, for instance.
+        """
+        action = "reactivate" if active else "deactivate"
+        answer = self._calls.ask("POST", f"/images/{image_id}/actions/{action}", expected=_GONE)
+        self._require(answer, image_id)
+
+    def delete(self, image: images.Image) -> None:
+        """Unprotect if needed, then delete record and data. Idempotent.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: Glance said no; the data is in use, for instance.
+        """
+        path = f"/images/{image.image_id}"
+        answer = self._calls.ask("DELETE", path, expected=_GONE | _FORBIDDEN)
+        if answer.status == 403:
+            # Protected, whatever it was when the caller read it.
+            unprotect = [{"op": "replace", "path": "/protected", "value": False}]
+            self._calls.ask(
+                "PATCH",
+                path,
+                body=unprotect,
+                content_type=glance_calls.JSON_PATCH,
+                expected=_GONE,
+            )
+            self._calls.ask("DELETE", path, expected=_GONE)
+
+    def _update_record(self, changes: plans.UpdateMetadata) -> None:
+        operations = glance_bodies.patch(changes)
+        path = f"/images/{changes.copy.image_id}"
+        expected = _GONE | _CONFLICT
+        while operations:
+            answer = self._calls.ask(
+                "PATCH",
+                path,
+                body=operations,
+                content_type=glance_calls.JSON_PATCH,
+                expected=expected,
+            )
+            self._require(answer, changes.copy.image_id)
+            if answer.status != 409:
+                return
+            # A property to be removed is not there any more: not an error, but nothing of the
+            # patch was done. A second conflict is another one.
+            record = self._calls.ask("GET", path, expected=_GONE)
+            self._require(record, changes.copy.image_id)
+            operations = glance_bodies.without_removals(operations, record.body)
+            expected = _GONE
+
+    def _update_members(self, changes: plans.UpdateMetadata) -> None:
+        for member, status in changes.members.items():
+            self._update_member(changes.copy.image_id, member, status)
+
+    def _update_member(
+        self, image_id: images.ImageId, member: str, status: images.MemberStatus | None
+    ) -> None:
+        if not glance_bodies.is_project_id(member):
+            raise errors.Refused(f"member {member!r} of image {image_id} is no project id")
+        members = f"/images/{image_id}/members"
+        one = f"{members}/{member}"
+        if status is None:
+            self._calls.ask("DELETE", one, expected=_GONE)
+            return
+        body = {"member": member}
+        added = self._calls.ask("POST", members, body=body, expected=_GONE | _CONFLICT)
+        self._require(added, image_id)
+        if added.status == 409 or status is not images.MemberStatus.PENDING:
+            changed = self._calls.ask("PUT", one, body={"status": status}, expected=_GONE)
+            self._require(changed, image_id)
+
+    def _require(self, answer: glance_calls.Answer, image_id: images.ImageId) -> None:
+        """Raise if the image, or its member, vanished: a new look decides what that means."""
+        if answer.status == 404:
+            raise errors.TransientError(
+                f"image {image_id} of region {self.region} changed while it was being updated: "
+                f"{answer.explanation}"
+            )

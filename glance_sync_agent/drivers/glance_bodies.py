@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image records as Glance wants them and gives them: JSON on one side, our types on the other."""
+
+from collections.abc import Mapping
+import re
+from typing import Any, Final
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+
+# Members are project ids. Glance takes any text for one, such as ".." or "a/b", that would
+# lead a later PUT or DELETE to another resource; no project has such an id, so nobody loses.
+_PROJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
+def creation(image_id: images.ImageId | None, source: images.Image) -> dict[str, object]:
+    """Return the body that makes a copy's record; marked as ours from its first moment."""
+    metadata = source.metadata
+    body: dict[str, object] = {**metadata.properties, **images.marks(source)}
+    body |= {name: getattr(metadata, name) for name in images.ATTRIBUTES}
+    body["tags"] = sorted(metadata.tags)
+    if image_id is not None:
+        body["id"] = image_id
+    return body
+
+
+def patch(changes: plans.UpdateMetadata) -> list[dict[str, object]]:
+    """Return the changes, members aside, as a JSON patch; empty if there are none."""
+    wanted: dict[str, object] = {**changes.attributes}
+    if changes.tags is not None:
+        wanted["tags"] = sorted(changes.tags)
+    operations = [_operation("replace", name, value) for name, value in wanted.items()]
+    for name, value in changes.properties.items():
+        # "add" replaces what is there, and so can be sent twice.
+        operations.append(
+            _operation("remove", name) if value is None else _operation("add", name, value)
+        )
+    return operations
+
+
+def without_removals(
+    operations: list[dict[str, object]], record: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Return ``operations`` without the removal of what ``record`` does not have."""
+    present = {_pointer(name) for name in record}
+    return [one for one in operations if one["op"] != "remove" or one["path"] in present]
+
+
+def image(record: object, region: images.RegionId) -> images.Image:
+    """Read an image record.
+
+    :raises ServiceUnavailable: it is not one that we understand.
+    """
+    try:
+        if not isinstance(record, Mapping):
+            raise TypeError(f"a {type(record).__name__} is no object")  # noqa: TRY301
+        return images.parse(record, region)
+    except (errors.NotificationError, AttributeError, TypeError, ValueError) as exc:
+        raise errors.ServiceUnavailable(
+            f"an image record of region {region} makes no sense: {exc}"
+        ) from exc
+
+
+def members(body: object, region: images.RegionId) -> dict[str, images.MemberStatus]:
+    """Read a list of members; what is no project id is left out.
+
+    :raises ServiceUnavailable: it is not a list of members.
+    """
+    found = {}
+    try:
+        for member in objects(body, "members"):
+            if is_project_id(member["member_id"]):
+                found[member["member_id"]] = images.MemberStatus(member["status"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise errors.ServiceUnavailable(
+            f"a list of members of region {region} makes no sense: {exc!r}"
+        ) from exc
+    return found
+
+
+def is_project_id(text: str) -> bool:
+    """Tell whether a member could be a project, and so be part of a path."""
+    return _PROJECT_ID.fullmatch(text) is not None
+
+
+def objects(body: object, key: str) -> list[Mapping[str, Any]]:
+    """Return the objects listed under ``key``.
+
+    :raises ServiceUnavailable: there is no such list of objects.
+    """
+    found = body.get(key) if isinstance(body, Mapping) else None
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise errors.ServiceUnavailable(f"an answer of Glance has no list of {key}")
+    return found
+
+
+def _operation(kind: str, name: str, *value: object) -> dict[str, object]:
+    operation: dict[str, object] = {"op": kind, "path": _pointer(name)}
+    if value:
+        operation["value"] = value[0]
+    return operation
+
+
+def _pointer(name: str) -> str:
+    """Return the JSON pointer (RFC 6901) to an attribute."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")

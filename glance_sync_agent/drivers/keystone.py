@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keystone: who we are, which regions there are, and where their Glance is."""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import re
+import threading
+import time
+from typing import Any, Final
+import urllib.parse
+
+from keystoneauth1 import exceptions
+from keystoneauth1 import loading
+from keystoneauth1 import plugin
+from keystoneauth1 import session as sessions
+from keystoneauth1.access import service_catalog
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+
+#: What a request through a session may raise before the other side has answered.
+FAILURES: Final = (exceptions.ClientException,)
+
+_USER_AGENT: Final = "glance-sync-agent"
+_TIMEOUT_SECONDS: Final = 60.0
+_CONNECT_RETRIES: Final = 1
+_POOL_SIZE: Final = 64  # connections kept to one host, and hosts to which any are kept
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_VERSION: Final = re.compile(r"/v\d+(\.\d+)?$")
+
+
+def options() -> list[Any]:
+    """Return the oslo.config options of ``[service_credentials]``.
+
+    Those of the ``password`` plugin are included; another ``auth_type`` brings its own when it
+    is loaded.
+    """
+    found: list[Any] = [
+        *loading.get_auth_common_conf_options(),
+        *loading.get_session_conf_options(),
+        *loading.get_auth_plugin_conf_options("password"),
+    ]
+    for option in found:
+        if option.dest == "auth_type":
+            option.default = "password"
+        elif option.dest == "timeout":
+            option.default = _TIMEOUT_SECONDS
+    return found
+
+
+def load(conf: Any, group: str) -> sessions.Session:
+    """Make the session that the options of ``group`` describe; asks nobody yet.
+
+    :param conf: an ``oslo_config.cfg.ConfigOpts`` with :func:`options` registered in ``group``.
+    :raises ConfigurationError: an option is missing or wrong.
+    """
+    try:
+        auth = loading.load_auth_from_conf_options(conf, group)
+        session = loading.load_session_from_conf_options(
+            conf,
+            group,
+            auth=auth,
+            timeout=conf[group].timeout or _TIMEOUT_SECONDS,
+            user_agent=_USER_AGENT,
+            connect_retries=_CONNECT_RETRIES,
+        )
+        if auth is None:
+            raise errors.ConfigurationError(f"auth_type is empty in section [{group}]")
+        return _pooled(session)
+    except (*FAILURES, TypeError, ValueError) as exc:
+        raise errors.ConfigurationError(f"section [{group}] gives no log-in: {exc}") from exc
+
+
+def make_session(
+    auth: plugin.BaseAuthPlugin, *, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> sessions.Session:
+    """Make a session that many threads may share."""
+    session = sessions.Session(
+        auth=auth,
+        timeout=timeout_seconds,
+        user_agent=_USER_AGENT,
+        connect_retries=_CONNECT_RETRIES,
+    )
+    return _pooled(session)
+
+
+def _pooled(session: sessions.Session) -> sessions.Session:
+    for scheme in ("http://", "https://"):
+        adapter = sessions.TCPKeepAliveAdapter(
+            pool_connections=_POOL_SIZE,
+            pool_maxsize=_POOL_SIZE,
+            tls_ciphers=session.tls_ciphers,
+            tls_min_version=session.tls_min_version,
+        )
+        session.mount(scheme, adapter)
+    return session
+
+
+class Keystone:
+    """The catalogue as the agent's user sees it. Thread safe."""
+
+    def __init__(
+        self,
+        *,
+        session: sessions.Session,
+        cascading_endpoint_url: str,
+        interface: str = "public",
+        cache_seconds: float = 60.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the parts; nothing is asked before the first question.
+
+        :param cascading_endpoint_url: of the cascading Glance, as in the catalogue.
+        :param interface: ``public``, ``internal`` or ``admin``.
+        :param cache_seconds: how long an answer of Keystone is good.
+        """
+        self._session = session
+        self._cascading_url = cascading_endpoint_url
+        self._interface = interface
+        self._cache_seconds = cache_seconds
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._known: Mapping[images.RegionId, str] | None = None
+        self._known_until = 0.0
+
+    def regions(self) -> frozenset[images.RegionId]:
+        """Return every region with an image endpoint, the cascading one included.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        return frozenset(self._endpoints())
+
+    @property
+    def cascading(self) -> images.RegionId:
+        """The region where images are published.
+
+        :raises ConfigurationError: no region has that endpoint, or several have.
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        endpoints = self._endpoints()
+        wanted = _normalised(self._cascading_url)
+        found = [region for region, url in endpoints.items() if _normalised(url) == wanted]
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(f"{region}: {url}" for region, url in sorted(endpoints.items()))
+        raise errors.ConfigurationError(
+            f"cascading_endpoint_url {self._cascading_url} is the {self._interface} image "
+            f"endpoint of {len(found) or 'no'} regions, and has to be that of one; the catalogue "
+            f"has {listed or 'none that this user may see'}"
+        )
+
+    def endpoint(self, region: images.RegionId) -> str:
+        """Return the URL of the region's Glance as the catalogue has it.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        endpoints = self._endpoints()
+        if region not in endpoints:
+            raise errors.UnknownRegion(
+                f"region {region} has no {self._interface} image endpoint in the catalogue; "
+                f"regions that have: {', '.join(sorted(endpoints)) or 'none'}"
+            )
+        return endpoints[region]
+
+    def token(self) -> str:
+        """Return a token with some minutes left.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        with _translated("get a token"):
+            token = self._session.get_token()
+        if token is None:
+            raise errors.Refused("cannot get a token: [service_credentials] has no log-in")
+        return token
+
+    def invalidate(self) -> None:
+        """Forget the catalogue, so that the next question goes to Keystone."""
+        with self._lock:
+            self._known = None
+
+    def _endpoints(self) -> Mapping[images.RegionId, str]:
+        with self._lock:
+            if self._known is None or self._monotonic() >= self._known_until:
+                self._known = self._read()
+                self._known_until = self._monotonic() + self._cache_seconds
+            return self._known
+
+    def _read(self) -> Mapping[images.RegionId, str]:
+        # The catalogue that came with the token is as old as the token, and giving the token up
+        # for a newer one would stop all work while Keystone restarts.
+        with _translated("read the catalogue"):
+            answer = self._session.get(
+                "/auth/catalog",
+                endpoint_filter={"interface": plugin.AUTH_INTERFACE, "version": (3,)},
+            )
+            try:
+                catalogue = service_catalog.ServiceCatalogV3(answer.json()["catalog"])
+                endpoints = catalogue.get_endpoints(
+                    service_type="image", interface=self._interface
+                )
+                return _urls(endpoints)
+            except (ValueError, KeyError, TypeError, AttributeError) as exc:
+                raise errors.ServiceUnavailable(
+                    f"read the catalogue: Keystone's answer is not a catalogue ({exc!r})"
+                ) from exc
+
+
+def _urls(endpoints: Mapping[str, list[dict[str, Any] | None]]) -> Mapping[images.RegionId, str]:
+    found: dict[images.RegionId, str] = {}
+    for endpoint in (one for same_type in endpoints.values() for one in same_type):
+        if endpoint is not None and endpoint.get("region_id"):
+            found.setdefault(images.RegionId(str(endpoint["region_id"])), str(endpoint["url"]))
+    return found
+
+
+def _normalised(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urllib.parse.urlsplit(url)
+    scheme = parts.scheme.lower()
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    path = _VERSION.sub("", parts.path.rstrip("/")).rstrip("/")
+    return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme), path
+
+
+@contextlib.contextmanager
+def _translated(attempt: str) -> Iterator[None]:
+    try:
+        yield
+    except (exceptions.HttpServerError, exceptions.TooManyRequests) as exc:
+        raise errors.ServiceUnavailable(f"cannot {attempt}: {exc}") from exc
+    except (exceptions.HTTPClientError, exceptions.AuthPluginException) as exc:
+        raise errors.Refused(
+            f"cannot {attempt}: {exc}; check section [service_credentials]"
+        ) from exc
+    except FAILURES as exc:
+        raise errors.ServiceUnavailable(f"cannot {attempt}: {exc}") from exc
