@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the statements of the task store are made of: conditions and changes of rows."""
+
+from collections.abc import Mapping, Sequence
+import datetime
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_table
+
+_TASKS = task_table.TASKS
+
+# Plain strings: psycopg would send an enumeration's name instead of its value.
+PENDING = tasks.TaskStatus.PENDING.value
+PROCESSING = tasks.TaskStatus.PROCESSING.value
+_SUCCESS = tasks.TaskStatus.SUCCESS.value
+_FAILURE = tasks.TaskStatus.FAILURE.value
+
+IS_PENDING = _TASKS.c.status == PENDING
+IS_PROCESSING = _TASKS.c.status == PROCESSING
+FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
+UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
+
+
+def asked_first(
+    image_id: images.ImageId,
+    asked: Mapping[str, object],
+    *,
+    not_before: datetime.datetime,
+    may_delete: bool,
+) -> dict[str, object]:
+    """Return what a request writes where there is no task, but for the region."""
+    return {
+        **asked,
+        "image_id": image_id,
+        "status": PENDING,
+        "generation": 1,
+        "may_delete": may_delete,
+        "not_before": not_before,
+        "reason": "",
+        "bytes_done": 0,
+        "created_at": asked["updated_at"],
+    }
+
+
+def asked_again(
+    asked: Mapping[str, object], *, not_before: datetime.datetime, may_delete: bool
+) -> sa.Update:
+    """Return the change that a request makes to tasks that exist.
+
+    MariaDB evaluates the assignments from left to right and shows the later ones the new values
+    of the earlier ones, so the status, at which the others look, comes last.
+    """
+    sooner = IS_PENDING & (_TASKS.c.not_before < not_before)
+    return sa.update(_TASKS).ordered_values(
+        (_TASKS.c.generation, _TASKS.c.generation + 1),
+        (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(may_delete))),
+        (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=not_before)),
+        (_TASKS.c.reason, sa.case((IS_PROCESSING, _TASKS.c.reason), else_="")),
+        (_TASKS.c.bytes_done, sa.case((IS_PROCESSING, _TASKS.c.bytes_done), else_=0)),
+        *((_TASKS.c[name], value) for name, value in asked.items()),
+        (_TASKS.c.status, sa.case((IS_PROCESSING, PROCESSING), else_=PENDING)),
+    )
+
+
+def due(
+    now: datetime.datetime,
+) -> Sequence[tuple[sa.ColumnElement[bool], sa.Column[datetime.datetime]]]:
+    """Return the two states from which a task is claimed, each with the time it was due."""
+    not_before, expires_at = _TASKS.c.not_before, _TASKS.c.lease_expires_at
+    return (
+        (IS_PENDING & (not_before <= now), not_before),
+        (IS_PROCESSING & (expires_at <= now), expires_at),
+    )
+
+
+def taken(
+    lease: tasks.Lease, *, owner: str, now: datetime.datetime, until: datetime.datetime
+) -> dict[str, object]:
+    """Return what a claim writes."""
+    return {
+        "status": PROCESSING,
+        "lease_token": lease.token,
+        "lease_owner": owner,
+        "lease_expires_at": until,
+        "bytes_done": 0,
+        "updated_at": now,
+    }
+
+
+def result(outcome: tasks.Succeeded | tasks.RetryAt | tasks.Failed) -> dict[str, Any]:
+    """Return what an outcome leaves in the row."""
+    reason = task_table.reason_text(outcome.reason)
+    match outcome:
+        case tasks.Succeeded():
+            return {"status": _SUCCESS, "reason": reason, "attempts": 0, "may_delete": False}
+        case tasks.RetryAt():
+            attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
+            return {
+                "status": PENDING,
+                "reason": reason,
+                "attempts": attempts,
+                "not_before": outcome.when,
+            }
+        case tasks.Failed():
+            return {"status": _FAILURE, "reason": reason, "attempts": _TASKS.c.attempts + 1}
+        case _:
+            assert_never(outcome)
+
+
+def earliest(connection: sa.Connection) -> dict[images.RegionId, datetime.datetime]:
+    """Return the time from which each region has something to claim.
+
+    One probe of the index for each region: it takes as long with a hundred thousand tasks
+    waiting as with one.
+    """
+    times: dict[images.RegionId, datetime.datetime] = {}
+    first = (
+        sa.select(_TASKS.c.region, _TASKS.c.not_before)
+        .where(IS_PENDING)
+        .order_by(_TASKS.c.region, _TASKS.c.not_before)
+        .limit(1)
+    )
+    row = connection.execute(first).one_or_none()
+    while row is not None:
+        times[row.region] = row.not_before
+        row = connection.execute(first.where(_TASKS.c.region > row.region)).one_or_none()
+    # There are no more of these than workers.
+    leased = sa.select(_TASKS.c.region, _TASKS.c.lease_expires_at).where(IS_PROCESSING)
+    for region, expires_at in connection.execute(leased):
+        times[region] = min(times.get(region, expires_at), expires_at)
+    return times
+
+
+def is_task(key: tasks.TaskKey) -> sa.ColumnElement[bool]:
+    """Select the row of a key."""
+    return (_TASKS.c.image_id == key.image_id) & (_TASKS.c.region == key.region)
+
+
+def is_held(lease: tasks.Lease) -> sa.ColumnElement[bool]:
+    """Select the row of a lease while it is that lease's."""
+    return is_task(lease.task.key) & (_TASKS.c.lease_token == lease.token)
+
+
+def after(last: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    """Select what follows a row; spelled so that each of the databases uses its primary key."""
+    image_id, region = _TASKS.c.image_id, _TASKS.c.region
+    return sa.and_(
+        image_id >= last.image_id, sa.or_(image_id > last.image_id, region > last.region)
+    )

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The durable table of tasks in SQL.
+
+A task changes owner or state in one conditional UPDATE, whose row count tells who won; nothing
+depends on what an earlier statement read. No statement needs ``RETURNING``, which MariaDB lacks
+for UPDATE.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+import datetime
+import functools
+from typing import Any
+import uuid
+
+import sqlalchemy as sa
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import database
+from glance_sync_agent.drivers import schema
+from glance_sync_agent.drivers import task_rows
+from glance_sync_agent.drivers import task_table
+
+_TASKS = task_table.TASKS
+_PAGE_ROWS = 500
+
+
+class TaskStore:
+    """``engine.ports.TaskStore`` in SQLite, PostgreSQL or MariaDB.
+
+    Threads may share it. It connects when first used and anew after a fork.
+    """
+
+    def __init__(self, url: str, *, connections: int = 10, timeout_seconds: float = 30.0) -> None:
+        """Check the URL; nothing is opened.
+
+        :param url: of SQLAlchemy; ``sqlite:////path``, ``postgresql+psycopg://`` or
+            ``mysql+pymysql://``.
+        :param connections: most that are open at once in one process.
+        :param timeout_seconds: for a connection, a lock or an answer.
+        :raises ConfigurationError: the URL is none, or its driver is not installed.
+        """
+        self._database = database.Database(
+            url, connections=connections, timeout_seconds=timeout_seconds
+        )
+
+    def upgrade(self) -> None:
+        """Make the database, or bring it to this version. Idempotent, also when run twice at once.
+
+        :raises ConfigurationError: the file cannot be made, or a newer agent was here.
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        schema.upgrade(self._database)
+
+    def is_current(self) -> bool:
+        """Tell whether the schema is the one that this version of the agent needs.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        return schema.is_current(self._database)
+
+    def ping(self) -> None:
+        """Look whether the tasks can be read.
+
+        :raises ServiceUnavailable: the database does not answer.
+        :raises ConfigurationError: the schema is missing or too old.
+        """
+        self._database.read(
+            "read tasks", lambda connection: connection.execute(sa.select(_TASKS).limit(1)).all()
+        )
+
+    def close(self) -> None:
+        """Close the connections of this process; the next use opens new ones."""
+        self._database.close()
+
+    def request(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+    ) -> int:
+        """Ask for an image to be looked at in ``regions`` and wherever it has a task already."""
+        wanted = frozenset(regions)
+        asked = {"request_id": request_id, "attempts": 0, "updated_at": now}
+        first = task_rows.asked_first(
+            image_id, asked, not_before=not_before, may_delete=may_delete
+        )
+        again = task_rows.asked_again(asked, not_before=not_before, may_delete=may_delete)
+        mine = _TASKS.c.image_id == image_id
+
+        def work(connection: sa.Connection) -> int:
+            # Locked, so that none of them is forgotten before it is updated. Should another
+            # appear, the INSERT fails and all of this is done again.
+            present = frozenset(
+                connection.scalars(
+                    sa.select(_TASKS.c.region)
+                    .where(mine)
+                    .order_by(_TASKS.c.region)
+                    .with_for_update()
+                )
+            )
+            connection.execute(again.where(mine))
+            missing = [{**first, "region": region} for region in sorted(wanted - present)]
+            if missing:
+                connection.execute(sa.insert(_TASKS), missing)
+            return len(wanted | present)
+
+        # Durable, because the caller acknowledges the message that asked for it.
+        return self._database.write(f"request tasks for image {image_id}", work, durable=True)
+
+    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+        """Return the regions with a task that may be claimed."""
+        earliest = self._database.read("look for due tasks", task_rows.earliest)
+        return sorted(region for region, time in earliest.items() if time <= now)
+
+    def next_due(self) -> datetime.datetime | None:
+        """Return when the next task can be claimed, past times included; None: no task waits."""
+        earliest = self._database.read("look for the next task", task_rows.earliest)
+        return min(earliest.values(), default=None)
+
+    def claim(
+        self,
+        region: images.RegionId,
+        limit: int,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        until: datetime.datetime,
+    ) -> Sequence[tasks.Lease]:
+        """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
+        due = task_rows.due(now)
+
+        def work(connection: sa.Connection) -> list[tasks.Lease]:
+            found: list[sa.Row[Any]] = []
+            # One query for each, because each can follow the index and stop at the limit.
+            for state, time in due:
+                found += connection.execute(
+                    sa.select(_TASKS)
+                    .where(_TASKS.c.region == region, state)
+                    .order_by(time, _TASKS.c.image_id)
+                    .limit(limit)
+                    .with_for_update(skip_locked=True)
+                )
+            found.sort(key=lambda row: (row.lease_expires_at or row.not_before, row.image_id))
+            leases = []
+            for row in found[:limit]:
+                lease = tasks.Lease(task=task_table.task(row), token=uuid.uuid4().hex)
+                taken = (
+                    sa.update(_TASKS)
+                    .where(task_rows.is_task(lease.task.key), sa.or_(*(state for state, _ in due)))
+                    .values(task_rows.taken(lease, owner=owner, now=now, until=until))
+                )
+                if connection.execute(taken).rowcount == 1:
+                    leases.append(_as_claimed(lease, now))
+            return leases
+
+        return self._database.write(f"claim tasks of region {region}", work)
+
+    def renew(
+        self,
+        lease: tasks.Lease,
+        *,
+        now: datetime.datetime,
+        until: datetime.datetime,
+        bytes_done: int,
+        bytes_total: int | None,
+    ) -> None:
+        """Report progress and keep the lease."""
+        self._update(
+            lease,
+            lease_expires_at=until,
+            bytes_done=bytes_done,
+            bytes_total=bytes_total,
+            updated_at=now,
+        )
+
+    def note_copy(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+    ) -> None:
+        """Remember which image is the copy."""
+        self._update(lease, copy_id=copy_id, image_name=task_table.name_text(image_name))
+
+    def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
+        """Give the lease back as if the task had never been claimed."""
+        self._update(lease, **task_rows.UNTOUCHED, not_before=now, updated_at=now)
+
+    def _update(self, lease: tasks.Lease, **values: Any) -> None:
+        change = sa.update(_TASKS).where(task_rows.is_held(lease)).values(**values)
+
+        def work(connection: sa.Connection) -> None:
+            if connection.execute(change).rowcount != 1:
+                raise _lost(lease)
+
+        self._database.write(f"update the task of {lease.task.key}", work)
+
+    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
+        """Write an outcome under the lease's token and give the lease back."""
+        seen = task_rows.is_held(lease) & (_TASKS.c.generation == lease.task.generation)
+        end: sa.Update | sa.Delete
+        if isinstance(outcome, tasks.Forgotten):
+            end = sa.delete(_TASKS).where(seen)
+        else:
+            values = {**task_rows.FREE, **task_rows.result(outcome), "updated_at": now}
+            end = sa.update(_TASKS).where(seen).values(values)
+        # The newer request has written its time and its attempts, 0, already.
+        again = (
+            sa.update(_TASKS)
+            .where(task_rows.is_held(lease))
+            .values(**task_rows.UNTOUCHED, reason="", updated_at=now)
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            if connection.execute(end).rowcount == 1:
+                return True
+            if connection.execute(again).rowcount == 1:
+                return False
+            raise _lost(lease)
+
+        return self._database.write(f"finish the task of {lease.task.key}", work)
+
+    def release_owned(self, owner: str, now: datetime.datetime) -> int:
+        """Give back every lease of an owner that is known to be dead; return how many."""
+        change = (
+            sa.update(_TASKS)
+            .where(task_rows.IS_PROCESSING, _TASKS.c.lease_owner == owner)
+            .values(**task_rows.UNTOUCHED, not_before=now, updated_at=now)
+        )
+        return self._database.write(
+            f"release the tasks of {owner}",
+            lambda connection: connection.execute(change).rowcount,
+        )
+
+    def get(self, key: tasks.TaskKey) -> tasks.Task | None:
+        """Read one task."""
+        query = sa.select(_TASKS).where(task_rows.is_task(key))
+        row = self._database.read(
+            f"read the task of {key}", lambda connection: connection.execute(query).one_or_none()
+        )
+        return None if row is None else task_table.task(row)
+
+    def list(
+        self,
+        *,
+        image_id: images.ImageId | None = None,
+        region: images.RegionId | None = None,
+        status: tasks.TaskStatus | None = None,
+    ) -> Iterator[tasks.Task]:
+        """Walk the tasks in order of image and region, in constant memory."""
+        wanted = {"image_id": image_id, "region": region, "status": status and status.value}
+        query = (
+            sa.select(_TASKS)
+            .where(*(_TASKS.c[name] == value for name, value in wanted.items() if value))
+            .order_by(_TASKS.c.image_id, _TASKS.c.region)
+        )
+        for row in self._pages(query, task_rows.after):
+            yield task_table.task(row)
+
+    def image_ids(self) -> Iterator[images.ImageId]:
+        """Walk the images that have a task, each once, in constant memory."""
+        query = sa.select(_TASKS.c.image_id).distinct().order_by(_TASKS.c.image_id)
+        for row in self._pages(query, lambda last: _TASKS.c.image_id > last.image_id):
+            yield images.ImageId(row.image_id)
+
+    def _pages(
+        self,
+        query: sa.Select[Any],
+        after: Callable[[sa.Row[Any]], sa.ColumnElement[bool]],
+    ) -> Iterator[sa.Row[Any]]:
+        """Walk the rows of an ordered query, each page in a short transaction of its own."""
+        page = query.limit(_PAGE_ROWS)
+        while True:
+            rows = self._database.read("list tasks", functools.partial(_rows, page))
+            yield from rows
+            if len(rows) < _PAGE_ROWS:
+                return
+            page = query.where(after(rows[-1])).limit(_PAGE_ROWS)
+
+
+def _rows(query: sa.Select[Any], connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    return connection.execute(query).all()
+
+
+def _as_claimed(lease: tasks.Lease, now: datetime.datetime) -> tasks.Lease:
+    task = dataclasses.replace(
+        lease.task, status=tasks.TaskStatus.PROCESSING, bytes_done=0, updated_at=now
+    )
+    return dataclasses.replace(lease, task=task)
+
+
+def _lost(lease: tasks.Lease) -> errors.LeaseLost:
+    return errors.LeaseLost(f"the lease on {lease.task.key} is somebody else's, or the task gone")

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task store in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+import datetime
+import threading
+import uuid
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Row:
+    task: tasks.Task
+    token: str | None = None
+    owner: str | None = None
+    expires_at: datetime.datetime | None = None
+
+    @property
+    def due(self) -> datetime.datetime | None:
+        match self.task.status:
+            case tasks.TaskStatus.PENDING:
+                return self.task.not_before
+            case tasks.TaskStatus.PROCESSING:
+                return self.expires_at
+        return None
+
+
+class MemoryTaskStore:
+    """``engine.ports.TaskStore``; held to ``tests/contract/test_task_store.py``."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tasks.TaskKey, _Row] = {}
+        self._lock = threading.RLock()
+        #: Set it, and every call raises :class:`ServiceUnavailable` and changes nothing.
+        self.is_down = False
+
+    def _open(self) -> threading.RLock:
+        if self.is_down:
+            raise errors.ServiceUnavailable("cannot use the task store: it is down")
+        return self._lock
+
+    def request(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+    ) -> int:
+        with self._open():
+            keys = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
+            keys |= {key for key in self._rows if key.image_id == image_id}
+            for key in keys:
+                row = self._rows.get(key) or _Row(task=_first(key, now))
+                task = dataclasses.replace(
+                    row.task,
+                    generation=row.task.generation + 1,
+                    request_id=request_id,
+                    may_delete=row.task.may_delete or may_delete,
+                    attempts=0,
+                    not_before=not_before,
+                    updated_at=now,
+                )
+                if row.task.status is not tasks.TaskStatus.PROCESSING:
+                    task = dataclasses.replace(
+                        task, status=tasks.TaskStatus.PENDING, reason="", bytes_done=0
+                    )
+                if row.task.status is tasks.TaskStatus.PENDING and row.task.generation:
+                    sooner = min(row.task.not_before, not_before)
+                    task = dataclasses.replace(task, not_before=sooner)
+                self._rows[key] = dataclasses.replace(row, task=task)
+            return len(keys)
+
+    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+        with self._open():
+            return sorted(
+                {row.task.key.region for row in self._rows.values() if row.due and row.due <= now}
+            )
+
+    def next_due(self) -> datetime.datetime | None:
+        with self._open():
+            return min((row.due for row in self._rows.values() if row.due), default=None)
+
+    def claim(
+        self,
+        region: images.RegionId,
+        limit: int,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        until: datetime.datetime,
+    ) -> Sequence[tasks.Lease]:
+        with self._open():
+            found = sorted(
+                (row.due, key.image_id, key)
+                for key, row in self._rows.items()
+                if key.region == region and row.due and row.due <= now
+            )
+            leases = []
+            for _, _, key in found[:limit]:
+                task = dataclasses.replace(
+                    self._rows[key].task,
+                    status=tasks.TaskStatus.PROCESSING,
+                    bytes_done=0,
+                    updated_at=now,
+                )
+                token = uuid.uuid4().hex
+                self._rows[key] = _Row(task=task, token=token, owner=owner, expires_at=until)
+                leases.append(tasks.Lease(task=task, token=token))
+            return leases
+
+    def renew(
+        self,
+        lease: tasks.Lease,
+        *,
+        now: datetime.datetime,
+        until: datetime.datetime,
+        bytes_done: int,
+        bytes_total: int | None,
+    ) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(
+                row.task, bytes_done=bytes_done, bytes_total=bytes_total, updated_at=now
+            )
+            self._rows[task.key] = dataclasses.replace(row, task=task, expires_at=until)
+
+    def note_copy(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+    ) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(row.task, copy_id=copy_id, image_name=image_name)
+            self._rows[task.key] = dataclasses.replace(row, task=task)
+
+    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
+        with self._open():
+            task = dataclasses.replace(self._held(lease).task, updated_at=now)
+            if task.generation != lease.task.generation:
+                self._put_back(dataclasses.replace(task, reason=""))
+                return False
+            match outcome:
+                case tasks.Forgotten():
+                    del self._rows[task.key]
+                    return True
+                case tasks.Succeeded(reason=reason):
+                    task = dataclasses.replace(
+                        task, status=tasks.TaskStatus.SUCCESS, attempts=0, may_delete=False
+                    )
+                case tasks.RetryAt(reason=reason):
+                    task = dataclasses.replace(
+                        task,
+                        status=tasks.TaskStatus.PENDING,
+                        attempts=task.attempts + outcome.counts,
+                        not_before=outcome.when,
+                    )
+                case tasks.Failed(reason=reason):
+                    task = dataclasses.replace(
+                        task, status=tasks.TaskStatus.FAILURE, attempts=task.attempts + 1
+                    )
+            self._rows[task.key] = _Row(task=dataclasses.replace(task, reason=reason))
+            return True
+
+    def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
+        with self._open():
+            task = self._held(lease).task
+            self._put_back(dataclasses.replace(task, not_before=now, updated_at=now))
+
+    def release_owned(self, owner: str, now: datetime.datetime) -> int:
+        with self._open():
+            owned = [row.task for row in self._rows.values() if row.owner == owner]
+            for task in owned:
+                self._put_back(dataclasses.replace(task, not_before=now, updated_at=now))
+            return len(owned)
+
+    def get(self, key: tasks.TaskKey) -> tasks.Task | None:
+        with self._open():
+            row = self._rows.get(key)
+            return None if row is None else row.task
+
+    def list(
+        self,
+        *,
+        image_id: images.ImageId | None = None,
+        region: images.RegionId | None = None,
+        status: tasks.TaskStatus | None = None,
+    ) -> Iterator[tasks.Task]:
+        with self._open():
+            keys = sorted(self._rows, key=lambda key: (key.image_id, key.region))
+        for key in keys:
+            row = self._rows.get(key)
+            if (
+                row is not None
+                and image_id in {None, key.image_id}
+                and region in {None, key.region}
+                and status in {None, row.task.status}
+            ):
+                yield row.task
+
+    def image_ids(self) -> Iterator[images.ImageId]:
+        with self._open():
+            found = sorted({key.image_id for key in self._rows})
+        yield from found
+
+    def _held(self, lease: tasks.Lease) -> _Row:
+        row = self._rows.get(lease.task.key)
+        if row is None or row.token != lease.token:
+            raise errors.LeaseLost(f"the lease on {lease.task.key} is somebody else's")
+        return row
+
+    def _put_back(self, task: tasks.Task) -> None:
+        task = dataclasses.replace(task, status=tasks.TaskStatus.PENDING, bytes_done=0)
+        self._rows[task.key] = _Row(task=task)
+
+
+def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:
+    """Return a task that nobody has asked for yet."""
+    return tasks.Task(
+        key=key,
+        status=tasks.TaskStatus.PENDING,
+        generation=0,
+        request_id="",
+        may_delete=False,
+        attempts=0,
+        not_before=now,
+        reason="",
+        image_name=None,
+        copy_id=None,
+        bytes_done=0,
+        bytes_total=None,
+        created_at=now,
+        updated_at=now,
+    )
