@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real OpenStack cloud of four regions on loopback, for demo, tests and benchmarks.
 
 It is not a deployment tool: everything lives under ``.cloud/<name>/`` of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commands behind tools/cloud/up, down, wipe and status."""
 
 import argparse
@@ -38,10 +39,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser(command: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=" ".join(["tools/cloud/", *command]).replace(" ", ""))
-    parser.add_argument("command", choices=["up", "down", "wipe", "status"], help=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(
+        prog="tools/cloud/" + "".join(command), usage="%(prog)s [options]"
+    )
     parser.add_argument(
-        "--name", default="default", help="which cloud; several run side by side (default: default)"
+        "command", choices=["up", "down", "wipe", "status"], help=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--name",
+        default="default",
+        help="which cloud; several may run at a time (default: default)",
     )
     match command:
         case ["up"]:

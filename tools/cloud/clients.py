@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways in for people and tests: sessions, image clients, openrc files."""
 
 import pathlib

@@ -1,27 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
 """The test cloud as a whole: bring it up, look at it, break it, take it down."""
 
+from collections.abc import Callable, Iterator
+from concurrent import futures
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
-import json
+import functools
 import pathlib
 import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
-from collections.abc import Iterator
-from concurrent import futures
 from typing import TYPE_CHECKING
 
+from tools.cloud import assembly
 from tools.cloud import clients
 from tools.cloud import errors
 from tools.cloud import glance
-from tools.cloud import identity
 from tools.cloud import keystone
 from tools.cloud import model
-from tools.cloud import planning
 from tools.cloud import processes
 from tools.cloud import rabbitmq
 from tools.cloud import services
@@ -92,19 +90,23 @@ class Cloud:
         if not (self._venv / "bin" / "uwsgi").exists():
             raise errors.CloudError(f"{self._venv} is not there; run tools/cloud/up once")
         with self._lock(self.name):
-            cloud = self._configure()
-            broker = rabbitmq.build(cloud)
-            _all_of(
+            for directory in ("run", "log"):
+                (self.state_dir / directory).mkdir(parents=True, exist_ok=True)
+            with self._lock("ports"):
+                cloud = assembly.plan(self.name, self.state_dir, self._venv)
+            cloud = assembly.configure(cloud, self._root, self._venv)
+            self._save(cloud)
+            services.run_all(
                 [
-                    lambda: self._start(broker[:1]) or self._start(broker[1:]),
+                    lambda: self._start_broker(cloud),
                     lambda: self._start_keystone(cloud),
                     lambda: self._start_glances(cloud),
                     lambda: self._start_sshds(cloud),
                 ]
             )
-            cloud = self._fill(cloud)
-            clients.write_openrc_files(cloud)
-            return self._save(cloud)
+            described = assembly.fill_keystone(cloud)
+            clients.write_openrc_files(described)
+            return self._save(described)
 
     def down(self) -> list[str]:
         """Stop every process of the cloud; its data stays.
@@ -117,7 +119,8 @@ class Cloud:
             epmd = {path for path in pid_files if path.stem == "epmd"}
             stopped: list[str] = []
             for group in (pid_files - epmd, epmd):
-                _all_of([lambda path=path: stopped.extend(self._stop(path)) for path in group])
+                steps = [functools.partial(self._stop, path, stopped) for path in group]
+                services.run_all(steps)
             with contextlib.suppress(errors.CloudError):
                 self._save(self.describe())
             return sorted(stopped)
@@ -134,7 +137,7 @@ class Cloud:
 
         :raises CloudError: the cloud has never been up.
         """
-        found = self._services(self.describe())
+        found = assembly.build(self.describe(), self._venv)
         with futures.ThreadPoolExecutor(len(found)) as pool:
             states = list(pool.map(lambda service: service.state(), found))
         return [
@@ -182,38 +185,15 @@ class Cloud:
         """Return an image API client of that user in that region."""
         return clients.glance(self.describe(), region, user)
 
-    def _configure(self) -> model.Description:
-        for directory in ("run", "log"):
-            (self.state_dir / directory).mkdir(parents=True, exist_ok=True)
-        self.state_dir.chmod(0o755)
-        path = self.state_dir / "cloud.json"
-        previous = model.load(path) if path.exists() else None
-        with self._lock("ports"):
-            if previous and any(service.process for service in self._services(previous)):
-                cloud = previous
-            else:
-                others = [one for one in self._home.glob("*/cloud.json") if one != path]
-                taken = {port for one in others for port in model.load(one).ports}
-                cloud = planning.plan(self.name, self.state_dir, previous, taken)
-            cloud = self._save(sshd.configure(cloud))
-        rabbitmq.configure(cloud)
-        keystone.configure(cloud, self._root, self._venv)
-        glance.configure(cloud, self._root, self._venv)
-        return cloud
-
-    def _services(self, cloud: model.Description) -> list[services.Service]:
-        return [
-            *rabbitmq.build(cloud),
-            keystone.build(cloud, self._venv),
-            *glance.build(cloud, self._venv),
-            *sshd.build(cloud),
-        ]
-
     def _service(self, name: str) -> services.Service:
-        known = {service.name: service for service in self._services(self.describe())}
+        known = {service.name: service for service in assembly.build(self.describe(), self._venv)}
         if name not in known:
             raise errors.CloudError(f"there is no service {name!r}; there are {', '.join(known)}")
         return known[name]
+
+    def _start_broker(self, cloud: model.Description) -> None:
+        for service in rabbitmq.build(cloud):  # epmd first
+            self._start([service])
 
     def _start_keystone(self, cloud: model.Description) -> None:
         keystone.prepare(cloud, self._venv, self._home / "cache")
@@ -238,33 +218,20 @@ class Cloud:
                 f"{service.name:<20} {verb} on {service.host}:{service.port} ({seconds:.1f} s)"
             )
 
-    def _fill(self, cloud: model.Description) -> model.Description:
-        wanted = dataclasses.replace(
-            cloud,
-            pids={},
-            users=[dataclasses.replace(user, project_id="") for user in cloud.users],
-        )
-        content = json.dumps(dataclasses.asdict(wanted), sort_keys=True).encode()
-        digest = hashlib.sha256(content).hexdigest()
-        stamp = self.state_dir / "keystone" / "filled"
-        if stamp.exists() and stamp.read_text() == digest:
-            return cloud
-        cloud = identity.fill(cloud)
-        stamp.write_text(digest)
-        return cloud
-
-    def _stop(self, pid_file: pathlib.Path) -> list[str]:
+    def _stop(self, pid_file: pathlib.Path, stopped: list[str]) -> None:
         process = processes.load(pid_file)
         count = processes.stop(process, _STOP_SECONDS) if process else 0
         pid_file.unlink(missing_ok=True)
-        if not count:
-            return []
-        self._report(f"{pid_file.stem:<20} stopped ({count} processes)")
-        return [pid_file.stem]
+        if count:
+            self._report(f"{pid_file.stem:<20} stopped ({count} processes)")
+            stopped.append(pid_file.stem)
 
     def _save(self, cloud: model.Description) -> model.Description:
-        processes_now = {service.name: service.process for service in self._services(cloud)}
-        pids = {name: process.pid for name, process in processes_now.items() if process}
+        pids = {
+            service.name: process.pid
+            for service in assembly.build(cloud, self._venv)
+            if (process := service.process)
+        }
         cloud = dataclasses.replace(cloud, pids=pids)
         model.save(self.state_dir / "cloud.json", cloud)
         return cloud
@@ -275,17 +242,3 @@ class Cloud:
         with (self._home / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _all_of(steps: list[Callable[[], object]]) -> None:
-    """Run ``steps`` at the same time; raise what went wrong in any, all in one."""
-    if not steps:
-        return
-    with futures.ThreadPoolExecutor(len(steps)) as pool:
-        done = [pool.submit(step) for step in steps]
-    failures = [error for one in done if (error := one.exception())]
-    unexpected = [error for error in failures if not isinstance(error, errors.CloudError)]
-    if unexpected:
-        raise unexpected[0]
-    if failures:
-        raise errors.CloudError("\n".join(map(str, failures)))

@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
 """Empty SQLite databases of OpenStack services, migrated once and copied from then on."""
 
+from collections.abc import Sequence
 import contextlib
 import pathlib
 import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Sequence
 
 from tools.cloud import errors
 from tools.cloud import services
@@ -67,9 +68,7 @@ def run(command: Sequence[str], home: pathlib.Path, log: pathlib.Path) -> None:
     if done.returncode:
         lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         program = pathlib.Path(command[0]).name
-        raise errors.CloudError(
-            "\n".join([f"{program} failed; last lines of {log}:", *lines])
-        )
+        raise errors.CloudError("\n".join([f"{program} failed; last lines of {log}:", *lines]))
 
 
 def _release(project: str, venv: pathlib.Path) -> str:

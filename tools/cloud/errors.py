@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one error of the test cloud: a sentence for the person who started it."""
 
 

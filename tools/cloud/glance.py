@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One Glance for each region, with a filesystem store and a database of its own."""
 
 import pathlib
@@ -11,7 +12,7 @@ from tools.cloud import uwsgi
 # An upload is bound by two digests in one Python thread, which release the
 # interpreter lock only now and then: a second process doubles what two do.
 _PROCESSES = 2
-_THREADS = 8
+_THREADS = 16
 _CONFIG = """\
 [DEFAULT]
 transport_url = {region.transport_url}
@@ -24,7 +25,6 @@ node_staging_uri = file://{region.staging_dir}
 show_image_direct_url = false
 show_multiple_locations = false
 image_cache_dir = {home}/cache
-log_date_format = %Y-%m-%d %H:%M:%S
 [glance_store]
 default_backend = local
 [local]
@@ -58,6 +58,7 @@ token_cache_time = 3600
 driver = messagingv2
 topics = notifications
 [import_filtering_opts]
+allowed_hosts = {loopback}
 allowed_ports = []
 [wsgi]
 task_pool_threads = 8
@@ -67,17 +68,21 @@ task_pool_threads = 8
 def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) -> None:
     """Write the configuration of every region's Glance and make its directories."""
     user = cloud.user("glance")
+    # Loopback is refused unless it is named, and every region is on loopback.
+    loopback = f"[{','.join(region.glance_host for region in cloud.regions)}]"
     paste = venv / "etc" / "glance" / "glance-api-paste.ini"
     for region in cloud.regions:
         home = _home(region)
         for directory in ("etc", "images", "staging", "tasks", "work", "locks", "cache"):
             (home / directory).mkdir(parents=True, exist_ok=True)
         (home / "etc" / "glance-api.conf").write_text(
-            _CONFIG.format(region=region, cloud=cloud, user=user, home=home, paste=paste)
+            _CONFIG.format(
+                region=region, cloud=cloud, user=user, home=home, paste=paste, loopback=loopback
+            )
         )
         uwsgi.write(
             home / "etc" / "uwsgi.ini",
-            name=f"glance-{region.name}",
+            name=f"{cloud.name}/glance-{region.name}",
             host=region.glance_host,
             port=region.glance_port,
             module="tools.cloud.wsgi_glance:application",

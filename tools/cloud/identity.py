@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fills Keystone: regions, endpoints, projects, users and their roles."""
 
 import dataclasses

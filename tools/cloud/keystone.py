@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Keystone that all regions share: one process on SQLite."""
 
 import base64
@@ -14,8 +15,6 @@ from tools.cloud import uwsgi
 # with what it remembers after the first has changed it.
 _THREADS = 8
 _CONFIG = """\
-[DEFAULT]
-log_date_format = %Y-%m-%d %H:%M:%S
 [database]
 connection = sqlite:///{database}?timeout=60
 sqlite_synchronous = false
@@ -47,7 +46,7 @@ def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) 
         _make_keys(home / repository)
     uwsgi.write(
         home / "uwsgi.ini",
-        name="keystone",
+        name=f"{cloud.name}/keystone",
         host="127.0.0.1",
         port=cloud.keystone_port,
         module="keystone.wsgi.api:application",
@@ -67,7 +66,6 @@ def prepare(cloud: model.Description, venv: pathlib.Path, cache: pathlib.Path) -
     database = home / "keystone.sqlite"
     if database.exists():
         return
-    manage = [str(venv / "bin" / "keystone-manage"), "--config-file"]
     partial = home / "bootstrap.sqlite"
     databases.copy_empty("keystone", venv, cache, partial)
     config = home / "bootstrap.conf"
@@ -75,7 +73,8 @@ def prepare(cloud: model.Description, venv: pathlib.Path, cache: pathlib.Path) -
     admin = cloud.user("admin")
     databases.run(
         [
-            *manage,
+            str(venv / "bin" / "keystone-manage"),
+            "--config-file",
             str(config),
             "bootstrap",
             "--bootstrap-username",

@@ -1,10 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a cloud consists of: the content of ``cloud.json`` as frozen values."""
 
 import dataclasses
 import json
 import pathlib
-from typing import Any
-from typing import Self
+from typing import Any, Self
 
 from tools.cloud import errors
 

@@ -1,12 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decides names, ports, passwords and paths of a cloud, before anything starts."""
 
-import dataclasses
+from collections.abc import Collection
 import getpass
 import pathlib
 import random
 import secrets
 import socket
-from collections.abc import Collection
 
 from tools.cloud import errors
 from tools.cloud import model
@@ -66,8 +66,8 @@ def plan(
     :raises CloudError: there are not enough free ports.
     """
     ports = PortChooser(taken)
-    keystone_port = ports.choose("127.0.0.1", previous and previous.keystone_port)
-    broker = _broker(state_dir, previous and previous.rabbitmq, ports)
+    keystone_port = ports.choose("127.0.0.1", previous.keystone_port if previous else None)
+    broker = _broker(state_dir, previous.rabbitmq if previous else None, ports)
     regions = []
     for region, address in model.REGION_ADDRESSES.items():
         before = previous.region(region) if previous else None
@@ -109,20 +109,15 @@ def _broker(
     state_dir: pathlib.Path, before: model.Broker | None, ports: PortChooser
 ) -> model.Broker:
     host = "127.0.0.1"
-    chosen = {
-        "port": ports.choose(host, before and before.port),
-        "distribution_port": ports.choose(host, before and before.distribution_port),
-        "epmd_port": ports.choose(host, before and before.epmd_port),
-    }
-    if before:
-        return dataclasses.replace(before, **chosen)
     return model.Broker(
         host=host,
+        port=ports.choose(host, before.port if before else None),
+        distribution_port=ports.choose(host, before.distribution_port if before else None),
+        epmd_port=ports.choose(host, before.epmd_port if before else None),
         user="openstack",
-        password=secrets.token_hex(12),
-        cookie=secrets.token_hex(16),
+        password=before.password if before else secrets.token_hex(12),
+        cookie=before.cookie if before else secrets.token_hex(16),
         log=str(state_dir / "log" / "rabbitmq.log"),
-        **chosen,
     )
 
 
@@ -135,7 +130,8 @@ def _region(
     ports: PortChooser,
 ) -> model.Region:
     home = state_dir / "glance" / name
-    port = ports.choose(address, before and before.glance_port)
+    port = ports.choose(address, before.glance_port if before else None)
+    ssh_port = ports.choose(address, before.ssh_port if before else None)
     cascaded = name != model.CASCADING_REGION
     account = f"{broker.user}:{broker.password}@{broker.host}:{broker.port}"
     return model.Region(
@@ -150,7 +146,7 @@ def _region(
         vhost=name,
         transport_url=f"rabbit://{account}/{name}",
         ssh_host=address if cascaded else None,
-        ssh_port=ports.choose(address, before and before.ssh_port) if cascaded else None,
-        ssh_host_key=before and before.ssh_host_key,
+        ssh_port=ssh_port if cascaded else None,
+        ssh_host_key=before.ssh_host_key if before else None,
         ssh_log=str(state_dir / "log" / f"sshd-{name}.log") if cascaded else None,
     )

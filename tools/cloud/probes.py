@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ask services whether they really answer, in the protocol they speak."""
 
+from collections.abc import Callable
 import http.client
 import socket
-from collections.abc import Callable
 
 Probe = Callable[[], bool]
 
@@ -43,7 +44,7 @@ def ssh(host: str, port: int) -> Probe:
 
 def epmd(host: str, port: int) -> Probe:
     """Answers when Erlang's port mapper lists its names (NAMES_REQ)."""
-    return _exchange(host, port, b"\x00\x01n", lambda answer: len(answer) >= 4)  # noqa: PLR2004
+    return _exchange(host, port, b"\x00\x01n", lambda answer: len(answer) >= 4)
 
 
 def _exchange(host: str, port: int, hello: bytes, is_right: Callable[[bytes], bool]) -> Probe:

@@ -1,5 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts processes that outlive us, and finds and stops exactly those again."""
 
+from collections.abc import Iterable, Mapping
 import contextlib
 import dataclasses
 import json
@@ -7,9 +9,6 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Iterable
-from collections.abc import Mapping
-from collections.abc import Sequence
 
 _POLL_SECONDS = 0.05
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -39,7 +38,7 @@ class _Row:
     started_ticks: int
 
 
-def spawn(command: Sequence[str], env: Mapping[str, str], log: pathlib.Path) -> Process:
+def spawn(command: list[str], env: Mapping[str, str], log: pathlib.Path) -> Process:
     """Start ``command`` in a session of its own, its output appended to ``log``.
 
     ``posix_spawn`` leaves no object behind that would complain at exit about a
@@ -99,7 +98,9 @@ def tree(process: Process) -> set[Process]:
         if not more:
             break
         found |= more
-    return {Process(row.pid, row.started_ticks, process.boot_id) for row in rows if row.pid in found}
+    return {
+        Process(row.pid, row.started_ticks, process.boot_id) for row in rows if row.pid in found
+    }
 
 
 def send(targets: Iterable[Process], number: signal.Signals) -> None:
@@ -117,8 +118,8 @@ def stop(process: Process, grace_seconds: float) -> int:
     :returns: how many processes there were.
     """
     seen = tree(process)
-    send([process], signal.SIGTERM)
     send(seen, signal.SIGCONT)  # a stopped process ends only once it is continued
+    send([process], signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while is_alive(process) and time.monotonic() < deadline:
         seen |= tree(process)
@@ -147,7 +148,7 @@ def _is_same(row: _Row, process: Process) -> bool:
 
 
 def _table() -> list[_Row]:
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    pids = [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()]
     return [row for pid in pids if (row := _read_row(pid))]
 
 

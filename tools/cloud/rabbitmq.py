@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A private RabbitMQ node with one virtual host for each region."""
 
 import base64

@@ -1,5 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """A service of the cloud: how to start it, how to see that it answers, how to stop it."""
 
+from collections.abc import Callable, Sequence
+from concurrent import futures
 import dataclasses
 import enum
 import pathlib
@@ -115,6 +118,21 @@ class Service:
         return "\n".join([f"last lines of {self.log}:", *(f"    {line}" for line in lines)])
 
 
+def run_all(steps: Sequence[Callable[[], object]]) -> None:
+    """Run ``steps`` at the same time and wait for all of them.
+
+    :raises CloudError: what went wrong, in as many of them as it did.
+    """
+    if not steps:
+        return
+    with futures.ThreadPoolExecutor(len(steps)) as pool:
+        done = [pool.submit(step) for step in steps]
+    failures = [error for one in done if (error := one.exception())]
+    for error in failures:
+        if not isinstance(error, errors.CloudError):
+            raise error
+    if failures:
+        raise errors.CloudError("\n".join(map(str, failures)))
 
 
 def environment(home: pathlib.Path, **extra: str) -> dict[str, str]:
@@ -127,6 +145,7 @@ def environment(home: pathlib.Path, **extra: str) -> dict[str, str]:
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home),
         "LANG": "C.UTF-8",
+        "PYTHONWARNINGS": "ignore",
         "no_proxy": "*",
         **extra,
     }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One OpenSSH server for each cascaded region, standing for that region's host."""
 
 import dataclasses
@@ -55,14 +56,10 @@ def configure(cloud: model.Description) -> model.Description:
         home = _home(cloud, region)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         host_key = _make_key(home / "host_key", region.name)
-        (home / "sshd_config").write_text(
-            _CONFIG.format(region=region, home=home, user=keys.user)
-        )
+        (home / "sshd_config").write_text(_CONFIG.format(region=region, home=home, user=keys.user))
         destination = f"{region.glance_host}:{region.glance_port}"
-        (home / "authorized_keys").write_text(
-            f'restrict,port-forwarding,permitopen="{destination}",command="/bin/false" {confined}\n'
-            f"{unconfined}\n"
-        )
+        confinement = f'restrict,port-forwarding,permitopen="{destination}",command="/bin/false"'
+        (home / "authorized_keys").write_text(f"{confinement} {confined}\n{unconfined}\n")
         regions.append(dataclasses.replace(region, ssh_host_key=host_key))
     cloud = dataclasses.replace(cloud, regions=regions)
     pathlib.Path(keys.known_hosts).write_text(
@@ -85,8 +82,7 @@ def build(cloud: model.Description) -> list[services.Service]:
     state_dir = pathlib.Path(cloud.state_dir)
     found = []
     for region in cloud.cascaded:
-        host, port, log = region.ssh_host, region.ssh_port, region.ssh_log
-        assert host and port and log  # noqa: S101 - every cascaded region has them
+        host, port = str(region.ssh_host), int(region.ssh_port or 0)
         config = _home(cloud, region) / "sshd_config"
         found.append(
             services.Service(
@@ -95,7 +91,7 @@ def build(cloud: model.Description) -> list[services.Service]:
                 port=port,
                 command=[_SSHD, "-D", "-e", "-f", str(config)],
                 env=services.environment(pathlib.Path.home()),
-                log=pathlib.Path(log),
+                log=pathlib.Path(str(region.ssh_log)),
                 pid_file=state_dir / "run" / f"sshd-{region.name}.json",
                 probe=probes.ssh(host, port),
             )
@@ -106,11 +102,8 @@ def build(cloud: model.Description) -> list[services.Service]:
 def _make_key(path: pathlib.Path, comment: str) -> str:
     """Make an Ed25519 key unless it exists; return the public line without comment."""
     if not path.exists():
-        subprocess.run(
-            ["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
+        command = ["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment]
+        subprocess.run([*command, "-f", path], check=True, stdin=subprocess.DEVNULL)
     return " ".join(path.with_suffix(".pub").read_text().split()[:2])
 
 

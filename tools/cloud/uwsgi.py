@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The uWSGI configuration that Keystone and Glance share."""
 
 import pathlib
@@ -18,6 +19,7 @@ master = true
 lazy-apps = true
 need-app = true
 die-on-term = true
+worker-reload-mercy = 5
 no-orphans = true
 thunder-lock = true
 enable-threads = true
@@ -31,6 +33,9 @@ socket-timeout = 3600
 chunked-input-limit = 67108864
 chunked-input-timeout = 3600
 post-buffering = 0
+; uWSGI closes every connection after its answer and does not say so: clients would
+; send the next request into it and sometimes meet a reset.
+add-header = Connection: close
 ignore-sigpipe = true
 ignore-write-errors = true
 disable-write-exception = true
@@ -38,7 +43,7 @@ log-format = %(ltime) %(addr) "%(method) %(uri) %(proto)" %(status) %(rsize) byt
 """
 
 
-def write(  # noqa: PLR0913
+def write(
     path: pathlib.Path,
     *,
     name: str,
