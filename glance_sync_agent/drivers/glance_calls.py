@@ -2,8 +2,8 @@
 """One request to one Glance: sent, retried if that is safe, and its answer judged.
 
 This is the only module that knows HTTP status codes as failures. It uses the HTTP layer of
-python-glanceclient and not its models, which fetch a JSON schema and validate every image
-against it twice: several times the work of the request itself.
+python-glanceclient and not its models: those need a client, and a schema fetched by it, for
+each thread, and make three requests of an update.
 """
 
 import dataclasses

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One region's Glance in memory: its records, and the way to its bytes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import hashlib
+import re
+import threading
+from typing import Any
+import uuid
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+
+CHUNK_BYTES = 1024 * 1024
+VISIBILITIES = ("public", "community", "shared", "private")
+_LISTED = frozenset(images.ImageStatus) - {images.ImageStatus.KILLED}
+_PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ALL_FIELDS = {*images.ATTRIBUTES, "tags"}
+
+
+class FakeGlance:
+    """``engine.ports.ImageService``; held to ``tests/contract/test_image_service.py``.
+
+    Records are kept as the API shows them and parsed at each look, so a mark is a property here
+    too. ``before`` is called with the name of an operation and its image id, or None, before
+    the operation does anything; what it raises is what the service raises. Those who act as
+    users (the methods below ``as a user``) are not interrupted.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        before: Callable[[str, images.ImageId | None], None] = lambda _name, _image_id: None,
+        hash_algo: str = "sha512",
+    ) -> None:
+        self.region = images.RegionId(region)
+        self.before = before
+        self.hash_algo = hash_algo
+        self.lock = threading.RLock()
+        self._records: dict[images.ImageId, dict[str, Any]] = {}
+        self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
+        self._data: dict[images.ImageId, bytes] = {}
+        self._used: set[images.ImageId] = set()  # Glance never gives an id out twice
+
+    # The port.
+
+    def get(self, image_id: images.ImageId) -> images.Image | None:
+        self.before("get", image_id)
+        return self._read(image_id, with_members=True)
+
+    def get_record(self, image_id: images.ImageId) -> images.Image | None:
+        self.before("get_record", image_id)
+        return self._read(image_id)
+
+    def find(self, image_ids: Sequence[images.ImageId]) -> Mapping[images.ImageId, images.Image]:
+        self.before("find", None)
+        if len(image_ids) > 100:
+            raise ValueError(f"{len(image_ids)} ids")
+        return {one.image_id: one for one in self._listed() if one.image_id in image_ids}
+
+    def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
+        self.before("members", image.image_id)
+        if image.metadata.visibility != "shared":
+            return {}
+        now = self._read(image.image_id, with_members=True)
+        return now.members if now else {}
+
+    def copies_of(self, source: images.Image) -> Sequence[images.Image]:
+        self.before("copies_of", source.image_id)
+        mark = images.Mark(source_id=source.image_id, source_region=source.region)
+        return [image for image in self._listed() if image.mark == mark]
+
+    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+        for hidden in (False, True):
+            last = ""
+            while True:
+                self.before("pages", None)
+                rest = [
+                    image
+                    for image in self._listed()
+                    if image.metadata.os_hidden is hidden and image.image_id > last
+                ]
+                if not rest:
+                    break
+                yield rest[:page_size]
+                last = rest[:page_size][-1].image_id
+
+    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+        self.before("create", image_id)
+        fields = {name: getattr(source.metadata, name) for name in _ALL_FIELDS}
+        properties = {**source.metadata.properties, **images.marks(source)}
+        return self._add(image_id, fields, properties)
+
+    def update(self, changes: plans.UpdateMetadata) -> None:
+        image_id = changes.copy.image_id
+        self.before("update", image_id)
+        with self.lock:
+            if changes.copy.metadata.visibility == "shared":
+                self._change_members(image_id, changes.members)
+                self._change(image_id, changes)
+            else:
+                self._change(image_id, changes)
+                self._change_members(image_id, changes.members)
+
+    def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
+        self.before("set_active", image_id)
+        with self.lock:
+            record = self._existing(image_id)
+            if record["status"] not in {"active", "deactivated"}:
+                raise errors.Refused(f"image {image_id} is {record['status']}")
+            record["status"] = "active" if active else "deactivated"
+
+    def delete(self, image: images.Image) -> None:
+        self.before("delete", image.image_id)
+        with self.lock:
+            for kept in (self._records, self._members, self._data):
+                kept.pop(image.image_id, None)
+
+    # As a user.
+
+    def make(self, *, image_id: str | None = None, **metadata: Any) -> images.Image:
+        """Make a queued record; ``metadata`` as in ``images.Metadata``."""
+        fields = {"disk_format": "raw", "container_format": "bare", "visibility": "private"}
+        properties = metadata.pop("properties", {})
+        parsed = images.image_id(image_id) if image_id else None
+        return self._add(parsed, fields | metadata, properties)
+
+    def put_data(self, image_id: images.ImageId, data: bytes) -> None:
+        """Upload data into a queued record."""
+        with self.lock:
+            record = self._existing(image_id)
+            if record["status"] != "queued":
+                raise errors.Refused(f"image {image_id} is {record['status']}")
+            if not record["disk_format"] or not record["container_format"]:
+                raise errors.Refused(f"image {image_id} has no formats")
+            self._data[image_id] = data
+            record |= {
+                "status": "active",
+                "size": len(data),
+                "os_hash_algo": self.hash_algo,
+                "os_hash_value": hashlib.new(self.hash_algo, data).hexdigest(),
+            }
+
+    def publish(self, data: bytes = b"data", **metadata: Any) -> images.Image:
+        """Make a record and upload its data."""
+        image = self.make(**metadata)
+        self.put_data(image.image_id, data)
+        return self.image(image.image_id)
+
+    def change(self, image_id: images.ImageId, **fields: Any) -> None:
+        """Change any field of the record as the API shows it; None removes a property."""
+        with self.lock:
+            record = self._existing(image_id)
+            for name, value in fields.items():
+                if value is None and name not in _ALL_FIELDS:
+                    record.pop(name, None)
+                else:
+                    record[name] = value
+
+    def share(
+        self, image_id: images.ImageId, member: str, status: str | None = "pending"
+    ) -> None:
+        """Add a member, or change its status; None removes it."""
+        parsed = images.MemberStatus(status) if status else None
+        self._change_members(image_id, {member: parsed})
+
+    def delete_as_user(self, image_id: images.ImageId) -> None:
+        """Delete the image, protected or not."""
+        self.delete(self.image(image_id))
+
+    def image(self, image_id: images.ImageId) -> images.Image:
+        """Return an image that must be there."""
+        image = self._read(image_id, with_members=True)
+        assert image is not None, f"no image {image_id} in {self.region}"
+        return image
+
+    def data(self, image_id: images.ImageId) -> bytes:
+        """Return the bytes of an image; KeyError if there are none."""
+        return self._data[image_id]
+
+    def ids(self) -> frozenset[images.ImageId]:
+        """Return the ids of all images."""
+        return frozenset(self._records)
+
+    def _add(
+        self,
+        image_id: images.ImageId | None,
+        fields: Mapping[str, Any],
+        properties: Mapping[str, Any],
+    ) -> images.Image:
+        new = image_id or images.ImageId(str(uuid.uuid4()))
+        with self.lock:
+            if new in self._used:
+                raise errors.ImageIdTaken(f"image id {new} already exists in {self.region}")
+            for name, value in properties.items():
+                _check_property(name, value)
+            if fields.get("visibility") not in VISIBILITIES:
+                raise errors.Refused(f"visibility {fields.get('visibility')}")
+            defaults = {name: getattr(images.Metadata(), name) for name in images.ATTRIBUTES}
+            record = {"tags": [], **defaults, **fields, **properties}
+            self._records[new] = record | {"id": new, "status": "queued", "size": None}
+            self._used.add(new)
+            return self.image(new)
+
+    def _existing(self, image_id: images.ImageId) -> dict[str, Any]:
+        if image_id not in self._records:
+            raise errors.TransientError(f"no image {image_id} in {self.region}")
+        return self._records[image_id]
+
+    def _read(
+        self, image_id: images.ImageId, *, with_members: bool = False
+    ) -> images.Image | None:
+        with self.lock:
+            record = self._records.get(image_id)
+            if record is None:
+                return None
+            try:
+                image = images.parse(record, self.region)
+            except errors.NotificationError as exc:
+                raise errors.ServiceUnavailable(f"record of image {image_id}: {exc}") from exc
+            if not with_members or record["visibility"] != "shared":
+                return image
+            members = self._members.get(image_id, {})
+            known = {one: status for one, status in members.items() if _PROJECT_ID.fullmatch(one)}
+            return dataclasses.replace(image, members=known)
+
+    def _listed(self) -> list[images.Image]:
+        found = []
+        with self.lock:
+            for image_id in sorted(self._records):
+                with contextlib.suppress(errors.ServiceUnavailable):  # left out, as the driver does
+                    found.append(self._read(image_id))
+        return [image for image in found if image and image.status in _LISTED]
+
+    def _change(self, image_id: images.ImageId, changes: plans.UpdateMetadata) -> None:
+        record = self._existing(image_id)
+        for name, value in changes.properties.items():
+            _check_property(name, value or "")
+        formats = {"disk_format", "container_format"} & set(changes.attributes)
+        if formats and record["status"] != "queued":
+            raise errors.Refused(f"{formats} of an image that is {record['status']}")
+        record |= changes.attributes
+        if changes.tags is not None:
+            record["tags"] = list(changes.tags)
+        for name, value in changes.properties.items():
+            if value is None:
+                record.pop(name, None)
+            else:
+                record[name] = value
+
+    def _change_members(
+        self, image_id: images.ImageId, members: Mapping[str, images.MemberStatus | None]
+    ) -> None:
+        with self.lock:
+            if not members:
+                return
+            if self._existing(image_id)["visibility"] != "shared":
+                raise errors.Refused("only shared images have members")
+            kept = self._members.setdefault(image_id, {})
+            for member, status in members.items():
+                if status is None:
+                    kept.pop(member, None)
+                else:
+                    kept[member] = status
+
+
+class FakeImageStore:
+    """``engine.ports.ImageStore`` over a :class:`FakeGlance`, whose ``before`` it calls too."""
+
+    def __init__(self, glance: FakeGlance, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._glance = glance
+        self._chunk_bytes = chunk_bytes
+
+    @contextlib.contextmanager
+    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+        self._glance.before("read", image.image_id)
+        try:
+            data = self._glance.data(image.image_id)
+        except KeyError:
+            raise errors.TransferInterrupted(f"no data of image {image.image_id}") from None
+        step = self._chunk_bytes
+        yield (data[start : start + step] for start in range(0, len(data), step))
+
+    def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
+        self._glance.before("write", image_id)
+        with self._glance.lock:
+            image = self._glance._read(image_id)
+            if image is None:
+                raise errors.TransferInterrupted(f"no image {image_id}")
+            if image.status is not images.ImageStatus.QUEUED:
+                raise errors.Refused(f"image {image_id} is {image.status}")
+            self._glance.change(image_id, status="saving")
+        received = bytearray()
+        try:
+            for chunk in chunks:
+                received += chunk
+            if len(received) != size:
+                raise errors.TransferInterrupted(f"announced {size} bytes, had {len(received)}")
+        except BaseException:
+            self._finish(image_id, None)
+            raise
+        if not self._finish(image_id, bytes(received)):
+            raise errors.TransferInterrupted(f"image {image_id} was deleted during the upload")
+
+    def _finish(self, image_id: images.ImageId, data: bytes | None) -> bool:
+        with self._glance.lock:
+            if image_id not in self._glance.ids():
+                return False
+            self._glance.change(image_id, status="queued")
+            if data is not None:
+                self._glance.put_data(image_id, data)
+            return True
+
+
+def _check_property(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise errors.Refused(f"property {name}: {value!r} is not of type 'string'")
+    if name.startswith("os_glance_"):
+        raise errors.Refused(f"attribute {name} is reserved")
