@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of one image to or from one Glance, over any stream that leads there."""
+
+from collections.abc import Iterable, Iterator
+import contextlib
+import html
+import http.client
+import re
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import http_streams
+
+#: Bytes of a chunk that is read.
+CHUNK_BYTES = 1024 * 1024
+
+_ANSWER_BYTES = 8 * 1024
+_SHOWN_CHARACTERS = 300
+_EARLY_ANSWER_SECONDS = 2.0
+_MARKUP = re.compile(r"<(style|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+_UNAUTHORIZED = 401
+# The record went away under us; the next look at it will tell.
+_GONE = frozenset({404, 410})
+_LATER = frozenset({408, 425, 429})
+_SERVER_ERROR = 500
+_NO_CONTENT = 204
+
+
+class Connection:
+    """HTTP/1.1 with one Glance over a stream that is open already.
+
+    For one thread. After an error, or a download that was not read to its end, it is closed.
+    """
+
+    def __init__(
+        self,
+        stream: http_streams.Stream,
+        endpoint: http_streams.Endpoint,
+        timeouts: http_streams.Timeouts,
+    ) -> None:
+        self._stream = stream
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._http = http.client.HTTPConnection(endpoint.host, endpoint.port)
+        self._http.sock = stream
+        self._http.auto_open = 0
+        self._response: http.client.HTTPResponse | None = None
+        self._sent = 0  # bytes of image data
+        self.unauthorized = False  # Glance did not take the token
+
+    @property
+    def reusable(self) -> bool:
+        """Whether one more request can follow."""
+        return (
+            self._http.sock is not None
+            and self._response is None
+            and not http_streams.is_readable(self._stream)
+        )
+
+    def close(self) -> None:
+        """Cut the connection. Idempotent."""
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+        self._http.close()
+        self._stream.close()
+
+    def put(
+        self, image_id: images.ImageId, *, token: str, size: int, chunks: Iterable[bytes]
+    ) -> None:
+        """Upload the data of an image, all of it or nothing.
+
+        The length is announced first, and the connection is cut as soon as anything goes
+        wrong, an error raised by ``chunks`` included: so Glance never takes a part for the
+        whole (glance/api/v2/image_data.py: upload).
+
+        :raises ServiceUnavailable: 401, 429 or 5xx: not now.
+        :raises TransferInterrupted: the connection broke, stood still, or the record is gone.
+        :raises Refused: Glance said no.
+        """
+        what = f"upload of image {image_id} to {self._endpoint}"
+        with self._cut_on_error():
+            self._request("PUT", image_id, token, what, size=size)
+            for chunk in chunks:
+                self._send(chunk, what, size)
+            if self._sent != size:
+                raise errors.TransferInterrupted(
+                    f"{what}: announced {size} bytes, had {self._sent}"
+                )
+            self._answer(what, self._timeouts.idle_seconds)
+
+    def get(self, image_id: images.ImageId, *, token: str, size: int | None) -> Iterator[bytes]:
+        """Ask for the data of an image; return its chunks.
+
+        :param size: bytes that the record says; None if it does not.
+        :raises ServiceUnavailable: 401, 429 or 5xx: not now.
+        :raises TransferInterrupted: the data is not there, or the image is gone.
+        :raises Refused: Glance said no.
+        """
+        what = f"download of image {image_id} from {self._endpoint}"
+        with self._cut_on_error():
+            self._request("GET", image_id, token, what)
+            response = self._begin(what, self._timeouts.idle_seconds)
+            if response.status == _NO_CONTENT and size:
+                raise errors.TransferInterrupted(
+                    f"{what}: Glance has a record of {size} bytes but no data"
+                )
+        return self._chunks(response, what, size)
+
+    def _chunks(
+        self, response: http.client.HTTPResponse, what: str, size: int | None
+    ) -> Iterator[bytes]:
+        expected = response.length if response.length is not None else size
+        done = 0
+        with self._cut_on_error():
+            while True:
+                with _translated(what, done):
+                    chunk = response.read(CHUNK_BYTES)
+                if not chunk:
+                    break
+                done += len(chunk)
+                yield chunk
+            if expected is not None and done < expected:
+                raise errors.TransferInterrupted(f"{what}: ended after {done} of {expected} bytes")
+            self._finish(response)
+
+    @contextlib.contextmanager
+    def _cut_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _request(
+        self, method: str, image_id: images.ImageId, token: str, what: str, size: int | None = None
+    ) -> None:
+        self._sent = 0
+        self._stream.settimeout(self._timeouts.idle_seconds)
+        path = f"{self._endpoint.prefix}/v2/images/{checked(image_id)}/file"
+        self._http.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        self._http.putheader("Host", self._endpoint.host_header)
+        self._http.putheader("X-Auth-Token", token)
+        if size is not None:
+            self._http.putheader("Content-Type", "application/octet-stream")
+            self._http.putheader("Content-Length", str(size))
+            # Glance compares it with what it stored.
+            self._http.putheader("x-openstack-image-size", str(size))
+        with _translated(what, 0):
+            self._http.endheaders()
+
+    def _send(self, chunk: bytes, what: str, size: int) -> None:
+        if self._sent + len(chunk) > size:
+            raise errors.TransferInterrupted(f"{what}: announced {size} bytes, had more")
+        if http_streams.has_answer(self._stream):
+            self._answer_early(what, size, None)
+        view = memoryview(chunk)
+        try:
+            while view:
+                # Not sendall: its timeout is for the whole, and a channel's cuts what is left
+                # into a new copy for each packet.
+                if not (count := self._stream.send(view)):
+                    raise ConnectionResetError("closed by the other side")
+                view = view[count:]
+                self._sent += count
+        except TimeoutError as exc:
+            raise errors.TransferInterrupted(
+                f"{what}: no progress for {self._timeouts.idle_seconds:g} s"
+                f" after {self._sent} bytes"
+            ) from exc
+        except OSError as exc:
+            self._answer_early(what, size, exc)
+
+    def _answer_early(self, what: str, size: int, cause: OSError | None) -> None:
+        """Raise what Glance said before it had all; a broken pipe only if it said nothing."""
+        seen = f"after {self._sent} of {size} bytes"
+        try:
+            self._answer(what, _EARLY_ANSWER_SECONDS)
+        except errors.TransferInterrupted as exc:
+            raise errors.TransferInterrupted(
+                f"{what}: the connection broke {seen}: {cause or exc}"
+            ) from (cause or exc)
+        raise errors.TransferInterrupted(f"{what}: answered {seen}")
+
+    def _answer(self, what: str, seconds: float) -> None:
+        response = self._begin(what, seconds)
+        with _translated(what, self._sent):
+            response.read(_ANSWER_BYTES)
+        self._finish(response)
+
+    def _begin(self, what: str, seconds: float) -> http.client.HTTPResponse:
+        """Wait for status and headers; raise what is not a success."""
+        self._stream.settimeout(seconds)
+        with _translated(what, self._sent):
+            self._response = response = self._http.getresponse()
+        self._stream.settimeout(self._timeouts.idle_seconds)
+        self.unauthorized = response.status == _UNAUTHORIZED
+        if not 200 <= response.status < 300:
+            with _translated(what, self._sent):
+                text = _explanation(response.read(_ANSWER_BYTES))
+            raise _error(response, f"{what}: {response.status} {response.reason}: {text}")
+        return response
+
+    def _finish(self, response: http.client.HTTPResponse) -> None:
+        """Leave the connection ready for one more request, or closed."""
+        if response.will_close or not response.isclosed():
+            self.close()
+        self._response = None
+
+
+def checked(image_id: images.ImageId) -> images.ImageId:
+    """Return an id that may become part of a path, whoever parsed it before.
+
+    :raises Refused: it is none.
+    """
+    try:
+        return images.image_id(image_id)
+    except errors.NotificationError as exc:
+        raise errors.Refused(str(exc)) from exc
+
+
+@contextlib.contextmanager
+def _translated(what: str, done: int) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as exc:
+        raise errors.TransferInterrupted(f"{what}: no answer after {done} bytes") from exc
+    except (OSError, http.client.HTTPException) as exc:
+        raise errors.TransferInterrupted(
+            f"{what}: the connection broke after {done} bytes: {exc}"
+        ) from exc
+
+
+def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError:
+    status = response.status
+    if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR:
+        return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
+    if status in _GONE:
+        return errors.TransferInterrupted(message)
+    return errors.Refused(message)
+
+
+def _retry_after(response: http.client.HTTPResponse) -> float | None:
+    """Return the seconds of ``Retry-After``; its other form, a date, is not worth the code."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _explanation(body: bytes) -> str:
+    """Return the words of an error page, on one line and not too many."""
+    text = _MARKUP.sub(" ", body.decode("utf-8", "replace"))
+    words = " ".join(html.unescape(text).split())
+    return "".join(filter(str.isprintable, words))[:_SHOWN_CHARACTERS]

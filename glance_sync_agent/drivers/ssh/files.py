@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file on an SSH host, read over SFTP."""
+
+from collections.abc import Iterator
+import contextlib
+import stat
+import threading
+
+import paramiko
+
+from glance_sync_agent import errors
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers.ssh import logins
+
+# What OpenSSH answers at most (limits@openssh.com says 261120).
+_REQUEST_BYTES = 255 * 1024
+_CHUNK_BYTES = 4 * _REQUEST_BYTES
+# Asked for at once, so that a round trip costs little; this much memory at most.
+_AHEAD_CHUNKS = 8
+_WINDOW_BYTES = 8 * 1024 * 1024
+
+
+@contextlib.contextmanager
+def open_file(
+    transport: paramiko.Transport,
+    login: logins.Login,
+    path: str,
+    timeouts: http_streams.Timeouts,
+) -> Iterator[Iterator[bytes]]:
+    """Open a regular file; its chunks are of at most 1 MiB, and a few are read ahead.
+
+    :raises ServiceUnavailable: no such file, or the host does not answer.
+    :raises Refused: it is no regular file, or may not be read, or there is no SFTP.
+    """
+    what = f"SFTP of {path} from {login}"
+    with contextlib.ExitStack() as stack:
+        with _translated(what), _deadline(transport, timeouts.connect_seconds):
+            sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
+            # SFTP knows no O_NOFOLLOW.
+            if not stat.S_ISREG(sftp.lstat(path).st_mode or 0):
+                raise errors.Refused(f"{what}: it is not a regular file")
+            file = stack.enter_context(sftp.open(path, "rb", bufsize=0))
+            size = file.stat().st_size or 0
+        yield _chunks(file, size, what)
+
+
+def _chunks(file: paramiko.SFTPFile, size: int, what: str) -> Iterator[bytes]:
+    file.MAX_REQUEST_SIZE = _REQUEST_BYTES
+    pieces = [(start, _CHUNK_BYTES) for start in range(0, size, _CHUNK_BYTES)]
+    if pieces:
+        pieces[-1] = (pieces[-1][0], size - pieces[-1][0])
+    for first in range(0, len(pieces), _AHEAD_CHUNKS):
+        some = file.readv(pieces[first : first + _AHEAD_CHUNKS])
+        while True:
+            with _translated(what):
+                chunk = next(some, b"")
+            if not chunk:
+                break
+            yield chunk
+
+
+@contextlib.contextmanager
+def _session(
+    transport: paramiko.Transport, what: str, idle_seconds: float
+) -> Iterator[paramiko.SFTPClient]:
+    channel = transport.open_session(window_size=_WINDOW_BYTES)
+    channel.settimeout(idle_seconds)
+    try:
+        channel.invoke_subsystem("sftp")
+        client = paramiko.SFTPClient(channel)
+    except (EOFError, paramiko.SSHException) as exc:
+        if transport.is_active():
+            raise errors.Refused(f"{what}: the account may not use SFTP") from exc
+        raise
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _deadline(transport: paramiko.Transport, seconds: float) -> Iterator[None]:
+    """Cut the connection after ``seconds``: some of paramiko's waits know no timeout."""
+    timer = threading.Timer(seconds, transport.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as exc:
+        raise errors.Refused(f"{what}: {exc}") from exc
+    except FileNotFoundError as exc:
+        raise errors.ServiceUnavailable(f"{what}: there is no such file") from exc
+    except (OSError, EOFError, paramiko.SSHException) as exc:
+        raise errors.TransferInterrupted(f"{what}: {logins.described(exc)}") from exc

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SSH connection to each host, shared by all of its transfers."""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import threading
+import time
+
+import paramiko
+
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers.ssh import channels
+from glance_sync_agent.drivers.ssh import files
+from glance_sync_agent.drivers.ssh import logins
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a log-in showed, for an operator to read."""
+
+    host_key: str  # type and fingerprint
+    server: str  # its version line
+    cipher: str
+    seconds: float  # that it took
+
+
+class SshHosts:
+    """The hosts of one process.
+
+    Nothing connects before it is used, so a process may fork after making this.
+
+    :param keep_seconds: a connection that nobody has used for so long is closed.
+    """
+
+    def __init__(
+        self, *, timeouts: http_streams.Timeouts | None = None, keep_seconds: float = 120.0
+    ) -> None:
+        self._timeouts = timeouts or http_streams.Timeouts()
+        self._keep_seconds = keep_seconds
+        self._lock = threading.Lock()
+        self._hosts: dict[logins.Login, SshHost] = {}
+
+    def host(self, login: logins.Login) -> "SshHost":
+        """Return the host; the same one for the same log-in."""
+        with self._lock:
+            if login not in self._hosts:
+                self._hosts[login] = SshHost(login, self._timeouts, self._keep_seconds)
+            return self._hosts[login]
+
+    def close(self) -> None:
+        """Cut all connections. Idempotent."""
+        with self._lock:
+            hosts = list(self._hosts.values())
+        for host in hosts:
+            host.close()
+
+
+class SshHost:
+    """A host that a region's Glance can be reached from. Thread safe."""
+
+    def __init__(
+        self, login: logins.Login, timeouts: http_streams.Timeouts, keep_seconds: float
+    ) -> None:
+        self.login = login
+        self._timeouts = timeouts
+        self._keep_seconds = keep_seconds
+        self._lock = threading.Lock()
+        self._transport: paramiko.Transport | None = None
+        self._users = 0
+        self._idle_since = 0.0  # monotonic seconds
+        self._timer: threading.Timer | None = None
+
+    def close(self) -> None:
+        """Cut the connection, whoever uses it. Idempotent."""
+        with self._lock:
+            self._drop()
+
+    @contextlib.contextmanager
+    def open_channel(self, host: str, port: int) -> Iterator[channels.Channel]:
+        """Open a TCP connection from there to ``host:port``.
+
+        :raises ServiceUnavailable: the host, or the address behind it, does not answer.
+        :raises Refused: the log-in or the forwarding is not allowed.
+        :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        """
+        with self._connection() as transport:
+            channel = channels.forward(transport, self.login, host, port)
+            channel.settimeout(self._timeouts.idle_seconds)
+            try:
+                yield channel
+            finally:
+                channel.close()
+
+    @contextlib.contextmanager
+    def open_file(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Open a regular file; chunks of at most 1 MiB.
+
+        :raises ServiceUnavailable: no such file, or the host does not answer.
+        :raises TransferInterrupted: the connection broke.
+        :raises Refused: the log-in, SFTP or the file is not allowed.
+        :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        """
+        with (
+            self._connection() as transport,
+            files.open_file(transport, self.login, path, self._timeouts) as chunks,
+        ):
+            yield chunks
+
+    def probe(self) -> Found:
+        """Log in, if we are not, and tell what was found.
+
+        :raises SyncError: as :meth:`open_channel`.
+        """
+        started = time.monotonic()
+        with self._connection() as transport:
+            key = transport.get_remote_server_key()
+            return Found(
+                host_key=logins.shown(key),
+                server=transport.remote_version,
+                cipher=transport.remote_cipher,  # type: ignore[attr-defined]
+                seconds=time.monotonic() - started,
+            )
+
+    def probe_forward(self, host: str, port: int) -> None:
+        """Try whether ``host:port`` can be reached from there; nothing is sent.
+
+        :raises SyncError: as :meth:`open_channel`.
+        """
+        with self.open_channel(host, port):
+            pass
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[paramiko.Transport]:
+        """Lend the connection; a new one if there is none that is alive."""
+        with self._lock:
+            if self._transport is None or not self._transport.is_active():
+                self._drop()
+                self._transport = logins.log_in(self.login, self._timeouts)
+            transport = self._transport
+            self._users += 1
+        try:
+            yield transport
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._idle_since = time.monotonic()
+                self._watch(self._keep_seconds)
+
+    def _drop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self, seconds: float) -> None:
+        """Look after ``seconds`` whether the connection is in use; at most one timer waits."""
+        if self._transport is None or self._users or self._timer is not None:
+            return
+        self._timer = threading.Timer(seconds, self._drop_if_idle)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _drop_if_idle(self) -> None:
+        with self._lock:
+            if self._timer is not threading.current_thread():
+                return  # it was cancelled when it had started already
+            self._timer = None
+            left = self._idle_since + self._keep_seconds - time.monotonic()
+            if left <= 0 and not self._users:
+                self._drop()
+            else:
+                self._watch(left)

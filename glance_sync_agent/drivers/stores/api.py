@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plain image API: straight to the region's Glance, which needs nothing but that."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import threading
+import time
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import image_upload
+from glance_sync_agent.drivers import stores
+
+# Apache closes after 5 s; whoever closes first should be us.
+_KEEP_SECONDS = 4.0
+_KEEP_CONNECTIONS = 8
+
+
+class Store:
+    """Reads and writes through a region's Glance. Thread safe.
+
+    Connections are kept for a moment, for the sake of many small images.
+    """
+
+    def __init__(self, context: stores.StoreContext) -> None:
+        """Prepare; nothing connects yet.
+
+        :raises ConfigurationError: the endpoint is no URL.
+        """
+        self._context = context
+        self._endpoint = http_streams.endpoint(context.endpoint)
+        self._lock = threading.Lock()
+        self._idle: deque[tuple[float, image_upload.Connection]] = deque()
+
+    @classmethod
+    def from_parameters(
+        cls, parameters: Mapping[str, str], context: stores.StoreContext
+    ) -> "Store":
+        """Make a store (:class:`stores.Factory`)."""
+        stores.check_parameters(parameters, context, scheme="api", known=())
+        return cls(context)
+
+    @contextlib.contextmanager
+    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+        """Open the data of an image; chunks of at most 1 MiB."""
+        with self._connection() as connection:
+            yield connection.get(image.image_id, token=self._context.token(), size=image.size)
+
+    def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
+        """Upload data into a queued record, all of it or nothing."""
+        with self._connection() as connection:
+            connection.put(image_id, token=self._context.token(), size=size, chunks=chunks)
+
+    def close(self) -> None:
+        """Close the connections that wait. Idempotent."""
+        while (connection := self._waiting()) is not None:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[image_upload.Connection]:
+        connection = self._waiting() or self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.unauthorized:
+                self._context.forget_token()
+            self._keep(connection)
+
+    def _connect(self) -> image_upload.Connection:
+        timeouts = self._context.timeouts
+        stream = http_streams.connect(self._endpoint, self._context.trust, timeouts)
+        return image_upload.Connection(stream, self._endpoint, timeouts)
+
+    def _waiting(self) -> image_upload.Connection | None:
+        """Take the connection that was used last; close those that waited too long."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                since, connection = self._idle.pop()
+            if time.monotonic() - since < _KEEP_SECONDS and connection.reusable:
+                return connection
+            connection.close()
+
+    def _keep(self, connection: image_upload.Connection) -> None:
+        with self._lock:
+            if connection.reusable and len(self._idle) < _KEEP_CONNECTIONS:
+                self._idle.append((time.monotonic(), connection))
+                return
+        connection.close()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two ways to the same bytes, the second for when the first does not open."""
+
+from collections.abc import Iterable, Iterator
+import contextlib
+import itertools
+import logging
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.engine import ports
+
+LOG = logging.getLogger(__name__)
+
+
+class WithFallback:
+    """Reads the first way, or else the second; writes the first."""
+
+    def __init__(self, first: ports.ImageStore, second: ports.ImageStore) -> None:
+        self._first = first
+        self._second = second
+
+    @contextlib.contextmanager
+    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+        """Open the data of an image; once a byte was read there is no way back."""
+        with contextlib.ExitStack() as stack:
+            try:
+                chunks = stack.enter_context(self._first.read(image))
+                begun = list(itertools.islice(chunks, 1))
+            except (errors.TransientError, errors.PermanentError) as exc:
+                LOG.info("Reading image %s through its image API: %s", image.image_id, exc)
+                stack.close()
+                chunks = stack.enter_context(self._second.read(image))
+                begun = []
+            yield itertools.chain(begun, chunks)
+
+    def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
+        """Upload data the first way."""
+        self._first.write(image_id, size, chunks)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Host to host over SSH, for regions whose Glance keeps images in a directory.
+
+Written is through a channel from the region's host to its own Glance, so that neither a shell
+nor a tool nor space is needed there, and Glance does all that it does with an upload. Read is
+the file itself.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import errno
+import io
+import os
+import pathlib
+import socket
+import stat
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import image_upload
+from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.ssh import logins
+
+_SCHEME = "filesystem"
+_REQUIRED = frozenset({"host", "login_user"})
+_KNOWN = _REQUIRED | {
+    "datadir",
+    "image_endpoint",
+    "key_filename",
+    "known_hosts",
+    "login_password",
+    "port",
+}
+
+
+class Store:
+    """Reads and writes over SSH. Thread safe.
+
+    :param datadir: ``filesystem_store_datadir`` of the region's Glance; None: not for reading.
+    :param endpoint: how the host reaches its own Glance.
+    """
+
+    def __init__(
+        self,
+        context: stores.StoreContext,
+        *,
+        login: logins.Login,
+        endpoint: http_streams.Endpoint,
+        datadir: pathlib.Path | None,
+    ) -> None:
+        self._context = context
+        self._login = login
+        self._endpoint = endpoint
+        self._datadir = datadir
+
+    @classmethod
+    def from_parameters(
+        cls, parameters: Mapping[str, str], context: stores.StoreContext
+    ) -> "Store":
+        """Make a store (:class:`stores.Factory`)."""
+        stores.check_parameters(
+            parameters, context, scheme=_SCHEME, known=_KNOWN, required=_REQUIRED
+        )
+        where = f"region {context.region}, scheme {_SCHEME}"
+        login = logins.Login(
+            host=parameters["host"],
+            port=_port(parameters.get("port"), where),
+            user=parameters["login_user"],
+            key_filename=parameters.get("key_filename") or None,
+            password=parameters.get("login_password") or None,
+            known_hosts=parameters.get("known_hosts") or context.known_hosts,
+        )
+        return cls(
+            context,
+            login=login,
+            endpoint=http_streams.endpoint(parameters.get("image_endpoint") or context.endpoint),
+            datadir=_directory(parameters.get("datadir"), where),
+        )
+
+    def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
+        """Upload data into a queued record, all of it or nothing."""
+        context, endpoint = self._context, self._endpoint
+        host = context.ssh.host(self._login)
+        with host.open_channel(endpoint.host, endpoint.port) as channel:
+            stream: http_streams.Stream = channel
+            if endpoint.scheme == "https":
+                stream = self._tls(channel)
+            connection = image_upload.Connection(stream, endpoint, context.timeouts)
+            try:
+                connection.put(image_id, token=context.token(), size=size, chunks=chunks)
+            finally:
+                if connection.unauthorized:
+                    context.forget_token()
+
+    def _tls(self, channel: http_streams.WrappedStream) -> http_streams.TlsStream:
+        try:
+            context = self._context.trust.context()
+            return http_streams.TlsStream(channel, context, self._endpoint.host)
+        except OSError as exc:
+            raise errors.ServiceUnavailable(
+                f"connection from {self._login} to {self._endpoint}: {exc}"
+            ) from exc
+
+    @contextlib.contextmanager
+    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+        """Open the file of an image, here or over SFTP; chunks of at most 1 MiB.
+
+        :raises ServiceUnavailable: there is no such file, or the host does not answer.
+        :raises TransferInterrupted: the connection broke.
+        :raises Refused: the file is no regular one, or may not be read.
+        """
+        path = self._path(image.image_id)
+        with contextlib.ExitStack() as stack:
+            file = _open_here(path) if _is_here(self._login.host) else None
+            if file is not None:
+                yield _chunks(stack.enter_context(file), path)
+            else:
+                host = self._context.ssh.host(self._login)
+                yield stack.enter_context(host.open_file(str(path)))
+
+    def _path(self, image_id: images.ImageId) -> pathlib.Path:
+        if self._datadir is None:
+            raise errors.Refused(
+                f"image {image_id}: region {self._context.region} has no datadir to read from"
+            )
+        return self._datadir / image_upload.checked(image_id)
+
+
+def _port(text: str | None, where: str) -> int:
+    if not text:
+        return 22
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise errors.ConfigurationError(f"{where}: port {text!r} is not a TCP port")
+    return int(text)
+
+
+def _directory(text: str | None, where: str) -> pathlib.Path | None:
+    if not text:
+        return None
+    path = pathlib.Path(text)
+    if not path.is_absolute() or ".." in path.parts:
+        raise errors.ConfigurationError(f"{where}: datadir {text!r} is not an absolute path")
+    return path
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether an address of ``host`` is one of this machine's: only those can be bound."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe, contextlib.suppress(OSError):
+            probe.bind(address)
+            return True
+    return False
+
+
+def _open_here(path: pathlib.Path) -> io.FileIO | None:
+    """Open a regular file; None if it belongs to somebody who does not let us read it."""
+    try:
+        # O_NONBLOCK: a FIFO of that name must not hold us.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        return None
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise errors.Refused(f"{path} is a symbolic link") from exc
+        raise errors.ServiceUnavailable(f"{path} cannot be read: {exc.strerror}") from exc
+    file = io.FileIO(descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise errors.Refused(f"{path} is not a regular file")
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    return file
+
+
+def _chunks(file: io.FileIO, path: pathlib.Path) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(image_upload.CHUNK_BYTES):
+            yield chunk
+    except OSError as exc:
+        raise errors.TransferInterrupted(f"{path} cannot be read: {exc.strerror}") from exc
