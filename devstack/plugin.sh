@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# DevStack plugin: installs, configures and runs glance-sync-agent beside the
+# Glance of the cascading region. Sourced by stack.sh, unstack.sh and clean.sh.
+
+function install_glance_sync_agent {
+    setup_develop "$GLANCE_SYNC_DIR"
+}
+
+function glance_sync_bin_dir {
+    get_python_exec_prefix
+}
+
+function create_glance_sync_accounts {
+    # "service" comes with the user, "admin" is for images of other projects.
+    create_service_user glance-sync admin
+}
+
+function configure_glance_sync_agent {
+    sudo install -d -o "$STACK_USER" -m 755 "$GLANCE_SYNC_CONF_DIR"
+    sudo install -d -o "$STACK_USER" -m 750 "$GLANCE_SYNC_STATE_PATH"
+    install -m 640 "$GLANCE_SYNC_DIR/etc/glance/sync.conf" "$GLANCE_SYNC_CONF"
+
+    iniset "$GLANCE_SYNC_CONF" DEFAULT sync_strategy "$GLANCE_SYNC_STRATEGY"
+    iniset "$GLANCE_SYNC_CONF" DEFAULT cascading_endpoint_url "${GLANCE_SYNC_CASCADING_URL:-$GLANCE_URL}"
+    iniset "$GLANCE_SYNC_CONF" DEFAULT state_path "$GLANCE_SYNC_STATE_PATH"
+    iniset_rpc_backend glance "$GLANCE_SYNC_CONF" DEFAULT
+    setup_logging "$GLANCE_SYNC_CONF"
+
+    iniset "$GLANCE_SYNC_CONF" service_credentials auth_type password
+    iniset "$GLANCE_SYNC_CONF" service_credentials auth_url "$KEYSTONE_SERVICE_URI"
+    iniset "$GLANCE_SYNC_CONF" service_credentials username glance-sync
+    iniset "$GLANCE_SYNC_CONF" service_credentials password "$SERVICE_PASSWORD"
+    iniset "$GLANCE_SYNC_CONF" service_credentials user_domain_name "$SERVICE_DOMAIN_NAME"
+    iniset "$GLANCE_SYNC_CONF" service_credentials project_name "$SERVICE_PROJECT_NAME"
+    iniset "$GLANCE_SYNC_CONF" service_credentials project_domain_name "$SERVICE_DOMAIN_NAME"
+    if is_service_enabled tls-proxy; then
+        iniset "$GLANCE_SYNC_CONF" service_credentials cafile "$SSL_BUNDLE_FILE"
+    fi
+
+    if [[ -n "$GLANCE_SYNC_STORE_FILE" ]]; then
+        install -m 640 "$GLANCE_SYNC_STORE_FILE" "$GLANCE_SYNC_CONF_DIR/glance_store.yaml"
+    fi
+
+    # Without notifications there is nothing to follow.
+    iniset "$GLANCE_API_CONF" oslo_messaging_notifications driver messagingv2
+}
+
+function init_glance_sync_agent {
+    "$(glance_sync_bin_dir)/glance-sync-manage" --config-file "$GLANCE_SYNC_CONF" db upgrade
+}
+
+function start_glance_sync_agent {
+    run_process glance-sync-agent "$(glance_sync_bin_dir)/glance-sync-agent --config-file $GLANCE_SYNC_CONF"
+}
+
+function stop_glance_sync_agent {
+    stop_process glance-sync-agent
+}
+
+function cleanup_glance_sync_agent {
+    sudo rm -rf "$GLANCE_SYNC_STATE_PATH"
+    sudo rm -f "$GLANCE_SYNC_CONF" "$GLANCE_SYNC_CONF_DIR/glance_store.yaml"
+}
+
+if is_service_enabled glance-sync-agent; then
+    case "$1:${2:-}" in
+        stack:install)
+            echo_summary "Installing glance-sync-agent"
+            install_glance_sync_agent
+            ;;
+        stack:post-config)
+            echo_summary "Configuring glance-sync-agent"
+            create_glance_sync_accounts
+            configure_glance_sync_agent
+            init_glance_sync_agent
+            ;;
+        stack:extra)
+            echo_summary "Starting glance-sync-agent"
+            start_glance_sync_agent
+            ;;
+        unstack:)
+            stop_glance_sync_agent
+            ;;
+        clean:)
+            cleanup_glance_sync_agent
+            ;;
+    esac
+fi
