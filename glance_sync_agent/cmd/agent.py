@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 from typing import Any
+import warnings
 
 from oslo_service import backend
 
+# futurist looks whether eventlet is in use, and thereby wakes eventlet's farewell to its users.
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
 # oslo.messaging and oslo.service choose their threads when they are imported.
 backend.init_backend(backend.BackendType.THREADING)
 
@@ -61,7 +64,7 @@ def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> int:
     return int(launcher.wait() or 0)
 
 
-def _reload_in_place(_service_id: Any, _worker_id: Any, wrapper: Any) -> None:  # noqa: ANN401
+def _reload_in_place(_service_id: Any, _worker_id: Any, wrapper: Any) -> None:
     wrapper.reload = wrapper.service_instance.reset
 
 

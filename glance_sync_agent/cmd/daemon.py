@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from concurrent import futures
 import datetime
+import functools
 import logging
 import threading
 import time
@@ -100,14 +101,14 @@ class Daemon(service.ServiceBase):
             reraise=True,
         )
         try:
-            self._agent = retry(self._build)
+            agent = self._agent = retry(self._build)
         except errors.SyncError as exc:
             LOG.warning("Stopped before the agent could begin: %s", exc)
             return
-        self._spawn("look", self._look_loop)
+        self._spawn("look", functools.partial(self._look_loop, agent))
         self._follow_sync_enabled()
         self._look.set()
-        self._dispatch_loop(self._agent)
+        self._dispatch_loop(agent)
 
     def _build(self) -> wiring.Agent:
         pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
@@ -143,7 +144,7 @@ class Daemon(service.ServiceBase):
         # Due and not taken: its region has no room until a task ends, which wakes us.
         return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
 
-    def _look_loop(self) -> None:
+    def _look_loop(self, agent: wiring.Agent) -> None:
         """Look at everything at start, after a reload, and until every region has answered."""
         wait = None
         while not self._stopping.is_set():
@@ -152,13 +153,12 @@ class Daemon(service.ServiceBase):
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
-            wait = None if self._look_once() else _LOOK_AGAIN_SECONDS
+            wait = None if self._look_once(agent) else _LOOK_AGAIN_SECONDS
 
-    def _look_once(self) -> bool:
-        assert self._agent is not None
+    def _look_once(self, agent: wiring.Agent) -> bool:
         started = time.monotonic()
         try:
-            report = self._agent.reconciliation.look()
+            report = agent.reconciliation.look()
         except errors.SyncError as exc:
             LOG.warning("Could not look at all images: %s", exc)
             return False
@@ -196,7 +196,8 @@ class Daemon(service.ServiceBase):
         timeout = self._conf.graceful_shutdown_timeout
         LOG.info("Waiting for %d tasks, %s", agent.worker.running(), f"{timeout} s at most")
         if not agent.worker.wait_idle(timeout or None):
-            LOG.warning("Calling off %d tasks; they go on at the next start", agent.worker.running())
+            running = agent.worker.running()
+            LOG.warning("Calling off %d tasks; they go on at the next start", running)
             self._cancelled.set()
             agent.worker.wait_idle(_CANCEL_SECONDS)
             agent.release_leases()

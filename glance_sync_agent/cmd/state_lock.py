@@ -19,7 +19,9 @@ _PATIENCE_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def held(directory: pathlib.Path, *, patience_seconds: float = _PATIENCE_SECONDS) -> Iterator[None]:
+def held(
+    directory: pathlib.Path, *, patience_seconds: float = _PATIENCE_SECONDS
+) -> Iterator[None]:
     """Hold the lock of a state directory, which is made if need be.
 
     The leases that an earlier agent of this directory left behind are therefore nobody's. The

@@ -9,7 +9,8 @@ import dataclasses
 from typing import TypeVar
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain.images import Image, ImageStatus
+from glance_sync_agent.domain.images import Image
+from glance_sync_agent.domain.images import ImageStatus
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,8 @@ class Conflict:
     reason: str
 
 
-Action = Nothing | Wait | CopyData | UpdateMetadata | SetActive | DeleteCopy | Conflict
+Deed = CopyData | UpdateMetadata | SetActive | DeleteCopy | Conflict
+Action = Nothing | Wait | Deed
 
 V = TypeVar("V")
 

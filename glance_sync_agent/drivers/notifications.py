@@ -2,8 +2,7 @@
 """Glance's notifications, off the message bus. The only door of oslo.messaging."""
 
 from collections import Counter
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import logging
 import threading
 from typing import Any
@@ -25,6 +24,8 @@ _THREADS = 4
 #: deliver it again at once.
 _REQUEUE_PAUSE_SECONDS = 5.0
 _SHOWN_CHARACTERS = 120
+_HANDLED: str = oslo_messaging.NotificationResult.HANDLED
+_REQUEUE: str = oslo_messaging.NotificationResult.REQUEUE
 
 Handle = Callable[[events.ImageEvent], None]
 
@@ -45,7 +46,7 @@ class Dispatcher(dispatcher.DispatcherBase):
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
 
-    def dispatch(self, incoming: Any) -> str:  # noqa: ANN401
+    def dispatch(self, incoming: Any) -> str:
         """Take one message; tell whether the broker may forget it."""
         message = incoming.message
         try:
@@ -53,10 +54,10 @@ class Dispatcher(dispatcher.DispatcherBase):
         except errors.NotificationError as exc:
             self._count("dropped")
             LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], exc)
-            return oslo_messaging.NotificationResult.HANDLED
+            return _HANDLED
         if event is None:
             self._count("ignored")
-            return oslo_messaging.NotificationResult.HANDLED
+            return _HANDLED
         return self._store(event)
 
     def _store(self, event: events.ImageEvent) -> str:
@@ -66,9 +67,9 @@ class Dispatcher(dispatcher.DispatcherBase):
             self._count("requeued")
             LOG.warning("Gave the event of image %s back to the bus: %s", event.image_id, exc)
             self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
-            return oslo_messaging.NotificationResult.REQUEUE
+            return _REQUEUE
         self._count("handled")
-        return oslo_messaging.NotificationResult.HANDLED
+        return _HANDLED
 
     def _count(self, what: str) -> None:
         with self._lock:
@@ -139,7 +140,7 @@ class Listener:
         self._server = server
         LOG.info("Listening on topics %s in pool %s", ", ".join(self._topics), self._pool)
 
-    def _transport(self) -> Any:  # noqa: ANN401
+    def _transport(self) -> Any:
         url = oslo_messaging.TransportURL.parse(self._conf)
         # In the URL, because the driver's option exists only once the driver is loaded.
         url.query.setdefault("rabbit_qos_prefetch_count", str(self._prefetch))

@@ -115,7 +115,7 @@ class ImageStore(Protocol):
 class Regions(Protocol):
     """Gives the services of each region, made when first asked for."""
 
-    def images(self, region: images.RegionId) -> ImageService:
+    def image_service(self, region: images.RegionId) -> ImageService:
         """Return the region's Glance.
 
         :raises UnknownRegion: the catalogue has no image endpoint for it.

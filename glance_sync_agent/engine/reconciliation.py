@@ -88,7 +88,7 @@ class Reconciliation:
     def _differing(
         self, region: images.RegionId, page: Sequence[images.Image]
     ) -> Iterable[images.ImageId]:
-        service = self._regions.images(region)
+        service = self._regions.image_service(region)
         known = self._known_copies(region, page)
         copies = service.find(list(known.values()))
         for source in page:

@@ -63,7 +63,7 @@ class Replication:
         :raises LeaseLost: somebody else works on the task.
         """
         task = lease.task
-        service = self._regions.images(task.key.region)
+        service = self._regions.image_service(task.key.region)
         wanted = task.key.region in self._targets.regions()
         copy = service.get(task.copy_id or task.key.image_id)
         for _ in range(_MAX_STEPS):
@@ -74,26 +74,50 @@ class Replication:
                 copy = self._marked_copy(service, task.key.image_id)
             action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
             LOG.debug("%s: %s", task.key, type(action).__name__)
-            match action:
-                case plans.Nothing(reason=plans.ABSENT):
-                    return tasks.Forgotten()
-                case plans.Nothing(reason=reason):
-                    self._note_copy(lease, source, copy)
-                    return tasks.Succeeded(reason=reason)
-                case plans.Wait(reason=reason):
-                    later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
-                    return tasks.RetryAt(when=later, reason=reason, counts=False)
-                case plans.Conflict(reason=reason):
-                    raise errors.ImageConflict(reason)
-                case plans.CopyData():
-                    copy = self._copy_data(lease, service, action)
-                case plans.UpdateMetadata() | plans.SetActive():
-                    copy = self._update(task.key, service, action)
-                case plans.DeleteCopy():
-                    copy = self._delete(lease, service, action)
-                case _:
-                    assert_never(action)
+            if isinstance(action, plans.Nothing):
+                return self._nothing_left(lease, action, source, copy)
+            if isinstance(action, plans.Wait):
+                later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
+                return tasks.RetryAt(when=later, reason=action.reason, counts=False)
+            copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _nothing_left(
+        self,
+        lease: tasks.Lease,
+        action: plans.Nothing,
+        source: images.Image | None,
+        copy: images.Image | None,
+    ) -> tasks.Outcome:
+        if action.reason == plans.ABSENT:
+            return tasks.Forgotten()
+        self._note_copy(lease, source, copy)
+        return tasks.Succeeded(reason=action.reason)
+
+    def _act(
+        self,
+        lease: tasks.Lease,
+        service: ports.ImageService,
+        action: plans.Deed,
+    ) -> images.Image | None:
+        """Do one thing; return the copy as it is then."""
+        match action:
+            case plans.CopyData():
+                return self._copy_data(lease, service, action)
+            case plans.UpdateMetadata():
+                service.update(action)
+                LOG.info("Updated the metadata of %s", lease.task.key)
+                return service.get(action.copy.image_id)
+            case plans.SetActive(active=active):
+                service.set_active(action.copy.image_id, active=active)
+                LOG.info("%s %s", "Reactivated" if active else "Deactivated", lease.task.key)
+                return service.get(action.copy.image_id)
+            case plans.DeleteCopy():
+                return self._delete(lease, service, action)
+            case plans.Conflict(reason=reason):
+                raise errors.ImageConflict(reason)
+            case _:
+                assert_never(action)
 
     def _note_copy(
         self, lease: tasks.Lease, source: images.Image | None, copy: images.Image | None
@@ -122,7 +146,8 @@ class Replication:
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
         # A record made just now has no members yet.
-        return service.get_record(into.image_id) if action.into is None else service.get(into.image_id)
+        look = service.get_record if action.into is None else service.get
+        return look(into.image_id)
 
     def _occupant(
         self, service: ports.ImageService, source: images.Image
@@ -140,26 +165,17 @@ class Replication:
     def _transfer(self, lease: tasks.Lease, source: images.Image, into: images.Image) -> None:
         size = source.size or 0
         progress = _Progress(
-            lease, size, store=self._store, clock=self._clock, stop=self._stop, limits=self._limits()
+            lease,
+            size,
+            store=self._store,
+            clock=self._clock,
+            stop=self._stop,
+            limits=self._limits(),
         )
         with self._regions.source_store().read(source) as chunks:
             self._regions.store(into.region, size).write(
                 into.image_id, size, transfers.withheld(chunks, image=source, progress=progress)
             )
-
-    def _update(
-        self,
-        key: tasks.TaskKey,
-        service: ports.ImageService,
-        action: plans.UpdateMetadata | plans.SetActive,
-    ) -> images.Image | None:
-        if isinstance(action, plans.SetActive):
-            service.set_active(action.copy.image_id, active=action.active)
-            LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
-        else:
-            service.update(action)
-            LOG.info("Updated the metadata of %s", key)
-        return service.get(action.copy.image_id)
 
     def _delete(
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
@@ -209,8 +225,8 @@ class _Progress:
         taken = now - self._started
         if self._limits.transfer and taken > self._limits.transfer and done < self._size:
             raise errors.TransferTimedOut(
-                f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, more than "
-                f"scp_copy_timeout = {self._limits.transfer:.0f} s"
+                f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
+                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
             )
         if now - self._reported >= self._limits.progress or done == self._size:
             self._reported = now

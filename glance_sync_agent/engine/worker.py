@@ -19,7 +19,7 @@ from glance_sync_agent.engine import replication
 
 LOG = logging.getLogger(__name__)
 
-Submit = Callable[[Callable[[], None]], None]
+Submit = Callable[[Callable[[], None]], object]
 
 
 class Worker:

@@ -35,7 +35,10 @@ UNWANTED = "the strategy does not name this region"
 TABLE = [
     # no source
     case("neither", plans.Nothing(reason=plans.ABSENT), None, None),
-    case("neither, deletion proven", plans.Nothing(reason=plans.ABSENT), None, None, may_delete=True),
+    case(
+        "neither, deletion proven", plans.Nothing(reason=plans.ABSENT),
+        None, None, may_delete=True,
+    ),
     case(
         "source gone, proven",
         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
@@ -99,7 +102,8 @@ TABLE = [
          source(), copy(status=Status.DELETED)),
     case("copy is pending_delete", plans.CopyData(source=source(), into=None),
          source(), copy(status=Status.PENDING_DELETE)),
-    case("record without data", plans.CopyData(source=source(), into=queued()), source(), queued()),
+    case("record without data", plans.CopyData(source=source(), into=queued()),
+         source(), queued()),
     case(
         "record without data of another owner",
         plans.DeleteCopy(
@@ -123,7 +127,8 @@ TABLE = [
         ),
         source(), copy(multihash=OTHER),
     ),
-    case("hash to come", plans.Wait(reason="copy has no hash yet"), source(), copy(multihash=None)),
+    case("hash to come", plans.Wait(reason="copy has no hash yet"),
+         source(), copy(multihash=None)),
     case(
         "another algorithm",
         plans.Conflict(
@@ -139,7 +144,8 @@ TABLE = [
         ),
         source(multihash=None), copy(size=3),
     ),
-    case("source without hash", plans.Nothing(reason=plans.IN_SYNC), source(multihash=None), copy()),
+    case("source without hash", plans.Nothing(reason=plans.IN_SYNC),
+         source(multihash=None), copy()),
     # status
     case("deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the object graph; the only module that knows all others."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import datetime
+import logging
+import random
+import socket
+import threading
+import time
+
+from oslo_config import cfg
+from oslo_log import log
+from oslo_service import opts as service_opts
+
+from glance_sync_agent import errors
+from glance_sync_agent.conf import settings
+from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import notifications
+from glance_sync_agent.drivers import task_store
+from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import sources
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import worker
+from glance_sync_agent.wiring import regions
+
+LOG = logging.getLogger(__name__)
+
+CREDENTIALS = "service_credentials"
+_BUS_TIMEOUT_SECONDS = 10.0
+_QUIET = ("alembic=WARN", "cotyledon=WARN", "paramiko=WARN")
+
+Listener = notifications.Listener
+RegionServices = regions.RegionServices
+
+
+class SystemClock:
+    """The clock of this machine; implements ``engine.ports.Clock``."""
+
+    def now(self) -> datetime.datetime:
+        """Return the time of day, aware, UTC."""
+        return datetime.datetime.now(datetime.UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+
+class CurrentSettings:
+    """The settings in force; mutable ones follow the files at :meth:`reload`."""
+
+    def __init__(self, conf: cfg.ConfigOpts, parse: Callable[[], cfg.ConfigOpts]) -> None:
+        self._conf = conf
+        self._parse = parse
+        self.settings = settings.load(conf)
+
+    def reload(self) -> None:
+        """Take over the mutable options from the files.
+
+        :raises ConfigurationError: a file is bad; nothing was taken over.
+        """
+        # A bad value in a mutated file would make every later read of that option raise, so
+        # the files are read aside first (oslo_config/cfg.py: ConfigOpts.mutate_config_files).
+        settings.load(self._parse())
+        self._conf.mutate_config_files()
+        self.settings = settings.load(self._conf)
+
+    def strategy(self) -> strategy.Strategy:
+        """Return the strategy in force."""
+        return self.settings.sync_strategy
+
+    def limits(self) -> replication.Limits:
+        """Return the times that an attempt may take."""
+        return replication.Limits(
+            transfer=self.settings.scp_copy_timeout, lease=self.settings.lease_seconds
+        )
+
+    def retry_policy(self) -> backoff.RetryPolicy:
+        """Return when failed tasks are tried again."""
+        return backoff.RetryPolicy(
+            retries=self.settings.task_retry_times,
+            base=self.settings.retry_base_seconds,
+            cap=self.settings.retry_max_seconds,
+        )
+
+
+def configure(
+    argv: Sequence[str], *, prog: str, description: str
+) -> tuple[cfg.ConfigOpts, CurrentSettings]:
+    """Read the configuration files and set up logging to stderr.
+
+    :raises ConfigurationError: there is no file, or something in one is wrong.
+    """
+
+    def parse() -> cfg.ConfigOpts:
+        return settings.parse_files(
+            argv, prog=prog, description=description, register=[_register_library_options]
+        )
+
+    # Libraries that tell of every connection and every statement.
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *_QUIET])
+    conf = parse()
+    log.setup(conf, "glance_sync_agent")
+    return conf, CurrentSettings(conf, parse)
+
+
+def _register_library_options(conf: cfg.ConfigOpts) -> None:
+    log.register_options(conf)
+    service_opts.register_service_opts(conf)
+    conf.register_opts(keystone.options(), group=CREDENTIALS)
+
+
+def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
+    """Do what can fail for good before the agent forks: read, log in, make the database.
+
+    A service that does not answer is no reason to stop; the agent waits for it.
+
+    :raises ConfigurationError: something in the files is wrong; the message says what.
+    """
+    open_task_store(current).upgrade()
+    catalogue = open_catalogue(conf, current)
+    try:
+        cascading = catalogue.cascading
+        open_regions(conf, current, catalogue).check()
+    except errors.PermanentError as exc:
+        raise errors.ConfigurationError(str(exc)) from exc
+    except errors.TransientError as exc:
+        LOG.warning("Starting although Keystone does not answer: %s", exc)
+    else:
+        others = sorted(catalogue.regions() - {cascading})
+        LOG.info("Regions of the catalogue besides %s: %s", cascading, ", ".join(others) or "none")
+
+
+def open_task_store(current: CurrentSettings) -> task_store.TaskStore:
+    """Return the table of tasks; connects when first used."""
+    return task_store.TaskStore(current.settings.connection)
+
+
+def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> keystone.Keystone:
+    """Return Keystone as the agent's own user sees it; asks nobody yet.
+
+    :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
+    """
+    return keystone.Keystone(
+        session=keystone.load(conf, CREDENTIALS),
+        cascading_endpoint_url=current.settings.cascading_endpoint_url,
+    )
+
+
+def open_regions(
+    conf: cfg.ConfigOpts,
+    current: CurrentSettings,
+    catalogue: keystone.Keystone,
+    stop: threading.Event | None = None,
+) -> RegionServices:
+    """Return the Glances and stores of all regions; asks nobody yet.
+
+    :raises ConfigurationError: the store file is wrong.
+    """
+    credentials = conf[CREDENTIALS]
+    return RegionServices(
+        catalogue=catalogue,
+        session=keystone.load(conf, CREDENTIALS),
+        current=current.settings,
+        trust=http_streams.Trust(cafile=credentials.cafile, insecure=credentials.insecure),
+        stop=stop or threading.Event(),
+    )
+
+
+def make_intake(
+    store: task_store.TaskStore,
+    catalogue: keystone.Keystone,
+    current: CurrentSettings,
+    wake: Callable[[], None] = lambda: None,
+) -> intake.Intake:
+    """Return the way to request tasks."""
+    return intake.Intake(
+        store=store,
+        wanted=targets.Targets(catalogue, current.strategy),
+        clock=SystemClock(),
+        wake=wake,
+    )
+
+
+def check_bus(conf: cfg.ConfigOpts) -> str:
+    """Connect to the message bus once; return its address without credentials.
+
+    :raises ServiceUnavailable: it does not answer.
+    """
+    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """The parts of a running agent."""
+
+    store: task_store.TaskStore
+    worker: worker.Worker
+    reconciliation: reconciliation.Reconciliation
+    make_listener: Callable[[], Listener]
+    release_leases: Callable[[], int]
+    close: Callable[[], None]
+
+
+def build(
+    conf: cfg.ConfigOpts,
+    current: CurrentSettings,
+    *,
+    submit: Callable[[Callable[[], None]], object],
+    stop: threading.Event,
+    wake: Callable[[], None],
+) -> Agent:
+    """Build the agent and take back the leases that its predecessor left.
+
+    :param submit: runs a function in another thread.
+    :param stop: set when running transfers are to be called off.
+    :param wake: called when there may be something due.
+    :raises SyncError: Keystone or the database does not answer.
+    """
+    clock = SystemClock()
+    store = open_task_store(current)
+    catalogue = open_catalogue(conf, current)
+    services = open_regions(conf, current, catalogue, stop)
+    wanted = targets.Targets(catalogue, current.strategy)
+    cascading = services.image_service(catalogue.cascading)
+    requests = make_intake(store, catalogue, current, wake)
+    owner = f"{socket.gethostname()}:{current.settings.state_path}"
+    attempt = replication.Replication(
+        regions=services,
+        source_views=sources.SourceViews(cascading, clock),
+        store=store,
+        wanted=wanted,
+        clock=clock,
+        stop=stop,
+        limits=current.limits,
+    )
+    # The lock of the state directory is ours, so whoever had these leases is dead.
+    if released := store.release_owned(owner, clock.now()):
+        LOG.info("Took up %d tasks that the last agent left in the middle", released)
+
+    def close() -> None:
+        services.close()
+        store.close()
+
+    return Agent(
+        store=store,
+        worker=worker.Worker(
+            store=store,
+            attempt=attempt,
+            clock=clock,
+            submit=submit,
+            owner=owner,
+            per_region=current.settings.tasks_per_region,
+            lease_seconds=current.settings.lease_seconds,
+            policy=current.retry_policy,
+            chance=random.SystemRandom().random,
+            wake=wake,
+        ),
+        reconciliation=reconciliation.Reconciliation(
+            regions=services,
+            store=store,
+            requests=requests,
+            wanted=wanted,
+            cascading=cascading,
+            stop=stop,
+            max_deletes=lambda: current.settings.max_deletes,
+        ),
+        make_listener=lambda: Listener(
+            conf,
+            topics=current.settings.topics,
+            exchange=current.settings.exchange,
+            pool=current.settings.pool,
+            prefetch=current.settings.prefetch,
+            handle=requests.handle,
+        ),
+        release_leases=lambda: store.release_owned(owner, clock.now()),
+        close=close,
+    )

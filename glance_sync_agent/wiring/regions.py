@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each region's Glance and the way its bytes take."""
+
+from collections.abc import Callable, Iterable, Mapping
+import logging
+import threading
+from typing import Any, TypeVar
+import urllib.parse
+
+from keystoneauth1 import session as sessions
+import stevedore
+
+from glance_sync_agent import errors
+from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import store_file
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.ssh import hosts
+from glance_sync_agent.drivers.stores import api
+from glance_sync_agent.drivers.stores import fallback
+from glance_sync_agent.engine import ports
+
+LOG = logging.getLogger(__name__)
+
+_NAMESPACE = "glance_sync_agent.stores"
+
+T = TypeVar("T")
+
+
+class RegionServices:
+    """Makes the services of a region when they are first asked for; ``engine.ports.Regions``."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: keystone.Keystone,
+        session: sessions.Session,
+        current: settings.Settings,
+        trust: http_streams.Trust,
+        stop: threading.Event,
+    ) -> None:
+        """Read the store file; asks nobody yet.
+
+        :raises ConfigurationError: the store file is wrong.
+        """
+        self._catalogue = catalogue
+        self._session = session
+        self._settings = current
+        self._trust = trust
+        self._stop = stop
+        self._timeouts = http_streams.Timeouts(
+            connect_seconds=current.connect_timeout_seconds,
+            idle_seconds=current.idle_timeout_seconds,
+        )
+        self._ssh = hosts.SshHosts(
+            timeouts=http_streams.Timeouts(
+                connect_seconds=current.ssh_connect_timeout_seconds,
+                idle_seconds=current.idle_timeout_seconds,
+            )
+        )
+        self._entries = store_file.load(current.store_file) if current.store_file else ()
+        self._factories = _factories()
+        self._lock = threading.Lock()
+        self._services: dict[images.RegionId, glance.Glance] = {}
+        self._api_stores: dict[images.RegionId, api.Store] = {}
+        self._scheme_stores: dict[images.RegionId, ports.ImageStore | None] = {}
+
+    def image_service(self, region: images.RegionId) -> glance.Glance:
+        """Return the region's Glance.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+        return self._made(self._services, region, self._make_service)
+
+    def store(self, region: images.RegionId, size: int) -> ports.ImageStore:
+        """Return the way to write ``size`` bytes into the region."""
+        if size <= self._settings.small_image_bytes:
+            return self._api_store(region)
+        return self._scheme_store(region) or self._api_store(region)
+
+    def source_store(self) -> ports.ImageStore:
+        """Return the way to read data of the cascading region."""
+        region = self._catalogue.cascading
+        by_scheme = self._scheme_store(region)
+        by_api = self._api_store(region)
+        return fallback.WithFallback(by_scheme, by_api) if by_scheme else by_api
+
+    def entry(self, region: images.RegionId) -> store_file.Entry | None:
+        """Return what the store file says of a region: by its name, or else by its address.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+        for one in self._entries:
+            if one.name == region:
+                return one
+        host = urllib.parse.urlsplit(self._catalogue.endpoint(region)).hostname
+        return next((one for one in self._entries if one.service_ip == host), None)
+
+    def scheme(self, region: images.RegionId) -> store_file.Scheme | None:
+        """Return the first scheme of a region that has a driver; None: the image API.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+        entry = self.entry(region)
+        known = (one for one in entry.schemes if one.name in self._factories) if entry else ()
+        return next(iter(known), None)
+
+    def check(self) -> None:
+        """Make every region's store, so that what is wrong in the store file shows at once.
+
+        :raises ConfigurationError: names all that is wrong.
+        """
+        regions = self._catalogue.regions()
+        problems = []
+        for region in sorted(regions):
+            try:
+                self._scheme_store(region)
+            except errors.ConfigurationError as exc:
+                problems.append(f"{self._settings.store_file}: {exc}")
+        if problems:
+            raise errors.ConfigurationError("\n".join(problems))
+        used = {id(self.entry(region)) for region in regions}
+        for entry in self._entries:
+            if id(entry) not in used:
+                LOG.warning(
+                    "%s: entry %s is of no region of the catalogue and is not used",
+                    self._settings.store_file, entry.name,
+                )
+
+    def close(self) -> None:
+        """Cut all connections. Idempotent."""
+        for store in self._api_stores.values():
+            store.close()
+        self._ssh.close()
+
+    def _made(
+        self,
+        made: dict[images.RegionId, T],
+        region: images.RegionId,
+        make: Callable[[images.RegionId], T],
+    ) -> T:
+        with self._lock:
+            if region in made:
+                return made[region]
+        # Outside the lock, because it may ask Keystone; making one twice does no harm.
+        new = make(region)
+        with self._lock:
+            return made.setdefault(region, new)
+
+    def _make_service(self, region: images.RegionId) -> glance.Glance:
+        return glance.Glance(
+            region=region,
+            session=self._session,
+            endpoint=self._catalogue.endpoint(region),
+            stop=self._stop,
+        )
+
+    def _api_store(self, region: images.RegionId) -> api.Store:
+        return self._made(self._api_stores, region, lambda _: api.Store(self._context(region)))
+
+    def _scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
+        return self._made(self._scheme_stores, region, self._make_scheme_store)
+
+    def _make_scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
+        scheme = self.scheme(region)
+        if scheme is None:
+            return None
+        factory = self._factories[scheme.name]
+        return factory.from_parameters(scheme.parameters, self._context(region))
+
+    def _context(self, region: images.RegionId) -> stores.StoreContext:
+        return stores.StoreContext(
+            region=region,
+            endpoint=self._catalogue.endpoint(region),
+            token=self._catalogue.token,
+            forget_token=self._forget_token,
+            ssh=self._ssh,
+            known_hosts=self._settings.known_hosts,
+            trust=self._trust,
+            timeouts=self._timeouts,
+        )
+
+    def _forget_token(self) -> None:
+        self._session.invalidate()
+
+
+def _factories() -> Mapping[str, stores.Factory]:
+    """Find the drivers that are installed, by scheme."""
+    manager: Iterable[Any] = stevedore.ExtensionManager(_NAMESPACE, invoke_on_load=False)
+    return {extension.name: extension.plugin for extension in manager}
