@@ -27,28 +27,30 @@ def withheld(
     :raises DigestMismatch: the bytes are not what ``image`` says.
     :raises TransferInterrupted: there are fewer or more bytes than ``image`` says.
     """
+    what = f"data of image {image.image_id} read from region {image.region}"
     digest = hashlib.new(image.multihash.algo if image.multihash else DEFAULT_ALGO)
     done = 0
     held = b""
-    for chunk in chunks:
+    for chunk in filter(None, chunks):
+        # Before the chunk in hand goes, for what it completes must not be taken for the whole.
+        if image.size is not None and done + len(held) + len(chunk) > image.size:
+            raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got more")
         if held:
             yield held
             done += len(held)
             progress(done)
         digest.update(chunk)
         held = chunk
-        if image.size is not None and done + len(held) > image.size:
-            break
-    _check(image, done + len(held), digest.hexdigest())
+    done += len(held)
+    if image.size is not None and done != image.size:
+        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {done}")
+    _check(image, what, digest.hexdigest())
     if held:
         yield held
-    progress(done + len(held))
+    progress(done)
 
 
-def _check(image: images.Image, size: int, value: str) -> None:
-    what = f"data of image {image.image_id} read from region {image.region}"
-    if image.size is not None and size != image.size:
-        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {size}")
+def _check(image: images.Image, what: str, value: str) -> None:
     if image.multihash is None:
         return
     actual = images.Multihash(algo=image.multihash.algo, value=value)
