@@ -14,6 +14,8 @@ import pytest
 # settles on eventlet.
 backend.init_backend(backend.BackendType.THREADING)
 
+pytest_plugins = ["tests.fixtures_cloud"]
+
 #: Seconds for one test with its fixtures, by directory.
 TIMEOUTS = {"unit": 30, "contract": 120, "integration": 300, "functional": 600}
 

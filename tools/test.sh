@@ -116,7 +116,7 @@ step_checkconfig() {
 step_docs() {
     check sphinx-build -q -W --keep-going -b html doc/source doc/build/html
     if git rev-parse --git-dir >/dev/null 2>&1; then
-        check reno lint
+        check reno --quiet lint
         check sphinx-build -q -W --keep-going -b html releasenotes/source doc/build/releasenotes
     else
         echo "No git here: the release notes are not built."
