@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the SQL task store promises beyond its port: files, schema, errors, processes."""
+
+from collections.abc import Iterator
+from concurrent import futures
+import datetime
+import os
+import pathlib
+import sqlite3
+import stat
+import threading
+import traceback
+from typing import Any
+
+from alembic import autogenerate
+from alembic import migration
+import pytest
+import sqlalchemy as sa
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import database
+from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers import task_table
+from tests.contract import databases
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
+REGION = images.RegionId("RegionTwo")
+KEY = tasks.TaskKey(image_id=IMAGE, region=REGION)
+
+
+@pytest.fixture
+def path(tmp_path) -> pathlib.Path:
+    return tmp_path / "tasks.db"
+
+
+@pytest.fixture
+def store(path) -> Iterator[task_store.TaskStore]:
+    """A store on a SQLite file, with the schema."""
+    made = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=10)
+    made.upgrade()
+    yield made
+    made.close()
+
+
+@pytest.fixture(
+    params=["sqlite", *databases.SERVERS], ids=["sqlite", *map(databases.label, databases.SERVERS)]
+)
+def url(request, tmp_path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return databases.sqlite_url(tmp_path)
+    engine = sa.create_engine(request.param)
+    with engine.begin() as connection:
+        for table in ("tasks", "alembic_version"):
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    engine.dispose()
+    return request.param
+
+
+def ask(store: task_store.TaskStore) -> int:
+    return store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+
+
+def claim(store: task_store.TaskStore) -> list[tasks.Lease]:
+    until = NOW + datetime.timedelta(seconds=60)
+    return list(store.claim(REGION, 1, owner="agent-1", now=NOW, until=until))
+
+
+def lock(path: pathlib.Path) -> sqlite3.Connection:
+    """Begin a transaction that keeps other writers out."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+# The schema
+
+
+def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
+    store = task_store.TaskStore(url)
+    assert store.is_current() is False
+    store.upgrade()
+    assert store.is_current() is True
+    ask(store)
+    store.upgrade()
+    assert store.get(KEY) is not None
+    store.close()
+
+
+def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        context = migration.MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert autogenerate.compare_metadata(context, task_table.METADATA) == []
+        columns = sa.inspect(connection).get_pk_constraint("tasks")["constrained_columns"]
+        assert columns == ["image_id", "region"]
+    engine.dispose()
+    store.close()
+
+
+def test_upgrades_at_once_make_one_schema(url):
+    barrier = threading.Barrier(4)
+
+    def upgrade(number: int) -> None:
+        store = task_store.TaskStore(url)
+        barrier.wait()
+        store.upgrade()
+        store.close()
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, range(4)))
+
+    store = task_store.TaskStore(url)
+    assert store.is_current()
+    ask(store)
+    store.close()
+
+
+def test_an_older_agent_leaves_the_schema_of_a_newer_one_alone(store, path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'future'")
+    connection.close()
+    assert store.is_current() is False
+    with pytest.raises(errors.ConfigurationError, match=r"future.*newer agent"):
+        store.upgrade()
+
+
+def test_a_percent_sign_may_be_in_the_path_and_so_may_a_question_mark(tmp_path):
+    odd = tmp_path / "100% odd? #1 é.db"
+    store = task_store.TaskStore(sa.URL.create("sqlite", database=str(odd)).render_as_string())
+    store.upgrade()
+    ask(store)
+    store.close()
+    assert odd.exists()
+
+
+def calls(store: task_store.TaskStore) -> dict[str, Any]:
+    """Return one call of every kind of transaction."""
+    return {
+        "ping": store.ping,
+        "request": lambda: ask(store),
+        "due_regions": lambda: store.due_regions(NOW),
+        "claim": lambda: claim(store),
+        "release_owned": lambda: store.release_owned("agent-1", NOW),
+        "get": lambda: store.get(KEY),
+        "list": lambda: list(store.list()),
+    }
+
+
+CALLS = ["ping", "request", "due_regions", "claim", "release_owned", "get", "list"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_database_without_tables_asks_for_an_upgrade(url, call):
+    if url.startswith("sqlite"):
+        pathlib.Path(sa.make_url(url).database or "").touch()
+    store = task_store.TaskStore(url)
+    with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
+        calls(store)[call]()
+    store.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_table_without_a_column_asks_for_an_upgrade(url, call):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for column in ("reason", "lease_owner", "lease_expires_at"):
+            connection.execute(sa.text(f"ALTER TABLE tasks DROP COLUMN {column}"))
+    engine.dispose()
+    with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
+        calls(store)[call]()
+    store.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call):
+    store = task_store.TaskStore(f"sqlite:///{path}")
+    with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
+        calls(store)[call]()
+    assert store.is_current() is False
+    assert not path.exists()
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path):
+    store = task_store.TaskStore(f"sqlite:///{tmp_path}/missing/tasks.db")
+    with pytest.raises(
+        errors.ConfigurationError, match=r"cannot create .*/missing/tasks.db: No such file"
+    ):
+        store.upgrade()
+
+
+# The SQLite file
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022], ids=oct)
+def test_nobody_but_owner_and_group_reads_the_files(path, umask):
+    old = os.umask(umask)
+    try:
+        store = task_store.TaskStore(f"sqlite:///{path}")
+        store.upgrade()
+        ask(store)
+    finally:
+        os.umask(old)
+    files = sorted(path.parent.iterdir())
+    assert [file.name for file in files] == ["tasks.db", "tasks.db-shm", "tasks.db-wal"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o640}
+    store.close()
+
+
+def test_a_file_that_the_operator_made_keeps_its_mode(path):
+    path.touch(0o600)
+    store = task_store.TaskStore(f"sqlite:///{path}")
+    store.upgrade()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    store.close()
+
+
+def pragma(store: task_store.TaskStore, name: str) -> object:
+    """Read a setting of the only connection."""
+    return store._database.read(
+        "read", lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+    )
+
+
+def test_readers_do_not_wait_for_a_writer(store, path):
+    ask(store)
+    writer = lock(path)
+    assert [task.key for task in store.list()] == [KEY]
+    assert pragma(store, "journal_mode") == "wal"
+    writer.close()
+
+
+def test_a_request_is_on_the_disk_before_its_message_is_acknowledged(store):
+    full, normal = 2, 1
+    ask(store)
+    assert pragma(store, "synchronous") == full
+    claim(store)
+    assert pragma(store, "synchronous") == normal
+    ask(store)
+    assert pragma(store, "synchronous") == full
+
+
+def test_a_locked_file_is_unavailable_and_usable_again_afterwards(store, path):
+    impatient = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
+    writer = lock(path)
+    with pytest.raises(errors.ServiceUnavailable, match="database is locked") as caught:
+        ask(impatient)
+    assert f"request tasks for image {IMAGE}" in str(caught.value)
+    assert str(path) in str(caught.value)
+    writer.close()
+    assert ask(impatient) == 1
+    impatient.close()
+
+
+def test_a_writer_waits_for_its_turn(store, path):
+    writer = lock(path)
+    with futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, store)
+        with pytest.raises(futures.TimeoutError):
+            waiting.result(timeout=0.2)
+        writer.close()
+        assert waiting.result(timeout=10) == 1
+
+
+def test_a_file_that_is_no_database_is_unavailable(path):
+    path.write_bytes(b"no database" * 1000)
+    store = task_store.TaskStore(f"sqlite:///{path}")
+    with pytest.raises(errors.ServiceUnavailable, match="not a database"):
+        store.ping()
+    store.close()
+
+
+def test_more_threads_than_connections_take_turns(store):
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ask(store), range(40)))
+    assert [task.generation for task in store.list()] == [40]
+
+
+def test_waiting_too_long_for_a_connection_is_unavailable(path, store):
+    patient = threading.Event()
+    entered = threading.Event()
+    busy = database.Database(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
+
+    def occupy(connection: sa.Connection) -> None:
+        entered.set()
+        patient.wait(10)
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        occupying = pool.submit(busy.read, "wait", occupy)
+        assert entered.wait(10)
+        with pytest.raises(errors.ServiceUnavailable, match="cannot read"):
+            busy.read("read", lambda connection: None)
+        patient.set()
+        occupying.result(10)
+    busy.close()
+
+
+# Races and processes
+
+
+def integrity_error() -> sa.exc.IntegrityError:
+    return sa.exc.IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE constraint failed"))
+
+
+def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path):
+    runs: list[int] = []
+
+    def work(connection: sa.Connection) -> str:
+        connection.execute(
+            sa.text("INSERT INTO alembic_version VALUES (:number)"), {"number": str(len(runs))}
+        )
+        runs.append(1)
+        if len(runs) < 4:
+            raise integrity_error()
+        return "done"
+
+    assert store._database.write("insert", work) == "done"
+    with sqlite3.connect(path) as connection:
+        versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
+    connection.close()
+    assert versions == {"0001", "3"}
+
+
+def test_a_transaction_that_never_wins_is_unavailable(store):
+    def work(connection: sa.Connection) -> None:
+        raise integrity_error()
+
+    with pytest.raises(errors.ServiceUnavailable, match=r"cannot insert .*UNIQUE"):
+        store._database.write("insert", work)
+
+
+@pytest.mark.parametrize(
+    ("code", "runs"),
+    [(1213, 10), (1020, 10), ("40001", 10), ("40P01", 10), (1045, 1), ("57014", 1), (None, 1)],
+)
+def test_only_a_deadlock_or_a_conflict_is_tried_again(store, code, runs):
+    class ServerError(Exception):
+        sqlstate = code if isinstance(code, str) else None
+
+    seen = []
+
+    def work(connection: sa.Connection) -> None:
+        seen.append(1)
+        raise sa.exc.OperationalError("UPDATE", {}, ServerError(code, "no"))
+
+    with pytest.raises(errors.ServiceUnavailable):
+        store._database.write("update", work)
+    assert len(seen) == runs
+
+
+def test_a_forked_process_has_connections_of_its_own(store):
+    ask(store)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            ask(store)
+            os.write(writing, b"done")
+            store.close()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"done"
+    assert os.waitpid(child, 0)[1] == 0
+    ask(store)
+    assert [task.generation for task in store.list()] == [3]
+
+
+def test_a_closed_store_opens_again_when_used(store):
+    ask(store)
+    store.close()
+    store.close()
+    assert ask(store) == 1
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("nul\0here", "nul\N{REPLACEMENT CHARACTER}here"),
+        ("half \ud800 pair", "half ? pair"),
+        ("x" * 256, "x" * 255),
+        ("", ""),
+    ],
+    ids=["nul", "surrogate", "long", "empty"],
+)
+def test_a_name_that_no_database_takes_is_made_to_fit(url, name, kept):
+    store = databases.made(url)
+    ask(store)
+    (lease,) = claim(store)
+    store.note_copy(lease, None, name)
+    store.finish(lease, tasks.Failed(reason=name), NOW)
+    (task,) = store.list()
+    assert task.image_name == kept
+    assert task.reason[:255] == kept
+    store.close()
+
+
+def test_a_reason_is_cut_before_it_fills_the_table(url):
+    store = databases.made(url)
+    ask(store)
+    store.finish(claim(store)[0], tasks.Failed(reason="\N{PILE OF POO}" * 100_000), NOW)
+    (task,) = store.list()
+    assert task.reason == "\N{PILE OF POO}" * 2000
+    store.close()
+
+
+def test_a_time_without_a_zone_is_a_bug_and_is_refused(store):
+    naive = NOW.replace(tzinfo=None)
+    with pytest.raises(errors.SyncError, match="no time zone"):
+        store.request(IMAGE, [REGION], now=naive, not_before=naive, request_id="r")
+    assert store.get(KEY) is None
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    "url", ["", "/var/lib/tasks.db", "sqlite", "postgresql//me:hunter2@host/db"]
+)
+def test_what_is_no_url_is_refused_without_showing_it(url):
+    with pytest.raises(errors.ConfigurationError, match="not a URL") as caught:
+        task_store.TaskStore(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url):
+    with pytest.raises(errors.ConfigurationError, match="in memory"):
+        task_store.TaskStore(url)
+
+
+@pytest.mark.parametrize("url", ["oracle://host/db", "nonsense://host/db"])
+def test_an_unknown_kind_of_database_is_refused(url):
+    with pytest.raises(errors.ConfigurationError, match="is not supported"):
+        task_store.TaskStore(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql+nonsense://host/db", "mysql+nonsense://host/db"])
+def test_a_missing_driver_is_named(url):
+    with pytest.raises(errors.ConfigurationError, match=r"nonsense://host/db: cannot load"):
+        task_store.TaskStore(url)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mysql+pymysql", "postgresql+nonsense"])
+def test_a_password_is_in_no_message(scheme):
+    with pytest.raises(errors.SyncError) as caught:
+        task_store.TaskStore(
+            f"{scheme}://me:hunter2@127.0.0.1:1/db?password=hunter2", timeout_seconds=1
+        ).ping()
+    assert f"{scheme}://127.0.0.1:1/db" in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))

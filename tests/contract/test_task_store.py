@@ -1,0 +1,766 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every task store promises (``engine.ports.TaskStore``)."""
+
+from collections.abc import Callable, Iterator
+from concurrent import futures
+import datetime
+import functools
+import threading
+from typing import Any
+import uuid
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from tests.contract import databases
+from tests.fakes import task_store as fake
+
+NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
+OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
+COPY = images.ImageId("30000000-0000-4000-8000-000000000003")
+REGION = images.RegionId("RegionTwo")
+ELSEWHERE = images.RegionId("RegionThree")
+KEY = tasks.TaskKey(image_id=IMAGE, region=REGION)
+
+PENDING = tasks.TaskStatus.PENDING
+PROCESSING = tasks.TaskStatus.PROCESSING
+SUCCESS = tasks.TaskStatus.SUCCESS
+FAILURE = tasks.TaskStatus.FAILURE
+
+
+@pytest.fixture(
+    params=["memory", "sqlite", *databases.SERVERS],
+    ids=["memory", "sqlite", *map(databases.label, databases.SERVERS)],
+)
+def store(request, tmp_path) -> Iterator[ports.TaskStore]:
+    if request.param == "memory":
+        yield fake.MemoryTaskStore()
+        return
+    sqlite = request.param == "sqlite"
+    sql = databases.made(databases.sqlite_url(tmp_path) if sqlite else request.param)
+    yield sql
+    sql.close()
+
+
+def later(seconds: float) -> datetime.datetime:
+    return NOW + datetime.timedelta(seconds=seconds)
+
+
+def ask(store: ports.TaskStore, *regions: str, **changes: Any) -> int:
+    """Request tasks for IMAGE, by default in REGION and due at once."""
+    arguments = {
+        "image_id": IMAGE,
+        "regions": [images.RegionId(region) for region in regions] or [REGION],
+        "now": NOW,
+        "not_before": NOW,
+        "request_id": "request-1",
+    }
+    return store.request(**{**arguments, **changes})
+
+
+def claim(store: ports.TaskStore, **changes: Any) -> tasks.Lease:
+    """Claim the one task that is due in REGION."""
+    (lease,) = claims(store, **changes)
+    return lease
+
+
+def claims(store: ports.TaskStore, **changes: Any) -> list[tasks.Lease]:
+    arguments = {
+        "region": REGION,
+        "limit": 10,
+        "owner": "agent-1",
+        "now": NOW,
+        "until": later(60),
+    }
+    return list(store.claim(**{**arguments, **changes}))
+
+
+def task(store: ports.TaskStore, key: tasks.TaskKey = KEY) -> tasks.Task:
+    found = store.get(key)
+    assert found is not None
+    return found
+
+
+def succeeded(store: ports.TaskStore) -> None:
+    store.finish(claim(store), tasks.Succeeded(reason="in sync"), NOW)
+
+
+def failed(store: ports.TaskStore) -> None:
+    store.finish(claim(store), tasks.Failed(reason="refused"), NOW)
+
+
+OUTCOMES = [
+    pytest.param(tasks.Succeeded(reason="in sync"), id="success"),
+    pytest.param(tasks.Forgotten(), id="forgotten"),
+    pytest.param(tasks.RetryAt(when=later(30), reason="no answer"), id="retry"),
+    pytest.param(tasks.Failed(reason="refused"), id="failure"),
+]
+
+
+# Requests
+
+
+def test_a_request_makes_a_pending_task_in_each_region(store):
+    assert ask(store, REGION, ELSEWHERE, not_before=later(5), request_id="abc") == 2
+
+    assert task(store) == tasks.Task(
+        key=KEY,
+        status=PENDING,
+        generation=1,
+        request_id="abc",
+        may_delete=False,
+        attempts=0,
+        not_before=later(5),
+        reason="",
+        image_name=None,
+        copy_id=None,
+        bytes_done=0,
+        bytes_total=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    assert task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE)).generation == 1
+
+
+def test_a_region_named_twice_is_one_task(store):
+    assert ask(store, REGION, REGION) == 1
+    assert task(store).generation == 1
+
+
+def test_a_request_reaches_the_regions_that_have_a_task_already(store):
+    ask(store, REGION)
+    assert ask(store, ELSEWHERE) == 2
+    assert ask(store, regions=iter(())) == 2
+
+    assert [(t.key.region, t.generation) for t in store.list()] == [(ELSEWHERE, 2), (REGION, 3)]
+
+
+def test_a_request_leaves_other_images_alone(store):
+    ask(store)
+    before = task(store)
+    ask(store, image_id=OTHER, now=later(1))
+    assert task(store) == before
+
+
+def test_a_request_for_no_region_makes_no_task(store):
+    assert ask(store, regions=[]) == 0
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize(
+    ("finished", "status"), [(succeeded, SUCCESS), (failed, FAILURE)], ids=["success", "failure"]
+)
+def test_a_finished_task_becomes_pending_at_the_requested_time(store, finished, status):
+    ask(store)
+    finished(store)
+    assert task(store).status is status
+
+    ask(store, now=later(5), not_before=later(9), request_id="request-2")
+
+    again = task(store)
+    assert (again.status, again.generation, again.attempts) == (PENDING, 2, 0)
+    assert (again.not_before, again.reason, again.request_id) == (later(9), "", "request-2")
+    assert (again.created_at, again.updated_at) == (NOW, later(5))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [(5, 9, 5), (9, 5, 5), (9, -5, -5)],
+    ids=["later", "sooner", "past"],
+)
+def test_a_pending_task_keeps_the_earlier_time(store, first, second, kept):
+    ask(store, not_before=later(first))
+    ask(store, not_before=later(second))
+    assert task(store).not_before == later(kept)
+
+
+def test_a_task_that_waits_after_a_failure_is_brought_forward_with_new_attempts(store):
+    ask(store)
+    lease = claim(store)
+    store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
+    store.finish(lease, tasks.RetryAt(when=later(600), reason="no answer"), NOW)
+    assert (task(store).attempts, task(store).bytes_done) == (1, 7)
+
+    ask(store, not_before=later(2))
+
+    again = task(store)
+    assert (again.status, again.attempts, again.not_before) == (PENDING, 0, later(2))
+    assert (again.reason, again.bytes_done) == ("", 0)
+
+
+def test_a_task_that_is_processing_keeps_running(store):
+    ask(store)
+    lease = claim(store)
+    store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
+
+    assert ask(store, now=later(1), not_before=later(2), request_id="request-2") == 1
+
+    running = task(store)
+    assert (running.status, running.generation) == (PROCESSING, 2)
+    assert (running.request_id, running.updated_at) == ("request-2", later(1))
+    assert (running.bytes_done, running.bytes_total) == (7, 8)
+    assert claims(store, now=later(3)) == []
+    store.renew(lease, now=later(3), until=later(90), bytes_done=8, bytes_total=8)
+
+
+def test_the_reason_of_a_running_task_stays_until_its_outcome(store):
+    ask(store)
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    claim(store)
+    ask(store)
+    assert task(store).reason == "no answer"
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_an_outcome_is_superseded_by_a_newer_request(store, outcome):
+    ask(store)
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    lease = claim(store)
+    store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
+    ask(store, not_before=later(2))
+
+    assert store.finish(lease, outcome, later(3)) is False
+
+    again = task(store)
+    assert (again.status, again.generation, again.attempts) == (PENDING, 2, 0)
+    assert (again.not_before, again.updated_at) == (later(2), later(3))
+    assert (again.reason, again.bytes_done) == ("", 0)
+    assert claim(store, now=later(2)).task.generation == 2
+
+
+def test_of_two_requests_during_a_run_the_last_one_sets_the_time(store):
+    ask(store)
+    lease = claim(store)
+    ask(store, not_before=later(9))
+    ask(store, not_before=later(4))
+    ask(store, not_before=later(7))
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    assert (task(store).not_before, task(store).generation) == (later(7), 4)
+
+
+def test_may_delete_is_remembered_until_success(store):
+    ask(store, may_delete=True)
+    ask(store, may_delete=False)
+    assert task(store).may_delete
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    assert claim(store).task.may_delete
+    store.release_owned("agent-1", NOW)
+    failed(store)
+    ask(store)
+    assert task(store).may_delete
+    succeeded(store)
+    assert not task(store).may_delete
+    ask(store)
+    assert not task(store).may_delete
+
+
+def test_may_delete_reaches_a_task_that_is_processing_and_outlives_its_outcome(store):
+    ask(store)
+    lease = claim(store)
+    ask(store, may_delete=True)
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    assert task(store).may_delete
+
+
+def test_a_lease_shows_the_request_that_it_answers(store):
+    ask(store, request_id="request-1")
+    lease = claim(store)
+    ask(store, request_id="request-2")
+    assert (lease.task.request_id, task(store).request_id) == ("request-1", "request-2")
+
+
+# What is due
+
+
+def test_nothing_is_due_without_tasks(store):
+    assert list(store.due_regions(NOW)) == []
+    assert store.next_due() is None
+
+
+def test_a_region_is_due_from_the_time_of_its_earliest_task(store):
+    ask(store, REGION, not_before=later(5))
+    ask(store, REGION, image_id=OTHER, not_before=later(3))
+    ask(store, ELSEWHERE, image_id=COPY, not_before=later(4))
+
+    assert list(store.due_regions(later(2.999999))) == []
+    assert list(store.due_regions(later(3))) == [REGION]
+    assert set(store.due_regions(later(4))) == {REGION, ELSEWHERE}
+    assert store.next_due() == later(3)
+
+
+def test_what_is_overdue_is_still_the_next(store):
+    ask(store, not_before=later(-1000))
+    assert store.next_due() == later(-1000)
+
+
+def test_a_running_task_is_due_when_its_lease_ends(store):
+    ask(store)
+    claim(store, until=later(60))
+    assert list(store.due_regions(later(59))) == []
+    assert list(store.due_regions(later(60))) == [REGION]
+    assert store.next_due() == later(60)
+
+
+def test_the_next_due_is_the_sooner_of_a_waiting_and_a_leased_task(store):
+    ask(store)
+    claim(store, until=later(60))
+    ask(store, REGION, image_id=OTHER, not_before=later(70))
+    assert store.next_due() == later(60)
+    ask(store, REGION, image_id=OTHER, not_before=later(50))
+    assert store.next_due() == later(50)
+
+
+@pytest.mark.parametrize("finished", [succeeded, failed])
+def test_a_finished_task_is_never_due(store, finished):
+    ask(store)
+    finished(store)
+    assert list(store.due_regions(later(10**6))) == []
+    assert store.next_due() is None
+    assert claims(store, now=later(10**6)) == []
+
+
+# Claims
+
+
+def test_a_claimed_task_is_processing(store):
+    ask(store)
+    lease = claim(store, now=later(1))
+    assert lease.task == task(store)
+    assert (lease.task.status, lease.task.updated_at) == (PROCESSING, later(1))
+    assert lease.task.not_before == NOW
+
+
+def test_a_task_is_claimed_from_its_time_on(store):
+    ask(store, not_before=later(1))
+    assert claims(store, now=later(0.999999)) == []
+    assert claim(store, now=later(1)).task.key == KEY
+
+
+def test_a_claim_takes_tasks_of_its_region_only(store):
+    ask(store, ELSEWHERE)
+    assert claims(store) == []
+
+
+def test_a_claim_takes_no_more_than_its_limit_and_the_longest_waiting_first(store):
+    ids = [images.ImageId(str(uuid.uuid4())) for _ in range(5)]
+    for seconds, image_id in zip((-1, -4, -2, -5, -3), ids, strict=True):
+        ask(store, image_id=image_id, not_before=later(seconds))
+
+    first = claims(store, limit=3)
+    second = claims(store, limit=3)
+
+    assert [lease.task.key.image_id for lease in first] == [ids[3], ids[1], ids[4]]
+    assert [lease.task.key.image_id for lease in second] == [ids[2], ids[0]]
+    assert len({lease.token for lease in first + second}) == 5
+
+
+def test_an_abandoned_task_waits_since_its_lease_ended(store):
+    ask(store)
+    claim(store, until=later(60))
+    ask(store, image_id=OTHER, not_before=later(59))
+    ask(store, image_id=COPY, not_before=later(61))
+    order = [lease.task.key.image_id for lease in claims(store, now=later(61), until=later(99))]
+    assert order == [OTHER, IMAGE, COPY]
+
+
+def test_a_limit_of_nothing_claims_nothing(store):
+    ask(store)
+    assert claims(store, limit=0) == []
+
+
+def test_a_leased_task_is_claimed_again_only_when_the_lease_has_ended(store):
+    ask(store)
+    first = claim(store, until=later(60))
+    assert claims(store, now=later(59.999999)) == []
+    second = claim(store, now=later(60), until=later(120), owner="agent-2")
+    assert second.token != first.token
+    assert second.task.attempts == 0
+
+
+def test_progress_starts_again_with_each_claim(store):
+    ask(store)
+    store.renew(claim(store), now=NOW, until=NOW, bytes_done=7, bytes_total=8)
+    lease = claim(store)
+    assert (lease.task.bytes_done, lease.task.bytes_total) == (0, 8)
+    assert lease.task == task(store)
+
+
+# Under a lease
+
+
+def renew(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.renew(lease, now=NOW, until=later(99), bytes_done=1, bytes_total=2)
+
+
+WRITES = [
+    pytest.param(renew, id="renew"),
+    pytest.param(lambda store, lease: store.note_copy(lease, COPY, "name"), id="note_copy"),
+    pytest.param(lambda store, lease: store.release(lease, NOW), id="release"),
+    *(
+        pytest.param(
+            lambda store, lease, o=outcome.values[0]: store.finish(lease, o, NOW),
+            id=f"finish-{outcome.id}",
+        )
+        for outcome in OUTCOMES
+    ),
+]
+
+
+def taken_over(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    claim(store, now=later(60), until=later(120))
+
+
+def taken_over_by_itself(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    claim(store, now=later(60), until=later(120), owner="agent-1")
+
+
+def finished_before(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+
+
+def finished_late(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    ask(store)
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+
+
+def failed_before(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.finish(lease, tasks.Failed(reason="refused"), NOW)
+
+
+def put_off(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.finish(lease, tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+
+
+def released(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.release(lease, NOW)
+
+
+def released_with_its_owner(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.release_owned("agent-1", NOW)
+
+
+def forgotten(store: ports.TaskStore, lease: tasks.Lease) -> None:
+    store.finish(lease, tasks.Forgotten(), NOW)
+
+
+LOSSES = [
+    taken_over,
+    taken_over_by_itself,
+    finished_before,
+    finished_late,
+    failed_before,
+    put_off,
+    released,
+    released_with_its_owner,
+    forgotten,
+]
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_lost_lease_changes_nothing(store, loss, write):
+    ask(store)
+    lease = claim(store, until=later(60))
+    loss(store, lease)
+    before = store.get(KEY)
+
+    with pytest.raises(errors.LeaseLost, match=f"{IMAGE} in region {REGION}"):
+        write(store, lease)
+
+    assert store.get(KEY) == before
+
+
+def test_a_lease_that_ended_is_good_until_somebody_claims_the_task(store):
+    ask(store)
+    lease = claim(store, until=later(60))
+    store.renew(lease, now=later(99), until=later(120), bytes_done=1, bytes_total=None)
+    assert claims(store, now=later(119)) == []
+    assert store.finish(lease, tasks.Succeeded(reason="in sync"), later(200)) is True
+
+
+def test_a_renewed_lease_reports_progress_and_lasts_longer(store):
+    ask(store)
+    lease = claim(store, until=later(60))
+    store.renew(lease, now=later(50), until=later(110), bytes_done=2**40, bytes_total=2**41)
+
+    assert claims(store, now=later(109)) == []
+    assert store.next_due() == later(110)
+    renewed = task(store)
+    assert (renewed.bytes_done, renewed.bytes_total) == (2**40, 2**41)
+    assert (renewed.status, renewed.updated_at) == (PROCESSING, later(50))
+
+    store.renew(lease, now=later(50), until=later(110), bytes_done=0, bytes_total=None)
+    assert (task(store).bytes_done, task(store).bytes_total) == (0, None)
+
+
+def test_the_copy_is_remembered_across_requests_and_outcomes(store):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, COPY, "Debian 12")
+    assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    ask(store)
+    lease = claim(store)
+    assert (lease.task.copy_id, lease.task.image_name) == (COPY, "Debian 12")
+    store.note_copy(lease, None, None)
+    assert (task(store).copy_id, task(store).image_name) == (None, None)
+    assert task(store).status is PROCESSING
+
+
+def test_a_success_is_remembered_with_its_reason(store):
+    ask(store)
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    assert store.finish(claim(store), tasks.Succeeded(reason="in sync"), later(5)) is True
+    done = task(store)
+    assert (done.status, done.reason, done.attempts) == (SUCCESS, "in sync", 0)
+    assert (done.generation, done.updated_at, done.created_at) == (1, later(5), NOW)
+
+
+def test_a_forgotten_task_is_gone(store):
+    ask(store, REGION, ELSEWHERE)
+    assert store.finish(claim(store), tasks.Forgotten(), NOW) is True
+    assert [t.key.region for t in store.list()] == [ELSEWHERE]
+    ask(store, REGION)
+    assert task(store).generation == 1
+
+
+@pytest.mark.parametrize(("counts", "attempts"), [(True, 2), (False, 1)])
+def test_a_retry_waits_for_its_time_and_counts_if_it_should(store, counts, attempts):
+    ask(store)
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    outcome = tasks.RetryAt(when=later(30), reason="still no answer", counts=counts)
+
+    assert store.finish(claim(store), outcome, later(5)) is True
+
+    waiting = task(store)
+    assert (waiting.status, waiting.attempts) == (PENDING, attempts)
+    assert (waiting.reason, waiting.not_before) == ("still no answer", later(30))
+    assert waiting.updated_at == later(5)
+    assert claims(store, now=later(29)) == []
+    assert claim(store, now=later(30)).task.attempts == attempts
+
+
+def test_a_failure_counts_and_keeps_its_reason(store):
+    ask(store)
+    assert store.finish(claim(store), tasks.Failed(reason="refused"), later(5)) is True
+    broken = task(store)
+    assert (broken.status, broken.reason, broken.attempts) == (FAILURE, "refused", 1)
+    assert broken.updated_at == later(5)
+
+
+def test_a_released_task_is_as_if_it_had_never_been_claimed(store):
+    ask(store, may_delete=True)
+    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    before = task(store)
+    lease = claim(store, now=later(1))
+    store.renew(lease, now=later(2), until=later(60), bytes_done=7, bytes_total=None)
+
+    store.release(lease, later(3))
+
+    after = task(store)
+    assert (after.not_before, after.updated_at) == (later(3), later(3))
+    unchanged = ("key", "status", "generation", "attempts", "reason", "may_delete", "bytes_done")
+    assert [getattr(after, name) for name in unchanged] == [
+        getattr(before, name) for name in unchanged
+    ]
+    assert claim(store, now=later(3)).task.attempts == 1
+
+
+def test_a_release_keeps_a_newer_request(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    store.release(lease, later(1))
+    assert (task(store).generation, task(store).status) == (2, PENDING)
+
+
+def test_the_leases_of_a_dead_owner_are_released_and_no_others(store):
+    for image_id in (IMAGE, OTHER, COPY):
+        ask(store, image_id=image_id)
+    dead = claims(store, limit=2, owner="dead", now=later(1), until=later(3600))
+    alive = claim(store, owner="alive", now=later(1))
+    store.finish(dead[0], tasks.Succeeded(reason="in sync"), later(1))
+
+    assert store.release_owned("dead", later(2)) == 1
+    assert store.release_owned("dead", later(2)) == 0
+
+    assert task(store, dead[0].task.key).status is SUCCESS
+    back = task(store, dead[1].task.key)
+    assert (back.status, back.attempts, back.not_before) == (PENDING, 0, later(2))
+    assert back.updated_at == later(2)
+    renew(store, alive)
+
+
+# Reading
+
+
+def test_an_unknown_task_is_none(store):
+    ask(store)
+    assert store.get(tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE)) is None
+    assert store.get(tasks.TaskKey(image_id=OTHER, region=REGION)) is None
+
+
+def test_tasks_are_listed_by_image_and_region_and_filtered(store):
+    ask(store, REGION, ELSEWHERE, image_id=OTHER)
+    ask(store, REGION, ELSEWHERE)
+    store.finish(claims(store, limit=1)[0], tasks.Failed(reason="refused"), NOW)
+
+    def listed(**wanted: Any) -> list[tuple[str, str]]:
+        return [(t.key.image_id, t.key.region) for t in store.list(**wanted)]
+
+    everything = [(IMAGE, ELSEWHERE), (IMAGE, REGION), (OTHER, ELSEWHERE), (OTHER, REGION)]
+    assert listed() == everything
+    assert listed(image_id=OTHER) == everything[2:]
+    assert listed(region=REGION) == [everything[1], everything[3]]
+    assert listed(status=FAILURE) == [(IMAGE, REGION)]
+    assert listed(status=PENDING, region=REGION) == [(OTHER, REGION)]
+    assert listed(status=SUCCESS) == []
+    assert list(store.image_ids()) == [IMAGE, OTHER]
+
+
+@pytest.mark.parametrize("count", [499, 500, 501, 1000])
+def test_a_walk_meets_every_task_once_however_many_there_are(store, count):
+    regions = [images.RegionId(f"r{number:04}") for number in range(count - 1)]
+    ask(store, *regions, image_id=OTHER)
+    ask(store)
+    assert [t.key.region for t in store.list()] == [REGION, *regions]
+    assert [t.key.region for t in store.list(image_id=OTHER)] == regions
+
+
+def test_a_walk_of_the_images_meets_every_image_once(store):
+    ids = sorted(images.ImageId(str(uuid.uuid4())) for _ in range(501))
+    for image_id in ids:
+        ask(store, REGION, ELSEWHERE, image_id=image_id)
+    assert list(store.image_ids()) == ids
+
+
+def test_a_walk_survives_changes_on_its_way(store):
+    regions = [images.RegionId(f"r{number:04}") for number in range(1100)]
+    ask(store, *regions)
+    walk = store.list()
+    met = [next(walk).key.region]
+    for region in (regions[0], regions[499], regions[1099]):
+        store.finish(claim(store, region=region), tasks.Forgotten(), NOW)
+    ask(store, "a-new-one")
+    met += [t.key.region for t in walk]
+
+    assert sorted(set(met)) == met
+    assert set(regions[1:499] + regions[500:1099]) <= set(met)
+    assert regions[1099] not in met
+
+
+def test_times_come_back_as_utc_whatever_zone_they_had(store):
+    tokyo = datetime.timezone(datetime.timedelta(hours=9))
+    ask(store, now=NOW.astimezone(tokyo), not_before=NOW.astimezone(tokyo))
+    lease = claim(store, now=later(1).astimezone(tokyo), until=later(60).astimezone(tokyo))
+    found = task(store)
+    for time in (found.created_at, found.not_before, lease.task.not_before):
+        assert time == NOW
+        assert time.microsecond == 987654
+    assert store.next_due() == later(60)
+
+
+@pytest.mark.parametrize(
+    "region",
+    ["Zürich", "東京", "\N{PILE OF POO}" * 255, "a b/c?d%e'f\"g\\h;--", "%s {} :name"],
+    ids=["latin", "japanese", "longest", "punctuation", "placeholders"],
+)
+def test_any_text_may_name_a_region_and_an_image(store, region):
+    ask(store, region, request_id=region)
+    lease = claim(store, region=images.RegionId(region), owner=region)
+    store.note_copy(lease, COPY, region)
+    assert list(store.due_regions(later(60))) == [region]
+    store.finish(lease, tasks.Failed(reason=region), NOW)
+    (found,) = store.list(region=images.RegionId(region))
+    assert (found.key.region, found.image_name, found.reason) == (region, region, region)
+
+
+def test_regions_that_differ_in_case_or_accent_are_different(store):
+    regions = ["REGION", "Region", "region", "région"]
+    assert ask(store, *regions) == 4
+    assert [t.key.region for t in store.list()] == regions
+    assert [len(claims(store, region=images.RegionId(region))) for region in regions] == [1] * 4
+
+
+# At the same time
+
+
+def together(work: Callable[[int], Any], threads: int = 8) -> list[Any]:
+    """Run ``work`` in threads that start at once; return what it returned."""
+    barrier = threading.Barrier(threads)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        return work(number)
+
+    with futures.ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))
+
+
+def test_a_task_has_one_winner_however_many_claim_at_once(store):
+    ids = {images.ImageId(str(uuid.uuid4())) for _ in range(40)}
+    for image_id in ids:
+        ask(store, image_id=image_id)
+
+    def take(number: int) -> list[tasks.Lease]:
+        won = []
+        while leases := claims(store, limit=3, owner=f"agent-{number}"):
+            won += leases
+        return won
+
+    won = [lease for leases in together(take) for lease in leases]
+
+    assert len(won) == len(ids)
+    assert {lease.task.key.image_id for lease in won} == ids
+    for lease in won:
+        store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+
+
+def test_an_abandoned_task_has_one_winner(store):
+    ask(store)
+    claim(store, until=NOW)
+    won = [lease for leases in together(lambda _: claims(store)) for lease in leases]
+    assert len(won) == 1
+
+
+def test_requests_of_one_image_at_once_are_one_task_with_all_generations(store):
+    together(lambda number: ask(store, REGION, ELSEWHERE, request_id=str(number)))
+    assert [t.generation for t in store.list()] == [8, 8]
+    assert len({t.request_id for t in store.list()}) == 1
+
+
+def test_no_request_is_lost_between_claims_and_outcomes(store):
+    """The last outcome that counts is of the last generation, even if rows are forgotten."""
+    requests = 60
+    asked = threading.Event()
+
+    def requester() -> None:
+        for number in range(requests):
+            ask(store, request_id=str(number))
+        asked.set()
+
+    def worker(forget: bool) -> None:
+        while True:
+            last_look = asked.is_set()
+            leases = claims(store)
+            for lease in leases:
+                outcome = (
+                    tasks.Forgotten() if forget else tasks.Succeeded(reason=lease.task.request_id)
+                )
+                store.finish(lease, outcome, NOW)
+            if last_look and not leases and store.next_due() is None:
+                return
+
+    work: list[Callable[[], None]] = [
+        requester,
+        functools.partial(worker, forget=True),
+        functools.partial(worker, forget=False),
+    ]
+    together(lambda number: work[number](), threads=3)
+
+    left = store.get(KEY)
+    assert left is None or (left.status is SUCCESS and left.reason == str(requests - 1))

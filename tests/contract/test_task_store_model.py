@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SQL task store does what the one in memory does, whatever is done to them."""
+
+from collections.abc import Callable
+import contextlib
+import datetime
+import pathlib
+import tempfile
+from typing import Any
+
+import hypothesis
+from hypothesis import stateful
+from hypothesis import strategies as st
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from tests.contract import databases
+from tests.fakes import task_store as fake
+
+START = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+IDS = [images.ImageId(f"{n}0000000-0000-4000-8000-000000000000") for n in range(2)]
+REGIONS = [images.RegionId(name) for name in ("A", "B", "é")]
+
+times = st.integers(0, 6).map(lambda seconds: START + datetime.timedelta(seconds=seconds))
+image_ids = st.sampled_from(IDS)
+regions = st.sampled_from(REGIONS)
+owners = st.sampled_from(["agent-1", "agent-2"])
+outcomes = st.one_of(
+    st.builds(tasks.Succeeded, reason=st.just("in sync")),
+    st.builds(tasks.Forgotten),
+    st.builds(tasks.Failed, reason=st.just("refused")),
+    st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),
+)
+
+
+class TaskStores(stateful.RuleBasedStateMachine):
+    """Does the same to both and compares answers and tables."""
+
+    leases = stateful.Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resources = contextlib.ExitStack()
+        directory = self._resources.enter_context(tempfile.TemporaryDirectory())
+        self._sql = databases.made(databases.sqlite_url(pathlib.Path(directory)))
+        self._resources.callback(self._sql.close)
+        self._memory = fake.MemoryTaskStore()
+
+    def teardown(self) -> None:
+        self._resources.close()
+
+    def _both(self, call: Callable[[ports.TaskStore], Any]) -> Any:
+        answers = [call(store) for store in (self._memory, self._sql)]
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    def _under(
+        self,
+        leases: tuple[tasks.Lease, tasks.Lease],
+        call: Callable[[ports.TaskStore, tasks.Lease], Any],
+    ) -> None:
+        answers = []
+        stores: tuple[ports.TaskStore, ports.TaskStore] = (self._memory, self._sql)
+        for store, lease in zip(stores, leases, strict=True):
+            try:
+                answers.append(call(store, lease))
+            except errors.LeaseLost:
+                answers.append("lost")
+        assert answers[0] == answers[1]
+
+    @stateful.rule(
+        image_id=image_ids,
+        to=st.lists(regions, max_size=3),
+        now=times,
+        not_before=times,
+        may_delete=st.booleans(),
+    )
+    def request(self, image_id, to, **arguments):
+        self._both(lambda store: store.request(image_id, to, request_id=str(to), **arguments))
+
+    @stateful.rule(
+        target=leases,
+        region=regions,
+        limit=st.integers(1, 2),
+        owner=owners,
+        now=times,
+        seconds=st.integers(1, 3),
+    )
+    def claim(self, region, limit, owner, now, seconds):
+        until = now + datetime.timedelta(seconds=seconds)
+        memory, sql = (
+            store.claim(region, limit, owner=owner, now=now, until=until)
+            for store in (self._memory, self._sql)
+        )
+        assert [lease.task for lease in memory] == [lease.task for lease in sql]
+        return stateful.multiple(*zip(memory, sql, strict=True))
+
+    @stateful.rule(pair=leases, outcome=outcomes, now=times)
+    def finish(self, pair, outcome, now):
+        self._under(pair, lambda store, lease: store.finish(lease, outcome, now))
+
+    @stateful.rule(pair=leases, now=times, until=times, done=st.integers(0, 2**50))
+    def renew(self, pair, now, until, done):
+        self._under(
+            pair,
+            lambda store, lease: store.renew(
+                lease, now=now, until=until, bytes_done=done, bytes_total=done or None
+            ),
+        )
+
+    @stateful.rule(
+        pair=leases, copy_id=st.none() | image_ids, name=st.none() | st.sampled_from(["", "é"])
+    )
+    def note_copy(self, pair, copy_id, name):
+        self._under(pair, lambda store, lease: store.note_copy(lease, copy_id, name))
+
+    @stateful.rule(pair=leases, now=times)
+    def release(self, pair, now):
+        self._under(pair, lambda store, lease: store.release(lease, now))
+
+    @stateful.rule(owner=owners, now=times)
+    def release_owned(self, owner, now):
+        self._both(lambda store: store.release_owned(owner, now))
+
+    @stateful.rule(now=times)
+    def look_for_what_is_due(self, now):
+        self._both(lambda store: list(store.due_regions(now)))
+        self._both(lambda store: store.next_due())
+
+    @stateful.rule(
+        image_id=st.none() | image_ids,
+        region=st.none() | regions,
+        status=st.none() | st.sampled_from(tasks.TaskStatus),
+    )
+    def walk(self, **wanted):
+        self._both(lambda store: list(store.list(**wanted)))
+        self._both(lambda store: list(store.image_ids()))
+
+    @stateful.invariant()
+    def the_tables_are_equal(self):
+        self._both(lambda store: list(store.list()))
+
+
+TestTaskStores = TaskStores.TestCase
+TestTaskStores.settings = hypothesis.settings(max_examples=40, stateful_step_count=25)
