@@ -139,19 +139,25 @@ _install() {
     "$venv/bin/python" -m pip install --progress-bar off "${fresh[@]}" "$@"
 }
 
+# Makes the virtualenv unless it is there; one in use is added to, not replaced.
 _create_venv() {
-    rm -rf "$1"
-    # Debian's own interpreter: one from a home directory is out of reach for
-    # services of other users, and wheels compiled for it do not fit elsewhere.
-    /usr/bin/python3 -m venv "$1" || return
-    "$1/bin/python" -m pip install --progress-bar off uv || echo "uv is not to be had, using pip"
+    local origin
+    origin="$(/usr/bin/python3 --version) $1"
+    if [ "$(cat "$1/.origin" 2>/dev/null)" != "$origin" ]; then
+        rm -rf "$1"
+        # Debian's own interpreter: one from a home directory is out of reach for
+        # services of other users, and wheels compiled for it do not fit elsewhere.
+        /usr/bin/python3 -m venv "$1" || return
+        "$1/bin/python" -m pip install --progress-bar off uv || echo "uv is not to be had, using pip"
+        printf '%s\n' "$origin" >"$1/.origin"
+    fi
     _export_uv_settings "$1"
 }
 
 _fill_agent_venv() {
     cd "$BOOTSTRAP_ROOT" || return
     [ -e .git ] || export PBR_VERSION=${PBR_VERSION:-0.0.0}
-    _create_venv .venv && _install .venv -e '.[test]'
+    _create_venv "$BOOTSTRAP_ROOT/.venv" && _install .venv -e '.[test]'
 }
 
 _fill_cloud_venv() {
@@ -164,7 +170,8 @@ _fill_cloud_venv() {
 
 # _ensure_venv VENV FILLER FILE...: FILLER makes VENV; again when a FILE changed.
 _ensure_venv() {
-    local venv=$1 filler=$2 stamp log=$BOOTSTRAP_LOG_DIR/$2.log
+    local venv=$1 filler=$2 name=${2#_fill_} stamp log
+    log=$BOOTSTRAP_LOG_DIR/$name.log
     shift 2
     stamp=$(_stamp_of "$@")
     if [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ]; then return 0; fi
@@ -176,7 +183,7 @@ _ensure_venv() {
         _say "Installing Python packages into ${venv#"$BOOTSTRAP_ROOT"/} (a minute or two)"
         "$filler" </dev/null >"$log" 2>&1 || exit 1
         printf '%s\n' "$stamp" >"$venv/.stamp"
-    ) 9>"$BOOTSTRAP_LOG_DIR/${filler}.lock" || {
+    ) 9>"$BOOTSTRAP_LOG_DIR/$name.lock" || {
         _show_tail "$log"
         _fail "could not install the Python packages of $venv (is the network there?); all of the output is in $log"
     }
