@@ -20,6 +20,7 @@ pytest_plugins = ["tests.fixtures_cloud"]
 TIMEOUTS = {"unit": 30, "contract": 120, "integration": 300, "functional": 600}
 
 _HERE = pathlib.Path(__file__).parent
+_MUTATION = "MUTANT_UNDER_TEST" in os.environ  # mutmut runs us
 
 # A loaded machine is no reason to fail.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -32,7 +33,17 @@ hypothesis.settings.register_profile(
     database=None,
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
-hypothesis.settings.load_profile("mutation" if "MUTANT_UNDER_TEST" in os.environ else "default")
+hypothesis.settings.load_profile("mutation" if _MUTATION else "default")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
+    """Let only the tests of a domain module judge its mutants: ``test_NAME[_...].py``."""
+    if not _MUTATION or collection_path.suffix != ".py":
+        return None
+    domain = _HERE.parent / "glance_sync_agent" / "domain"
+    words = collection_path.stem.removeprefix("test_").split("_")
+    names = ["_".join(words[:end]) for end in range(1, len(words) + 1)]
+    return None if any((domain / f"{name}.py").exists() for name in names) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

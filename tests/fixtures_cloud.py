@@ -15,6 +15,11 @@ _ROOT = pathlib.Path(__file__).parents[1]
 RUNNING = "GLANCE_SYNC_TEST_CLOUD"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark by which tests of the real cloud are chosen or left out."""
+    config.addinivalue_line("markers", "cloud: needs the real cloud of tools/cloud")
+
+
 @pytest.fixture(scope="session")
 def cloud(missing_service: Callable[[str], NoReturn]) -> Iterator[clouds.Cloud]:
     """Bring up the cloud ``test``, and take it down at the end."""

@@ -112,14 +112,13 @@ class Glance:
             )
         return glance_bodies.members(answer.body, self.region)
 
-    def copies_of(self, source: images.Image) -> Sequence[images.Image]:
-        """Find the images that carry our mark for ``source``, without members.
+    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
+        """Find the images that carry ``mark``, without members.
 
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
         """
-        mark = images.Mark(source_id=source.image_id, source_region=source.region)
-        query = {images.SOURCE_ID: source.image_id}
+        query = {images.SOURCE_ID: mark.source_id}
         return [
             image
             for hidden in ("false", "true")

@@ -165,6 +165,7 @@ class Calls:
             AttributeError,
             KeyError,
             TypeError,
+            RecursionError,
         ) as exc:
             if not answers:
                 raise
@@ -189,10 +190,10 @@ def _judged(response: Any, what: str, expected: frozenset[int], cause: Exception
 def explanation(body: str) -> str:
     """Return the readable part of an error body, HTML or JSON; at most 300 characters."""
     try:
-        said = _from_json(json.loads(body))
+        said = _TAG.sub(" ", _from_json(json.loads(body)))
     except (ValueError, RecursionError):
         said = html.unescape(_TAG.sub(" ", _HEADING.sub(" ", body)))
-    return _shown(_TAG.sub(" ", said))
+    return _shown(said)
 
 
 def _from_json(content: object) -> str:

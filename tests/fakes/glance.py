@@ -69,9 +69,8 @@ class FakeGlance:
         now = self._read(image.image_id, with_members=True)
         return now.members if now else {}
 
-    def copies_of(self, source: images.Image) -> Sequence[images.Image]:
-        self.before("copies_of", source.image_id)
-        mark = images.Mark(source_id=source.image_id, source_region=source.region)
+    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
+        self.before("copies_of", images.ImageId(mark.source_id))
         return [image for image in self._listed() if image.mark == mark]
 
     def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
@@ -232,7 +231,7 @@ class FakeGlance:
         found = []
         with self.lock:
             for image_id in sorted(self._records):
-                with contextlib.suppress(errors.ServiceUnavailable):  # left out, as the driver does
+                with contextlib.suppress(errors.ServiceUnavailable):  # the driver logs it
                     found.append(self._read(image_id))
         return [image for image in found if image and image.status in _LISTED]
 
@@ -298,11 +297,12 @@ class FakeImageStore:
         try:
             for chunk in chunks:
                 received += chunk
-            if len(received) != size:
-                raise errors.TransferInterrupted(f"announced {size} bytes, had {len(received)}")
         except BaseException:
             self._finish(image_id, None)
             raise
+        if len(received) != size:
+            self._finish(image_id, None)
+            raise errors.TransferInterrupted(f"announced {size} bytes, had {len(received)}")
         if not self._finish(image_id, bytes(received)):
             raise errors.TransferInterrupted(f"image {image_id} was deleted during the upload")
 

@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver of Glance in front of every answer that a Glance, or a proxy, may give."""
+
+from collections.abc import Callable, Iterator
+import json
+import logging
+import threading
+import time
+from typing import Any
+import uuid
+
+from keystoneauth1 import token_endpoint
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.drivers import glance
+from glance_sync_agent.drivers import glance_calls
+from glance_sync_agent.drivers import keystone
+from tests.fakes import scripted_http
+from tests.fakes.scripted_http import Reply
+from tests.unit import builders
+
+IMAGE_ID = builders.IMAGE_ID
+REGION = builders.REGION
+CUT = Reply(0)
+FAST = glance_calls.Retries(first_wait_seconds=0.001, longest_wait_seconds=0.002)
+NOT_FOUND = Reply.html(404, "No image found")
+
+
+@pytest.fixture
+def server() -> Iterator[scripted_http.Server]:
+    with scripted_http.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def make(stop: threading.Event) -> Iterator[Callable[..., glance.Glance]]:
+    sessions = []
+
+    def make(endpoint: str, retries: glance_calls.Retries = FAST) -> glance.Glance:
+        auth = token_endpoint.Token(endpoint, "secret-token")
+        session = keystone.make_session(auth, timeout_seconds=0.3)
+        sessions.append(session)
+        return glance.Glance(
+            region=REGION, session=session, endpoint=endpoint, stop=stop, retries=retries
+        )
+
+    yield make
+    for session in sessions:
+        session.session.close()
+
+
+@pytest.fixture
+def service(
+    server: scripted_http.Server, make: Callable[..., glance.Glance]
+) -> glance.Glance:
+    return make(server.url)
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    """Build a record as the API shows it."""
+    return {"id": IMAGE_ID, "status": "active", "visibility": "private", "tags": []} | fields
+
+
+def listing(*records: object, further: bool = False) -> Reply:
+    """Build a page of a list."""
+    return Reply.of({"images": records} | ({"next": "/v2/images?marker=x"} if further else {}))
+
+
+def new_ids(count: int) -> list[str]:
+    return sorted(str(uuid.uuid4()) for _ in range(count))
+
+
+def update(copy: images.Image, **fields: Any) -> plans.UpdateMetadata:
+    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
+    return plans.UpdateMetadata(copy=copy, **(nothing | fields))
+
+
+def sent(server: scripted_http.Server) -> list[str]:
+    return [f"{request.method} {request.path}" for request in server.requests]
+
+
+# Retries
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(CUT, id="cut"),
+        pytest.param(Reply(500), id="500 empty"),
+        pytest.param(Reply.html(503, "busy"), id="503"),
+        pytest.param(Reply(502, b"<h1>bad", {"Content-Type": "text/html"}), id="502 broken html"),
+        pytest.param(Reply(401), id="401"),
+        pytest.param(Reply(408), id="408"),
+        pytest.param(Reply.html(429, "slower"), id="429 without a time"),
+    ],
+)
+def test_what_passes_soon_is_tried_again(
+    server: scripted_http.Server, service: glance.Glance, failure: Reply
+) -> None:
+    server.script = [failure, failure, Reply.of(record())]
+    assert service.get_record(IMAGE_ID) is not None
+    assert sent(server) == [f"GET /v2/images/{IMAGE_ID}"] * 3
+
+
+@pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
+def test_what_does_not_pass_is_tried_three_times(
+    server: scripted_http.Server, service: glance.Glance, failure: Reply
+) -> None:
+    server.script = [failure]
+    with pytest.raises(errors.ServiceUnavailable, match=f"GET /v2/images/{IMAGE_ID} of region"):
+        service.get_record(IMAGE_ID)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("failure", [CUT, Reply(500), Reply(401), Reply.html(503, "busy")])
+def test_an_image_is_asked_for_once_because_it_may_have_been_made(
+    server: scripted_http.Server, service: glance.Glance, failure: Reply
+) -> None:
+    server.script = [failure]
+    with pytest.raises(errors.ServiceUnavailable):
+        service.create(IMAGE_ID, builders.source())
+    assert sent(server) == ["POST /v2/images"]
+
+
+def test_a_service_that_names_a_time_is_not_asked_before_it(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(429, "slower", Retry_After="7")]
+    with pytest.raises(errors.ServiceUnavailable) as caught:
+        service.get_record(IMAGE_ID)
+    assert caught.value.retry_after == 7
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "9" * 400}, 3600),
+        (
+            {
+                "Retry-After": "Sun, 22 Nov 2026 08:00:30 GMT",
+                "Date": "Sun, 22 Nov 2026 08:00:00 GMT",
+            },
+            30,
+        ),
+        (
+            {
+                "Retry-After": "Sun, 22 Nov 2026 07:00:00 GMT",
+                "Date": "Sun, 22 Nov 2026 08:00:00 GMT",
+            },
+            0,
+        ),
+        ({"Retry-After": "Sun, 22 Nov 2026 08:00:30 GMT"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_time_is_read_in_both_forms(
+    server: scripted_http.Server,
+    service: glance.Glance,
+    headers: dict[str, str],
+    seconds: float | None,
+) -> None:
+    server.script = [Reply(503, b"", headers)]
+    with pytest.raises(errors.ServiceUnavailable) as caught:
+        service.get_record(IMAGE_ID)
+    assert caught.value.retry_after == seconds
+
+
+def test_nothing_is_tried_again_once_the_agent_stops(
+    server: scripted_http.Server, service: glance.Glance, stop: threading.Event
+) -> None:
+    stop.set()
+    server.script = [CUT]
+    with pytest.raises(errors.ServiceUnavailable):
+        service.get_record(IMAGE_ID)
+    assert len(server.requests) == 1
+
+
+def test_a_stop_ends_the_wait_between_two_tries(
+    server: scripted_http.Server, make: Callable[..., glance.Glance], stop: threading.Event
+) -> None:
+    patient = make(server.url, glance_calls.Retries(first_wait_seconds=60))
+    server.script = [CUT]
+    timer = threading.Timer(0.05, stop.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(errors.ServiceUnavailable):
+        patient.get_record(IMAGE_ID)
+    timer.join()
+    assert time.monotonic() - started < 30
+
+
+def test_a_slow_failure_is_not_repeated(
+    server: scripted_http.Server, make: Callable[..., glance.Glance]
+) -> None:
+    hasty = make(server.url, glance_calls.Retries(give_up_seconds=0))
+    server.script = [CUT]
+    with pytest.raises(errors.ServiceUnavailable):
+        hasty.get_record(IMAGE_ID)
+    assert len(server.requests) == 1
+
+
+def test_nobody_there_is_no_answer(make: Callable[..., glance.Glance]) -> None:
+    with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+        make("http://127.0.0.1:1").get_record(IMAGE_ID)
+
+
+def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
+    with scripted_http.silent() as url:
+        once = make(url, glance_calls.Retries(attempts=1))
+        with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+            once.get_record(IMAGE_ID)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("status", [300, 400, 403, 405, 409, 413, 415, 418])
+def test_any_other_error_is_a_refusal_in_the_service_s_words(
+    server: scripted_http.Server, service: glance.Glance, status: int
+) -> None:
+    server.script = [Reply.html(status, "It&#x27;s &lt;b&gt; <i>not</i> allowed")]
+    with pytest.raises(errors.Refused) as caught:
+        service.get_record(IMAGE_ID)
+    assert str(caught.value).endswith(f"of region {REGION}: HTTP {status}: It's <b> not allowed")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"message": "too <br/> big", "code": "413"}', "too big"),
+        (b'{"error": {"message": "no", "code": 403}}', "no"),
+        (b'{"badRequest": {"explanation": "bad"}}', "bad"),
+        (b'{"a": null, "b": [1]}', '{"a": null, "b": [1]}'),
+        (b'{"message": null}', '{"message": null}'),
+        (b"[]", "[]"),
+        (b"null", "null"),
+        (b'"text"', "text"),
+        (b"no json", "no json"),
+        (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}"),
+        (b"[" * 100_000, "[["),
+        (b"", "no explanation"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", None])
+def test_an_error_body_never_hides_the_status(
+    server: scripted_http.Server, service: glance.Glance, body: bytes, words: str, kind: str | None
+) -> None:
+    server.script = [Reply(403, body, {"Content-Type": kind} if kind else {})]
+    with pytest.raises(errors.Refused) as caught:
+        service.get_record(IMAGE_ID)
+    assert "HTTP 403: " in str(caught.value)
+    if kind == "application/json" and not body.startswith(b"\xff"):
+        assert words in str(caught.value)
+
+
+def test_an_explanation_has_an_end(server: scripted_http.Server, service: glance.Glance) -> None:
+    server.script = [Reply.html(400, "word " * 1000)]
+    with pytest.raises(errors.Refused) as caught:
+        service.get_record(IMAGE_ID)
+    assert 300 <= len(str(caught.value)) < 400
+
+
+def test_no_message_holds_the_token(server: scripted_http.Server, service: glance.Glance) -> None:
+    for reply in (CUT, Reply.html(403, "no"), Reply(500), Reply.of([])):
+        server.script = [reply]
+        with pytest.raises(errors.SyncError) as caught:
+            service.get_record(IMAGE_ID)
+        assert "secret-token" not in str(caught.value)
+    assert server.requests[0].headers["X-Auth-Token"] == "secret-token"
+
+
+def test_a_conflict_is_a_taken_id_only_if_an_id_was_asked_for(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(409, "already exists")]
+    with pytest.raises(errors.ImageIdTaken, match="already exists"):
+        service.create(IMAGE_ID, builders.source())
+    with pytest.raises(errors.Refused, match="already exists"):
+        service.create(None, builders.source())
+
+
+# Answers that make no sense
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply.of([]), id="list"),
+        pytest.param(Reply.of(None), id="null"),
+        pytest.param(Reply.of("text"), id="text"),
+        pytest.param(Reply.of({}), id="empty"),
+        pytest.param(Reply.of(record(id="../etc")), id="id"),
+        pytest.param(Reply.of(record(id=str(uuid.uuid4()))), id="another id"),
+        pytest.param(Reply.of(record(status="strange")), id="status"),
+        pytest.param(Reply.of(record(status=["active"])), id="status list"),
+        pytest.param(Reply.of(record(os_hash_algo="md5", os_hash_value=5)), id="hash"),
+        pytest.param(Reply.of(record(tags=[[]])), id="tags"),
+        pytest.param(Reply.of(record(tags=5)), id="tags number"),
+        pytest.param(Reply(200, b"{", {"Content-Type": "application/json"}), id="broken"),
+        pytest.param(Reply(200, b"<html>", {"Content-Type": "text/html"}), id="html"),
+        pytest.param(Reply(200, b"\x00", {"Content-Type": "application/octet-stream"}), id="data"),
+        pytest.param(Reply(204), id="no content"),
+    ],
+)
+def test_an_answer_that_is_no_image_tells_nothing(
+    server: scripted_http.Server, service: glance.Glance, reply: Reply
+) -> None:
+    server.script = [reply]
+    with pytest.raises(errors.ServiceUnavailable, match=REGION):
+        service.get_record(IMAGE_ID)
+    server.script = [reply]
+    if b"../etc" in reply.body or IMAGE_ID.encode() in reply.body:
+        with pytest.raises(errors.ServiceUnavailable, match=REGION):
+            service.create(None, builders.source())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"members": None},
+        {"members": [5]},
+        {"members": [{}]},
+        {"members": [{"member_id": 5, "status": "accepted"}]},
+        {"members": [{"member_id": "alpha", "status": "strange"}]},
+        {"members": [{"member_id": "alpha"}]},
+    ],
+)
+def test_an_answer_that_lists_no_members_tells_nothing(
+    server: scripted_http.Server, service: glance.Glance, body: object
+) -> None:
+    server.script = [Reply.of(body)]
+    with pytest.raises(errors.ServiceUnavailable, match="members"):
+        service.members(builders.copy(visibility="shared"))
+
+
+def test_members_of_a_shared_image_that_may_not_be_seen_are_a_refusal(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(403, "not you"), Reply.of(record(visibility="shared"))]
+    with pytest.raises(errors.Refused, match="not you"):
+        service.members(builders.copy(visibility="shared"))
+
+
+# Walks
+
+
+def test_a_page_that_fails_ends_the_walk_with_an_error(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [listing(record(), further=True), Reply(500)]
+    walk = service.pages(1)
+    assert [image.image_id for image in next(walk)] == [IMAGE_ID]
+    with pytest.raises(errors.ServiceUnavailable):
+        next(walk)
+
+
+@pytest.mark.parametrize("body", [[], {}, {"images": None}, {"images": [1]}, {"images": {}}])
+def test_a_page_that_is_none_ends_the_walk_with_an_error(
+    server: scripted_http.Server, service: glance.Glance, body: object
+) -> None:
+    server.script = [Reply.of(body)]
+    with pytest.raises(errors.ServiceUnavailable, match="images"):
+        list(service.pages(1))
+
+
+def test_a_walk_that_goes_in_circles_ends_with_an_error(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [listing(record(), further=True)]
+    with pytest.raises(errors.ServiceUnavailable, match="circles"):
+        list(service.pages(1))
+
+
+def test_a_walk_asks_for_every_project_s_images_in_a_stable_order(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    first, second, third = new_ids(3)
+    server.script = [
+        listing(record(id=first), record(id=second), further=True),
+        listing(record(id=third)),
+        listing(),
+    ]
+    pages = [[image.image_id for image in page] for page in service.pages(2)]
+    assert pages == [[first, second], [third]]
+    common = "visibility=all&member_status=all&sort_key=id&sort_dir=asc&limit=2&os_hidden="
+    assert sent(server) == [
+        f"GET /v2/images?{common}false",
+        f"GET /v2/images?{common}false&marker={second}",
+        f"GET /v2/images?{common}true",
+    ]
+
+
+def test_a_walk_goes_back_to_an_image_that_is_still_there(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    ids = new_ids(3)
+    unknown = Reply.html(400, "No image found")
+    server.script = [
+        listing(*(record(id=one) for one in ids), further=True),
+        unknown,
+        unknown,
+        listing(),
+    ]
+    list(service.pages(3))
+    markers = [request.path.rpartition("marker=")[2] for request in server.requests[1:4]]
+    assert markers == ids[::-1]
+
+
+def test_a_walk_whose_page_was_all_deleted_ends_with_an_error(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    page = listing(*(record(id=one) for one in new_ids(30)), further=True)
+    server.script = [page, Reply.html(400, "No image found")]
+    with pytest.raises(errors.Refused, match="No image found"):
+        list(service.pages(30))
+    assert len(server.requests) == 11
+
+
+def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
+    server: scripted_http.Server, service: glance.Glance, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = [listing(record(id="odd", status="strange"), record())]
+    with caplog.at_level(logging.WARNING, "glance_sync_agent"):
+        for _ in range(2):
+            pages = list(service.pages(10))
+            assert [[one.image_id for one in page] for page in pages] == [[IMAGE_ID]] * 2
+    assert len(caplog.messages) == 1
+    assert "odd" in caplog.text
+
+
+def test_find_asks_for_hidden_images_only_if_some_are_missing(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [listing(record())]
+    assert set(service.find([IMAGE_ID])) == {IMAGE_ID}
+    assert len(server.requests) == 1
+    assert f"id=in%3A{IMAGE_ID}&" in server.requests[0].path + "&"
+
+
+# Changes
+
+
+def test_members_come_first_while_shared_and_last_otherwise(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.of(record())]
+    fields = {"attributes": {"name": "x"}, "members": {"alpha": images.MemberStatus.PENDING}}
+    service.update(update(builders.copy(visibility="shared"), **fields))
+    service.update(update(builders.copy(visibility="private"), **fields))
+    methods = [request.method for request in server.requests]
+    assert methods == ["POST", "PATCH", "PATCH", "POST"]
+
+
+def test_an_update_is_one_patch(server: scripted_http.Server, service: glance.Glance) -> None:
+    server.script = [Reply.of(record())]
+    service.update(
+        update(
+            builders.copy(),
+            attributes={"name": None, "min_disk": 0},
+            tags=frozenset({"b", "a"}),
+            properties={"x/y~z": "", "old": None},
+        )
+    )
+    (request,) = server.requests
+    assert request.headers["Content-Type"] == "application/openstack-images-v2.1-json-patch"
+    assert json.loads(request.body) == [
+        {"op": "replace", "path": "/name", "value": None},
+        {"op": "replace", "path": "/min_disk", "value": 0},
+        {"op": "replace", "path": "/tags", "value": ["a", "b"]},
+        {"op": "add", "path": "/x~1y~0z", "value": ""},
+        {"op": "remove", "path": "/old"},
+    ]
+
+
+def test_a_removal_of_what_is_gone_does_not_stop_the_rest(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(409, "gone"), Reply.of(record(there="1")), Reply.of(record())]
+    service.update(update(builders.copy(), properties={"gone": None, "there": None, "new": "1"}))
+    assert json.loads(server.requests[2].body) == [
+        {"op": "remove", "path": "/there"},
+        {"op": "add", "path": "/new", "value": "1"},
+    ]
+
+
+def test_a_conflict_that_stays_is_a_refusal(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(409, "no"), Reply.of(record()), Reply.html(409, "never")]
+    with pytest.raises(errors.Refused, match="never"):
+        service.update(update(builders.copy(), properties={"new": "1"}))
+
+
+@pytest.mark.parametrize("script", [[NOT_FOUND], [Reply.html(409, "no"), NOT_FOUND]])
+def test_a_record_that_vanishes_during_an_update_is_looked_at_again(
+    server: scripted_http.Server, service: glance.Glance, script: list[Reply]
+) -> None:
+    server.script = script
+    with pytest.raises(errors.TransientError, match="changed while"):
+        service.update(update(builders.copy(), properties={"new": "1"}))
+
+
+def test_a_member_that_vanishes_during_an_update_is_looked_at_again(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.of({}), NOT_FOUND]
+    members = {"alpha": images.MemberStatus.ACCEPTED}
+    with pytest.raises(errors.TransientError, match="changed while"):
+        service.update(update(builders.copy(visibility="shared"), members=members))
+
+
+@pytest.mark.parametrize("member", ["..", ".", "a/b", "", "a?b", "a#b", "%2e"])
+@pytest.mark.parametrize("status", [None, images.MemberStatus.ACCEPTED])
+def test_no_member_leads_a_request_elsewhere(
+    server: scripted_http.Server,
+    service: glance.Glance,
+    member: str,
+    status: images.MemberStatus | None,
+) -> None:
+    server.script = [Reply.of({})]
+    with pytest.raises(errors.Refused, match="project id"):
+        service.update(update(builders.copy(visibility="shared"), members={member: status}))
+    assert server.requests == []
+
+
+def test_an_image_that_vanishes_before_it_is_unprotected_is_deleted(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(403, "protected"), NOT_FOUND]
+    service.delete(builders.copy())
+    assert [request.method for request in server.requests] == ["DELETE", "PATCH", "DELETE"]
+
+
+def test_data_in_use_is_a_refusal(server: scripted_http.Server, service: glance.Glance) -> None:
+    server.script = [Reply.html(409, "in use")]
+    with pytest.raises(errors.Refused, match="in use"):
+        service.delete(builders.copy())
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v2", "/v2/", "/v2.1", "/image", "/image/v2/"])
+def test_an_endpoint_with_a_version_is_the_one_without(
+    server: scripted_http.Server, make: Callable[..., glance.Glance], suffix: str
+) -> None:
+    server.script = [NOT_FOUND]
+    make(server.url + suffix).get_record(IMAGE_ID)
+    prefix = "/image" if "image" in suffix else ""
+    assert sent(server) == [f"GET {prefix}/v2/images/{IMAGE_ID}"]

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``engine.ports.ImageService``: one suite over the fake and the real Glance."""
+
+from concurrent import futures
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from tests.contract.conftest import ImageRegion
+from tests.contract.conftest import new_id
+from tests.unit import builders
+
+ACCEPTED = images.MemberStatus.ACCEPTED
+PENDING = images.MemberStatus.PENDING
+REJECTED = images.MemberStatus.REJECTED
+DATA = b"some bytes"
+
+
+def changes(copy: images.Image, **fields: Any) -> plans.UpdateMetadata:
+    """Build the changes to a copy; what is not named stays."""
+    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
+    return plans.UpdateMetadata(copy=copy, **(nothing | fields))
+
+
+def mark_of(source: images.Image) -> images.Mark:
+    """Return the mark of the copies of ``source``."""
+    return images.Mark(source_id=source.image_id, source_region=source.region)
+
+
+# get, get_record
+
+
+def test_an_image_that_is_not_there_is_none(region: ImageRegion) -> None:
+    unknown = new_id()
+    assert region.service.get(unknown) is None
+    assert region.service.get_record(unknown) is None
+
+
+def test_an_image_that_was_deleted_is_none(region: ImageRegion) -> None:
+    image = region.publish()
+    region.users.delete_as_user(image.image_id)
+    assert region.service.get(image.image_id) is None
+    assert region.service.get_record(image.image_id) is None
+
+
+def test_an_image_is_read_with_what_its_data_is(region: ImageRegion) -> None:
+    published = region.publish(data=DATA)
+    image = region.service.get(published.image_id)
+    assert image is not None
+    assert image.region == region.service.region
+    assert image.status is images.ImageStatus.ACTIVE
+    assert image.size == len(DATA)
+    assert image.multihash == builders.multihash(DATA)
+    assert image.mark is None
+
+
+def test_a_queued_image_has_neither_size_nor_hash(region: ImageRegion) -> None:
+    image = region.users.make(owner=region.owner)
+    assert image.status is images.ImageStatus.QUEUED
+    assert (image.size, image.multihash) == (None, None)
+
+
+def test_members_are_read_by_get_and_not_by_get_record(region: ImageRegion) -> None:
+    image = region.publish(visibility="shared")
+    region.users.share(image.image_id, "alpha", "accepted")
+    region.users.share(image.image_id, "beta")
+    read = region.service.get(image.image_id)
+    assert read is not None
+    assert read.members == {"alpha": ACCEPTED, "beta": PENDING}
+    assert region.service.members(image) == read.members
+    assert region.service.get_record(image.image_id) == dataclasses.replace(read, members={})
+
+
+def test_only_a_shared_image_has_members(region: ImageRegion) -> None:
+    image = region.publish(visibility="shared")
+    region.users.share(image.image_id, "alpha", "accepted")
+    region.users.change(image.image_id, visibility="private")
+    read = region.service.get(image.image_id)
+    assert read is not None
+    assert read.members == {}
+    assert region.service.members(read) == {}
+
+
+def test_members_of_an_image_that_is_not_shared_any_more_are_none(region: ImageRegion) -> None:
+    image = region.publish(visibility="shared")
+    region.users.change(image.image_id, visibility="private")
+    assert region.service.members(image) == {}
+
+
+def test_members_of_an_image_that_is_gone_are_none(region: ImageRegion) -> None:
+    image = region.publish(visibility="shared")
+    region.users.delete_as_user(image.image_id)
+    assert region.service.members(image) == {}
+
+
+@pytest.mark.parametrize("member", ["..", "a/b", "a b", "é", "?"])
+def test_a_member_that_can_be_no_project_is_left_out(region: ImageRegion, member: str) -> None:
+    image = region.publish(visibility="shared")
+    region.users.share(image.image_id, member)
+    region.users.share(image.image_id, "alpha")
+    assert region.service.members(image) == {"alpha": PENDING}
+
+
+# find
+
+
+def test_find_reads_those_that_exist(region: ImageRegion) -> None:
+    visible = region.publish(visibility="shared")
+    hidden = region.publish(os_hidden=True, visibility="community")
+    region.publish()
+    region.users.share(visible.image_id, "alpha")
+    found = region.service.find([visible.image_id, new_id(), hidden.image_id])
+    assert found == {visible.image_id: visible, hidden.image_id: hidden}
+
+
+def test_nothing_is_found_of_nothing(region: ImageRegion) -> None:
+    region.publish()
+    assert region.service.find([]) == {}
+
+
+def test_find_takes_a_hundred_ids_and_no_more(region: ImageRegion) -> None:
+    image = region.publish()
+    ids = [image.image_id, *(new_id() for _ in range(99))]
+    assert set(region.service.find(ids)) == {image.image_id}
+    with pytest.raises(ValueError, match="101"):
+        region.service.find([*ids, new_id()])
+
+
+# copies_of
+
+
+def test_copies_are_found_by_their_mark_wherever_they_are(region: ImageRegion) -> None:
+    source = region.source(visibility="private")
+    same_id = region.service.create(source.image_id, source)
+    hidden = region.service.create(None, region.source(image_id=source.image_id, os_hidden=True))
+    region.publish()
+    region.service.create(None, region.source())
+    found = region.service.copies_of(mark_of(source))
+    assert {one.image_id for one in found} == {same_id.image_id, hidden.image_id}
+
+
+def test_a_copy_of_another_region_s_image_is_no_copy_of_this_one(region: ImageRegion) -> None:
+    source = region.source()
+    made = region.service.create(None, source)
+    elsewhere = dataclasses.replace(mark_of(source), source_region="RegionNine")
+    assert region.service.copies_of(elsewhere) == []
+    assert [one.image_id for one in region.service.copies_of(mark_of(source))] == [made.image_id]
+
+
+# pages
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 1000])
+def test_a_walk_shows_every_image_once(region: ImageRegion, page_size: int) -> None:
+    made = [
+        region.publish(visibility=visibility, os_hidden=hidden)
+        for visibility in ("private", "shared", "community", "public")
+        for hidden in (False, True)
+    ]
+    region.users.share(made[2].image_id, "alpha")
+    made.append(region.users.make(owner=region.owner))
+    pages = list(region.service.pages(page_size))
+    assert all(1 <= len(page) <= page_size for page in pages)
+    walked = [image for page in pages for image in page if image.metadata.owner == region.owner]
+    assert len(walked) == len(made)
+    assert {image.image_id: image for image in walked} == {one.image_id: one for one in made}
+
+
+def test_a_walk_survives_the_deletion_of_the_image_that_it_stands_on(
+    region: ImageRegion,
+) -> None:
+    made = [region.publish(os_hidden=True) for _ in range(5)]
+    last = max(image.image_id for image in made)
+    seen: set[images.ImageId] = set()
+    deleted: set[images.ImageId] = set()
+    for page in region.service.pages(2):
+        ours = [one.image_id for one in page if one.metadata.owner == region.owner]
+        seen.update(ours)
+        if ours and not deleted and ours[-1] != last and len(page) == len(ours) == 2:
+            region.users.delete_as_user(ours[-1])
+            deleted.add(ours[-1])
+    assert deleted
+    assert seen == {image.image_id for image in made}
+
+
+# create
+
+
+def test_a_record_is_made_queued_with_id_mark_and_metadata(region: ImageRegion) -> None:
+    source = region.source(
+        tags=frozenset({"golden", "zwölf"}),
+        properties={"hw_disk_bus": "virtio", "empty": "", "a/b~c": "yes", "text": "ß\n"},
+        protected=True,
+        os_hidden=True,
+        visibility="public",
+    )
+    made = region.service.create(source.image_id, source)
+    assert made.image_id == source.image_id
+    assert made.status is images.ImageStatus.QUEUED
+    assert made.metadata == source.metadata
+    assert made.mark == images.Mark(source_id=source.image_id, source_region=source.region)
+    assert made.synced_properties == frozenset(source.metadata.properties)
+    assert region.service.get_record(made.image_id) == made
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"name": None}, id="no name"),
+        pytest.param({"name": ""}, id="empty name"),
+        pytest.param({"min_disk": 0, "min_ram": 0}, id="zeros"),
+        pytest.param({"disk_format": None, "container_format": None}, id="no formats"),
+        pytest.param({"tags": frozenset(), "properties": {}}, id="nothing custom"),
+    ],
+)
+def test_a_value_that_looks_like_none_is_a_value(
+    region: ImageRegion, fields: dict[str, Any]
+) -> None:
+    source = region.source(**fields)
+    assert region.service.create(None, source).metadata == source.metadata
+
+
+def test_glance_chooses_the_id_if_nobody_else_does(region: ImageRegion) -> None:
+    source = region.source()
+    made = {region.service.create(None, source).image_id for _ in range(2)}
+    assert len(made) == 2
+    assert source.image_id not in made
+
+
+def test_an_id_in_use_is_taken_and_its_image_stays(region: ImageRegion) -> None:
+    theirs = region.publish(name="theirs")
+    with pytest.raises(errors.ImageIdTaken, match=theirs.image_id):
+        region.service.create(theirs.image_id, region.source(image_id=theirs.image_id))
+    assert region.service.get(theirs.image_id) == theirs
+
+
+def test_an_id_that_was_used_once_is_taken_for_ever(region: ImageRegion) -> None:
+    source = region.source()
+    made = region.service.create(source.image_id, source)
+    region.service.delete(made)
+    for _ in range(2):
+        with pytest.raises(errors.ImageIdTaken, match=source.image_id):
+            region.service.create(source.image_id, source)
+    assert region.service.get(source.image_id) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({"properties": {"p": 1}}, "not of type 'string'", id="number"),
+        pytest.param({"properties": {"os_glance_x": "1"}}, "reserved", id="reserved"),
+        pytest.param({"visibility": "secret"}, "secret", id="visibility"),
+    ],
+)
+def test_a_refusal_says_why(region: ImageRegion, fields: dict[str, Any], words: str) -> None:
+    source = region.source(**fields)
+    with pytest.raises(errors.Refused, match=words):
+        region.service.create(source.image_id, source)
+    assert region.service.get(source.image_id) is None
+
+
+# update
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "other"),
+        ("name", None),
+        ("name", ""),
+        ("min_disk", 0),
+        ("min_ram", 4096),
+        ("visibility", "public"),
+        ("protected", True),
+        ("os_hidden", True),
+        ("disk_format", "vmdk"),
+        ("container_format", "ovf"),
+    ],
+)
+def test_an_attribute_is_changed_and_nothing_else(
+    region: ImageRegion, name: str, value: Any
+) -> None:
+    made = region.service.create(None, region.source(visibility="private"))
+    region.service.update(changes(made, attributes={name: value}))
+    expected = dataclasses.replace(made.metadata, **{name: value})
+    assert region.service.get(made.image_id) == dataclasses.replace(made, metadata=expected)
+
+
+def test_the_owner_is_changed(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(owner="someone-else"))
+    region.service.update(changes(made, attributes={"owner": region.owner}))
+    after = region.service.get_record(made.image_id)
+    assert after is not None
+    assert after.metadata.owner == region.owner
+
+
+@pytest.mark.parametrize("tags", [frozenset(), frozenset({"golden", "new"}), frozenset({"a"})])
+def test_tags_are_replaced_as_a_whole(region: ImageRegion, tags: frozenset[str]) -> None:
+    made = region.service.create(None, region.source(tags=frozenset({"golden", "old"})))
+    region.service.update(changes(made, tags=tags))
+    after = region.service.get_record(made.image_id)
+    assert after is not None
+    assert after.metadata == dataclasses.replace(made.metadata, tags=tags)
+
+
+def test_properties_are_set_and_removed_and_others_stay(region: ImageRegion) -> None:
+    source = region.source(properties={"keep": "1", "change": "1", "drop": "1", "x/y~z": "1"})
+    made = region.service.create(None, source)
+    region.users.change(made.image_id, theirs="1")
+    wanted = {"change": "2", "drop": None, "x/y~z": None, "~1/": "new", "empty": ""}
+    region.service.update(changes(made, properties=wanted))
+    after = region.service.get_record(made.image_id)
+    assert after is not None
+    assert after.metadata.properties == {
+        "keep": "1",
+        "change": "2",
+        "~1/": "new",
+        "empty": "",
+        "theirs": "1",
+    }
+    assert after.mark == made.mark
+
+
+def test_an_update_may_come_twice(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(properties={"a": "1", "b": "1"}))
+    shared = dataclasses.replace(
+        made, metadata=dataclasses.replace(made.metadata, visibility="shared")
+    )
+    wanted = changes(
+        shared,
+        attributes={"name": "other"},
+        tags=frozenset({"t"}),
+        properties={"a": None, "b": "2"},
+        members={"alpha": ACCEPTED, "beta": None},
+    )
+    region.service.update(wanted)
+    once = region.service.get(made.image_id)
+    region.service.update(wanted)
+    assert once is not None
+    assert region.service.get(made.image_id) == once
+    assert once.metadata.properties == {"b": "2"}
+    assert once.metadata.name == "other"
+    assert once.members == {"alpha": ACCEPTED}
+
+
+def test_removing_only_what_is_gone_is_no_error(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source())
+    region.service.update(changes(made, properties={"never": None}))
+    assert region.service.get_record(made.image_id) == made
+
+
+def test_no_change_changes_nothing(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source())
+    region.service.update(changes(made))
+    assert region.service.get_record(made.image_id) == made
+
+
+def test_members_get_every_status_there_is(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(visibility="shared"))
+    wanted = {"alpha": ACCEPTED, "beta": PENDING, "gamma": REJECTED}
+    for first, second in itertools.pairwise([*wanted.values(), ACCEPTED]):
+        region.service.update(changes(made, members={**wanted, "delta": first}))
+        region.service.update(changes(made, members={"delta": second}))
+        assert region.service.members(made) == {**wanted, "delta": second}
+
+
+def test_a_member_is_removed(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(visibility="shared"))
+    region.service.update(changes(made, members={"alpha": ACCEPTED, "beta": ACCEPTED}))
+    region.service.update(changes(made, members={"alpha": None}))
+    assert region.service.members(made) == {"beta": ACCEPTED}
+
+
+def test_a_copy_that_becomes_shared_gets_its_members(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(visibility="private"))
+    wanted = changes(made, attributes={"visibility": "shared"}, members={"alpha": ACCEPTED})
+    region.service.update(wanted)
+    after = region.service.get(made.image_id)
+    assert after is not None
+    assert (after.metadata.visibility, after.members) == ("shared", {"alpha": ACCEPTED})
+
+
+def test_a_copy_that_was_shared_loses_its_members_first(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(visibility="shared"))
+    region.service.update(changes(made, members={"alpha": ACCEPTED}))
+    wanted = changes(made, attributes={"visibility": "private"}, members={"alpha": None})
+    region.service.update(wanted)
+    region.users.change(made.image_id, visibility="shared")
+    assert region.service.members(made) == {}
+
+
+def test_an_image_that_vanished_is_looked_at_again(region: ImageRegion) -> None:
+    made = region.service.create(None, region.source(visibility="shared"))
+    region.service.delete(made)
+    for fields in ({"attributes": {"name": "x"}}, {"members": {"alpha": ACCEPTED}}):
+        with pytest.raises(errors.TransientError, match=made.image_id):
+            region.service.update(changes(made, **fields))
+    with pytest.raises(errors.TransientError, match=made.image_id):
+        region.service.set_active(made.image_id, active=True)
+
+
+def test_the_format_of_data_that_is_there_cannot_be_changed(region: ImageRegion) -> None:
+    image = region.publish()
+    with pytest.raises(errors.Refused):
+        region.service.update(changes(image, attributes={"disk_format": "vmdk"}))
+
+
+# set_active
+
+
+def test_an_image_is_deactivated_and_reactivated_however_often(region: ImageRegion) -> None:
+    image = region.publish(data=DATA)
+    expected = {True: images.ImageStatus.ACTIVE, False: images.ImageStatus.DEACTIVATED}
+    for active in (True, False, False, True, True):
+        region.service.set_active(image.image_id, active=active)
+        after = region.service.get(image.image_id)
+        assert after == dataclasses.replace(image, status=expected[active])
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_an_image_without_data_cannot_be_activated(region: ImageRegion, active: bool) -> None:
+    made = region.service.create(None, region.source())
+    with pytest.raises(errors.Refused):
+        region.service.set_active(made.image_id, active=active)
+
+
+# delete
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_an_image_is_deleted_protected_or_not(region: ImageRegion, protected: bool) -> None:
+    image = region.publish(protected=protected)
+    region.service.delete(image)
+    assert region.service.get(image.image_id) is None
+    region.service.delete(image)  # again: no error
+
+
+def test_an_image_that_was_protected_since_it_was_read_is_deleted(region: ImageRegion) -> None:
+    image = region.publish()
+    region.users.change(image.image_id, protected=True)
+    region.service.delete(image)
+    assert region.service.get(image.image_id) is None
+
+
+# all of it
+
+
+def test_many_threads_may_share_one_service(region: ImageRegion) -> None:
+    sources = [region.source() for _ in range(24)]
+
+    def live(source: images.Image) -> images.Image | None:
+        made = region.service.create(source.image_id, source)
+        region.service.update(changes(made, attributes={"name": source.image_id}))
+        return region.service.get(made.image_id)
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        after = list(pool.map(live, sources))
+    assert [one and one.metadata.name for one in after] == [one.image_id for one in sources]
