@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of a source, and how long each region takes to show them."""
+
+from collections.abc import Callable
+import dataclasses
+import time
+
+from tools.demo import errors
+from tools.demo import people
+from tools.demo import results
+from tools.demo import screen
+from tools.demo import stage
+
+_POLL_SECONDS = 0.1
+_PROPERTY, _VALUE = "demo_step", "changed after the copy was made"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that the owner of an image does."""
+
+    name: str
+    image: results.Image
+    act: Callable[[], None]
+    shows: Callable[[str], bool]  # whether users see it in a region
+
+
+def change_property(users: people.People, image: results.Image) -> Change:
+    """Set a property to another value."""
+
+    def shows(region: str) -> bool:
+        record = users.look(region, image.image_id)
+        return record is not None and record.get(_PROPERTY) == _VALUE
+
+    def act() -> None:
+        users.change(image.image_id, **{_PROPERTY: _VALUE})
+
+    return Change(name="property changed", image=image, act=act, shows=shows)
+
+
+def share(users: people.People, image: results.Image) -> Change:
+    """Make bob's project a member."""
+    return Change(
+        name="shared with bob",
+        image=image,
+        act=lambda: users.share(image.image_id),
+        shows=lambda region: users.look(region, image.image_id, people.FRIEND) is not None,
+    )
+
+
+def unshare(users: people.People, image: results.Image) -> Change:
+    """Take the membership of bob's project back."""
+    return Change(
+        name="no longer shared",
+        image=image,
+        act=lambda: users.unshare(image.image_id),
+        shows=lambda region: users.look(region, image.image_id, people.FRIEND) is None,
+    )
+
+
+def delete(users: people.People, image: results.Image) -> Change:
+    """Delete the source."""
+    return Change(
+        name="deleted",
+        image=image,
+        act=lambda: users.delete(image.image_id),
+        shows=lambda region: users.look(region, image.image_id) is None,
+    )
+
+
+class Begun:
+    """A change that was made in the cascading region just now."""
+
+    def __init__(self, change: Change, summary: results.Summary) -> None:
+        """Make the change.
+
+        :raises DemoError: a region shows it already, so that nothing could be learnt.
+        """
+        regions = [name for name in summary.regions if name != summary.cascading_region]
+        for region in regions:
+            if change.shows(region):
+                raise errors.DemoError(
+                    f"region {region} shows '{change.name}' of {change.image.name} before it is"
+                    " done in the cascading region"
+                )
+        change.act()
+        self._started = time.monotonic()
+        self._change = change
+        self._result = results.Change(
+            change.name, change.image.name, dict.fromkeys(regions, None)
+        )
+        summary.changes.append(self._result)
+
+    def wait(self, where: stage.Stage, show: screen.Screen, timeout_seconds: float) -> None:
+        """Wait until every region shows it.
+
+        :raises DemoError: one does not, in time, or the agent ended.
+        """
+        title = f"{self._change.name} ({self._change.image.name})"
+        deadline = time.monotonic() + timeout_seconds
+        while missing := self._look():
+            if time.monotonic() > deadline:
+                raise errors.DemoError(
+                    f"{' and '.join(missing)}: '{title}' did not arrive within"
+                    f" {timeout_seconds:.0f} s"
+                )
+            where.check_agent()
+            time.sleep(_POLL_SECONDS)
+        times = [f"{region} {seconds:.1f} s" for region, seconds in self._result.seconds.items()]
+        show.say(f"{title}: {', '.join(times)}")
+
+    def _look(self) -> list[str]:
+        """Ask the regions that did not show it yet; return those that still do not."""
+        missing = [region for region, known in self._result.seconds.items() if known is None]
+        for region in missing:
+            if self._change.shows(region):
+                self._result.seconds[region] = time.monotonic() - self._started
+        return [region for region, known in self._result.seconds.items() if known is None]

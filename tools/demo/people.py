@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the users of the cloud do and see, through the public image API of each region."""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import hashlib
+import os
+from typing import Any
+
+import glanceclient
+from glanceclient import exc as glance_exc
+from keystoneauth1 import exceptions as keystone_exc
+from keystoneauth1.session import Session
+import requests
+
+from tools import cloud as clouds
+from tools.demo import errors
+
+OWNER, FRIEND = "alice", "bob"
+
+_ANSWER_SECONDS = 15.0
+_UPLOAD_SECONDS = 600.0  # Glance's pause after the last byte, on the slowest of machines
+_LIBRARY_ERRORS = (
+    glance_exc.BaseException,
+    glance_exc.ClientException,
+    keystone_exc.ClientException,
+    requests.RequestException,
+    OSError,
+)
+
+Record = Mapping[str, Any]  # an image, as the Images API v2 tells it
+Progress = Callable[[int], None]  # is told the bytes so far
+
+
+class RandomData:
+    """Random bytes that know their sum; a file, to the one who uploads it.
+
+    :param size: bytes.
+    """
+
+    def __init__(self, size: int, progress: Progress) -> None:
+        self._size = size
+        self._progress = progress
+        self._done = 0
+        self._sum = hashlib.sha512()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none at the end."""
+        chunk = os.urandom(min(size, self._size - self._done))
+        self._sum.update(chunk)
+        self._done += len(chunk)
+        self._progress(self._done)
+        return chunk
+
+    @property
+    def sha512(self) -> str:
+        """The sum of what was read so far, in hex."""
+        return self._sum.hexdigest()
+
+
+class People:
+    """The users at the Glances of all regions. For one thread."""
+
+    def __init__(self, cloud: clouds.Cloud) -> None:
+        self._cloud = cloud
+        self._sessions: dict[str, Session] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._cascading = cloud.describe().cascading_region
+        self._friend_project = cloud.describe().user(FRIEND).project_id
+
+    def upload(
+        self, properties: Mapping[str, str], tags: list[str], size: int, progress: Progress
+    ) -> tuple[str, str]:
+        """Publish an image of random bytes in the cascading region.
+
+        :returns: its id and the sha512 of what was sent.
+        """
+        data = RandomData(size, progress)
+        with self._asking("upload an image", self._cascading) as client:
+            image_id = client.images.create(
+                disk_format="raw", container_format="bare", tags=tags, **properties
+            ).id
+            self._sessions[OWNER].timeout = _UPLOAD_SECONDS
+            try:
+                client.images.upload(image_id, data, image_size=size)
+            finally:
+                self._sessions[OWNER].timeout = _ANSWER_SECONDS
+        return image_id, data.sha512
+
+    def look(self, region: str, image_id: str, user: str = OWNER) -> Record | None:
+        """Return the image as the user sees it there; None: there is none for that user.
+
+        :raises NoAnswer: that region's Glance does not say.
+        """
+        with self._asking(f"look at image {image_id}", region, user) as client:
+            try:
+                return dict(client.images.get(image_id))
+            except glance_exc.HTTPNotFound:
+                return None
+
+    def read(self, region: str, image_id: str, progress: Progress) -> tuple[int, str]:
+        """Read the data of an image; return its size and its sha512."""
+        done, total = 0, hashlib.sha512()
+        with self._asking(f"read image {image_id}", region) as client:
+            # Without do_checksum, which would ask for MD5 beside our sum.
+            for chunk in client.images.data(image_id, do_checksum=False):
+                total.update(chunk)
+                done += len(chunk)
+                progress(done)
+        return done, total.hexdigest()
+
+    def change(self, image_id: str, **properties: str) -> None:
+        """Change properties of a source."""
+        with self._asking(f"change image {image_id}", self._cascading) as client:
+            client.images.update(image_id, **properties)
+
+    def share(self, image_id: str) -> None:
+        """Share a source with the friend's project."""
+        with self._asking(f"share image {image_id}", self._cascading) as client:
+            client.image_members.create(image_id, self._friend_project)
+
+    def unshare(self, image_id: str) -> None:
+        """Stop sharing a source."""
+        with self._asking(f"stop sharing image {image_id}", self._cascading) as client:
+            client.image_members.delete(image_id, self._friend_project)
+
+    def delete(self, image_id: str, region: str | None = None) -> None:
+        """Delete a source, or what is in another region; no error if there is none."""
+        what = f"delete image {image_id}"
+        with (
+            self._asking(what, region or self._cascading) as client,
+            contextlib.suppress(glance_exc.HTTPNotFound),
+        ):
+            client.images.delete(image_id)
+
+    def find(self, region: str, **properties: str) -> list[str]:
+        """Return the ids of the owner's images in a region that have these properties."""
+        with self._asking("list images", region) as client:
+            return [image.id for image in client.images.list(filters=properties, page_size=100)]
+
+    @contextlib.contextmanager
+    def _asking(self, what: str, region: str, user: str = OWNER) -> Iterator[Any]:
+        try:
+            yield self._client(region, user)
+        except _LIBRARY_ERRORS as exc:
+            said = " ".join(str(exc).split()) or type(exc).__name__
+            raise errors.NoAnswer(f"{user} could not {what} in {region}: {said}") from exc
+
+    def _client(self, region: str, user: str) -> Any:
+        if (region, user) not in self._clients:
+            if user not in self._sessions:
+                self._sessions[user] = self._cloud.session(user)
+                self._sessions[user].timeout = _ANSWER_SECONDS
+            self._clients[region, user] = glanceclient.Client(
+                "2", session=self._sessions[user], region_name=region, interface="public"
+            )
+        return self._clients[region, user]

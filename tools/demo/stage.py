@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the demo takes place: a cloud and one agent, and how both are started and stopped."""
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pathlib
+import time
+from types import TracebackType
+from typing import Self
+
+from tools import agents
+from tools import cloud as clouds
+from tools.cloud import processes
+from tools.demo import errors
+from tools.demo import screen
+
+_READY = ("Listening on topics", "Looked at ")  # in the agent's log
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 90.0  # graceful_shutdown_timeout is 60 s
+_POLL_SECONDS = 0.05
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to treat what is there and what will be left."""
+
+    keep: bool  # leave cloud and agent running
+    attach: bool  # take the cloud as it is: start, and stop, nothing of it
+
+
+class Stage:
+    """A cloud and its agent; a context that stops, at its end, what is not to be kept.
+
+    The agent's pid file lies with those of the cloud, so that ``tools/cloud/down`` ends it, too.
+    """
+
+    def __init__(self, cloud: clouds.Cloud, plan: Plan, show: screen.Screen) -> None:
+        self.cloud = cloud
+        self._plan = plan
+        self._screen = show
+        self._directory = cloud.state_dir / "agent"
+        self._pid_file = cloud.state_dir / "run" / "demo-agent.json"
+        self._agent: agents.Agent | None = None
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Reserve the cloud.
+
+        :raises DemoError: another demo has it.
+        """
+        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+        lock = self._lock.enter_context((self.cloud.state_dir / "demo.lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise errors.DemoError(
+                f"another tools/demo.sh is using the cloud '{self.cloud.name}';"
+                " wait for it, or use another one with --name"
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop agent and cloud, unless they are to be kept."""
+        with self._lock:
+            if self._plan.keep:
+                return
+            self.stop_agent()
+            if not self._plan.attach:
+                self._screen.say("Stopping the cloud")
+                self.cloud.down()
+
+    def start_cloud(self) -> clouds.Description:
+        """Bring up the cloud, and end an agent that an earlier demo left behind.
+
+        :raises CloudError: it does not come up.
+        """
+        self.stop_agent()
+        if self._plan.attach:
+            return self.cloud.describe()
+        self._screen.say(
+            f"Starting the cloud '{self.cloud.name}':"
+            " RabbitMQ, Keystone, four Glances, three SSH servers"
+        )
+        return self.cloud.up()
+
+    def start_agent(self) -> None:
+        """Start the agent and wait until it hears and has looked at everything once.
+
+        :raises DemoError: it does not get that far.
+        """
+        self._agent = agents.Agent(self.cloud.describe(), self._directory)
+        self._agent.log.unlink(missing_ok=True)
+        process = processes.spawn(
+            self._agent.command("glance-sync-agent"), os.environ, self._agent.log
+        )
+        processes.save(self._pid_file, process)
+        self._screen.say(f"Started the agent, process {process.pid}; its log is {self.log}")
+        deadline = time.monotonic() + _READY_SECONDS
+        while not all(sign in self._agent.tail(1000) for sign in _READY):
+            self.check_agent()
+            if time.monotonic() > deadline:
+                raise errors.DemoError(f"the agent was not ready after {_READY_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def check_agent(self) -> None:
+        """Look whether the agent lives.
+
+        :raises DemoError: it does not.
+        """
+        if self.agent_pid is None:
+            raise errors.DemoError("the agent has ended by itself")
+
+    def stop_agent(self) -> None:
+        """End the agent if there is one, also one that an earlier demo left behind."""
+        process = processes.load(self._pid_file)
+        if process and processes.is_alive(process):
+            self._screen.say(f"Stopping the agent, process {process.pid}")
+        if process:
+            processes.stop(process, _STOP_SECONDS)
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def agent_pid(self) -> int | None:
+        """The agent's process id; None: it does not run."""
+        process = processes.load(self._pid_file)
+        return process.pid if process and processes.is_alive(process) else None
+
+    @property
+    def log(self) -> pathlib.Path:
+        """The agent's log."""
+        return self._directory / "agent.log"
+
+    @property
+    def config_file(self) -> pathlib.Path:
+        """The agent's ``sync.conf``."""
+        return self._directory / "sync.conf"
+
+    def log_tail(self) -> str:
+        """Return the end of the agent's log; empty if no agent was started."""
+        return self._agent.tail(25) if self._agent else ""

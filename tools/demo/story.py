@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration from its first image to its last deletion."""
+
+from collections.abc import Iterator
+import contextlib
+import time
+
+from tools.demo import changes
+from tools.demo import errors
+from tools.demo import people
+from tools.demo import results
+from tools.demo import screen
+from tools.demo import stage
+from tools.demo import watching
+
+_MIB = 1024 * 1024
+_SMALL_BYTES = 64 * 1024 + 1  # odd, because round sizes hide mistakes
+_MARK = {"demo_made_by": "tools/demo.sh"}
+_TAGS = ["demo", "röd"]
+_PROPERTIES = {**_MARK, "os_distro": "debian", "hw_disk_bus": "scsi", "demo_step": "published"}
+#: What a copy has in common with its source besides the properties above.
+_SAME = ("name", "disk_format", "container_format", "min_disk", "min_ram", "visibility", "owner")
+
+
+class Story:
+    """The demonstration; fills a summary as it goes.
+
+    :param size_mib: of the big image.
+    :param timeout_seconds: that the copies, and each change, may take.
+    :param keep: leave the big image for the person to play with.
+    """
+
+    def __init__(
+        self,
+        where: stage.Stage,
+        show: screen.Screen,
+        summary: results.Summary,
+        *,
+        size_mib: int,
+        timeout_seconds: float,
+        keep: bool,
+    ) -> None:
+        self._stage = where
+        self._screen = show
+        self._summary = summary
+        self._size_mib = size_mib
+        self._timeout_seconds = timeout_seconds
+        self._keep = keep
+        self._people = people.People(where.cloud)
+
+    def tell(self) -> None:
+        """Publish, wait, verify, change.
+
+        :raises DemoError: a region does not hold what it should, or a change did not arrive.
+        """
+        with self._timed("agent"):
+            self._remove_leftovers()
+            self._stage.start_agent()
+        with self._timed("copies"):
+            big, shared = self._publish_and_wait()
+        with self._timed("verification"):
+            self._verify()
+        with self._timed("changes"):
+            shared.wait(self._stage, self._screen, self._timeout_seconds)
+            self._change(big)
+
+    def _remove_leftovers(self) -> None:
+        """Delete, as their owner, the images of a demo that was cut short."""
+        for region in self._summary.regions:
+            # A region that does not answer will be missed later, where it matters.
+            with contextlib.suppress(errors.NoAnswer):
+                for image_id in self._people.find(region, **_MARK):
+                    self._people.delete(image_id, region)
+
+    def _publish_and_wait(self) -> tuple[results.Image, changes.Begun]:
+        self._screen.say(f"alice uploads two images to {self._summary.cascading_region}")
+        with self._screen.bars() as bars:
+            big = self._publish(f"demo-{self._size_mib}-MiB", self._size_mib * _MIB, bars)
+            shared = changes.Begun(changes.share(self._people, big), self._summary)
+            self._publish("demo-small", _SMALL_BYTES, bars)
+        self._screen.say("The agent copies them to the other regions")
+        reports = watching.Reports(self._stage.config_file)
+        watch = watching.Watch(
+            self._stage, self._people, reports, timeout_seconds=self._timeout_seconds
+        )
+        try:
+            with self._screen.bars() as bars:
+                complaints = watch.wait(self._summary.images, bars)
+        finally:
+            reports.close()
+        if complaints:
+            raise errors.DemoError("\n".join(complaints))
+        return big, shared
+
+    def _publish(self, name: str, size: int, bars: screen.Bars) -> results.Image:
+        def progress(done: int) -> None:
+            bars.show(f"upload {name}", done, size)
+
+        started = time.monotonic()
+        properties = {**_PROPERTIES, "name": name}
+        image_id, sha512 = self._people.upload(properties, _TAGS, size, progress)
+        now = time.monotonic()
+        cascading = self._summary.cascading_region
+        image = results.Image(
+            image_id=image_id,
+            name=name,
+            size=size,
+            sha512=sha512,
+            upload_seconds=now - started,
+            active_at=now,
+            copies={
+                region: results.Copy(region=region, is_source=region == cascading)
+                for region in self._summary.regions
+            },
+        )
+        self._summary.images.append(image)
+        return image
+
+    def _verify(self) -> None:
+        """Read every image back from every Glance.
+
+        :raises DemoError: one is not what was uploaded.
+        """
+        self._screen.say("Reading every copy back from its Glance, to hash it")
+        wrong = []
+        with self._screen.bars() as bars:
+            for image in self._summary.images:
+                for copy in image.copies.values():
+                    self._read_back(image, copy, bars)
+                    if copy.note:
+                        wrong.append(f"region {copy.region}, {image.name}: {copy.note}")
+        if wrong:
+            raise errors.DemoError("\n".join(wrong))
+
+    def _read_back(self, image: results.Image, copy: results.Copy, bars: screen.Bars) -> None:
+        def progress(done: int) -> None:
+            bars.show(f"{copy.region}, {image.name}", done, image.size)
+
+        copy.size, copy.sha512 = self._people.read(copy.region, image.image_id, progress)
+        record = self._people.look(copy.region, image.image_id) or {}
+        copy.status = record.get("status", "absent")
+        source = self._people.look(self._summary.cascading_region, image.image_id) or {}
+        different = [key for key in _SAME if record.get(key) != source.get(key)]
+        different += [key for key in _PROPERTIES if record.get(key) != _PROPERTIES[key]]
+        if set(record.get("tags", ())) != set(_TAGS):
+            different.append("tags")
+        if copy.sha512 != image.sha512:
+            copy.note = (
+                f"{copy.size} bytes with sha512 {copy.sha512} were read,"
+                f" {image.size} with {image.sha512} were uploaded"
+            )
+        elif different:
+            copy.note = f"these differ from the source: {', '.join(different)}"
+        copy.verified = not copy.note
+
+    def _change(self, big: results.Image) -> None:
+        small = self._summary.images[-1]
+        steps = [
+            changes.change_property(self._people, big),
+            changes.share(self._people, small),
+            changes.unshare(self._people, small),
+            changes.delete(self._people, small),
+        ]
+        if not self._keep:
+            steps.append(changes.delete(self._people, big))
+        for step in steps:
+            begun = changes.Begun(step, self._summary)
+            begun.wait(self._stage, self._screen, self._timeout_seconds)
+
+    @contextlib.contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._summary.seconds[part] = time.monotonic() - started

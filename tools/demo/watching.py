@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits for the copies: the agent's table feeds the bars, the regions' Glances decide."""
+
+from collections.abc import Sequence
+import contextlib
+import pathlib
+import time
+
+from glance_sync_agent import errors as sync_errors
+from glance_sync_agent.conf import settings
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_store
+from tools.demo import errors
+from tools.demo import people
+from tools.demo import results
+from tools.demo import screen
+from tools.demo import stage
+
+_POLL_SECONDS = 0.25
+#: Between two looks at a Glance while the agent does not claim to be done there.
+_LOOK_SECONDS = 2.0
+
+Rows = dict[str, tasks.Task]  # by region
+
+
+class Reports:
+    """What the agent says of its tasks; for progress and for reasons, never for a verdict."""
+
+    def __init__(self, config_file: pathlib.Path) -> None:
+        conf = settings.parse_files(
+            [f"--config-file={config_file}"], prog="glance-sync-agent", description=""
+        )
+        self._store = task_store.TaskStore(
+            settings.load(conf).connection, connections=1, timeout_seconds=5.0
+        )
+
+    def of(self, image_id: str) -> Rows:
+        """Return the rows of an image; none if the table cannot be read now."""
+        with contextlib.suppress(sync_errors.SyncError):
+            found = self._store.list(image_id=images.ImageId(image_id))
+            return {str(task.key.region): task for task in found}
+        return {}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._store.close()
+
+
+class Watch:
+    """Looks at the regions until all copies are there."""
+
+    def __init__(
+        self,
+        where: stage.Stage,
+        users: people.People,
+        reports: Reports,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._stage = where
+        self._people = users
+        self._reports = reports
+        self._timeout_seconds = timeout_seconds
+        self._looked: dict[tuple[str, str], float] = {}  # monotonic seconds
+
+    def wait(self, published: Sequence[results.Image], bars: screen.Bars) -> list[str]:
+        """Wait until every region shows every image active, or the time is up.
+
+        :returns: a sentence for each copy that is missing.
+        :raises DemoError: the agent ended.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            rows = {image.image_id: self._reports.of(image.image_id) for image in published}
+            missing = 0
+            for image in published:
+                for copy in _missing(image):
+                    self._look(image, copy, rows[image.image_id].get(copy.region))
+                    missing += copy.seconds is None
+            _show(published, rows, bars)
+            if not missing or time.monotonic() > deadline or _all_given_up(published, rows):
+                return _complaints(published, rows)
+            self._stage.check_agent()
+            time.sleep(_POLL_SECONDS)
+
+    def _look(self, image: results.Image, copy: results.Copy, row: tasks.Task | None) -> None:
+        """Ask the region: at once when the agent claims success, now and then otherwise."""
+        now = time.monotonic()
+        key = (image.image_id, copy.region)
+        claimed = row is not None and row.status is tasks.TaskStatus.SUCCESS
+        if not claimed and now - self._looked.get(key, 0.0) < _LOOK_SECONDS:
+            return
+        self._looked[key] = now
+        try:
+            record = self._people.look(copy.region, image.image_id)
+        except errors.NoAnswer as exc:
+            copy.status, copy.note = "no answer", str(exc)
+            return
+        copy.status, copy.note = record["status"] if record else "absent", ""
+        if copy.status == "active":
+            copy.seconds = time.monotonic() - image.active_at
+
+
+def _missing(image: results.Image) -> list[results.Copy]:
+    copies = image.copies.values()
+    return [copy for copy in copies if not copy.is_source and copy.seconds is None]
+
+
+def _show(
+    published: Sequence[results.Image], rows: dict[str, Rows], bars: screen.Bars
+) -> None:
+    total = sum(image.size for image in published)
+    for region in _regions(published):
+        done, there = 0, 0
+        for image in published:
+            row = rows[image.image_id].get(region)
+            if image.copies[region].seconds is not None:
+                done += image.size
+                there += 1
+            elif row is not None:
+                done += min(row.bytes_done, image.size)
+        bars.show(region, done, total, f"{there} of {len(published)} images")
+
+
+def _regions(published: Sequence[results.Image]) -> list[str]:
+    return [copy.region for copy in published[0].copies.values() if not copy.is_source]
+
+
+def _all_given_up(published: Sequence[results.Image], rows: dict[str, Rows]) -> bool:
+    """Tell whether the agent waits for an operator with all that is missing."""
+    waiting = [
+        rows[image.image_id].get(copy.region) for image in published for copy in _missing(image)
+    ]
+    return all(row is not None and row.status is tasks.TaskStatus.FAILURE for row in waiting)
+
+
+def _complaints(published: Sequence[results.Image], rows: dict[str, Rows]) -> list[str]:
+    found = []
+    for image in published:
+        for copy in _missing(image):
+            row = rows[image.image_id].get(copy.region)
+            seconds = time.monotonic() - image.active_at
+            parts = [
+                f"region {copy.region} has no active copy of {image.name} after {seconds:.0f} s",
+                copy.note or f"it is {copy.status} there",
+                _said(row),
+            ]
+            copy.note = f"no: {copy.status}"
+            found.append("; ".join(parts))
+    return found
+
+
+def _said(row: tasks.Task | None) -> str:
+    if row is None:
+        return "the agent has no task for it"
+    return f"the agent's task is {row.status.value}: {row.reason or 'no reason yet'}"
