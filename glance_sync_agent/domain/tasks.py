@@ -66,6 +66,7 @@ class Succeeded:
     """Nothing more to do."""
 
     reason: str
+    size: int | None = None  # bytes that the region holds; None: not of interest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -96,7 +96,9 @@ def result(outcome: tasks.Succeeded | tasks.RetryAt | tasks.Failed) -> dict[str,
     reason = task_table.reason_text(outcome.reason)
     match outcome:
         case tasks.Succeeded():
-            return {"status": _SUCCESS, "reason": reason, "attempts": 0, "may_delete": False}
+            values = {"status": _SUCCESS, "reason": reason, "attempts": 0, "may_delete": False}
+            held = {"bytes_done": outcome.size, "bytes_total": outcome.size}
+            return values | ({} if outcome.size is None else held)
         case tasks.RetryAt():
             attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
             return {

@@ -61,6 +61,13 @@ class TaskStore:
         """
         return schema.is_current(self._database)
 
+    def revision(self) -> str | None:
+        """Return the version of the schema; None if the database has none yet.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        return schema.revision(self._database)
+
     def ping(self) -> None:
         """Look whether the tasks can be read.
 
@@ -84,8 +91,12 @@ class TaskStore:
         not_before: datetime.datetime,
         request_id: str,
         may_delete: bool = False,
+        elsewhere: bool = True,
     ) -> int:
-        """Ask for an image to be looked at in ``regions`` and wherever it has a task already."""
+        """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
+
+        With ``elsewhere`` false, in ``regions`` only.
+        """
         wanted = frozenset(regions)
         asked = {"request_id": request_id, "attempts": 0, "updated_at": now}
         first = task_rows.asked_first(
@@ -93,6 +104,8 @@ class TaskStore:
         )
         again = task_rows.asked_again(asked, not_before=not_before, may_delete=may_delete)
         mine = _TASKS.c.image_id == image_id
+        if not elsewhere:
+            mine &= _TASKS.c.region.in_(wanted)
 
         def work(connection: sa.Connection) -> int:
             # Locked, so that none of them is forgotten before it is updated. Should another

@@ -60,6 +60,7 @@ class Intake:
             not_before=now + datetime.timedelta(seconds=quiet_seconds),
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
+            elsewhere=region is None,
         )
         self._wake()
         return count

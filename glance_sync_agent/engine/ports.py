@@ -140,8 +140,11 @@ class TaskStore(Protocol):
         not_before: datetime.datetime,
         request_id: str,
         may_delete: bool = False,
+        elsewhere: bool = True,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
+
+        With ``elsewhere`` false, in ``regions`` only.
 
         A task that is pending or finished becomes pending with a higher generation and no
         failed attempts; one that is processing keeps running and is looked at again afterwards.

@@ -92,7 +92,7 @@ class Replication:
         if action.reason == plans.ABSENT:
             return tasks.Forgotten()
         self._note_copy(lease, source, copy)
-        return tasks.Succeeded(reason=action.reason)
+        return tasks.Succeeded(reason=action.reason, size=copy.size if copy else None)
 
     def _act(
         self,
@@ -228,7 +228,7 @@ class _Progress:
                 f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
                 f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
             )
-        if now - self._reported >= self._limits.progress or done == self._size:
+        if now - self._reported >= self._limits.progress:
             self._reported = now
             self._report(done)
 

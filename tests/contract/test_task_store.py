@@ -764,3 +764,23 @@ def test_no_request_is_lost_between_claims_and_outcomes(store):
 
     left = store.get(KEY)
     assert left is None or (left.status is SUCCESS and left.reason == str(requests - 1))
+
+
+def test_a_request_for_one_region_leaves_the_tasks_of_others_alone(store):
+    ask(store, regions=[REGION, images.RegionId("RegionThree")])
+    succeeded(store)
+
+    assert ask(store, elsewhere=False, now=later(1), not_before=later(1)) == 1
+
+    other = task(store, tasks.TaskKey(image_id=KEY.image_id, region="RegionThree"))
+    assert (task(store).generation, other.generation) == (2, 1)
+
+
+def test_success_leaves_the_size_of_the_copy_as_progress(store):
+    ask(store)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", size=2**40), NOW)
+    assert (task(store).bytes_done, task(store).bytes_total) == (2**40, 2**40)
+
+    ask(store)
+    store.finish(claim(store), tasks.Succeeded(reason="absent"), NOW)
+    assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)

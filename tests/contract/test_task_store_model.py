@@ -28,7 +28,7 @@ image_ids = st.sampled_from(IDS)
 regions = st.sampled_from(REGIONS)
 owners = st.sampled_from(["agent-1", "agent-2"])
 outcomes = st.one_of(
-    st.builds(tasks.Succeeded, reason=st.just("in sync")),
+    st.builds(tasks.Succeeded, reason=st.just("in sync"), size=st.sampled_from([None, 0, 9])),
     st.builds(tasks.Forgotten),
     st.builds(tasks.Failed, reason=st.just("refused")),
     st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),

@@ -52,10 +52,12 @@ class MemoryTaskStore:
         not_before: datetime.datetime,
         request_id: str,
         may_delete: bool = False,
+        elsewhere: bool = True,
     ) -> int:
         with self._open():
             keys = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
-            keys |= {key for key in self._rows if key.image_id == image_id}
+            if elsewhere:
+                keys |= {key for key in self._rows if key.image_id == image_id}
             for key in keys:
                 row = self._rows.get(key) or _Row(task=_first(key, now))
                 task = dataclasses.replace(
@@ -153,6 +155,10 @@ class MemoryTaskStore:
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.SUCCESS, attempts=0, may_delete=False
                     )
+                    if outcome.size is not None:
+                        task = dataclasses.replace(
+                            task, bytes_done=outcome.size, bytes_total=outcome.size
+                        )
                 case tasks.RetryAt(reason=reason):
                     task = dataclasses.replace(
                         task,

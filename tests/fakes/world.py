@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole cloud in memory, with an engine that works on it."""
+
+from collections.abc import Callable
+import threading
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import events
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import sources
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import worker
+from tests.fakes import clock as clocks
+from tests.fakes import glance
+from tests.fakes import task_store
+
+CASCADING = images.RegionId("RegionOne")
+CASCADED = (images.RegionId("RegionTwo"), images.RegionId("RegionThree"))
+
+
+class FakeCatalogue:
+    """``engine.ports.Catalogue``."""
+
+    def __init__(self) -> None:
+        self.cascading = CASCADING
+        self.names = frozenset({CASCADING, *CASCADED})
+        self.is_down = False
+
+    def regions(self) -> frozenset[images.RegionId]:
+        if self.is_down:
+            raise errors.ServiceUnavailable("Keystone does not answer")
+        return self.names
+
+
+class FakeRegions:
+    """``engine.ports.Regions``."""
+
+    def __init__(self, chunk_bytes: int) -> None:
+        self.glances = {name: glance.FakeGlance(name) for name in (CASCADING, *CASCADED)}
+        self._chunk_bytes = chunk_bytes
+
+    def image_service(self, region: images.RegionId) -> glance.FakeGlance:
+        if region not in self.glances:
+            raise errors.UnknownRegion(f"no region {region}")
+        return self.glances[region]
+
+    def store(self, region: images.RegionId, size: int) -> glance.FakeImageStore:
+        del size
+        return glance.FakeImageStore(self.glances[region], chunk_bytes=self._chunk_bytes)
+
+    def source_store(self) -> glance.FakeImageStore:
+        return self.store(CASCADING, 0)
+
+
+class World:
+    """Glances, tasks and an engine; nothing happens but in :meth:`run`."""
+
+    def __init__(self, *, retries: int = 2, per_region: int = 4, chunk_bytes: int = 4) -> None:
+        self.clock = clocks.FakeClock()
+        self.catalogue = FakeCatalogue()
+        self.regions = FakeRegions(chunk_bytes)
+        self.source = self.regions.glances[CASCADING]
+        self.two = self.regions.glances[CASCADED[0]]
+        self.three = self.regions.glances[CASCADED[1]]
+        self.store = task_store.MemoryTaskStore()
+        self.strategy = strategy.Strategy.ALL
+        self.stop = threading.Event()
+        self.limits = replication.Limits(transfer=100.0, lease=60.0)
+        self.max_deletes = 2
+        self.woken = 0
+        self.submitted: list[Callable[[], None]] = []
+        self.targets = targets.Targets(self.catalogue, lambda: self.strategy)
+        self.intake = intake.Intake(
+            store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
+        )
+        self.replication = replication.Replication(
+            regions=self.regions,
+            source_views=sources.SourceViews(self.source, self.clock),
+            store=self.store,
+            wanted=self.targets,
+            clock=self.clock,
+            stop=self.stop,
+            limits=lambda: self.limits,
+        )
+        self.worker = worker.Worker(
+            store=self.store,
+            attempt=self.replication,
+            clock=self.clock,
+            submit=self.submitted.append,
+            owner="agent",
+            per_region=per_region,
+            lease_seconds=60.0,
+            policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
+            chance=lambda: 0.5,
+            wake=self._wake,
+        )
+        self.reconciliation = reconciliation.Reconciliation(
+            regions=self.regions,
+            store=self.store,
+            requests=self.intake,
+            wanted=self.targets,
+            cascading=self.source,
+            stop=self.stop,
+            max_deletes=lambda: self.max_deletes,
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def changed(self, image_id: images.ImageId) -> None:
+        """Bring the event that an image changed."""
+        self.intake.handle(events.ImageEvent(image_id=image_id, kind=events.EventKind.CHANGED))
+
+    def deleted(self, image_id: images.ImageId) -> None:
+        """Bring the event that an image was deleted."""
+        self.intake.handle(events.ImageEvent(image_id=image_id, kind=events.EventKind.DELETED))
+
+    def run(self, *, seconds: float = 1.0) -> int:
+        """Let time pass, then work until nothing is due; return the attempts made."""
+        self.clock.advance(seconds)
+        attempts = 0
+        while self.worker.dispatch():
+            while self.submitted:
+                self.submitted.pop(0)()
+                attempts += 1
+        return attempts
+
+    def settle(self) -> None:
+        """Work, and let time pass, until no task waits any more."""
+        for _ in range(100):
+            self.run(seconds=1000.0)
+            if self.store.next_due() is None:
+                return
+        raise AssertionError([task for task in self.store.list() if task.status == "pending"])
+
+    def task(self, image: images.Image, region: images.RegionId = CASCADED[0]) -> tasks.Task:
+        """Return a task that must be there."""
+        found = self.store.get(tasks.TaskKey(image_id=image.image_id, region=region))
+        assert found is not None
+        return found
