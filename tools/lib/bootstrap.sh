@@ -119,7 +119,7 @@ _export_uv_settings() {
     [ -n "$index" ] || index=$("$1/bin/python" -m pip config get global.index-url 2>/dev/null || true)
     [ -n "$index" ] && export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
     [ -n "${PIP_CERT:-}" ] && export SSL_CERT_FILE=${SSL_CERT_FILE:-$PIP_CERT}
-    export UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_NO_PROGRESS=1
+    export UV_NO_PROGRESS=1
 }
 
 # _install VENV [--fresh] REQUIREMENT...: with uv, which takes a fifth of pip's
