@@ -10,6 +10,7 @@ from typing import Any, Final
 import urllib.parse
 
 from keystoneauth1 import exceptions
+from keystoneauth1 import identity
 from keystoneauth1 import loading
 from keystoneauth1 import plugin
 from keystoneauth1 import session as sessions
@@ -21,6 +22,7 @@ from glance_sync_agent.domain import images
 #: What a request through a session may raise before the other side has answered.
 FAILURES: Final = (exceptions.ClientException,)
 
+_SECTION: Final = "service_credentials"
 _USER_AGENT: Final = "glance-sync-agent"
 _TIMEOUT_SECONDS: Final = 60.0
 _CONNECT_RETRIES: Final = 1
@@ -46,6 +48,11 @@ def options() -> list[Any]:
         elif option.dest == "timeout":
             option.default = _TIMEOUT_SECONDS
     return found
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the same for oslo-config-generator."""
+    return [(_SECTION, options())]
 
 
 def load(conf: Any, group: str) -> sessions.Session:
@@ -177,6 +184,18 @@ class Keystone:
         if token is None:
             raise errors.Refused("cannot get a token: [service_credentials] has no log-in")
         return token
+
+    def roles(self) -> frozenset[str]:
+        """Return the names of the roles that our token carries.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        with _translated("get a token"):
+            auth = self._session.auth
+            if not isinstance(auth, identity.BaseIdentityPlugin):
+                raise errors.Refused("[service_credentials] auth_type gives no Keystone token")
+            return frozenset(auth.get_access(self._session).role_names or ())
 
     def invalidate(self) -> None:
         """Forget the catalogue, so that the next question goes to Keystone."""

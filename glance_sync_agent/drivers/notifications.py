@@ -4,9 +4,12 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 import logging
+import ssl
 import threading
 from typing import Any
 
+from kombu import connection as kombu_connection
+from kombu import exceptions as kombu_errors
 from oslo_config import cfg
 import oslo_messaging
 from oslo_messaging import dispatcher
@@ -24,6 +27,9 @@ _THREADS = 4
 #: deliver it again at once.
 _REQUEUE_PAUSE_SECONDS = 5.0
 _SHOWN_CHARACTERS = 120
+
+_AMQP_PORT = 5672
+_RABBIT = "oslo_messaging_rabbit"
 _HANDLED: str = oslo_messaging.NotificationResult.HANDLED
 _REQUEUE: str = oslo_messaging.NotificationResult.REQUEUE
 
@@ -157,8 +163,77 @@ class Listener:
 
 
 def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
-    """Connect to the bus once; return its address without credentials.
+    """Connect once to each host of ``transport_url``; return addresses without credentials.
 
-    :raises ServiceUnavailable: it does not answer.
+    What is not RabbitMQ is not connected to, and the answer says so.
+
+    :raises ConfigurationError: ``transport_url`` is none.
+    :raises ServiceUnavailable: a host does not answer, or does not let us in.
     """
-    raise NotImplementedError(conf, timeout_seconds)
+    try:
+        url = oslo_messaging.TransportURL.parse(conf)
+        # Registers the driver's options, and connects to nothing.
+        oslo_messaging.get_notification_transport(conf, url=url)
+    except (
+        ValueError,
+        oslo_messaging.InvalidTransportURL,
+        oslo_messaging.DriverLoadFailure,
+    ) as exc:
+        # From None, and without its text: both may quote the URL, which holds a password.
+        raise errors.ConfigurationError(
+            f"transport_url is none that oslo.messaging knows ({type(exc).__name__}); expected "
+            "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
+        ) from None
+    if url.transport != "rabbit":
+        return f"{url.transport}://, which cannot be checked"
+    # As oslo.messaging does it for a URL without hosts
+    # (oslo_messaging/_drivers/impl_rabbit.py: Connection).
+    hosts = url.hosts or [
+        oslo_messaging.TransportHost("localhost", username="guest", password="guest")  # noqa: S106
+    ]
+    answers = [_connect(conf, host, url.virtual_host or "", timeout_seconds) for host in hosts]
+    return ", ".join(answers)
+
+
+def _connect(conf: cfg.ConfigOpts, host: Any, virtual_host: str, timeout_seconds: float) -> str:
+    port = host.port or _AMQP_PORT
+    address = f"{host.hostname}:{port}/{virtual_host}"
+    make: Any = kombu_connection.Connection  # has no types
+    connection = make(
+        transport="pyamqp",
+        hostname=host.hostname,
+        port=port,
+        userid=host.username or "",
+        password=host.password or "",
+        virtual_host=virtual_host,
+        connect_timeout=timeout_seconds,
+        login_method=conf[_RABBIT].rabbit_login_method,
+        ssl=_tls(conf, host.hostname),
+    )
+    # A refused log-in counts as an error of a channel.
+    failures = (*connection.connection_errors, *connection.channel_errors)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout_seconds)
+    except (OSError, kombu_errors.KombuError, *failures) as exc:
+        raise errors.ServiceUnavailable(
+            f"connect to the message bus {address}: {exc or type(exc).__name__}"
+        ) from exc
+    finally:
+        connection.release()
+    return address
+
+
+def _tls(conf: cfg.ConfigOpts, hostname: str) -> dict[str, Any] | bool:
+    """Return what the options say (oslo_messaging/_drivers/impl_rabbit.py: _fetch_ssl_params)."""
+    options = conf[_RABBIT]
+    if not options.ssl:
+        return False
+    files = {
+        "keyfile": options.ssl_key_file,
+        "certfile": options.ssl_cert_file,
+        "ca_certs": options.ssl_ca_file,
+    }
+    found: dict[str, Any] = {name: file for name, file in files.items() if file}
+    if options.ssl_ca_file:
+        found |= {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": hostname}
+    return found or True

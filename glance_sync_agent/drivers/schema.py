@@ -35,6 +35,15 @@ def is_current(target: database.Database) -> bool:
     return wanted == set(target.read("read the version of the schema", _heads))
 
 
+def revision(target: database.Database) -> str | None:
+    """Return the version of the schema; None if the database has none yet.
+
+    :raises ServiceUnavailable: the database does not answer.
+    """
+    heads = () if target.is_missing() else target.read("read the version of the schema", _heads)
+    return ", ".join(heads) or None
+
+
 def _heads(connection: sa.Connection) -> tuple[str, ...]:
     return migration.MigrationContext.configure(connection).get_current_heads()
 

@@ -93,6 +93,28 @@ class Store:
                 if connection.unauthorized:
                     context.forget_token()
 
+    def probe_write(self) -> str:
+        """Log in and connect to the region's Glance from there; tell what was found.
+
+        :raises SyncError: as :meth:`write`.
+        """
+        host = self._context.ssh.host(self._login)
+        found = host.probe()
+        host.probe_forward(self._endpoint.host, self._endpoint.port)
+        return f"{self._login}, {found.host_key}, {found.cipher}; reaches {self._endpoint}"
+
+    def probe_read(self) -> str:
+        """Look at the directory if it is here, or else log in; tell what was found.
+
+        :raises SyncError: as :meth:`read`.
+        """
+        if self._datadir is None:
+            raise errors.Refused(f"region {self._context.region} has no datadir to read from")
+        if _is_here(self._login.host) and os.access(self._datadir, os.R_OK | os.X_OK):
+            return f"{self._datadir} on this machine"
+        found = self._context.ssh.host(self._login).probe()
+        return f"{self._login}, {found.host_key}, {found.cipher}"
+
     def _tls(self, channel: http_streams.WrappedStream) -> http_streams.TlsStream:
         try:
             context = self._context.trust.context()

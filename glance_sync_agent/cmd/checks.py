@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync-manage check``: every link between the agent and the copies, tried once.
+
+Nothing is changed anywhere, and nothing is left behind.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent import futures
+import contextlib
+import dataclasses
+import functools
+
+from oslo_config import cfg
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd import findings
+from glance_sync_agent.cmd import local_checks
+from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.drivers import keystone
+
+_TIMEOUT_SECONDS = 10
+_LOOKS_AT_ONCE = 16
+
+Look = Callable[[], findings.Finding]
+Future = futures.Future[findings.Finding]
+
+
+class Checks:
+    """The links behind one configuration."""
+
+    def __init__(self, conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> None:
+        """Take over the configuration, with times short enough for somebody who waits."""
+        credentials = conf[wiring.CREDENTIALS]
+        timeout = min(credentials.timeout or _TIMEOUT_SECONDS, _TIMEOUT_SECONDS)
+        conf.set_override("timeout", timeout, group=wiring.CREDENTIALS)
+        settings = current.settings
+        current.settings = dataclasses.replace(
+            settings,
+            ssh_connect_timeout_seconds=min(settings.ssh_connect_timeout_seconds, timeout),
+            connect_timeout_seconds=min(settings.connect_timeout_seconds, timeout),
+            idle_timeout_seconds=min(settings.idle_timeout_seconds, timeout),
+        )
+        self._conf = conf
+        self._current = current
+        self._opened = contextlib.ExitStack()
+
+    def run(self) -> Iterator[findings.Finding]:
+        """Look at all links, several at once; yield them in a fixed order, each when it is known.
+
+        A link that depends on another is looked at when that is known to be good.
+        """
+        pool = futures.ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="check")
+        try:
+            yield from local_checks.files(self._conf, self._current.settings)
+            first = [
+                pool.submit(local_checks.state_path, self._current.settings.state_path),
+                pool.submit(local_checks.database, self._current),
+                pool.submit(self._bus),
+            ]
+            identity = pool.submit(self._identity)
+            later = pool.submit(self._behind_keystone, identity, pool)
+            for future in (*first, identity):
+                yield future.result()
+            for future in later.result():
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self._opened.close()
+
+    def _bus(self) -> findings.Finding:
+        return findings.look(
+            "message bus",
+            functools.partial(wiring.check_bus, self._conf),
+            lambda _: "set transport_url in sync.conf to that of the cascading Glance; on the "
+            "broker: rabbitmqctl status, rabbitmqctl list_vhosts, rabbitmqctl list_permissions",
+        )
+
+    def _identity(self) -> findings.Finding:
+        link = "Keystone"
+        section = self._conf[wiring.CREDENTIALS]
+
+        def probe() -> str | findings.Finding:
+            roles = wiring.open_catalogue(self._conf, self._current).roles()
+            user = section.get("username") or section.get("user_id") or "USER"
+            project = section.get("project_name") or section.get("project_id") or "PROJECT"
+            seen = f"{user} in {project} has the roles {', '.join(sorted(roles)) or 'none'}"
+            add = f"openstack role add --user {user} --project {project} "
+            if "admin" not in roles:
+                return findings.failure(link, f"{seen}, not admin", f"{add}admin")
+            if "service" not in roles:
+                return findings.warning(link, f"{seen}, not service", f"{add}service")
+            return seen
+
+        return findings.look(
+            link,
+            probe,
+            lambda _: f"correct [{wiring.CREDENTIALS}] in sync.conf; the same values have to work "
+            f"for: openstack --os-auth-url {section.get('auth_url')} token issue",
+        )
+
+    def _behind_keystone(
+        self, identity: Future, pool: futures.ThreadPoolExecutor
+    ) -> list[Future]:
+        if identity.result().verdict is findings.Verdict.FAIL:
+            why = "needs Keystone"
+            return [_known(findings.skipped(one, why)) for one in ("catalogue", "regions")]
+        catalogue = wiring.open_catalogue(self._conf, self._current)
+        found = self._catalogue(catalogue)
+        if found.verdict is findings.Verdict.FAIL:
+            return [_known(found), _known(findings.skipped("regions", "needs the catalogue"))]
+        looks = self._regions(catalogue)
+        return [_known(found), *(pool.submit(one) for one in looks)]
+
+    def _catalogue(self, catalogue: keystone.Keystone) -> findings.Finding:
+        link = "catalogue"
+
+        def probe() -> str | findings.Finding:
+            cascading = catalogue.cascading
+            targets = sorted(catalogue.regions() - {cascading})
+            if not targets:
+                return findings.warning(
+                    link,
+                    f"{cascading} is the only region with an image endpoint",
+                    "openstack endpoint create --region REGION image public URL",
+                )
+            return f"images of {cascading} go to {', '.join(targets)}"
+
+        return findings.look(
+            link,
+            probe,
+            lambda _: "set cascading_endpoint_url in sync.conf to one of: openstack endpoint list "
+            "--service image --interface public",
+        )
+
+    def _regions(self, catalogue: keystone.Keystone) -> list[Look]:
+        session = keystone.load(self._conf, wiring.CREDENTIALS)
+        regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
+        looks: list[Look] = [
+            functools.partial(region_checks.glance, region, catalogue, session)
+            for region in regions
+        ]
+        try:
+            services = wiring.open_regions(self._conf, self._current, catalogue)
+            self._opened.callback(services.close)
+        except errors.ConfigurationError:
+            return looks  # glance_store.yaml: that is known already
+        file = self._current.settings.store_file
+        if file is None:
+            return looks
+        looks += [
+            functools.partial(
+                region_checks.store, one, services, file, is_source=one == catalogue.cascading
+            )
+            for one in regions
+        ]
+        return [*looks, functools.partial(region_checks.unused_entries, services, regions, file)]
+
+
+def _known(finding: findings.Finding) -> Future:
+    future: Future = futures.Future()
+    future.set_result(finding)
+    return future

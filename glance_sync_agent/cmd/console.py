@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operator's two tools share: global options, help, messages and exit codes."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+import logging
+import os
+import sys
+
+from cliff import app
+from cliff import command
+from cliff import commandmanager
+from oslo_config import cfg
+
+import glance_sync_agent
+from glance_sync_agent import wiring
+
+USAGE_ERROR = 2
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as cliff and shells have it
+
+
+class Console(app.App):
+    """One command, its output on stdout, whatever else there is to say on stderr."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        description: str,
+        examples: str,
+        commands: Mapping[str, type[command.Command]],
+    ) -> None:
+        self.NAME = name
+        self._description = description
+        self._examples = examples
+        # No entry points: the tool runs from a checkout that is not installed, too.
+        manager = commandmanager.CommandManager(None)
+        super().__init__(description, None, manager, deferred_help=True)
+        del manager.commands["complete"]
+        for words, factory in commands.items():
+            manager.add_command(words, factory)
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, object] | None = None,
+    ) -> argparse.ArgumentParser:
+        """Replace cliff's options by those that oslo.config has as well."""
+        parser = argparse.ArgumentParser(
+            prog=self.NAME,
+            usage=f"{self.NAME} [options] COMMAND ...",
+            description=description,
+            epilog=self._examples,
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument(
+            "--config-file",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="sync.conf; may be repeated, the last one wins. By default the file that the "
+            "agent finds: ~/.glance, ~, /etc/glance, /etc",
+        )
+        parser.add_argument(
+            "--config-dir",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="directory whose *.conf files are read, too; may be repeated",
+        )
+        parser.add_argument(
+            "--debug", action="store_true", help="show tracebacks and what the libraries log"
+        )
+        parser.add_argument("--version", action=_Version, nargs=0, help="show it and exit")
+        parser.add_argument(
+            "-h", "--help", dest="deferred_help", action="store_true", help="show this and exit"
+        )
+        return parser
+
+    def configure_logging(self) -> None:
+        """Send warnings to stderr; with ``--debug``, everything."""
+        self.log_from(logging.WARNING)
+
+    def log_from(self, level: int) -> None:
+        """Send what is logged to stderr if it is of ``level`` or worse, or if debugging."""
+        handler = logging.StreamHandler(self.stderr)
+        handler.setLevel(logging.DEBUG if self.options.debug else level)
+        handler.setFormatter(logging.Formatter(f"{self.NAME}: %(message)s"))
+        root = logging.getLogger()
+        root.handlers[:] = [handler]
+        root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
+
+    def initialize_app(self, argv: list[str]) -> None:
+        """Refuse an empty command line, for which cliff would open a shell of its own."""
+        self.print_help_if_requested()
+        if not argv:
+            self.parser.error(f"which command? See '{self.NAME} --help'")
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command; one that does not exist is a usage error."""
+        try:
+            self.command_manager.find_command(list(argv))
+        except ValueError:
+            known = ", ".join(sorted(words for words, _ in self.command_manager))
+            self.parser.error(f"there is no command '{' '.join(argv)}'; there are {known}")
+        return super().run_subcommand(argv)
+
+    def write(self, text: str) -> None:
+        """Print what the operator asked for."""
+        print(text, file=self.stdout, flush=True)
+
+    def say(self, sentence: str) -> None:
+        """Tell the operator something that is not the command's output."""
+        print(sentence, file=self.stderr)
+
+    def configure(self) -> tuple[cfg.ConfigOpts, wiring.CurrentSettings]:
+        """Read the files that the command line names.
+
+        :raises ConfigurationError: there is none, or something is wrong in one.
+        """
+        arguments = [f"--config-file={name}" for name in self.options.config_file]
+        arguments += [f"--config-dir={name}" for name in self.options.config_dir]
+        found = wiring.configure(arguments, prog=self.NAME, description=self._description)
+        # The agent's log is not for what an operator does.
+        self.configure_logging()
+        return found
+
+
+def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.ArgumentParser:
+    """Add examples to a command's help, and keep the lines of both as they are written."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when asked for it, which costs too much to do it every time."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> None:
+        parser.exit(message=f"{parser.prog} {glance_sync_agent.__version__}\n")
+
+
+def run(console: Console, argv: Sequence[str] | None) -> int:
+    """Run a tool; return its exit status: 0, 1 for a failure, 2 for a usage error."""
+    try:
+        status = console.run(list(sys.argv[1:] if argv is None else argv))
+        console.stdout.flush()
+    except SystemExit as exc:  # argparse has said why, or shown its help
+        return exc.code if isinstance(exc.code, int) else 0
+    except BrokenPipeError:
+        status = _BROKEN_PIPE
+    if status == _BROKEN_PIPE:
+        # What is still buffered would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The links of ``check`` in the regions: each Glance, and each way to its bytes."""
+
+from collections.abc import Sequence
+import functools
+import pathlib
+import sys
+from typing import Any, Protocol, runtime_checkable
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd import findings
+from glance_sync_agent.conf import store_file
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_probe
+from glance_sync_agent.drivers import keystone
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A store driver that can be tried."""
+
+    def probe_write(self) -> str:
+        """Try the way to the region's Glance; tell what was found."""
+
+    def probe_read(self) -> str:
+        """Try the way to the data of its images; tell what was found."""
+
+
+def glance(
+    region: images.RegionId, catalogue: keystone.Keystone, session: Any
+) -> findings.Finding:
+    """Look at the Glance of a region, and at our rights there."""
+    link = f"Glance {region}"
+    endpoint = catalogue.endpoint(region)
+
+    def probe() -> str | findings.Finding:
+        found = glance_probe.probe(region=region, session=session, endpoint=endpoint)
+        if found.is_admin:
+            return f"Images API {found.version} at {endpoint}, as administrator"
+        return findings.failure(
+            link,
+            f"{endpoint} does not take us for an administrator, who may create an image with "
+            "any id and owner",
+            "give our user the role that policy.yaml of that Glance asks for (context_is_admin)",
+        )
+
+    def remedy(exc: errors.SyncError) -> str:
+        if isinstance(exc, errors.Refused):
+            return "is [keystone_authtoken] of that Glance right, and its policy.yaml?"
+        return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
+
+    return findings.look(link, probe, remedy)
+
+
+def store(
+    region: images.RegionId,
+    services: wiring.RegionServices,
+    file: pathlib.Path,
+    *,
+    is_source: bool,
+) -> findings.Finding:
+    """Look at the way that the store file gives for a region's bytes."""
+    link = f"store {region}"
+
+    def probe() -> str | findings.Finding:
+        entry, scheme = services.entry(region), services.scheme(region)
+        if entry is None:
+            return findings.skipped(link, "no entry in glance_store.yaml: the image API is used")
+        if scheme is None:
+            offered = ", ".join(one.name for one in entry.schemes)
+            return findings.warning(
+                link,
+                f"no driver is installed for {offered}: the image API is used",
+                f"remove the entry from {file}, or install a driver",
+            )
+        way = services.store(region, sys.maxsize)
+        if not isinstance(way, Probed):
+            return findings.skipped(link, f"the driver of scheme {scheme.name} cannot be tried")
+        found = way.probe_read() if is_source else way.probe_write()
+        return f"{scheme.name}: {found}"
+
+    found = findings.look(link, probe, functools.partial(_store_remedy, file, region))
+    if is_source and found.verdict is findings.Verdict.FAIL:
+        seen = f"{found.detail}; images are read through the image API instead"
+        return findings.warning(link, seen, found.remedy)
+    return found
+
+
+def _store_remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncError) -> str:
+    match exc:
+        case errors.ConfigurationError():
+            return f"edit the entry of {region} in {file}"
+        case errors.HostKeyMismatch():
+            return (
+                "compare the fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key"
+                ".pub' says on the host itself; only then put the key into known_hosts"
+            )
+        case errors.Refused():
+            return (
+                f"check login_user and key_filename of {region} in {file}; on the host: the "
+                "key in ~/.ssh/authorized_keys with "
+                'restrict,port-forwarding,permitopen="GLANCE_HOST:PORT", and '
+                "AllowTcpForwarding local in sshd_config"
+            )
+        case _:
+            return (
+                f"start sshd there, and Glance; or correct host, port and image_endpoint of "
+                f"{region} in {file}"
+            )
+
+
+def unused_entries(
+    services: wiring.RegionServices, regions: Sequence[images.RegionId], file: pathlib.Path
+) -> findings.Finding:
+    """Look for entries of the store file that are of no region."""
+    link = "unused entries"
+    used = [services.entry(region) for region in regions]
+    unused = [entry.name for entry in store_file.load(file) if entry not in used]
+    if not unused:
+        return findings.Finding(
+            verdict=findings.Verdict.OK, link=link, detail=f"none in {file.name}"
+        )
+    return findings.warning(
+        link,
+        f"{', '.join(unused)}: neither name nor service_ip is of a region of the catalogue",
+        f"correct name or service_ip in {file}",
+    )

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync retry`` and ``sync``: have the agent look at an image."""
+
+import argparse
+import datetime
+
+from cliff import command
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd import console
+from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+
+_RETRY_EXAMPLES = "example: glance-sync retry 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e RegionTwo"
+
+_SYNC_EXAMPLES = """\
+examples:
+  glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
+  glance-sync sync --force 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e RegionTwo
+"""
+
+
+class Retry(command.Command):
+    """Make tasks that failed, or wait to be tried again, due now.
+
+    Their count of attempts starts again at 0. The agent sees them within a second; what runs or
+    is in step is left alone.
+    """
+
+    app: console.Console
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the image and the region."""
+        parser = console.taught(super().get_parser(prog_name), _RETRY_EXAMPLES)
+        known_tasks.add_image(parser)
+        parser.add_argument("region", nargs="?", metavar="REGION", help="only in this region")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Request the tasks."""
+        conf, current = self.app.configure()
+        with known_tasks.opened(current) as store:
+            found = known_tasks.of_image(store, parsed_args.image, parsed_args.region)
+            now = datetime.datetime.now(datetime.UTC)
+            stuck = [task for task in found if _is_stuck(task, now)]
+            requests = wiring.make_intake(store, wiring.open_catalogue(conf, current), current)
+            for task in stuck:
+                requests.request(task.key.image_id, task.key.region)
+        if stuck:
+            regions = ", ".join(task.key.region for task in stuck)
+            self.app.write(f"Due now: image {parsed_args.image} in {regions}")
+        else:
+            states = ", ".join(f"{task.key.region}: {task.status.value}" for task in found)
+            self.app.say(f"Nothing to retry: image {parsed_args.image} is in {states}")
+        _mention_pause(self.app, current)
+
+
+class Sync(command.Command):
+    """Have the agent look at an image now, whatever it thinks of it.
+
+    Without REGION: in every region that sync_strategy names, and wherever the image has a task
+    already. A look copies what is missing, updates what differs, and does nothing where the
+    copy is in step.
+    """
+
+    app: console.Console
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the image, the region and the permission to delete."""
+        parser = console.taught(super().get_parser(prog_name), _SYNC_EXAMPLES)
+        known_tasks.add_image(parser)
+        parser.add_argument("region", nargs="?", metavar="REGION", help="only in this region")
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="if the image is gone from the cascading region, delete its copies, too; only "
+            "those that the agent made",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Request the tasks."""
+        conf, current = self.app.configure()
+        catalogue = wiring.open_catalogue(conf, current)
+        region = parsed_args.region and images.RegionId(parsed_args.region)
+        if region is not None:
+            targets = sorted(catalogue.regions() - {catalogue.cascading})
+            if region not in targets:
+                raise errors.UnknownRegion(
+                    f"there is no region {region} to copy to; there are {', '.join(targets)}"
+                )
+        with known_tasks.opened(current) as store:
+            requests = wiring.make_intake(store, catalogue, current)
+            count = requests.request(parsed_args.image, region, may_delete=parsed_args.force)
+        if not count:
+            raise errors.UnknownRegion(
+                f"sync_strategy = {current.settings.sync_strategy.value} names no region for "
+                f"image {parsed_args.image}, and it has no task; name a region"
+            )
+        where = region or f"{count} regions"
+        self.app.write(
+            f"Requested image {parsed_args.image} in {where}; "
+            f"see 'glance-sync show {parsed_args.image}'"
+        )
+        _mention_pause(self.app, current)
+
+
+def _is_stuck(task: tasks.Task, now: datetime.datetime) -> bool:
+    waiting = task.status is tasks.TaskStatus.PENDING and task.not_before > now
+    return task.status is tasks.TaskStatus.FAILURE or waiting
+
+
+def _mention_pause(app: console.Console, current: wiring.CurrentSettings) -> None:
+    if not current.settings.sync_enabled:
+        app.say("sync_enabled is false: the agent takes it up when that is true again")

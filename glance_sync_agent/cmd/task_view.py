@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tasks look to an operator and to a program."""
+
+from collections.abc import Sequence
+import datetime
+from typing import Any
+
+from cliff import columns
+
+from glance_sync_agent.domain import tasks
+
+COLUMNS = (
+    "image_id",
+    "image_name",
+    "region",
+    "status",
+    "reason",
+    "copy_id",
+    "bytes_done",
+    "bytes_total",
+    "attempts",
+    "not_before",
+    "updated_at",
+)
+#: What a person sees unless all is asked for; the rest would not fit a terminal.
+SHORT_COLUMNS = ("image_id", "image_name", "region", "status", "reason")
+
+
+class Optional(columns.FormattableColumn[Any]):
+    """A value that may be missing: nothing to a person, null to a program."""
+
+    def human_readable(self) -> str:
+        """Return the text for a table."""
+        return "" if self._value is None else str(self._value)
+
+
+class Regions(columns.FormattableColumn[Any]):
+    """The tasks of one image: a line each to a person, objects to a program."""
+
+    def human_readable(self) -> str:
+        """Return the text for a table."""
+        return "\n".join(_sentence(one) for one in self._value)
+
+
+def row(task: tasks.Task, names: Sequence[str]) -> list[Any]:
+    """Return the cells of a table."""
+    values = fields(task)
+    return [Optional(values[name]) for name in names]
+
+
+def fields(task: tasks.Task) -> dict[str, Any]:
+    """Return what there is to say about a task; times are ISO 8601, UTC."""
+    return {
+        "image_id": task.key.image_id,
+        "image_name": task.image_name,
+        "region": task.key.region,
+        "status": task.status.value,
+        "reason": task.reason,
+        "copy_id": task.copy_id,
+        "bytes_done": task.bytes_done,
+        "bytes_total": task.bytes_total,
+        "attempts": task.attempts,
+        "not_before": time(task.not_before),
+        "updated_at": time(task.updated_at),
+    }
+
+
+def time(moment: datetime.datetime) -> str:
+    """Return a time in ISO 8601, UTC, to the second."""
+    utc = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='seconds')}Z"
+
+
+def _sentence(values: dict[str, Any]) -> str:
+    parts = [f"{values['region']}: {values['status']}"]
+    if values["reason"]:
+        parts.append(values["reason"])
+    if values["status"] == tasks.TaskStatus.PROCESSING.value:
+        parts.append(f"{values['bytes_done']} of {values['bytes_total'] or '?'} bytes")
+    if values["status"] == tasks.TaskStatus.PENDING.value:
+        parts.append(f"due {values['not_before']}")
+    if values["attempts"]:
+        parts.append(f"{values['attempts']} failed attempts")
+    if values["copy_id"] not in {None, values["image_id"]}:
+        parts.append(f"copy {values['copy_id']}")
+    return "; ".join([*parts, f"since {values['updated_at']}"])
