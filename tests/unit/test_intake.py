@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an event to tasks."""
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import strategy
+from tests.fakes import world as worlds
+from tests.unit import builders
+
+
+@pytest.fixture
+def world():
+    return worlds.World()
+
+
+def rows(world):
+    return [(task.key.region, task.generation, task.may_delete) for task in world.store.list()]
+
+
+def test_an_event_requests_every_region_of_the_strategy(world):
+    world.changed(builders.IMAGE_ID)
+    assert rows(world) == [("RegionThree", 1, False), ("RegionTwo", 1, False)]
+    assert world.woken == 1
+
+
+def test_tasks_of_one_event_share_a_request_and_those_of_another_do_not(world):
+    world.changed(builders.IMAGE_ID)
+    (first,) = {task.request_id for task in world.store.list()}
+    world.changed(builders.IMAGE_ID)
+    (second,) = {task.request_id for task in world.store.list()}
+    assert first != second
+
+
+def test_only_a_delete_event_allows_to_delete(world):
+    world.deleted(builders.IMAGE_ID)
+    assert rows(world) == [("RegionThree", 1, True), ("RegionTwo", 1, True)]
+
+
+def test_an_event_reaches_copies_that_the_strategy_no_longer_names(world):
+    world.changed(builders.IMAGE_ID)
+    world.strategy = strategy.Strategy.NONE
+    world.deleted(builders.IMAGE_ID)
+    assert rows(world) == [("RegionThree", 2, True), ("RegionTwo", 2, True)]
+
+
+def test_a_request_for_one_region_is_for_that_region(world):
+    world.changed(builders.IMAGE_ID)
+    assert world.intake.request(builders.IMAGE_ID, worlds.CASCADED[0]) == 1
+    assert rows(world) == [("RegionThree", 1, False), ("RegionTwo", 2, False)]
+
+
+@pytest.mark.parametrize("what", ["store", "catalogue"])
+def test_an_event_that_cannot_be_stored_is_not_swallowed(world, what):
+    getattr(world, what).is_down = True
+    with pytest.raises(errors.ServiceUnavailable):
+        world.changed(builders.IMAGE_ID)
+    getattr(world, what).is_down = False
+    assert rows(world) == []
+    assert world.woken == 0

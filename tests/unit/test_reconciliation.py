@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The look at everything finds what happened while nobody listened."""
+
+import dataclasses
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import reconciliation
+from tests.fakes import world as worlds
+
+TWO, THREE = worlds.CASCADED
+
+
+@pytest.fixture
+def world():
+    return worlds.World()
+
+
+@pytest.fixture
+def copied(world):
+    """Three images, copied everywhere."""
+    made = [
+        world.source.publish(b"%d" % number, visibility="shared", os_hidden=number == 2)
+        for number in range(3)
+    ]
+    for image in made:
+        world.changed(image.image_id)
+    world.run()
+    return made
+
+
+def look(world, **expected):
+    """Look, compare the report, and do what was requested."""
+    report = world.reconciliation.look()
+    assert report == reconciliation.Report(**expected)
+    world.settle()
+    return report
+
+
+def test_a_cloud_in_step_requests_nothing(world, copied):
+    look(world, sources=3)
+
+
+def test_images_published_unheard_are_copied(world):
+    made = world.source.publish(b"1")
+    hidden = world.source.publish(b"2", os_hidden=True)
+    look(world, sources=2, requested=4)
+    assert world.two.ids() == world.three.ids() == {made.image_id, hidden.image_id}
+    look(world, sources=2)
+
+
+def test_metadata_changed_unheard_follows(world, copied):
+    world.source.change(copied[0].image_id, name="renamed")
+    look(world, sources=3, requested=2)
+    assert world.two.image(copied[0].image_id).metadata.name == "renamed"
+
+
+def test_members_changed_unheard_follow(world, copied):
+    world.source.share(copied[0].image_id, "beta")
+    look(world, sources=3, requested=2)
+    assert world.two.image(copied[0].image_id).members == {"beta": "pending"}
+
+
+def test_only_the_region_that_differs_is_requested(world, copied):
+    world.two.delete_as_user(copied[0].image_id)
+    look(world, sources=3, requested=1)
+    assert world.task(copied[0]).status == "success"
+    assert world.task(copied[0], THREE).generation == 1
+
+
+def test_a_copy_with_an_id_of_its_own_is_known_by_its_row(world, copied):
+    world.two.delete_as_user(copied[0].image_id)
+    look(world, sources=3, requested=1)
+    assert world.task(copied[0]).copy_id != copied[0].image_id
+    look(world, sources=3)
+
+
+def test_images_without_data_and_copies_are_no_sources(world):
+    world.source.make(name="queued")
+    world.source.publish(b"1", properties={
+        images.SOURCE_ID: "350715cd-181a-47d0-9587-19f0221ea26b",
+        images.SOURCE_REGION: "RegionTwo",
+    })
+    look(world, sources=2)
+
+
+def test_without_a_strategy_nothing_is_requested(world):
+    world.strategy = strategy.Strategy.NONE
+    world.source.publish(b"1")
+    look(world, sources=1)
+
+
+def test_a_conflict_is_requested_so_that_its_row_says_so(world):
+    made = world.source.publish(b"1")
+    world.two.publish(b"2", image_id=made.image_id)
+    look(world, sources=1, requested=2)
+    assert world.task(made).status == "failure"
+
+
+def test_an_image_deleted_unheard_takes_its_copies_along(world, copied):
+    world.source.delete_as_user(copied[0].image_id)
+    look(world, sources=2, requested=2, deleted_sources=1)
+    assert world.two.ids() == world.three.ids() == {one.image_id for one in copied[1:]}
+
+
+def test_more_deletions_than_the_brake_allows_delete_nothing(world, copied, caplog):
+    world.max_deletes = 1
+    gone = copied[:2]
+    for one in gone:
+        world.source.delete_as_user(one.image_id)
+    look(world, sources=1, deleted_sources=2, held_back=2)
+    assert len(world.two.ids()) == 3
+    assert "2 sources are gone, more than [reconcile] max_deletes = 1" in caplog.text
+    assert "glance-sync sync --force" in caplog.text
+    world.max_deletes = 2
+    look(world, sources=1, requested=4, deleted_sources=2)
+    assert len(world.two.ids()) == 1
+
+
+def test_a_region_that_lists_no_image_at_all_is_not_believed(world, copied, caplog):
+    for one in copied:
+        world.source.delete_as_user(one.image_id)
+    world.max_deletes = 100
+    look(world)
+    assert len(world.two.ids()) == 3
+    assert "lists no image at all" in caplog.text
+
+
+def test_an_image_missing_from_a_listing_but_there_is_not_deleted(world, copied):
+    original = world.source.find
+    world.source.find = lambda ids: {k: v for k, v in original(ids).items()
+                                     if k != copied[0].image_id}
+    look(world, sources=3)
+
+
+def test_a_source_listing_that_fails_concludes_nothing(world, copied):
+    def before(name, _image_id):
+        if name == "pages":
+            raise errors.ServiceUnavailable("no answer")
+
+    world.source.before = before
+    with pytest.raises(errors.ServiceUnavailable):
+        world.reconciliation.look()
+    assert world.store.next_due() is None
+
+
+def test_a_region_that_fails_is_left_out_and_named(world, caplog):
+    made = world.source.publish(b"1")
+
+    def before(name, _image_id):
+        if name == "find":
+            raise errors.ServiceUnavailable("RegionTwo does not answer")
+
+    world.two.before = before
+    look(world, sources=1, requested=1, failed_regions={TWO})
+    assert world.three.ids() == {made.image_id}
+    assert "Could not compare region RegionTwo" in caplog.text
+
+
+def test_pages_are_walked_to_the_end(world, monkeypatch):
+    monkeypatch.setattr(reconciliation, "PAGE_SIZE", 2)
+    for number in range(5):
+        world.source.publish(b"%d" % number)
+    look(world, sources=5, requested=10)
+    for image_id in list(world.source.ids())[:3]:
+        world.source.delete_as_user(image_id)
+    world.max_deletes = 3
+    look(world, sources=2, requested=6, deleted_sources=3)
+    assert len(world.two.ids()) == 2
+
+
+def test_stopping_ends_the_look(world, monkeypatch):
+    monkeypatch.setattr(reconciliation, "PAGE_SIZE", 1)
+    for number in range(3):
+        world.source.publish(b"%d" % number)
+    world.stop.set()
+    report = world.reconciliation.look()
+    assert dataclasses.replace(report) == reconciliation.Report(sources=1, requested=2)

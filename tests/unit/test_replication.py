@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one attempt does to a copy. The world is in memory; time passes when told."""
+
+import dataclasses
+import datetime
+import logging
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import replication
+from tests.fakes import world as worlds
+
+Status = images.ImageStatus
+TWO, THREE = worlds.CASCADED
+DATA = b"golden image"
+
+
+@pytest.fixture
+def world():
+    return worlds.World()
+
+
+@pytest.fixture
+def image(world):
+    """An image that was published and announced, and not yet copied."""
+    made = world.source.publish(
+        DATA, name="golden", owner="alpha", visibility="shared", tags=["a"],
+        properties={"hw_disk_bus": "virtio"},
+    )
+    world.changed(made.image_id)
+    return made
+
+
+@pytest.fixture
+def copied(world, image):
+    """The same, copied to both regions."""
+    world.run()
+    return image
+
+
+def assert_in_step(world, image, region=TWO):
+    """Assert that the copy is what its source is."""
+    task = world.task(image, region)
+    assert (task.status, task.reason) == ("success", "in sync")
+    service = world.regions.glances[region]
+    source, copy = world.source.image(image.image_id), service.image(task.copy_id)
+    assert (copy.status, copy.size, copy.multihash) == (
+        source.status, source.size, source.multihash,
+    )
+    assert copy.metadata == source.metadata
+    assert copy.members == source.members
+    assert service.data(copy.image_id) == world.source.data(source.image_id)
+
+
+def test_a_published_image_is_copied_to_every_region_under_its_own_id(world, copied):
+    for region in (TWO, THREE):
+        assert_in_step(world, copied, region)
+        assert world.task(copied, region).copy_id == copied.image_id
+
+
+def test_a_row_tells_name_and_bytes(world, copied):
+    task = world.task(copied)
+    assert (task.image_name, task.bytes_done, task.bytes_total) == ("golden", 12, 12)
+
+
+def test_an_image_in_step_costs_one_look_and_no_change(world, copied):
+    before = world.two.image(copied.image_id)
+    asked = []
+    world.two.before = lambda name, _id: asked.append(name)
+    world.changed(copied.image_id)
+    world.run()
+    assert asked == ["get"]
+    assert world.two.image(copied.image_id) == before
+
+
+def test_the_source_is_read_once_for_all_regions_of_a_request(world, image):
+    asked = []
+    world.source.before = lambda name, _id: asked.append(name)
+    world.run()
+    assert asked.count("get") == 1
+
+
+def test_a_later_request_reads_the_source_anew(world, copied):
+    world.source.change(copied.image_id, name="renamed")
+    world.changed(copied.image_id)
+    world.run(seconds=0.2)
+    assert world.two.image(copied.image_id).metadata.name == "renamed"
+
+
+def test_metadata_and_members_follow(world, copied):
+    world.source.change(copied.image_id, hw_disk_bus=None, os_type="linux", min_ram=0, name="")
+    world.source.share(copied.image_id, "beta", "accepted")
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+    world.source.share(copied.image_id, "beta", None)
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+
+
+def test_a_deactivated_source_deactivates_its_copies_and_back(world, copied):
+    for active in (False, True):
+        world.source.set_active(copied.image_id, active=active)
+        world.changed(copied.image_id)
+        world.run()
+        assert_in_step(world, copied)
+
+
+def test_a_deleted_source_takes_its_copies_along_and_is_forgotten(world, copied):
+    world.source.delete_as_user(copied.image_id)
+    world.deleted(copied.image_id)
+    world.run()
+    assert not world.two.ids() | world.three.ids()
+    assert not list(world.store.list())
+
+
+def test_a_protected_copy_is_deleted_too(world, copied):
+    world.source.change(copied.image_id, protected=True)
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+    world.source.delete_as_user(copied.image_id)
+    world.deleted(copied.image_id)
+    world.run()
+    assert not world.two.ids()
+
+
+def test_a_source_that_is_not_found_deletes_nothing_without_proof(world, copied):
+    world.source.delete_as_user(copied.image_id)
+    world.changed(copied.image_id)
+    world.run()
+    assert copied.image_id in world.two.ids()
+    assert world.task(copied).reason == (
+        "source is not found, and nothing proves that it was deleted"
+    )
+
+
+def test_a_forged_delete_event_deletes_nothing(world, copied):
+    world.deleted(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+
+
+def test_an_id_that_was_used_once_gets_another_and_keeps_it(world, image):
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+    world.run()
+    assert_in_step(world, image)
+    copy_id = world.task(image).copy_id
+    assert copy_id != image.image_id
+    world.source.change(image.image_id, name="renamed")
+    world.changed(image.image_id)
+    world.run()
+    assert world.two.ids() == {copy_id}
+    assert_in_step(world, image)
+
+
+def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+    world.run()
+    before = world.two.ids()
+    world.store.__init__()
+    world.changed(image.image_id)
+    world.run()
+    assert world.two.ids() == before
+    assert_in_step(world, image)
+
+
+def test_a_copy_under_another_id_is_deleted_though_its_row_was_lost(world, image):
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+    world.run()
+    world.store.__init__()
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.run()
+    assert not world.two.ids()
+
+
+def test_a_stranger_on_the_id_is_a_conflict_and_stays_as_it_is(world, image):
+    stranger = world.two.publish(b"theirs", image_id=image.image_id, owner="beta")
+    world.run()
+    task = world.task(image)
+    assert (task.status, task.attempts) == ("failure", 1)
+    assert "was not made by this agent" in task.reason
+    assert world.two.image(image.image_id) == stranger
+    assert_in_step(world, image, THREE)
+
+
+def test_a_copy_deleted_by_hand_comes_back(world, copied):
+    world.two.delete_as_user(copied.image_id)
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+    assert world.task(copied).copy_id != copied.image_id
+
+
+def test_a_copy_of_our_making_is_never_a_source(world):
+    made = world.source.publish(DATA, properties={
+        images.SOURCE_ID: "350715cd-181a-47d0-9587-19f0221ea26b",
+        images.SOURCE_REGION: "RegionTwo",
+    })
+    world.changed(made.image_id)
+    world.run()
+    assert world.task(made).reason == "source is itself a copy, of region RegionTwo"
+    assert not world.two.ids()
+
+
+def test_a_region_that_the_strategy_no_longer_names_keeps_its_copy_as_it_is(world, copied):
+    world.strategy = strategy.Strategy.NONE
+    world.source.change(copied.image_id, name="renamed")
+    world.changed(copied.image_id)
+    world.run()
+    assert world.two.image(copied.image_id).metadata.name == "golden"
+    assert world.task(copied).reason == "the strategy does not name this region"
+
+
+def damage(world, image):
+    """Damage the source's bytes at rest, which Glance does not notice."""
+    world.source._data[image.image_id] = b"damaged image"[: len(DATA)]
+
+
+def test_damaged_bytes_never_become_active(world, image, caplog):
+    damage(world, image)
+    world.run()
+    task = world.task(image)
+    assert (task.status, task.attempts) == ("pending", 1)
+    assert task.reason.startswith("DigestMismatch: data of image")
+    assert str(image.multihash) in task.reason
+    assert world.two.image(image.image_id).status is Status.QUEUED
+    assert "failed, next at" in caplog.text
+
+
+def test_the_record_of_a_failed_transfer_is_used_again(world, image):
+    damage(world, image)
+    world.run()
+    world.source._data[image.image_id] = DATA
+    world.settle()
+    assert_in_step(world, image)
+    assert world.two.ids() == {image.image_id}
+
+
+def test_a_copy_with_other_bytes_is_removed_counted_and_made_again(world, copied):
+    world.two.change(copied.image_id, os_hash_value="00")
+    world.changed(copied.image_id)
+    world.run()
+    task = world.task(copied)
+    assert (task.status, task.attempts, task.copy_id) == ("pending", 1, None)
+    assert "expected sha512:" in task.reason
+    assert "got sha512:00" in task.reason
+    assert copied.image_id not in world.two.ids()
+    world.settle()
+    assert_in_step(world, copied)
+
+
+def test_a_queued_record_that_bears_our_mark_and_another_owner_gets_no_bytes(world, image):
+    forged = {images.SOURCE_ID: image.image_id, images.SOURCE_REGION: "RegionOne"}
+    world.two.make(image_id=image.image_id, owner="mallory", properties=forged)
+    world.run()
+    assert_in_step(world, image)
+    assert world.two.image(world.task(image).copy_id).metadata.owner == "alpha"
+    assert image.image_id not in world.two.ids()
+
+
+def test_a_busy_copy_is_looked_at_again_without_counting_an_attempt(world, copied):
+    world.two.change(copied.image_id, status="saving")
+    world.changed(copied.image_id)
+    world.run()
+    task = world.task(copied)
+    assert (task.status, task.reason, task.attempts) == ("pending", "copy is saving", 0)
+    assert (task.not_before - world.clock.now()).total_seconds() == 5.0
+    world.two.change(copied.image_id, status="active")
+    world.run(seconds=5.0)
+    assert_in_step(world, copied)
+
+
+def test_a_copy_that_somebody_keeps_changing_is_given_up_for_now(world, copied):
+    def meddle(name, image_id):
+        if name == "get":
+            world.two.change(image_id, name="meddled")
+
+    world.two.before = meddle
+    world.changed(copied.image_id)
+    world.run()
+    assert world.task(copied).reason == (
+        f"ServiceUnavailable: image {copied.image_id} in region RegionTwo: "
+        "still not in step after 10 steps"
+    )
+
+
+def test_a_change_during_the_transfer_is_looked_at_afterwards(world, image):
+    def rename(name, image_id):
+        if name == "write":
+            world.two.before = lambda _name, _id: None
+            world.source.change(image_id, name="renamed")
+            world.changed(image_id)
+
+    world.two.before = rename
+    world.run()
+    world.run()
+    assert_in_step(world, image)
+    assert world.two.image(image.image_id).metadata.name == "renamed"
+
+
+def test_a_source_that_ends_early_is_no_image(world, image):
+    world.source._data[image.image_id] = DATA[:-1]
+    world.run()
+    assert "expected 12 bytes, got 11" in world.task(image).reason
+    assert world.two.image(image.image_id).status is Status.QUEUED
+
+
+def test_an_image_of_no_bytes_is_copied(world):
+    made = world.source.publish(b"")
+    world.changed(made.image_id)
+    world.run()
+    assert_in_step(world, made)
+
+
+def test_a_source_without_hash_is_copied_by_size(world, image):
+    world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
+    world.run()
+    assert world.task(image).status == "success"
+    assert world.two.data(image.image_id) == DATA
+
+
+# Signs of life, and what ends a transfer.
+
+
+def during_transfer(world, deed):
+    """Do something before each chunk that is read for RegionTwo."""
+    original = world.regions.store
+
+    def store(region, size):
+        made = original(region, size)
+        write = made.write
+
+        def slow(image_id, size, chunks):
+            def each():
+                for chunk in chunks:
+                    deed()
+                    yield chunk
+            write(image_id, size, each())
+
+        made.write = slow
+        return made
+
+    world.regions.store = store
+
+
+def test_progress_is_reported_each_second_and_keeps_the_lease(world, image):
+    seen = []
+
+    def watch():
+        world.clock.advance(0.6)
+        task = world.task(image)
+        seen.append((task.bytes_done, task.bytes_total))
+
+    world.store.request(image.image_id, [], now=world.clock.now(),
+                        not_before=world.clock.now(), request_id="again")
+    during_transfer(world, watch)
+    world.catalogue.names = frozenset({worlds.CASCADING, TWO})
+    world.run()
+    assert seen[:3] == [(0, None), (0, None), (8, 12)]
+    assert world.task(image).status == "success"
+
+
+def test_a_transfer_that_takes_too_long_is_ended(world, image):
+    world.limits = dataclasses.replace(world.limits, transfer=10.0)
+    during_transfer(world, lambda: world.clock.advance(6.0))
+    world.run()
+    task = world.task(image)
+    assert task.reason == (
+        f"TransferTimedOut: image {image.image_id} in region RegionTwo: 8 of 12 bytes in 12 s, "
+        "more than scp_copy_timeout = 10 s"
+    )
+    assert world.two.image(image.image_id).status is Status.QUEUED
+
+
+def test_no_limit_means_no_limit(world, image):
+    world.limits = dataclasses.replace(world.limits, transfer=0.0)
+    during_transfer(world, lambda: world.clock.advance(10_000.0))
+    world.run()
+    assert_in_step(world, image)
+
+
+def test_the_last_byte_may_be_late(world, image):
+    """What is complete is not thrown away for having taken a moment too long."""
+    lease = tasks.Lease(task=world.task(image), token="t")
+    progress = replication._Progress(
+        lease, 12, store=None, clock=world.clock, stop=world.stop,
+        limits=replication.Limits(transfer=10.0, lease=60.0, progress=100.0),
+    )
+    world.clock.advance(11.0)
+    progress(12)
+    with pytest.raises(errors.TransferTimedOut):
+        progress(11)
+
+
+def test_stopping_ends_a_transfer_and_puts_the_task_back_as_it_was(world, image):
+    during_transfer(world, world.stop.set)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    world.submitted[-1]()
+    task = world.task(image)
+    assert (task.status, task.attempts, task.reason) == ("pending", 0, "")
+    assert world.two.image(image.image_id).status is Status.QUEUED
+
+
+def test_a_transfer_whose_lease_was_lost_ends_and_writes_nothing(world, image, caplog):
+    caplog.set_level(logging.INFO)
+    taken = []
+
+    def lose():
+        world.clock.advance(100.0)
+        if not taken:
+            now = world.clock.now()
+            taken.extend(world.store.claim(TWO, 1, owner="other", now=now, until=now))
+
+    world.limits = dataclasses.replace(world.limits, transfer=0.0)
+    during_transfer(world, lose)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    world.submitted[-1]()
+    assert "Lost the lease on" in caplog.text
+    assert world.task(image).status == "processing"
+    assert world.two.image(image.image_id).status is Status.QUEUED
+
+
+def test_an_attempt_that_begins_while_stopping_does_nothing(world, image):
+    world.stop.set()
+    (lease,) = world.store.claim(
+        TWO, 1, owner="agent", now=world.clock.now() + datetime.timedelta(seconds=1),
+        until=world.clock.now(),
+    )
+    with pytest.raises(errors.Cancelled):
+        world.replication.run(lease)
+    assert not world.two.ids()
+
+
+def test_a_task_of_a_region_that_is_gone_fails_with_that_reason(world, image):
+    del world.regions.glances[TWO]
+    world.run()
+    assert world.task(image).status == "failure"
+    assert "no region RegionTwo" in world.task(image).reason
+
+
+def test_an_outcome_carries_the_size_of_the_copy(world, copied):
+    world.changed(copied.image_id)
+    (lease, *_) = world.store.claim(
+        TWO, 1, owner="agent", now=world.clock.now() + datetime.timedelta(seconds=1),
+        until=world.clock.now(),
+    )
+    assert world.replication.run(lease) == tasks.Succeeded(reason="in sync", size=12)
