@@ -2,6 +2,7 @@
 """The real cloud of ``tools/cloud``, for tests of drivers and of the whole agent."""
 
 from collections.abc import Callable, Iterator
+import contextlib
 import os
 import pathlib
 from typing import NoReturn
@@ -11,8 +12,8 @@ import pytest
 from tools import cloud as clouds
 
 _ROOT = pathlib.Path(__file__).parents[1]
-#: Names a cloud that runs already and is left running.
-RUNNING = "GLANCE_SYNC_TEST_CLOUD"
+#: Names the cloud to use instead of ``test``.
+CLOUD_NAME = "GLANCE_SYNC_TEST_CLOUD"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,16 +23,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(missing_service: Callable[[str], NoReturn]) -> Iterator[clouds.Cloud]:
-    """Bring up the cloud ``test``, and take it down at the end."""
-    running = os.environ.get(RUNNING)
-    found = clouds.Cloud(_ROOT, running or "test")
+    """Give a cloud that is up; one that ran before is left running."""
+    found = clouds.Cloud(_ROOT, os.environ.get(CLOUD_NAME, "test"))
+    ran = _runs(found)
     try:
-        if running:
-            found.describe()
-        else:
-            found.up()
+        found.up()
     except clouds.CloudError as exc:
         missing_service(f"no cloud: {exc}")
     yield found
-    if not running:
+    if not ran:
         found.down()
+
+
+def _runs(cloud: clouds.Cloud) -> bool:
+    with contextlib.suppress(clouds.CloudError):
+        return any(service.pid for service in cloud.status())
+    return False
