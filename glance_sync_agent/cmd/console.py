@@ -16,6 +16,14 @@ import glance_sync_agent
 from glance_sync_agent import wiring
 
 USAGE_ERROR = 2
+#: The log that sync.conf names is the agent's. What root makes there the agent could not write.
+_NO_LOG_FILE = (
+    "--log-file=",
+    "--log-dir=",
+    "--log-config-append=",
+    "--nouse-syslog",
+    "--nouse-journal",
+)
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as cliff and shells have it
 
 
@@ -123,10 +131,14 @@ class Console(app.App):
         """
         arguments = [f"--config-file={name}" for name in self.options.config_file]
         arguments += [f"--config-dir={name}" for name in self.options.config_dir]
-        found = wiring.configure(arguments, prog=self.NAME, description=self._description)
-        # The agent's log is not for what an operator does.
-        self.configure_logging()
-        return found
+        try:
+            # Last, because a file overrides what stands before it.
+            return wiring.configure(
+                [*arguments, *_NO_LOG_FILE], prog=self.NAME, description=self._description
+            )
+        finally:
+            # In the place of what oslo.log set up for an agent.
+            self.configure_logging()
 
 
 def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.ArgumentParser:

@@ -20,11 +20,16 @@ _DEFAULT = [
     ),
     cfg.Opt(
         "sync_strategy",
-        type=types.String(choices=["None", "ALL"], ignore_case=True),
+        type=types.String(
+            choices=[
+                ("None", "nothing is copied"),
+                ("ALL", "every region with an image endpoint, but the cascading one"),
+            ],
+            ignore_case=True,
+        ),
         default="ALL",
         mutable=True,
-        help="Which regions hold an image. None: nothing is copied. ALL: every region of the "
-        "catalogue with an image endpoint, but the cascading one.",
+        help="Which regions hold an image; in any case of letters.",
     ),
     cfg.URIOpt(
         "cascading_endpoint_url",

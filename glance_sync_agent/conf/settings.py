@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 import dataclasses
 import pathlib
+import re
 
 from oslo_config import cfg
 
@@ -84,13 +85,18 @@ def load(conf: cfg.ConfigOpts) -> Settings:
     try:
         settings = _read(conf)
     except (cfg.Error, ValueError) as exc:
-        raise errors.ConfigurationError(f"{_files(conf)}: {exc}") from exc
+        raise errors.ConfigurationError(f"{_files(conf)}: {_said(exc)}") from exc
     if settings.lease_seconds < 2 * settings.idle_timeout_seconds:
         raise errors.ConfigurationError(
             f"{_files(conf)}: [transfer] lease_seconds = {settings.lease_seconds:g} must be at "
             f"least twice idle_timeout_seconds = {settings.idle_timeout_seconds:g}"
         )
     return settings
+
+
+def _said(exc: Exception) -> str:
+    """Return oslo.config's message with the file in the place of an object that names it."""
+    return re.sub(r"LocationInfo\(.*detail='(.*?)'\)", r"\1", str(exc))
 
 
 def _read(conf: cfg.ConfigOpts) -> Settings:
