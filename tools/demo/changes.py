@@ -38,10 +38,12 @@ def change_property(users: people.People, image: results.Image) -> Change:
     return Change(name="property changed", image=image, act=act, shows=shows)
 
 
-def share(users: people.People, image: results.Image) -> Change:
+def share(
+    users: people.People, image: results.Image, *, name: str = "shared with bob"
+) -> Change:
     """Make bob's project a member."""
     return Change(
-        name="shared with bob",
+        name=name,
         image=image,
         act=lambda: users.share(image.image_id),
         shows=lambda region: users.look(region, image.image_id, people.FRIEND) is not None,

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         summary.failure = "ended early by a signal"
         status = exc.exit_status if isinstance(exc, errors.Interrupted) else 130
     if options.json:
-        print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False), flush=True)
+        print(json.dumps(summary.as_dict(), indent=2), flush=True)
     if not summary.ok:
         print(f"error: {summary.failure}", file=sys.stderr)
     return status or (0 if summary.ok else 1)

@@ -80,7 +80,7 @@ class Screen:
                     copy.status,
                     "source" if copy.is_source else _seconds(copy.seconds),
                     "-" if copy.size is None else f"{copy.size:,}",
-                    f"{copy.sha512[:16]}…" if copy.sha512 else "-",
+                    f"{copy.sha512[:16]}..." if copy.sha512 else "-",
                     _verdict(good=copy.verified, bad=copy.note or "no"),
                 )
             drawn.add_section()

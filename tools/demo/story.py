@@ -58,10 +58,10 @@ class Story:
             self._stage.start_agent()
         with self._timed("copies"):
             big, shared = self._publish_and_wait()
+            shared.wait(self._stage, self._screen, self._timeout_seconds)
         with self._timed("verification"):
             self._verify()
         with self._timed("changes"):
-            shared.wait(self._stage, self._screen, self._timeout_seconds)
             self._change(big)
 
     def _remove_leftovers(self) -> None:
@@ -76,7 +76,8 @@ class Story:
         self._screen.say(f"alice uploads two images to {self._summary.cascading_region}")
         with self._screen.bars() as bars:
             big = self._publish(f"demo-{self._size_mib}-MiB", self._size_mib * _MIB, bars)
-            shared = changes.Begun(changes.share(self._people, big), self._summary)
+            share = changes.share(self._people, big, name="shared during the copy")
+            shared = changes.Begun(share, self._summary)
             self._publish("demo-small", _SMALL_BYTES, bars)
         self._screen.say("The agent copies them to the other regions")
         reports = watching.Reports(self._stage.config_file)
