@@ -186,7 +186,7 @@ def _synced_properties(text: object) -> frozenset[str]:
     """Read our list back; a list that somebody edited protects nothing and claims nothing."""
     try:
         names = json.loads(text) if isinstance(text, str) else ()
-    except ValueError:
+    except (ValueError, RecursionError):
         names = ()
     if not isinstance(names, list):
         return frozenset()

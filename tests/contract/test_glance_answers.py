@@ -250,7 +250,7 @@ def test_any_other_error_is_a_refusal_in_the_service_s_words(
         (b'"text"', "text"),
         (b"no json", "no json"),
         (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}"),
-        (b"[" * 100_000, "[["),
+        pytest.param(b"[" * 100_000, "[[", id="deep"),
         (b"", "no explanation"),
     ],
 )

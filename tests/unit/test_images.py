@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``domain.images``: records of the Images API become images."""
+
+import json
+import pathlib
+from typing import Any
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from tests.unit import builders
+
+SAMPLES = pathlib.Path(__file__).parents[1] / "samples"
+REGION = builders.REGION
+ID = str(builders.IMAGE_ID)
+
+texts = st.text(max_size=20)
+junk: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    """Build a record as ``GET /v2/images/ID`` gives it."""
+    return {
+        "id": ID,
+        "status": "active",
+        "name": "cirros",
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "visibility": "private",
+        "size": 3,
+        "virtual_size": 4,
+        "checksum": "0" * 32,
+        "protected": False,
+        "min_ram": 0,
+        "min_disk": 0,
+        "owner": "alpha",
+        "os_hidden": False,
+        "os_hash_algo": "sha512",
+        "os_hash_value": "ab",
+        "created_at": "2026-11-22T08:00:00Z",
+        "updated_at": "2026-11-22T08:00:00Z",
+        "tags": [],
+        "self": f"/v2/images/{ID}",
+        "file": f"/v2/images/{ID}/file",
+        "schema": "/v2/schemas/image",
+    } | fields
+
+
+def properties(**fields: Any) -> dict[str, str]:
+    return dict(images.parse(record(**fields), REGION).metadata.properties)
+
+
+# image_id
+
+
+@given(st.uuids())
+def test_a_dashed_uuid_is_an_image_id_in_lower_case(made: uuid.UUID) -> None:
+    assert images.image_id(str(made)) == str(made)
+    assert images.image_id(str(made).upper()) == str(made)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(ID.replace("-", ""), id="no dashes"),
+        pytest.param(f"{{{ID}}}", id="braces"),
+        pytest.param(f"urn:uuid:{ID}", id="urn"),
+        pytest.param(f" {ID}", id="space before"),
+        pytest.param(f"{ID}\n", id="line end"),
+        pytest.param(ID[:-1], id="short"),
+        pytest.param(f"{ID}0", id="long"),
+        pytest.param(f"{ID[:-1]}g", id="no hex"),
+        pytest.param("1" + ID.replace("-", "", 1), id="dash moved"),
+        pytest.param("../../etc/passwd", id="path"),
+        pytest.param(f"../{ID}", id="path to an id"),
+        pytest.param("", id="empty"),
+        pytest.param(None, id="none"),
+        pytest.param(0, id="number"),
+        pytest.param(uuid.UUID(ID), id="not a text"),
+        pytest.param([ID], id="list"),
+        pytest.param(ID.encode(), id="bytes"),
+        pytest.param("\N{FULLWIDTH DIGIT ONE}" + ID[1:], id="other digits"),
+    ],
+)
+def test_nothing_else_is_one(text: object) -> None:
+    with pytest.raises(errors.NotificationError, match="is not an image id"):
+        images.image_id(text)
+
+
+@given(junk)
+def test_junk_is_no_image_id_and_no_crash(value: object) -> None:
+    message = ""
+    try:
+        parsed = images.image_id(value)
+        assert str(uuid.UUID(parsed)) == parsed
+    except errors.NotificationError as exc:
+        message = str(exc)
+    assert len(message) <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x" * 78, "'" + "x" * 78 + "'"),
+        ("x" * 79, "'" + "x" * 79),
+        (17, "17"),
+    ],
+)
+def test_a_message_shows_eighty_characters_of_it(text: object, shown: str) -> None:
+    with pytest.raises(errors.NotificationError) as caught:
+        images.image_id(text)
+    assert str(caught.value) == f"{shown} is not an image id"
+
+
+# parse
+
+
+def test_a_record_becomes_an_image() -> None:
+    parsed = images.parse(
+        record(
+            visibility="public",
+            protected=True,
+            os_hidden=True,
+            min_disk=1,
+            min_ram=64,
+            tags=["b", "a", "b"],
+            hw_disk_bus="virtio",
+        ),
+        REGION,
+    )
+    assert parsed == images.Image(
+        image_id=builders.IMAGE_ID,
+        region=REGION,
+        status=images.ImageStatus.ACTIVE,
+        size=3,
+        multihash=images.Multihash(algo="sha512", value="ab"),
+        metadata=images.Metadata(
+            name="cirros",
+            disk_format="qcow2",
+            container_format="bare",
+            min_disk=1,
+            min_ram=64,
+            visibility="public",
+            protected=True,
+            os_hidden=True,
+            owner="alpha",
+            tags=frozenset({"a", "b"}),
+            properties={"hw_disk_bus": "virtio"},
+        ),
+        members={},
+        mark=None,
+        synced_properties=frozenset(),
+    )
+
+
+def test_a_record_of_a_real_glance_is_read() -> None:
+    shown = json.loads((SAMPLES / "image-show.json").read_text())
+    parsed = images.parse(shown, REGION)
+    assert parsed.image_id == "c3bb4a5e-b33a-4986-b4ca-4b2707d7e54b"
+    assert parsed.size == 3145745
+    assert parsed.multihash is not None
+    assert str(parsed.multihash).startswith("sha512:7cf8b3d5")
+    assert parsed.metadata.visibility == "shared"
+    assert parsed.metadata.properties == {}
+
+
+def test_a_location_is_no_property() -> None:
+    shown = json.loads((SAMPLES / "image-show-locations.json").read_text())
+    assert {"locations", "direct_url", "stores"} <= set(shown)
+    assert images.parse(shown, REGION).metadata.properties == {}
+
+
+def test_the_least_record_is_read() -> None:
+    parsed = images.parse({"id": ID.upper(), "status": "queued"}, REGION)
+    assert parsed == images.Image(
+        image_id=builders.IMAGE_ID,
+        region=REGION,
+        status=images.ImageStatus.QUEUED,
+        size=None,
+        multihash=None,
+        metadata=images.Metadata(),
+    )
+
+
+def test_what_nobody_set_has_glance_s_defaults() -> None:
+    assert images.Metadata() == images.Metadata(
+        name=None,
+        disk_format=None,
+        container_format=None,
+        min_disk=0,
+        min_ram=0,
+        visibility="shared",
+        protected=False,
+        os_hidden=False,
+        owner=None,
+        tags=frozenset(),
+        properties={},
+    )
+
+
+@pytest.mark.parametrize("status", list(images.ImageStatus))
+def test_every_status_is_known(status: images.ImageStatus) -> None:
+    assert images.parse(record(status=status.value), REGION).status is status
+
+
+def test_the_statuses_are_those_of_the_api() -> None:
+    assert [str(status) for status in images.ImageStatus] == [
+        "queued",
+        "saving",
+        "uploading",
+        "importing",
+        "active",
+        "deactivated",
+        "killed",
+        "deleted",
+        "pending_delete",
+    ]
+    assert [str(status) for status in images.MemberStatus] == ["pending", "accepted", "rejected"]
+
+
+@pytest.mark.parametrize("status", ["strange", "", "Active", None, 5, ["active"], {}])
+def test_an_unknown_status_is_an_error(status: object) -> None:
+    with pytest.raises(errors.NotificationError, match=r"image of region RegionTwo: bad status: "):
+        images.parse(record(status=status), REGION)
+
+
+def test_a_record_without_a_status_is_an_error() -> None:
+    with pytest.raises(errors.NotificationError, match="bad status: 'status'"):
+        images.parse({"id": ID}, REGION)
+
+
+@pytest.mark.parametrize("image_id", [None, "", "x", 5])
+def test_a_record_without_an_id_is_an_error(image_id: object) -> None:
+    with pytest.raises(errors.NotificationError, match="is not an image id"):
+        images.parse(record(id=image_id), REGION)
+    with pytest.raises(errors.NotificationError, match="None is not an image id"):
+        images.parse({"status": "active"}, REGION)
+
+
+@pytest.mark.parametrize("size", [None, 0, 1, 2**63])
+def test_no_bytes_and_no_data_are_different(size: int | None) -> None:
+    assert images.parse(record(size=size), REGION).size == size
+
+
+@pytest.mark.parametrize(
+    ("algo", "value", "expected"),
+    [
+        ("sha512", "AB", images.Multihash(algo="sha512", value="ab")),
+        ("SHA512", "ab", images.Multihash(algo="SHA512", value="ab")),
+        (None, "ab", None),
+        ("sha512", None, None),
+        ("", "ab", None),
+        ("sha512", "", None),
+        (None, None, None),
+    ],
+)
+def test_a_hash_is_whole_or_not_there(
+    algo: str | None, value: str | None, expected: images.Multihash | None
+) -> None:
+    parsed = images.parse(record(os_hash_algo=algo, os_hash_value=value), REGION)
+    assert parsed.multihash == expected
+
+
+def test_a_hash_is_shown_with_its_algorithm() -> None:
+    assert str(images.Multihash(algo="sha512", value="ab")) == "sha512:ab"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", ""),
+        ("name", None),
+        ("owner", None),
+        ("disk_format", None),
+        ("container_format", None),
+        ("min_disk", 0),
+        ("min_ram", 0),
+        ("protected", False),
+        ("os_hidden", False),
+        ("visibility", "community"),
+    ],
+)
+def test_what_looks_like_nothing_is_a_value(name: str, value: object) -> None:
+    parsed = images.parse(record(**{name: value}), REGION)
+    assert getattr(parsed.metadata, name) == value
+
+
+def test_tags_may_be_absent() -> None:
+    assert images.parse(record(tags=None), REGION).metadata.tags == frozenset()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "id status size virtual_size checksum os_hash_algo os_hash_value created_at updated_at tags"
+    " self file schema locations direct_url stores deleted deleted_at name disk_format"
+    " container_format min_disk min_ram visibility protected os_hidden owner".split(),
+)
+def test_what_glance_knows_is_no_custom_property(name: str) -> None:
+    assert properties(**{name: record().get(name, "x"), "mine": "1"}) == {"mine": "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("hw_disk_bus", True),
+        ("os_type", True),
+        ("os_glanc", True),
+        ("os_glance", True),
+        ("glance_sync", True),
+        ("my_glance_sync_x", True),
+        ("my_os_glance_x", True),
+        ("sync_regions", True),
+        ("a/b~c", True),
+        ("virtual_size_", True),
+        ("os_glance_", False),
+        ("os_glance_importing_to_stores", False),
+        ("glance_sync_", False),
+        ("glance_sync_source_id", False),
+        ("glance_sync_source_region", False),
+        ("glance_sync_properties", False),
+        ("glance_sync_later", False),
+    ],
+)
+def test_custom_properties_are_those_of_users(name: str, kept: bool) -> None:
+    assert properties(**{name: "v"}) == ({name: "v"} if kept else {})
+
+
+@pytest.mark.parametrize(("value", "kept"), [("", True), ("0", True), (None, False)])
+def test_an_empty_property_is_one(value: str | None, kept: bool) -> None:
+    assert properties(p=value) == ({"p": value} if kept else {})
+
+
+def test_properties_cannot_be_changed_by_accident() -> None:
+    parsed = images.parse(record(p="1"), REGION)
+    for mapping in (parsed.metadata.properties, parsed.members, images.Metadata().properties):
+        with pytest.raises(TypeError):
+            mapping["p"] = "2"  # type: ignore[index]
+
+
+# Marks
+
+
+@pytest.mark.parametrize(
+    ("source_id", "source_region", "expected"),
+    [
+        ("a", "b", images.Mark(source_id="a", source_region="b")),
+        ("a", None, None),
+        (None, "b", None),
+        ("a", "", None),
+        ("", "b", None),
+        (None, None, None),
+    ],
+)
+def test_a_mark_is_whole_or_not_there(
+    source_id: str | None, source_region: str | None, expected: images.Mark | None
+) -> None:
+    fields = {"glance_sync_source_id": source_id, "glance_sync_source_region": source_region}
+    assert images.parse(record(**fields), REGION).mark == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('["a", "b"]', {"a", "b"}),
+        ('["a", 5, null, ["c"], "b"]', {"a", "b"}),
+        ("[]", set()),
+        ("{}", set()),
+        ('{"a": 1}', set()),
+        ('"abc"', set()),
+        ("5", set()),
+        ("null", set()),
+        ("not json", set()),
+        ("[", set()),
+        pytest.param("[" * 100_000, set(), id="deep"),
+        pytest.param("9" * 5_000, set(), id="long"),
+        ("", set()),
+        (None, set()),
+        (["a"], set()),
+        (5, set()),
+    ],
+)
+def test_the_list_of_our_properties_may_have_been_edited(text: object, expected: set[str]) -> None:
+    parsed = images.parse(record(glance_sync_properties=text), REGION)
+    assert parsed.synced_properties == expected
+
+
+def test_marks_name_the_source_and_what_came_from_it() -> None:
+    source = builders.source(properties={"b": "1", "a": "", "ü": "2"})
+    assert images.marks(source) == {
+        "glance_sync_source_id": builders.IMAGE_ID,
+        "glance_sync_source_region": builders.SOURCE_REGION,
+        "glance_sync_properties": '["a", "b", "\\u00fc"]',
+    }
+
+
+@given(st.dictionaries(texts, texts, max_size=5))
+def test_marks_are_read_back_as_they_were_written(custom: dict[str, str]) -> None:
+    source = builders.source(properties=custom)
+    parsed = images.parse(record() | images.marks(source), REGION)
+    assert parsed.mark == builders.MARK
+    assert parsed.synced_properties == frozenset(custom)
+    assert parsed.metadata.properties == {}
+
+
+@given(st.dictionaries(texts | st.sampled_from(list(record())), junk, max_size=8))
+def test_what_is_parsed_is_made_of_the_record_and_nothing_else(fields: dict[str, Any]) -> None:
+    whole = record(**{key: value for key, value in fields.items() if key not in record()})
+    parsed = images.parse(whole, REGION)
+    for name, value in parsed.metadata.properties.items():
+        assert whole[name] is value
+        assert value is not None
+        assert not name.startswith(("os_glance_", "glance_sync_"))
+
+
+def test_the_attributes_are_those_that_glance_takes() -> None:
+    assert images.ATTRIBUTES == (
+        "name",
+        "disk_format",
+        "container_format",
+        "min_disk",
+        "min_ram",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "owner",
+    )
