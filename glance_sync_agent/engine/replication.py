@@ -65,7 +65,7 @@ class Replication:
         task = lease.task
         service = self._regions.image_service(task.key.region)
         wanted = task.key.region in self._targets.regions()
-        copy = service.get(task.copy_id or task.key.image_id)
+        copy = None if _is_first(task) else service.get(task.copy_id or task.key.image_id)
         for _ in range(_MAX_STEPS):
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
@@ -188,6 +188,14 @@ class Replication:
             what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
             raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
         return service.get(action.copy.image_id)
+
+
+def _is_first(task: tasks.Task) -> bool:
+    """Tell whether there is most likely no copy yet, so that looking for it would be in vain.
+
+    If there is one all the same, making the record is refused, and then it is looked at.
+    """
+    return task.copy_id is None and task.attempts == 0 and not task.may_delete
 
 
 class _Progress:

@@ -77,6 +77,13 @@ def test_an_image_in_step_costs_one_look_and_no_change(world, copied):
     assert world.two.image(copied.image_id) == before
 
 
+def test_a_first_copy_costs_three_requests_of_its_region(world, image):
+    asked = []
+    world.two.before = lambda name, _id: asked.append(name)
+    world.run()
+    assert asked == ["create", "write", "get_record"]
+
+
 def test_the_source_is_read_once_for_all_regions_of_a_request(world, image):
     asked = []
     world.source.before = lambda name, _id: asked.append(name)

@@ -27,9 +27,8 @@ def publish(world, count=1):
 
 
 def fail(world, exc, region=TWO):
-    def before(name, _image_id):
-        if name == "get":
-            raise exc
+    def before(_name, _image_id):
+        raise exc
 
     world.regions.glances[region].before = before
 
