@@ -32,15 +32,14 @@ _VERSION: Final = re.compile(r"/v\d+(\.\d+)?$")
 
 
 def options() -> list[Any]:
-    """Return the oslo.config options of ``[service_credentials]``.
+    """Return the oslo.config options of ``[service_credentials]`` that every log-in has.
 
-    Those of the ``password`` plugin are included; another ``auth_type`` brings its own when it
-    is loaded.
+    Those of the ``auth_type`` are registered by :func:`load`, in the section that
+    ``auth_section`` names.
     """
     found: list[Any] = [
         *loading.get_auth_common_conf_options(),
         *loading.get_session_conf_options(),
-        *loading.get_auth_plugin_conf_options("password"),
     ]
     for option in found:
         if option.dest == "auth_type":
@@ -51,8 +50,8 @@ def options() -> list[Any]:
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
-    """Return the same for oslo-config-generator."""
-    return [(_SECTION, options())]
+    """Return the same for oslo-config-generator, with those of the ``password`` plugin."""
+    return [(_SECTION, [*options(), *loading.get_auth_plugin_conf_options("password")])]
 
 
 def load(conf: Any, group: str) -> sessions.Session:
@@ -62,6 +61,8 @@ def load(conf: Any, group: str) -> sessions.Session:
     :raises ConfigurationError: an option is missing or wrong.
     """
     try:
+        if conf[group].auth_section:
+            loading.register_auth_conf_options(conf, group)
         auth = loading.load_auth_from_conf_options(conf, group)
         session = loading.load_session_from_conf_options(
             conf,

@@ -138,6 +138,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
 def agent_session(request: pytest.FixtureRequest) -> Iterator[sessions.Session]:
     """Give the session that the agent would have."""
     auth = request.getfixturevalue("cloud").session("glance-sync").auth
+    assert auth is not None
     session = keystone.make_session(auth)
     yield session
     session.session.close()
