@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import html
 import http.client
+import itertools
 import re
 
 from glance_sync_agent import errors
@@ -81,8 +82,11 @@ class Connection:
         """
         what = f"upload of image {image_id} to {self._endpoint}"
         with self._cut_on_error():
+            pending = iter(chunks)
+            # First, for the head is all there is of an empty image.
+            first = next(pending, b"")
             self._request("PUT", image_id, token, what, size=size)
-            for chunk in chunks:
+            for chunk in itertools.chain((first,), pending):
                 self._send(chunk, what, size)
             if self._sent != size:
                 raise errors.TransferInterrupted(
@@ -164,11 +168,6 @@ class Connection:
                     raise ConnectionResetError("closed by the other side")
                 view = view[count:]
                 self._sent += count
-        except TimeoutError as exc:
-            raise errors.TransferInterrupted(
-                f"{what}: no progress for {self._timeouts.idle_seconds:g} s"
-                f" after {self._sent} bytes"
-            ) from exc
         except OSError as exc:
             self._answer_early(what, size, exc)
 
@@ -178,9 +177,11 @@ class Connection:
         try:
             self._answer(what, _EARLY_ANSWER_SECONDS)
         except errors.TransferInterrupted as exc:
-            raise errors.TransferInterrupted(
-                f"{what}: the connection broke {seen}: {cause or exc}"
-            ) from (cause or exc)
+            if cause is None or self._response is not None:
+                raise
+            idle = f"no progress for {self._timeouts.idle_seconds:g} s"
+            reason = idle if isinstance(cause, TimeoutError) else f"connection broke: {cause}"
+            raise errors.TransferInterrupted(f"{what}: {reason} {seen}") from exc
         raise errors.TransferInterrupted(f"{what}: answered {seen}")
 
     def _answer(self, what: str, seconds: float) -> None:

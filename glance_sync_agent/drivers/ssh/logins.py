@@ -82,7 +82,7 @@ def _connect(
             login.host,
             login.port,
             sock=sock,
-            timeout=seconds,
+            timeout=2 * seconds,  # of banner and key exchange together
             banner_timeout=seconds,
             auth_timeout=seconds,
             channel_timeout=seconds,

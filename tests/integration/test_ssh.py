@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SSH driver against a real OpenSSH server, and against one that misbehaves."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import signal
+import socket
+import threading
+import time
+from typing import NoReturn
+
+import paramiko
+from paramiko import common
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import image_upload
+from glance_sync_agent.drivers.ssh import hosts
+from glance_sync_agent.drivers.ssh import logins
+from tests.fakes import sshd as fakes
+
+TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
+IMPATIENT = http_streams.Timeouts(connect_seconds=2.0, idle_seconds=1.0)
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def sshd(
+    tmp_path: pathlib.Path, missing_service: Callable[[str], NoReturn]
+) -> Iterator[fakes.Sshd]:
+    if fakes.program() is None:
+        missing_service("no OpenSSH server")
+    home = tmp_path / "sshd"
+    home.mkdir()
+    with fakes.Sshd(home) as running:
+        yield running
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., hosts.SshHost]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(
+            login: logins.Login,
+            timeouts: http_streams.Timeouts = TIMEOUTS,
+            *,
+            keep_seconds: float = 60.0,
+        ) -> hosts.SshHost:
+            pool = hosts.SshHosts(timeouts=timeouts, keep_seconds=keep_seconds)
+            stack.callback(pool.close)
+            return pool.host(login)
+
+        yield make
+
+
+class Sink:
+    """A TCP server that counts what it gets and never says a word."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.started = threading.Event()
+        self.reading = threading.Event()
+        self.reading.set()
+        self._listener = socket.create_server((fakes.ADDRESS, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._connection: socket.socket | None = None
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> "Sink":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reading.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        if self._connection is not None:  # its other end may be a process that is frozen
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._connection, _ = self._listener.accept()
+                with self._connection as connection, contextlib.suppress(ConnectionResetError):
+                    while self.reading.wait() and (some := connection.recv(MIB)):
+                        self.received += len(some)
+                        self.started.set()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as running:
+        yield running
+
+
+def upload(channel: http_streams.Stream, timeouts: http_streams.Timeouts, mib: int = 4096) -> None:
+    """Put an image that is too long to be in any buffer."""
+    endpoint = http_streams.endpoint("http://127.0.0.1:9292")
+    image_upload.Connection(channel, endpoint, timeouts).put(
+        images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b"),
+        token="secret",
+        size=mib * MIB,
+        chunks=(bytes(MIB) for _ in range(mib)),
+    )
+
+
+def test_a_confined_key_reaches_its_one_address(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    with connect(sshd.login()).open_channel(fakes.ADDRESS, sink.port) as channel:
+        channel.sendall(bytes(MIB))
+        assert sink.started.wait(10)
+
+
+def test_the_fast_cipher_is_chosen(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    found = connect(sshd.login()).probe()
+    assert found.cipher == "aes128-gcm@openssh.com"
+    assert found.host_key.startswith("ssh-ed25519 SHA256:")
+    assert "OpenSSH" in found.server
+    assert found.seconds > 0
+
+
+def test_a_forwarding_elsewhere_is_refused_with_the_line_that_would_allow_it(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, 1)
+    with pytest.raises(errors.Refused) as caught:
+        connect(sshd.login()).probe_forward(fakes.ADDRESS, sink.port)
+    assert f'permitopen="{fakes.ADDRESS}:{sink.port}"' in str(caught.value)
+
+
+def test_a_closed_port_behind_the_host_is_worth_a_retry(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    port = fakes.free_port()
+    sshd.permit(fakes.ADDRESS, port)
+    with pytest.raises(errors.ServiceUnavailable, match="not reachable from there"):
+        connect(sshd.login()).probe_forward(fakes.ADDRESS, port)
+
+
+def test_an_unknown_host_key_is_refused_with_the_remedy(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.known_hosts.write_text("")
+    with pytest.raises(errors.HostKeyMismatch) as caught:
+        connect(sshd.login()).probe()
+    scan = f"ssh-keyscan -p {sshd.port} {fakes.ADDRESS} >> {sshd.known_hosts}"
+    assert scan in str(caught.value)
+    assert "SHA256:" in str(caught.value)
+
+
+def test_a_known_hosts_file_that_is_not_there_is_refused_with_the_remedy(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    with pytest.raises(errors.HostKeyMismatch, match=r"/nowhere.*ssh-keyscan"):
+        connect(sshd.login(known_hosts="/nowhere")).probe()
+
+
+def test_a_changed_host_key_is_refused(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    fakes.make_key(tmp_path / "other")
+    other = fakes.public_key(tmp_path / "other")
+    sshd.known_hosts.write_text(f"[{fakes.ADDRESS}]:{sshd.port} {other}\n")
+    with pytest.raises(errors.HostKeyMismatch, match="ssh-keygen -R") as caught:
+        connect(sshd.login()).probe()
+    assert str(caught.value).count("SHA256:") == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"key": "unknown"}, r"not accepted; tried the key .*/unknown$"),
+        ({"user": "no-such-user"}, "log-in as no-such-user@"),
+        ({"key_filename": "/nowhere"}, "private key /nowhere"),
+        ({"key_filename": "/etc/passwd"}, "private key /etc/passwd"),
+        ({"key_filename": None}, "neither key_filename nor login_password"),
+        ({"key": "unknown", "password": "s3cret"}, "tried the key .* and the password$"),
+    ],
+    ids=["wrong key", "wrong user", "no file", "no key", "nothing", "wrong password"],
+)
+def test_a_refused_log_in_says_what_was_tried_but_no_secret(
+    sshd: fakes.Sshd,
+    connect: Callable[..., hosts.SshHost],
+    overrides: dict[str, str],
+    message: str,
+) -> None:
+    login = sshd.login(overrides.pop("key", "confined"), **overrides)
+    with pytest.raises(errors.Refused, match=message) as caught:
+        connect(login).probe()
+    assert "s3cret" not in f"{caught.value} {login}  {login!r}"
+
+
+def test_an_encrypted_key_is_refused_by_name(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    path = tmp_path / "encrypted"
+    paramiko.RSAKey.generate(2048).write_private_key_file(str(path), password="passphrase")
+    with pytest.raises(errors.Refused, match="encrypted"):
+        connect(sshd.login(key_filename=str(path))).probe()
+
+
+def test_a_password_is_tried_after_the_key(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    server = fakes.PasswordServer("s3cret")
+    with server.listening(tmp_path) as login:
+        with_password = dataclasses.replace(login, password="s3cret")
+        connect(with_password).probe()
+        key = sshd.login().key_filename
+        connect(dataclasses.replace(with_password, key_filename=key)).probe()
+    assert server.passwords_seen == ["s3cret", "s3cret"]
+
+
+def test_a_host_without_resources_is_worth_a_retry(
+    tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    code = common.OPEN_FAILED_RESOURCE_SHORTAGE
+    server = fakes.PasswordServer("s3cret", channel_answer=code)
+    with server.listening(tmp_path) as login:
+        with_password = dataclasses.replace(login, password="s3cret")
+        with pytest.raises(errors.ServiceUnavailable, match="forwarding"):
+            connect(with_password).probe_forward(fakes.ADDRESS, 1)
+
+
+def test_a_host_that_does_not_listen_is_worth_a_retry(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.kill()
+    with pytest.raises(errors.ServiceUnavailable, match="refused"):
+        connect(sshd.login()).probe()
+
+
+def test_a_host_that_never_says_who_it_is_is_given_up(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    with socket.create_server((fakes.ADDRESS, 0)) as mute:
+        login = sshd.login(port=mute.getsockname()[1])
+        with pytest.raises(errors.ServiceUnavailable, match="banner"):
+            connect(login, IMPATIENT).probe()
+
+
+def test_a_host_that_freezes_before_the_log_in_is_given_up(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.signal(signal.SIGSTOP)
+    with pytest.raises(errors.ServiceUnavailable):
+        connect(sshd.login(), IMPATIENT).probe()
+
+
+def test_a_host_that_freezes_in_the_middle_is_given_up_within_the_idle_timeout(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+
+    def freeze() -> None:
+        assert sink.started.wait(10)
+        sshd.signal(signal.SIGSTOP)
+
+    freezer = threading.Thread(target=freeze)
+    freezer.start()
+    started = time.monotonic()
+    with (
+        pytest.raises(errors.TransferInterrupted, match=r"after \d+ of"),
+        connect(sshd.login(), IMPATIENT).open_channel(fakes.ADDRESS, sink.port) as channel,
+    ):
+        upload(channel, IMPATIENT)
+    freezer.join()
+    assert time.monotonic() - started < 20
+
+
+def test_a_glance_that_takes_nothing_behind_the_host_is_given_up(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    sink.reading.clear()
+    with (
+        pytest.raises(errors.TransferInterrupted, match="no progress for 1 s"),
+        connect(sshd.login(), IMPATIENT).open_channel(fakes.ADDRESS, sink.port) as channel,
+    ):
+        upload(channel, IMPATIENT)
+
+
+def test_a_server_killed_in_mid_transfer_is_an_interruption_and_the_next_one_connects_anew(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host = connect(sshd.login())
+
+    def kill() -> None:
+        assert sink.started.wait(10)
+        sshd.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with (
+        pytest.raises(errors.TransferInterrupted, match="upload of image"),
+        host.open_channel(fakes.ADDRESS, sink.port) as channel,
+    ):
+        upload(channel, TIMEOUTS)
+    killer.join()
+    sshd.start()
+    host.probe_forward(fakes.ADDRESS, sink.port)
+
+
+def test_channels_of_many_threads_share_one_connection(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host = connect(sshd.login())
+    together = threading.Barrier(4)
+
+    def use() -> None:
+        together.wait()
+        with host.open_channel(fakes.ADDRESS, sink.port):
+            together.wait()
+            counts.append(sshd.sessions)
+            together.wait()
+
+    counts: list[int] = []
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one = counts[0]
+    host.close()
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connect(sshd.login()).open_channel(fakes.ADDRESS, sink.port))
+        assert sshd.sessions >= 2 * one
+
+
+def test_a_connection_that_nobody_uses_is_closed(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(sshd.login(), keep_seconds=0.2)
+    host.probe()
+    eventually(lambda: sshd.sessions == 0)
+    host.probe()
+
+
+def test_a_connection_in_use_is_kept(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host = connect(sshd.login(), keep_seconds=0.0)
+    with host.open_channel(fakes.ADDRESS, sink.port) as channel:
+        with host.open_channel(fakes.ADDRESS, sink.port):
+            pass
+        channel.sendall(b"still there")
+        assert sink.started.wait(10)
+    eventually(lambda: sshd.sessions == 0)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("size", [0, 1, 255 * 1024, 4 * 255 * 1024 + 1, 20 * MIB + 3])
+def test_a_file_comes_over_sftp_in_chunks_of_at_most_one_mib(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost], size: int
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(size))
+    digest = hashlib.sha256()
+    with connect(sshd.login("unconfined")).open_file(str(path)) as chunks:
+        for chunk in chunks:
+            assert len(chunk) <= MIB
+            digest.update(chunk)
+    assert digest.digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+def test_reading_may_stop_in_the_middle(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(30 * MIB))
+    host = connect(sshd.login("unconfined"))
+    for _ in range(2):
+        with host.open_file(str(path)) as chunks:
+            assert next(chunks)
+
+
+def test_a_file_that_is_not_there_is_named(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    missing = tmp_path / "missing"
+    with (
+        pytest.raises(errors.ServiceUnavailable, match=f"{missing}.*no such file"),
+        connect(sshd.login("unconfined")).open_file(str(missing)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["symlink", "directory", "fifo"])
+def test_what_is_no_regular_file_is_refused(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost], kind: str
+) -> None:
+    path = tmp_path / "thing"
+    match kind:
+        case "symlink":
+            path.symlink_to("/etc/passwd")
+        case "directory":
+            path.mkdir()
+        case _:
+            os.mkfifo(path)
+    with (
+        pytest.raises(errors.Refused, match="not a regular file"),
+        connect(sshd.login("unconfined")).open_file(str(path)),
+    ):
+        pass
+
+
+def test_a_confined_key_reads_no_files(
+    sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(sshd.login())
+    with pytest.raises(errors.Refused, match="may not use SFTP"), host.open_file("/etc/passwd"):
+        pass
+
+
+def test_a_host_that_freezes_before_sftp_answers_is_given_up(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(sshd.login("unconfined"), IMPATIENT)
+    host.probe()
+    sshd.signal(signal.SIGSTOP)
+    with pytest.raises(errors.TransferInterrupted), host.open_file(str(tmp_path / "file")):
+        pass
+
+
+def test_a_host_that_freezes_in_the_middle_of_a_file_is_given_up(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(64 * MIB))
+    with connect(sshd.login("unconfined"), IMPATIENT).open_file(str(path)) as chunks:
+        next(chunks)
+        sshd.signal(signal.SIGSTOP)
+        with pytest.raises(errors.TransferInterrupted, match="SFTP of"):
+            list(chunks)
