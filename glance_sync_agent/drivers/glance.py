@@ -6,14 +6,13 @@ import dataclasses
 import threading
 from typing import Final
 
-from keystoneauth1 import session as sessions
-
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import glance_listing
+from glance_sync_agent.drivers import keystone
 
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
 _FORBIDDEN: Final = frozenset({403})
@@ -28,7 +27,7 @@ class Glance:
         self,
         *,
         region: images.RegionId,
-        session: sessions.Session,
+        session: keystone.Session,
         endpoint: str,
         stop: threading.Event,
         retries: glance_calls.Retries = glance_calls.Retries(),  # noqa: B008 (it is frozen)

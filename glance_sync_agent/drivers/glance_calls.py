@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import glanceclient
 from glanceclient import exc as glance_errors
-from keystoneauth1 import session as sessions
 import tenacity
 
 from glance_sync_agent import errors
@@ -70,7 +69,7 @@ class Calls:
         self,
         *,
         region: images.RegionId,
-        session: sessions.Session,
+        session: keystone.Session,
         endpoint: str,
         retries: Retries,
         stop: threading.Event,

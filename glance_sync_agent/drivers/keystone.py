@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 import urllib.parse
 
 from keystoneauth1 import exceptions
@@ -19,6 +19,8 @@ from keystoneauth1.access import service_catalog
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 
+#: Who we are and the connections that are open; what a driver needs to talk to a service.
+Session: TypeAlias = sessions.Session
 #: What a request through a session may raise before the other side has answered.
 FAILURES: Final = (exceptions.ClientException,)
 
