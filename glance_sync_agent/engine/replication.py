@@ -11,7 +11,9 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import transfers
@@ -22,15 +24,6 @@ LOG = logging.getLogger(__name__)
 #: somebody else keeps changing the copy.
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Times of one attempt, in seconds."""
-
-    transfer: float  # one transfer may take; 0: no limit
-    lease: float  # a task stays ours after the last sign of life
-    progress: float = 1.0  # between two signs of life
 
 
 class Replication:
@@ -45,7 +38,7 @@ class Replication:
         wanted: targets.Targets,
         clock: ports.Clock,
         stop: ports.StopFlag,
-        limits: Callable[[], Limits],
+        limits: Callable[[], progress.Limits],
     ) -> None:
         self._regions = regions
         self._sources = source_views
@@ -54,6 +47,7 @@ class Replication:
         self._clock = clock
         self._stop = stop
         self._limits = limits
+        self._digests = digests.SharedDigests()
 
     def run(self, lease: tasks.Lease) -> tasks.Outcome:
         """Do what brings the copy in step; return only what was seen, never what was hoped.
@@ -142,12 +136,19 @@ class Replication:
                 into = service.create(None, source)
         self._store.note_copy(lease, into.image_id, source.metadata.name)
         started = self._clock.monotonic()
-        self._transfer(lease, source, into)
+        sent = self._transfer(lease, source, into)
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
         # A record made just now has no members yet.
         look = service.get_record if action.into is None else service.get
-        return look(into.image_id)
+        copy = look(into.image_id)
+        if source.multihash is None:
+            # The source cannot tell whether these are its bytes; what was sent can.
+            proven = dataclasses.replace(source, multihash=sent)
+            verdict = plans.next_action(proven, copy, wanted=True, may_delete=False)
+            if isinstance(verdict, plans.DeleteCopy):
+                return self._delete(lease, service, verdict)
+        return copy
 
     def _occupant(
         self, service: ports.ImageService, source: images.Image
@@ -162,9 +163,12 @@ class Replication:
         mark = images.Mark(source_id=source_id, source_region=self._sources.region)
         return next(iter(service.copies_of(mark)), None)
 
-    def _transfer(self, lease: tasks.Lease, source: images.Image, into: images.Image) -> None:
+    def _transfer(
+        self, lease: tasks.Lease, source: images.Image, into: images.Image
+    ) -> images.Multihash:
+        """Bring the bytes; return their hash."""
         size = source.size or 0
-        progress = _Progress(
+        signs = progress.Progress(
             lease,
             size,
             store=self._store,
@@ -172,10 +176,15 @@ class Replication:
             stop=self._stop,
             limits=self._limits(),
         )
-        with self._regions.source_store().read(source) as chunks:
-            self._regions.store(into.region, size).write(
-                into.image_id, size, transfers.withheld(chunks, image=source, progress=progress)
-            )
+        digest = self._digests.of(source)
+        try:
+            with self._regions.source_store().read(source) as chunks:
+                data = transfers.withheld(chunks, image=source, progress=signs, digest=digest)
+                self._regions.store(into.region, size).write(into.image_id, size, data)
+        except errors.DigestMismatch:
+            self._digests.forget(source)
+            raise
+        return digest.multihash()
 
     def _delete(
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
@@ -196,56 +205,3 @@ def _is_first(task: tasks.Task) -> bool:
     If there is one all the same, making the record is refused, and then it is looked at.
     """
     return task.copy_id is None and task.attempts == 0 and not task.may_delete
-
-
-class _Progress:
-    """The signs of life of one transfer, and the reasons to end it."""
-
-    def __init__(
-        self,
-        lease: tasks.Lease,
-        size: int,
-        *,
-        store: ports.TaskStore,
-        clock: ports.Clock,
-        stop: ports.StopFlag,
-        limits: Limits,
-    ) -> None:
-        self._lease = lease
-        self._size = size
-        self._store = store
-        self._clock = clock
-        self._stop = stop
-        self._limits = limits
-        self._started = clock.monotonic()
-        self._reported = self._started
-
-    def __call__(self, done: int) -> None:
-        """Take note of ``done`` bytes.
-
-        :raises Cancelled: the agent is stopping.
-        :raises TransferTimedOut: the transfer takes longer than allowed.
-        :raises LeaseLost: somebody else works on the task.
-        """
-        if self._stop.is_set():
-            raise errors.Cancelled(f"{self._lease.task.key}: the agent is stopping")
-        now = self._clock.monotonic()
-        taken = now - self._started
-        if self._limits.transfer and taken > self._limits.transfer and done < self._size:
-            raise errors.TransferTimedOut(
-                f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
-                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
-            )
-        if now - self._reported >= self._limits.progress:
-            self._reported = now
-            self._report(done)
-
-    def _report(self, done: int) -> None:
-        now = self._clock.now()
-        self._store.renew(
-            self._lease,
-            now=now,
-            until=now + datetime.timedelta(seconds=self._limits.lease),
-            bytes_done=done,
-            bytes_total=self._size,
-        )

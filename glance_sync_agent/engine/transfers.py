@@ -2,13 +2,10 @@
 """The bytes on their way: counted, hashed, and never completed while they are wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
-import hashlib
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-
-#: Hash of sources that were stored before Glance had ``os_hash_value``.
-DEFAULT_ALGO = "sha512"
+from glance_sync_agent.engine import digests
 
 
 def withheld(
@@ -16,6 +13,7 @@ def withheld(
     *,
     image: images.Image,
     progress: Callable[[int], None],
+    digest: digests.SharedDigest | None = None,
 ) -> Iterator[bytes]:
     """Pass ``chunks`` on, the last one only after the sum of all is the expected one.
 
@@ -24,35 +22,58 @@ def withheld(
 
     :param progress: called with the bytes passed on so far, before each further chunk; what
         it raises ends the transfer.
+    :param digest: shared with others who read the same image now; None: with nobody.
     :raises DigestMismatch: the bytes are not what ``image`` says.
     :raises TransferInterrupted: there are fewer or more bytes than ``image`` says.
     """
     what = f"data of image {image.image_id} read from region {image.region}"
-    digest = hashlib.new(image.multihash.algo if image.multihash else DEFAULT_ALGO)
+    digest = digest or digests.SharedDigest(image)
     done = 0
     held = b""
-    for chunk in filter(None, chunks):
-        # Before the chunk in hand goes, for what it completes must not be taken for the whole.
-        if image.size is not None and done + len(held) + len(chunk) > image.size:
-            raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got more")
+    for number, block in enumerate(_blocks(chunks)):
+        # Before the block in hand goes, for what it completes must not be taken for the whole,
+        # and before a block is hashed that others would find longer.
+        _check_size(image, what, done + len(held) + len(block), last=len(block))
         if held:
             yield held
             done += len(held)
             progress(done)
-        digest.update(chunk)
-        held = chunk
+        digest.take(number, block)
+        held = block
     done += len(held)
     if image.size is not None and done != image.size:
         raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {done}")
-    _check(image, what, digest.hexdigest())
+    _check_sum(image, what, digest.multihash())
     if held:
         yield held
     progress(done)
 
 
-def _check(image: images.Image, what: str, value: str) -> None:
-    if image.multihash is None:
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut and join to blocks of ``BLOCK_BYTES``, the last one shorter; what fits is not copied."""
+    size = digests.BLOCK_BYTES
+    rest = bytearray()
+    for chunk in chunks:
+        if not rest and len(chunk) == size:
+            yield chunk
+            continue
+        rest += chunk
+        while len(rest) >= size:
+            yield bytes(rest[:size])
+            del rest[:size]
+    if rest:
+        yield bytes(rest)
+
+
+def _check_size(image: images.Image, what: str, seen: int, *, last: int) -> None:
+    if image.size is None:
         return
-    actual = images.Multihash(algo=image.multihash.algo, value=value)
-    if actual != image.multihash:
+    if seen > image.size:
+        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got more")
+    if last < digests.BLOCK_BYTES and seen != image.size:
+        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {seen}")
+
+
+def _check_sum(image: images.Image, what: str, actual: images.Multihash) -> None:
+    if image.multihash is not None and actual != image.multihash:
         raise errors.DigestMismatch(what=what, expected=str(image.multihash), actual=str(actual))

@@ -24,6 +24,7 @@ from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
@@ -75,9 +76,9 @@ class CurrentSettings:
         """Return the strategy in force."""
         return self.settings.sync_strategy
 
-    def limits(self) -> replication.Limits:
+    def limits(self) -> progress.Limits:
         """Return the times that an attempt may take."""
-        return replication.Limits(
+        return progress.Limits(
             transfer=self.settings.scp_copy_timeout, lease=self.settings.lease_seconds
         )
 

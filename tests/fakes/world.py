@@ -11,6 +11,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
@@ -71,7 +72,7 @@ class World:
         self.store = task_store.MemoryTaskStore()
         self.strategy = strategy.Strategy.ALL
         self.stop = threading.Event()
-        self.limits = replication.Limits(transfer=100.0, lease=60.0)
+        self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []

@@ -11,7 +11,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import digests
+from glance_sync_agent.engine import progress
 from tests.fakes import world as worlds
 
 Status = images.ImageStatus
@@ -339,6 +340,12 @@ def test_a_source_without_hash_is_copied_by_size(world, image):
 # Signs of life, and what ends a transfer.
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of four bytes, so that twelve bytes take three."""
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
+
+
 def during_transfer(world, deed):
     """Do something before each chunk that is read for RegionTwo."""
     original = world.regions.store
@@ -360,7 +367,9 @@ def during_transfer(world, deed):
     world.regions.store = store
 
 
-def test_progress_is_reported_each_second_and_keeps_the_lease(world, image):
+def test_progress_is_reported_each_second_and_keeps_the_lease(
+    world, image, small_blocks
+):
     seen = []
 
     def watch():
@@ -377,7 +386,7 @@ def test_progress_is_reported_each_second_and_keeps_the_lease(world, image):
     assert world.task(image).status == "success"
 
 
-def test_a_transfer_that_takes_too_long_is_ended(world, image):
+def test_a_transfer_that_takes_too_long_is_ended(world, image, small_blocks):
     world.limits = dataclasses.replace(world.limits, transfer=10.0)
     during_transfer(world, lambda: world.clock.advance(6.0))
     world.run()
@@ -399,14 +408,14 @@ def test_no_limit_means_no_limit(world, image):
 def test_the_last_byte_may_be_late(world, image):
     """What is complete is not thrown away for having taken a moment too long."""
     lease = tasks.Lease(task=world.task(image), token="t")
-    progress = replication._Progress(
+    signs = progress.Progress(
         lease, 12, store=None, clock=world.clock, stop=world.stop,
-        limits=replication.Limits(transfer=10.0, lease=60.0, progress=100.0),
+        limits=progress.Limits(transfer=10.0, lease=60.0, progress=100.0),
     )
     world.clock.advance(11.0)
-    progress(12)
+    signs(12)
     with pytest.raises(errors.TransferTimedOut):
-        progress(11)
+        signs(11)
 
 
 def test_stopping_ends_a_transfer_and_puts_the_task_back_as_it_was(world, image):
@@ -464,3 +473,23 @@ def test_an_outcome_carries_the_size_of_the_copy(world, copied):
         until=world.clock.now(),
     )
     assert world.replication.run(lease) == tasks.Succeeded(reason="in sync", size=12)
+
+
+def test_a_copy_of_a_source_without_hash_has_to_hold_what_was_sent(world, image):
+    world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
+    original = world.two.put_data
+    world.two.put_data = lambda image_id, data: original(image_id, b"x" * len(data))
+    world.run()
+    task = world.task(image)
+    assert (task.status, task.attempts, task.copy_id) == ("pending", 1, None)
+    assert task.reason.startswith("DigestMismatch: copy")
+    assert not world.two.ids()
+
+
+def test_a_damaged_source_is_summed_anew_once_it_is_mended(world, image):
+    damage(world, image)
+    world.run()
+    world.source._data[image.image_id] = DATA
+    world.settle()
+    assert_in_step(world, image)
+    assert_in_step(world, image, THREE)

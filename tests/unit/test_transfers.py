@@ -10,6 +10,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import transfers
 from tests.unit import builders
 
@@ -122,7 +123,9 @@ def test_an_error_of_the_source_comes_through(receiver: Receiver) -> None:
         receiver.take(broken(), image(b"headtail"))
 
 
-def test_what_progress_raises_ends_the_transfer() -> None:
+def test_what_progress_raises_ends_the_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 1)
+
     def stop(_done: int) -> None:
         raise errors.Cancelled("stopping")
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signs of life of a transfer, and the reasons to end it."""
+
+import dataclasses
+import datetime
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Times of one attempt, in seconds."""
+
+    transfer: float  # one transfer may take; 0: no limit
+    lease: float  # a task stays ours after the last sign of life
+    progress: float = 1.0  # between two signs of life
+
+
+class Progress:
+    """Takes note of the bytes of one transfer."""
+
+    def __init__(
+        self,
+        lease: tasks.Lease,
+        size: int,
+        *,
+        store: ports.TaskStore,
+        clock: ports.Clock,
+        stop: ports.StopFlag,
+        limits: Limits,
+    ) -> None:
+        self._lease = lease
+        self._size = size
+        self._store = store
+        self._clock = clock
+        self._stop = stop
+        self._limits = limits
+        self._started = clock.monotonic()
+        self._reported = self._started
+
+    def __call__(self, done: int) -> None:
+        """Take note of ``done`` bytes.
+
+        :raises Cancelled: the agent is stopping.
+        :raises TransferTimedOut: the transfer takes longer than allowed.
+        :raises LeaseLost: somebody else works on the task.
+        """
+        if self._stop.is_set():
+            raise errors.Cancelled(f"{self._lease.task.key}: the agent is stopping")
+        now = self._clock.monotonic()
+        taken = now - self._started
+        if self._limits.transfer and taken > self._limits.transfer and done < self._size:
+            raise errors.TransferTimedOut(
+                f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
+                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
+            )
+        if now - self._reported >= self._limits.progress:
+            self._reported = now
+            self._report(done)
+
+    def _report(self, done: int) -> None:
+        now = self._clock.now()
+        self._store.renew(
+            self._lease,
+            now=now,
+            until=now + datetime.timedelta(seconds=self._limits.lease),
+            bytes_done=done,
+            bytes_total=self._size,
+        )

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One sum for all who read the same bytes."""
+
+import hashlib
+import os
+import threading
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.engine import digests
+from glance_sync_agent.engine import transfers
+from tests.unit import builders
+
+MIB = digests.BLOCK_BYTES
+DATA = os.urandom(3 * MIB + 17)
+SOURCE = builders.source(size=len(DATA), multihash=builders.multihash(DATA))
+
+
+def blocks(data, size=MIB):
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def read(chunks, digest, source=SOURCE):
+    return b"".join(
+        transfers.withheld(chunks, image=source, progress=lambda _done: None, digest=digest)
+    )
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(min_value=1, max_value=2 * MIB), min_size=1, max_size=9))
+def test_readers_of_any_chunk_size_share_one_sum(sizes):
+    digest = digests.SharedDigest(SOURCE)
+    for size in sizes:
+        assert read(blocks(DATA, size), digest) == DATA
+    assert digest.multihash() == SOURCE.multihash
+
+
+def test_a_block_is_hashed_once(monkeypatch):
+    hashed = []
+
+    class Counting:
+        def update(self, block):
+            hashed.append(len(block))
+
+        def hexdigest(self):
+            return SOURCE.multihash.value
+
+    monkeypatch.setattr(hashlib, "new", lambda _algo: Counting())
+    digest = digests.SharedDigest(SOURCE)
+    for _ in range(3):
+        read(blocks(DATA), digest)
+    assert hashed == [MIB, MIB, MIB, 17]
+
+
+def test_a_reader_takes_over_where_the_first_one_ended():
+    digest = digests.SharedDigest(SOURCE)
+
+    def broken():
+        yield from blocks(DATA)[:2]
+        raise errors.TransferInterrupted("gone")
+
+    with pytest.raises(errors.TransferInterrupted):
+        read(broken(), digest)
+    assert read(blocks(DATA), digest) == DATA
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_a_reader_that_finds_other_bytes_is_told(number):
+    digest = digests.SharedDigest(SOURCE)
+    read(blocks(DATA), digest)
+    damaged = bytearray(DATA)
+    damaged[number * MIB] ^= 1
+    with pytest.raises(errors.DigestMismatch, match=f"block {number} of {MIB} bytes, read twice"):
+        read(blocks(bytes(damaged)), digest)
+
+
+def test_a_reader_that_ends_early_spoils_nothing():
+    digest = digests.SharedDigest(SOURCE)
+    for length in (5, MIB, MIB + 5, len(DATA) - 1):
+        with pytest.raises(errors.TransferInterrupted):
+            read(blocks(DATA[:length]), digest)
+    assert read(blocks(DATA), digest) == DATA
+
+
+def test_readers_in_many_threads_agree():
+    digest = digests.SharedDigest(SOURCE)
+    results = []
+    start = threading.Barrier(6)
+
+    def work():
+        start.wait()
+        results.append(read(blocks(DATA, 700_001), digest) == DATA)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 6
+
+
+def test_the_same_image_has_the_same_sum_until_it_is_forgotten():
+    shared = digests.SharedDigests()
+    first = shared.of(SOURCE)
+    assert shared.of(SOURCE) is first
+    shared.forget(SOURCE)
+    assert shared.of(SOURCE) is not first
+    shared.forget(builders.source(image_id=builders.COPY_ID))  # was never asked for
+
+
+def test_other_bytes_have_another_sum():
+    shared = digests.SharedDigests()
+    other = builders.source(size=len(DATA), multihash=builders.multihash(b"other"))
+    assert shared.of(SOURCE) is not shared.of(other)
+
+
+@pytest.mark.parametrize("missing", ["size", "multihash"])
+def test_what_cannot_be_proven_is_not_shared(missing):
+    shared = digests.SharedDigests()
+    source = builders.source(**{missing: None})
+    assert shared.of(source) is not shared.of(source)
+
+
+def test_the_sums_used_last_are_kept():
+    shared = digests.SharedDigests(limit=2)
+    one, two, three = (
+        builders.source(image_id=f"00000000-0000-4000-8000-00000000000{n}") for n in range(3)
+    )
+    first, second = shared.of(one), shared.of(two)
+    shared.of(one)
+    shared.of(three)
+    assert shared.of(one) is first
+    assert shared.of(two) is not second
+
+
+def test_a_source_without_a_hash_is_summed_by_the_default():
+    digest = digests.SharedDigest(builders.source(multihash=None))
+    digest.take(0, b"x")
+    assert digest.multihash() == builders.multihash(b"x", "sha512")
