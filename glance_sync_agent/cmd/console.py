@@ -152,7 +152,8 @@ class _Version(argparse.Action):
     """Looks the version up when asked for it, which costs too much to do it every time."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> None:
-        parser.exit(message=f"{parser.prog} {glance_sync_agent.__version__}\n")
+        sys.stdout.write(f"{parser.prog} {glance_sync_agent.__version__}\n")
+        parser.exit()
 
 
 def run(console: Console, argv: Sequence[str] | None) -> int:

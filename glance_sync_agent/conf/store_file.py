@@ -4,7 +4,7 @@
 The format is that of the 2014 Glance Sync Manager; every file of that time still loads.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import logging
 import pathlib
@@ -17,6 +17,8 @@ LOG = logging.getLogger(__name__)
 
 #: Of the schemes that an entry offers, the first of these is taken, as in 2014.
 PRIORITY = ("filesystem", "http", "swift")
+
+_NULL = "tag:yaml.org,2002:null"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +54,8 @@ def load(path: pathlib.Path) -> tuple[Entry, ...]:
         raise errors.ConfigurationError(f"{path}:{line}: not YAML: {exc.problem}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise errors.ConfigurationError(f"{path}: not YAML: {exc}") from exc
+    except RecursionError as exc:
+        raise errors.ConfigurationError(f"{path}: not YAML: nested too deeply") from exc
     reader = _Reader()
     entries = reader.entries(root)
     if reader.problems:
@@ -80,9 +84,13 @@ class _Reader:
     def entries(self, root: yaml.Node | None) -> tuple[Entry, ...]:
         fields = self._mapping(root, "a mapping with the key 'glances'")
         glances = self._list(fields, root, "glances", "a list of regions")
-        entries = [entry for node in glances if (entry := self._entry(node))]
-        self._unique(glances, [entry.name for entry in entries])
-        return tuple(entries)
+        pairs = [(node, entry) for node in glances if (entry := self._entry(node))]
+        seen: set[str] = set()
+        for node, entry in pairs:
+            if entry.name in seen:
+                self._problem(node, f"the region '{entry.name}' is given twice")
+            seen |= {entry.name} - {""}
+        return tuple(entry for _, entry in pairs)
 
     def _entry(self, node: yaml.Node) -> Entry | None:
         fields = self._mapping(node, "a mapping with name, service_ip and schemes")
@@ -101,7 +109,8 @@ class _Reader:
             return None
         name = self._text(fields, node, "name", required=True)
         given = fields.get("parameters")
-        pairs = self._mapping(given, "a mapping of parameters") if given else {}
+        absent = given is None or given.tag == _NULL
+        pairs = {} if absent else self._mapping(given, "a mapping of parameters")
         parameters = {key: self._text(pairs, node, key, required=False) or "" for key in pairs}
         return Scheme(name=name or "", parameters=parameters)
 
@@ -139,18 +148,8 @@ class _Reader:
             self._problem(node or parent, f"expected '{key}' to be a text")
         return None
 
-    def _unique(self, nodes: Sequence[yaml.Node], names: Sequence[str]) -> None:
-        for node, (name, before) in zip(nodes, _with_predecessors(names), strict=False):
-            if name in before:
-                self._problem(node, f"the region '{name}' is given twice")
-
     def _problem(self, node: yaml.Node | None, text: str) -> None:
         self.problems.append((node.start_mark.line + 1 if node else 1, text))
-
-
-def _with_predecessors(names: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    for index, name in enumerate(names):
-        yield name, names[:index]
 
 
 def _priority(scheme: Scheme) -> int:

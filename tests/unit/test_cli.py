@@ -1,0 +1,490 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's tools over a real SQLite file: what they print, and their exit status."""
+
+import csv
+import datetime
+import io
+import json
+import logging
+import shutil
+
+import pytest
+import yaml
+
+from glance_sync_agent.cmd import ctl
+from glance_sync_agent.cmd import manage
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_store
+from tests.unit import builders
+
+COLUMNS = [
+    "image_id",
+    "image_name",
+    "region",
+    "status",
+    "reason",
+    "copy_id",
+    "bytes_done",
+    "bytes_total",
+    "attempts",
+    "not_before",
+    "updated_at",
+]
+IMAGE = builders.IMAGE_ID
+OTHER = "11111111-2222-4333-8444-555555555555"
+NOW = builders.NOW
+LATER = datetime.datetime(2199, 1, 1, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Give the root logger back what the tools change."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def conf_file(tmp_path):
+    file = tmp_path / "sync.conf"
+    # Nothing listens on port 1.
+    file.write_text(
+        f"""\
+[DEFAULT]
+state_path = {tmp_path / "state"}
+transport_url = rabbit://user:hidden-of-the-bus@127.0.0.1:1/region
+log_file = {tmp_path / "agent.log"}
+
+[service_credentials]
+auth_url = http://127.0.0.1:1/v3
+username = glance-sync
+password = hidden-of-keystone
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+"""
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """Make the tables once; a copy of the file costs less."""
+    file = tmp_path_factory.mktemp("empty") / "sync.sqlite"
+    made = task_store.TaskStore(f"sqlite:///{file}")
+    made.upgrade()
+    made.close()
+    return file
+
+
+@pytest.fixture
+def store(tmp_path, conf_file, empty_database):
+    (tmp_path / "state").mkdir()
+    file = shutil.copy(empty_database, tmp_path / "state")
+    found = task_store.TaskStore(f"sqlite:///{file}")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def run(conf_file, capsys):
+    """Return a function that runs a tool and returns status, stdout and stderr."""
+
+    def run(main, *arguments):
+        status = main(["--config-file", str(conf_file), *arguments])
+        out, err = capsys.readouterr()
+        assert "hidden-of" not in out + err
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def ctl_run(run):
+    return lambda *arguments: run(ctl.main, *arguments)
+
+
+@pytest.fixture
+def manage_run(run):
+    return lambda *arguments: run(manage.main, *arguments)
+
+
+def fill(store, image_id, region, outcome=None, name="cirros"):
+    """Put one task into the table, and bring it to where it should be."""
+    store.request(
+        image_id, [region], now=NOW, not_before=NOW, request_id="request", elsewhere=False
+    )
+    if outcome is None:
+        return
+    (lease,) = store.claim(region, 1, owner="test", now=NOW, until=LATER)
+    store.note_copy(lease, image_id, name)
+    store.renew(lease, now=NOW, until=LATER, bytes_done=30, bytes_total=40)
+    if outcome != "processing":
+        store.finish(lease, outcome, NOW)
+
+
+@pytest.fixture
+def filled(store):
+    fill(store, IMAGE, "RegionTwo", tasks.Succeeded(reason="in sync"))
+    fill(store, IMAGE, "RegionThree", tasks.Failed(reason="not ours"))
+    fill(store, IMAGE, "RegionFour", tasks.RetryAt(when=LATER, reason="connection refused"))
+    fill(store, OTHER, "RegionTwo", "processing", name="ubuntu")
+    fill(store, OTHER, "RegionThree")
+    return store
+
+
+def found_in(store, image_id, region):
+    (task,) = store.list(image_id=image_id, region=region)
+    return task
+
+
+def test_status_has_exactly_the_columns_that_scripts_rely_on(ctl_run, filled):
+    status, out, err = ctl_run("status", "-f", "json", "--region", "RegionThree")
+
+    assert (status, err) == (0, "")
+    rows = json.loads(out)
+    assert [list(row) for row in rows] == [COLUMNS, COLUMNS]
+    first = rows[0] if rows[0]["image_id"] == IMAGE else rows[1]
+    assert first == {
+        "image_id": IMAGE,
+        "image_name": "cirros",
+        "region": "RegionThree",
+        "status": "failure",
+        "reason": "not ours",
+        "copy_id": IMAGE,
+        "bytes_done": 30,
+        "bytes_total": 40,
+        "attempts": 1,
+        "not_before": "2026-11-22T08:00:00Z",
+        "updated_at": "2026-11-22T08:00:00Z",
+    }
+
+
+def test_what_is_unknown_is_null_to_a_program_and_nothing_to_a_person(ctl_run, filled):
+    only = ["status", "--image", OTHER, "--region", "RegionThree"]
+    (row,) = json.loads(ctl_run(*only, "-f", "json")[1])
+    table = ctl_run(*only)[1]
+
+    assert (row["image_name"], row["copy_id"], row["bytes_total"]) == (None, None, None)
+    assert "None" not in table
+
+
+@pytest.mark.parametrize(
+    ("filters", "pairs"),
+    [
+        ([], 5),
+        (["--image", IMAGE], 3),
+        (["--image", IMAGE.upper()], 3),
+        (["--image", "ubuntu"], 1),
+        (["--image", "cirr"], 0),
+        (["--region", "RegionTwo"], 2),
+        (["--status", "failure"], 1),
+        (["--status", "pending"], 2),
+        (["--status", "processing", "--region", "RegionTwo"], 1),
+        (["--status", "success", "--image", OTHER], 0),
+    ],
+)
+def test_status_shows_what_all_filters_let_through(ctl_run, filled, filters, pairs):
+    status, out, _ = ctl_run("status", "-f", "json", *filters)
+
+    assert status == 0
+    assert len(json.loads(out)) == pairs
+
+
+def test_status_speaks_csv_and_yaml(ctl_run, filled):
+    as_csv = list(csv.DictReader(io.StringIO(ctl_run("status", "-f", "csv")[1])))
+    as_yaml = yaml.safe_load(ctl_run("status", "-f", "yaml")[1])
+
+    assert [list(row) for row in as_csv] == [COLUMNS] * 5
+    assert [row["status"] for row in as_yaml] == [row["status"] for row in as_csv]
+
+
+def test_a_table_has_few_columns_unless_all_are_asked_for(ctl_run, filled):
+    narrow = ctl_run("status")[1].splitlines()[1]
+    wide = ctl_run("status", "--long")[1].splitlines()[1]
+
+    assert narrow.replace("|", " ").split() == [
+        "image_id", "image_name", "region", "status", "reason",
+    ]
+    assert wide.replace("|", " ").split() == COLUMNS
+
+
+def test_a_column_that_a_table_leaves_out_can_be_asked_for(ctl_run, filled):
+    out = ctl_run("status", "-f", "table", "-c", "attempts", "--status", "failure")[1]
+
+    assert out.splitlines()[1].replace("|", " ").split() == ["attempts"]
+
+
+def test_an_empty_database_is_no_failure(ctl_run, store):
+    assert ctl_run("status", "-f", "json")[:2] == (0, "[]\n")
+
+
+def test_show_gives_one_structure_with_every_region(ctl_run, filled):
+    status, out, _ = ctl_run("show", IMAGE, "-f", "json")
+
+    assert status == 0
+    found = json.loads(out)
+    regions = found.pop("regions")
+    assert found == {
+        "image_id": IMAGE,
+        "image_name": "cirros",
+        "bytes_total": 40,
+        "known_since": "2026-11-22T08:00:00Z",
+    }
+    assert [list(one) for one in regions] == [COLUMNS] * 3
+    assert [one["region"] for one in regions] == ["RegionFour", "RegionThree", "RegionTwo"]
+
+
+def test_show_says_to_a_person_why_and_until_when(ctl_run, filled):
+    out = ctl_run("show", IMAGE)[1]
+
+    assert "RegionTwo: success; in sync; since 2026-11-22T08:00:00Z" in out
+    assert "RegionThree: failure; not ours; 1 failed attempts" in out
+    assert "RegionFour: pending; connection refused; due 2199-01-01T00:00:00Z" in out
+
+
+def test_show_says_how_far_a_transfer_is(ctl_run, filled):
+    assert "RegionTwo: processing; 30 of 40 bytes" in ctl_run("show", OTHER)[1]
+
+
+def test_show_names_a_copy_of_another_id(ctl_run, store):
+    fill(store, IMAGE, "RegionTwo")
+    (lease,) = store.claim("RegionTwo", 1, owner="test", now=NOW, until=LATER)
+    store.note_copy(lease, OTHER, "cirros")
+
+    assert f"copy {OTHER}" in ctl_run("show", IMAGE)[1]
+
+
+@pytest.mark.parametrize("command", ["show", "retry"])
+def test_an_image_that_nobody_asked_for_is_a_failure_with_a_way_on(ctl_run, store, command):
+    status, out, err = ctl_run(command, IMAGE)
+
+    assert (status, out) == (1, "")
+    assert err == (
+        f"glance-sync: nothing is known of image {IMAGE}; "
+        f"'glance-sync sync {IMAGE}' has the agent look at it\n"
+    )
+
+
+def test_retry_makes_what_failed_and_what_waits_due_now(ctl_run, filled):
+    before = found_in(filled, IMAGE, "RegionTwo")
+
+    status, out, err = ctl_run("retry", IMAGE)
+
+    assert (status, err) == (0, "")
+    assert out == f"Due now: image {IMAGE} in RegionFour, RegionThree\n"
+    now = datetime.datetime.now(datetime.UTC)
+    for region in ("RegionThree", "RegionFour"):
+        task = found_in(filled, IMAGE, region)
+        assert (task.status, task.attempts) == (tasks.TaskStatus.PENDING, 0)
+        assert task.not_before <= now
+        assert not task.may_delete
+    assert found_in(filled, IMAGE, "RegionTwo") == before
+
+
+def test_retry_of_one_region_leaves_the_others_alone(ctl_run, filled):
+    before = found_in(filled, IMAGE, "RegionFour")
+
+    status, out, _ = ctl_run("retry", IMAGE, "RegionThree")
+
+    assert (status, out) == (0, f"Due now: image {IMAGE} in RegionThree\n")
+    assert found_in(filled, IMAGE, "RegionThree").status is tasks.TaskStatus.PENDING
+    assert found_in(filled, IMAGE, "RegionFour") == before
+
+
+def test_retry_of_what_runs_or_is_in_step_says_that_there_is_nothing_to_do(ctl_run, filled):
+    status, out, err = ctl_run("retry", IMAGE, "RegionTwo")
+
+    assert (status, out) == (0, "")
+    assert err == f"Nothing to retry: image {IMAGE} is in RegionTwo: success\n"
+
+
+def test_retry_in_a_region_without_a_task_is_a_failure(ctl_run, filled):
+    status, _, err = ctl_run("retry", IMAGE, "RegionNine")
+
+    assert status == 1
+    assert f"nothing is known of image {IMAGE} in region RegionNine" in err
+
+
+def test_a_request_while_the_agent_is_paused_says_so(ctl_run, filled, conf_file):
+    text = conf_file.read_text()
+    conf_file.write_text(text.replace("[DEFAULT]", "[DEFAULT]\nsync_enabled = false"))
+
+    assert "sync_enabled is false" in ctl_run("retry", IMAGE)[2]
+
+
+def test_sync_without_keystone_says_so_and_changes_nothing(ctl_run, filled):
+    before = list(filled.list())
+
+    status, out, err = ctl_run("sync", IMAGE, "RegionTwo")
+
+    assert (status, out) == (1, "")
+    assert "127.0.0.1" in err
+    assert "Traceback" not in err
+    assert list(filled.list()) == before
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "sync"])
+@pytest.mark.parametrize("text", ["cirros", "../../etc/passwd", IMAGE.replace("-", ""), ""])
+def test_what_is_no_image_id_is_a_usage_error(ctl_run, command, text):
+    status, _, err = ctl_run(command, text)
+
+    assert status == 2
+    assert "is not an image id" in err
+    assert "status --image NAME" in err
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "said"),
+    [
+        pytest.param(ctl.main, [], "which command?", id="none"),
+        pytest.param(manage.main, [], "which command?", id="none to manage"),
+        pytest.param(ctl.main, ["dance"], "there is no command 'dance'", id="unknown"),
+        pytest.param(manage.main, ["db"], "there is no command 'db'", id="half a command"),
+        pytest.param(ctl.main, ["status", "--status", "lost"], "invalid choice", id="choice"),
+        pytest.param(ctl.main, ["status", "--nonsense"], "--nonsense", id="option"),
+        pytest.param(ctl.main, ["complete"], "there is no command 'complete'", id="complete"),
+    ],
+)
+def test_a_usage_error_is_a_sentence_and_status_2(run, main, arguments, said):
+    status, out, err = run(main, *arguments)
+
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("main", "commands"),
+    [(ctl.main, ["status", "show", "retry", "sync"]), (manage.main, ["db upgrade", "check"])],
+)
+def test_the_help_names_every_command_with_examples(run, main, commands):
+    status, out, _ = run(main, "--help")
+
+    assert status == 0
+    assert "examples:" in out
+    assert not [command for command in commands if f"  {command} " not in out]
+
+
+@pytest.mark.parametrize("command", ["status", "retry", "sync"])
+def test_the_help_of_a_command_has_an_example(ctl_run, command):
+    status, out, _ = ctl_run(command, "--help")
+
+    assert status == 0
+    assert f"glance-sync {command} " in out.partition("example")[2]
+
+
+@pytest.mark.parametrize("command", ["status", "show", "retry"])
+def test_without_a_database_the_way_to_make_one_is_named(ctl_run, command):
+    arguments = [] if command == "status" else [IMAGE]
+
+    status, out, err = ctl_run(command, *arguments)
+
+    assert (status, out) == (1, "")
+    assert "run 'glance-sync-manage db upgrade'" in err
+
+
+def test_without_a_configuration_the_file_is_named(capsys, tmp_path):
+    assert ctl.main(["--config-file", str(tmp_path / "absent.conf"), "status"]) == 1
+    assert "absent.conf" in capsys.readouterr().err
+
+
+def test_a_traceback_is_for_those_who_debug(ctl_run):
+    assert "Traceback" not in ctl_run("show", IMAGE)[2]
+    assert "Traceback" in ctl_run("--debug", "show", IMAGE)[2]
+
+
+def test_the_agents_log_is_not_touched(ctl_run, filled, tmp_path):
+    ctl_run("status")
+
+    assert not (tmp_path / "agent.log").exists()
+
+
+def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
+    first = manage_run("db", "upgrade")
+    second = manage_run("db", "upgrade")
+
+    assert first == (0, "Upgraded the database from nothing to revision 0001\n", "")
+    assert second == (0, "The database is at revision 0001 already\n", "")
+    assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "state").stat().st_mode & 0o007 == 0
+
+
+def test_a_state_path_that_cannot_be_made_is_named(manage_run, tmp_path):
+    (tmp_path / "state").write_text("a file")
+
+    status, _, err = manage_run("db", "upgrade")
+
+    assert status == 1
+    assert f"state_path = {tmp_path / 'state'}" in err
+
+
+def test_a_check_says_what_fails_how_to_mend_it_and_what_it_left_out(manage_run):
+    status, out, _ = manage_run("check", "-f", "json")
+
+    assert status == 1
+    found = {one["link"]: one for one in json.loads(out)}
+    assert {link: one["verdict"] for link, one in found.items()} == {
+        "sync.conf": "WARN",  # everybody may read it
+        "glance_store.yaml": "SKIP",
+        "state_path": "OK",
+        "database": "FAIL",
+        "message bus": "FAIL",
+        "Keystone": "FAIL",
+        "catalogue": "SKIP",
+        "regions": "SKIP",
+    }
+    failed = [one for one in found.values() if one["verdict"] == "FAIL"]
+    assert all(one["remedy"] for one in failed)
+    assert found["database"]["remedy"] == "glance-sync-manage db upgrade"
+    assert "transport_url" in found["message bus"]["remedy"]
+    assert "127.0.0.1:1/region" in found["message bus"]["detail"]
+    assert "[service_credentials]" in found["Keystone"]["remedy"]
+
+
+def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, store):
+    status, out, _ = manage_run("check")
+
+    assert status == 1
+    lines = out.splitlines()
+    assert "OK    database             revision 0001" in lines
+    bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
+    assert lines[bus + 1].startswith("      -> set transport_url")
+    assert lines[-1] == "2 of 8 links fail"
+
+
+def test_a_check_of_a_bad_configuration_is_a_finding(manage_run, conf_file):
+    conf_file.write_text("[transfer]\nlease_seconds = 1\n")
+
+    status, out, err = manage_run("check", "-f", "json")
+
+    assert (status, err) == (1, "")
+    first, second = json.loads(out)
+    assert (first["link"], first["verdict"]) == ("sync.conf", "FAIL")
+    assert "lease_seconds" in first["detail"]
+    assert first["remedy"]
+    assert second["verdict"] == "SKIP"
+
+
+def test_a_check_shows_every_mistake_of_the_store_file(manage_run, conf_file, tmp_path):
+    (tmp_path / "glance_store.yaml").write_text("glances:\n- name: R\n- junk\n")
+
+    out = manage_run("check")[1]
+
+    assert f"FAIL  glance_store.yaml    {tmp_path}/glance_store.yaml:2: expected" in out
+    assert f"\n      {tmp_path}/glance_store.yaml:3: expected" in out
+
+
+def test_a_bus_that_cannot_be_checked_is_said_to_be_so(manage_run, conf_file):
+    text = conf_file.read_text()
+    conf_file.write_text(text.replace("rabbit://user:hidden-of-the-bus@127.0.0.1:1/", "fake://"))
+
+    out = manage_run("check")[1]
+
+    assert "OK    message bus          fake://, which cannot be checked" in out
+
+
+def test_the_version_is_shown(capsys):
+    assert ctl.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("glance-sync ")

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sync.conf``: every option arrives, and bad values are refused with a sentence."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.conf import options
+from glance_sync_agent.conf import settings
+from glance_sync_agent.domain import strategy
+
+#: Section, option, value as written, field, value as it arrives.
+ARRIVING = [
+    (None, "sync_enabled", "false", "sync_enabled", False),
+    (None, "sync_strategy", "None", "sync_strategy", strategy.Strategy.NONE),
+    (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
+    (None, "task_retry_times", "7", "task_retry_times", 7),
+    (None, "scp_copy_timeout", "0", "scp_copy_timeout", 0),
+    (None, "state_path", "/srv/state", "state_path", pathlib.Path("/srv/state")),
+    (None, "glance_store_cfg_file", "/dev/null", "store_file", pathlib.Path("/dev/null")),
+    ("notifications", "topics", "one,two", "topics", ("one", "two")),
+    ("notifications", "exchange", "images", "exchange", "images"),
+    ("notifications", "pool", "second", "pool", "second"),
+    ("notifications", "prefetch", "64", "prefetch", 64),
+    ("database", "connection", "mysql+pymysql://u:p@h/d", "connection", "mysql+pymysql://u:p@h/d"),
+    ("ssh", "known_hosts", "/srv/known", "known_hosts", "/srv/known"),
+    ("ssh", "connect_timeout_seconds", "2.5", "ssh_connect_timeout_seconds", 2.5),
+    ("transfer", "tasks_per_region", "9", "tasks_per_region", 9),
+    ("transfer", "small_image_mib", "3", "small_image_bytes", 3 * 1024 * 1024),
+    ("transfer", "connect_timeout_seconds", "3.5", "connect_timeout_seconds", 3.5),
+    ("transfer", "idle_timeout_seconds", "20", "idle_timeout_seconds", 20.0),
+    ("transfer", "retry_base_seconds", "0.5", "retry_base_seconds", 0.5),
+    ("transfer", "retry_max_seconds", "90", "retry_max_seconds", 90.0),
+    ("transfer", "lease_seconds", "300", "lease_seconds", 300.0),
+    ("reconcile", "max_deletes", "0", "max_deletes", 0),
+]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes a ``sync.conf`` and reads it as the agent does."""
+    file = tmp_path / "sync.conf"
+
+    def write(text=""):
+        file.write_text(text)
+        return settings.parse_files([f"--config-file={file}"], prog="test", description="")
+
+    return write
+
+
+def section(name, option, value):
+    return f"[{name or 'DEFAULT'}]\n{option} = {value}\n"
+
+
+def registered():
+    return {(group, option.dest) for group, found in options.GROUPS.items() for option in found}
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "text", "field", "value"), ARRIVING, ids=[row[3] for row in ARRIVING]
+)
+def test_an_option_arrives(written, group, option, text, field, value):
+    assert getattr(settings.load(written()), field) != value
+
+    assert getattr(settings.load(written(section(group, option, text))), field) == value
+
+
+def test_every_option_and_every_field_is_among_those_that_arrive():
+    assert {row[:2] for row in ARRIVING} == registered()
+    fields = {field.name for field in dataclasses.fields(settings.Settings)}
+    assert {row[3] for row in ARRIVING} == fields
+
+
+def test_the_generator_is_given_copies_of_all_options():
+    listed = options.list_opts()
+
+    assert {(group, option.dest) for group, found in listed for option in found} == registered()
+    listed[0][1][0].default = "changed"
+    assert options.list_opts()[0][1][0].default != "changed"
+
+
+@pytest.mark.parametrize("group", options.GROUPS)
+def test_every_option_has_a_help_that_is_a_sentence(group):
+    texts = [option.help for option in options.GROUPS[group]]
+
+    assert not [text for text in texts if not text or not text.endswith(".")]
+
+
+def test_what_may_hold_a_password_is_neither_logged_nor_shown(written):
+    conf = written(section("database", "connection", "postgresql+psycopg://u:hidden@h/d"))
+    (option,) = options.GROUPS["database"]
+
+    assert option.secret
+    assert "hidden" not in repr(settings.load(conf))
+
+
+def test_the_database_is_in_the_state_path_unless_it_is_named(written):
+    found = settings.load(written(section(None, "state_path", "/srv/state")))
+
+    assert found.connection == "sqlite:////srv/state/sync.sqlite"
+
+
+@pytest.mark.parametrize("text", ["ALL", "all", "All"])
+def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
+    conf = written(section(None, "sync_strategy", text))
+
+    assert settings.load(conf).sync_strategy is strategy.Strategy.ALL
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "text"),
+    [
+        pytest.param(None, "sync_enabled", "perhaps", id="boolean"),
+        pytest.param(None, "sync_strategy", "SOME", id="unknown strategy"),
+        pytest.param(None, "sync_strategy", "", id="no strategy"),
+        pytest.param(None, "cascading_endpoint_url", "ftp://host/", id="scheme"),
+        pytest.param(None, "cascading_endpoint_url", "glance", id="no URL"),
+        pytest.param(None, "task_retry_times", "-1", id="negative"),
+        pytest.param(None, "task_retry_times", "many", id="no number"),
+        pytest.param(None, "scp_copy_timeout", "-1", id="negative time"),
+        pytest.param(None, "glance_store_cfg_file", "absent.yaml", id="no such file"),
+        pytest.param("notifications", "prefetch", "1", id="prefetch that loses its last place"),
+        pytest.param("ssh", "connect_timeout_seconds", "0", id="no time"),
+        pytest.param("transfer", "tasks_per_region", "0", id="no task"),
+        pytest.param("transfer", "idle_timeout_seconds", "0.5", id="idle too short"),
+        pytest.param("transfer", "lease_seconds", "9", id="lease too short"),
+        pytest.param("transfer", "small_image_mib", "1.5", id="fraction"),
+        pytest.param("reconcile", "max_deletes", "-1", id="negative count"),
+    ],
+)
+def test_a_bad_value_is_refused_with_file_and_option(written, tmp_path, group, option, text):
+    with pytest.raises(errors.ConfigurationError) as caught:
+        settings.load(written(section(group, option, text)))
+
+    assert str(tmp_path / "sync.conf") in str(caught.value)
+    assert option in str(caught.value)
+    assert "LocationInfo" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lease", "idle", "allowed"),
+    [
+        pytest.param(120, 60, True, id="twice"),
+        pytest.param(119.5, 60, False, id="a little less"),
+        pytest.param(180, 91, False, id="longer idle"),
+    ],
+)
+def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
+    conf = written(
+        section("transfer", "lease_seconds", f"{lease}\nidle_timeout_seconds = {idle}")
+    )
+
+    if allowed:
+        assert settings.load(conf).lease_seconds == lease
+    else:
+        with pytest.raises(errors.ConfigurationError, match=r"lease_seconds = .* at least twice"):
+            settings.load(conf)
+
+
+def test_the_defaults_go_together(written):
+    found = settings.load(written())
+
+    assert found.sync_strategy is strategy.Strategy.ALL
+    assert found.store_file is None
+
+
+def test_a_syntax_error_is_refused_with_its_file(written, tmp_path):
+    with pytest.raises(errors.ConfigurationError, match=str(tmp_path / "sync.conf")):
+        written("sync_enabled\n")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(errors.ConfigurationError, match=r"absent\.conf"):
+        settings.parse_files(
+            [f"--config-file={tmp_path / 'absent.conf'}"], prog="test", description=""
+        )
+
+
+def test_without_any_file_the_places_where_one_is_looked_for_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(settings.cfg, "find_config_files", lambda **_: [])
+    monkeypatch.setattr(settings.cfg, "find_config_dirs", lambda **_: [])
+
+    with pytest.raises(errors.ConfigurationError, match="--config-file") as caught:
+        settings.parse_files([], prog="test", description="")
+
+    assert "/etc/glance" in str(caught.value)
+
+
+def test_the_file_is_found_where_operators_keep_it(monkeypatch, tmp_path):
+    (tmp_path / ".glance").mkdir()
+    (tmp_path / ".glance" / "sync.conf").write_text(section(None, "task_retry_times", "8"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    conf = settings.parse_files([], prog="anything", description="")
+
+    assert settings.load(conf).task_retry_times == 8
+
+
+def test_a_directory_of_files_is_read_in_order(tmp_path):
+    for name, text in (("10-a.conf", "1"), ("20-b.conf", "2")):
+        (tmp_path / name).write_text(section(None, "task_retry_times", text))
+
+    conf = settings.parse_files([f"--config-dir={tmp_path}"], prog="test", description="")
+
+    assert settings.load(conf).task_retry_times == 2
+
+
+def test_the_store_file_is_looked_up_beside_sync_conf(written, tmp_path):
+    store_file = tmp_path / "glance_store.yaml"
+    store_file.write_text("")
+
+    assert settings.load(written()).store_file == store_file
+
+
+def test_the_store_file_of_another_name_is_looked_up_beside_sync_conf(written, tmp_path):
+    (tmp_path / "stores.yaml").write_text("")
+
+    found = settings.load(written(section(None, "glance_store_cfg_file", "stores.yaml")))
+
+    assert found.store_file == tmp_path / "stores.yaml"
+
+
+def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
+    directory = tmp_path / "sync.conf.d"
+    directory.mkdir()
+    (directory / "a.conf").write_text("")
+    (tmp_path / "glance_store.yaml").write_text("")
+
+    conf = settings.parse_files([f"--config-dir={directory}"], prog="test", description="")
+
+    assert settings.load(conf).store_file == tmp_path / "glance_store.yaml"
+
+
+@pytest.mark.parametrize(
+    ("option", "before", "after", "moves"),
+    [
+        ("sync_enabled", "true", "false", True),
+        ("sync_strategy", "ALL", "None", True),
+        ("task_retry_times", "1", "2", True),
+        ("scp_copy_timeout", "1", "2", True),
+        ("state_path", "/srv/a", "/srv/b", False),
+    ],
+)
+def test_the_options_that_say_so_change_without_a_restart(
+    written, tmp_path, option, before, after, moves
+):
+    conf = written(section(None, option, before))
+    first = getattr(settings.load(conf), option)
+
+    (tmp_path / "sync.conf").write_text(section(None, option, after))
+    conf.mutate_config_files()
+
+    assert (getattr(settings.load(conf), option) != first) is moves
+
+
+def test_options_of_libraries_are_added(tmp_path):
+    file = tmp_path / "sync.conf"
+    file.write_text("[DEFAULT]\ncolour = red\n")
+
+    conf = settings.parse_files(
+        [f"--config-file={file}"],
+        prog="test",
+        description="",
+        register=[lambda conf: conf.register_opts([settings.cfg.StrOpt("colour")])],
+    )
+
+    assert conf.colour == "red"
