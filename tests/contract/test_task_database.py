@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the SQL task store promises beyond its port: files, schema, errors, processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 import datetime
+import logging
 import os
 import pathlib
+import shutil
 import sqlite3
 import stat
 import threading
@@ -21,12 +23,14 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import database
+from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.drivers import task_table
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
+OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 REGION = images.RegionId("RegionTwo")
 KEY = tasks.TaskKey(image_id=IMAGE, region=REGION)
 
@@ -81,9 +85,9 @@ def lock(path: pathlib.Path) -> sqlite3.Connection:
 
 def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.TaskStore(url)
-    assert store.is_current() is False
+    assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert store.is_current() is True
+    assert (store.is_current(), store.revision()) == (True, "0001")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -123,11 +127,21 @@ def test_upgrades_at_once_make_one_schema(url):
     store.close()
 
 
+def test_the_package_may_be_installed_anywhere(path, tmp_path, monkeypatch):
+    odd = tmp_path / "100%(here)s"
+    shutil.copytree(schema._MIGRATIONS, odd)
+    monkeypatch.setattr(schema, "_MIGRATIONS", odd)
+    store = task_store.TaskStore(f"sqlite:///{path}")
+    store.upgrade()
+    assert store.is_current()
+    store.close()
+
+
 def test_an_older_agent_leaves_the_schema_of_a_newer_one_alone(store, path):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'future'")
     connection.close()
-    assert store.is_current() is False
+    assert (store.is_current(), store.revision()) == (False, "future")
     with pytest.raises(errors.ConfigurationError, match=r"future.*newer agent"):
         store.upgrade()
 
@@ -186,7 +200,7 @@ def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call
     store = task_store.TaskStore(f"sqlite:///{path}")
     with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
         calls(store)[call]()
-    assert store.is_current() is False
+    assert (store.is_current(), store.revision()) == (False, None)
     assert not path.exists()
 
 
@@ -213,6 +227,15 @@ def test_nobody_but_owner_and_group_reads_the_files(path, umask):
     files = sorted(path.parent.iterdir())
     assert [file.name for file in files] == ["tasks.db", "tasks.db-shm", "tasks.db-wal"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o640}
+    store.close()
+
+
+def test_only_a_new_file_is_announced(path, caplog):
+    caplog.set_level(logging.INFO, logger=schema.__name__)
+    store = task_store.TaskStore(f"sqlite:///{path}")
+    store.upgrade()
+    store.upgrade()
+    assert [record.getMessage() for record in caplog.records] == [f"Created the database {path}"]
     store.close()
 
 
@@ -357,23 +380,98 @@ def test_only_a_deadlock_or_a_conflict_is_tried_again(store, code, runs):
     assert len(seen) == runs
 
 
-def test_a_forked_process_has_connections_of_its_own(store):
+def test_a_forked_process_has_connections_of_its_own(url):
+    store = task_store.TaskStore(url, connections=1)
+    store.upgrade()
     ask(store)
+
+    def connection_id() -> int:
+        return store._database.read("look", lambda used: id(used.connection.dbapi_connection))
+
     reading, writing = os.pipe()
+    mine = connection_id()
     child = os.fork()
     if child == 0:
         try:
             ask(store)
-            os.write(writing, b"done")
+            os.write(writing, b"shared" if connection_id() == mine else b"own")
             store.close()
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        assert pipe.read() == b"done"
+        assert pipe.read() == b"own"
     assert os.waitpid(child, 0)[1] == 0
+    assert connection_id() == mine
     ask(store)
     assert [task.generation for task in store.list()] == [3]
+    store.close()
+
+
+def after_first_select(store: task_store.TaskStore, act: Callable[[Any], None]) -> None:
+    """Call ``act`` once, with the cursor, between a transaction's SELECT and what follows it."""
+    acts = [act]
+
+    def listener(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("SELECT tasks") and acts:
+            acts.pop()(cursor)
+
+    sa.event.listen(store._database._engines[os.getpid()], "after_cursor_execute", listener)
+
+
+def blocked_or_done(pool: futures.Executor, call: Callable[[], Any]) -> futures.Future[Any]:
+    """Start a call and give it time to do harm, if nothing keeps it from that."""
+    future = pool.submit(call)
+    futures.wait([future], timeout=0.3)
+    return future
+
+
+def test_a_request_that_meets_the_end_of_the_task_is_not_lost(url):
+    store, other = databases.made(url), task_store.TaskStore(url)
+    ask(store)
+    (lease,) = claim(other)
+    ended: list[futures.Future[bool]] = []
+    with futures.ThreadPoolExecutor(1) as pool:
+        after_first_select(
+            store,
+            lambda _: ended.append(
+                blocked_or_done(pool, lambda: other.finish(lease, tasks.Forgotten(), NOW))
+            ),
+        )
+        ask(store)
+    assert ended[0].result() is False
+    task = store.get(KEY)
+    assert task is not None
+    assert (task.status, task.generation) == (tasks.TaskStatus.PENDING, 2)
+    store.close()
+    other.close()
+
+
+def test_a_claim_looks_again_when_it_takes_a_task(store):
+    ask(store)
+    after_first_select(
+        store,
+        lambda cursor: cursor.connection.execute(
+            "UPDATE tasks SET status = 'processing', lease_expires_at = '2999-01-01 00:00:00.0'"
+        ),
+    )
+    assert claim(store) == []
+
+
+@pytest.mark.parametrize("url", databases.SERVERS, ids=databases.label)
+def test_claims_on_a_server_do_not_wait_for_each_other(url):
+    store, other = databases.made(url), task_store.TaskStore(url)
+    for image_id in (IMAGE, OTHER):
+        store.request(image_id, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    won: list[tasks.Lease] = []
+    with futures.ThreadPoolExecutor(1) as pool:
+        after_first_select(
+            store, lambda _: won.extend(pool.submit(claim, other).result(timeout=5))
+        )
+        won += claim(store)
+    assert [lease.task.key.image_id for lease in won] == [OTHER, IMAGE]
+    store.close()
+    other.close()
 
 
 def test_a_closed_store_opens_again_when_used(store):

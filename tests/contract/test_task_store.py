@@ -367,6 +367,14 @@ def test_an_abandoned_task_waits_since_its_lease_ended(store):
     assert order == [OTHER, IMAGE, COPY]
 
 
+def test_waiting_and_abandoned_tasks_share_the_limit(store):
+    ask(store)
+    claim(store, until=later(60))
+    ask(store, image_id=OTHER, not_before=later(59))
+    first, second = (claim(store, limit=1, now=later(61), until=later(99)) for _ in range(2))
+    assert [first.task.key.image_id, second.task.key.image_id] == [OTHER, IMAGE]
+
+
 def test_a_limit_of_nothing_claims_nothing(store):
     ask(store)
     assert claims(store, limit=0) == []
@@ -772,7 +780,9 @@ def test_a_request_for_one_region_leaves_the_tasks_of_others_alone(store):
 
     assert ask(store, elsewhere=False, now=later(1), not_before=later(1)) == 1
 
-    other = task(store, tasks.TaskKey(image_id=KEY.image_id, region="RegionThree"))
+    other = task(
+        store, tasks.TaskKey(image_id=KEY.image_id, region=images.RegionId("RegionThree"))
+    )
     assert (task(store).generation, other.generation) == (2, 1)
 
 

@@ -76,6 +76,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
         now=times,
         not_before=times,
         may_delete=st.booleans(),
+        elsewhere=st.booleans(),
     )
     def request(self, image_id, to, **arguments):
         self._both(lambda store: store.request(image_id, to, request_id=str(to), **arguments))
