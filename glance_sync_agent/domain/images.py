@@ -187,7 +187,7 @@ def _synced_properties(text: object) -> frozenset[str]:
     try:
         names = json.loads(text) if isinstance(text, str) else ()
     except (ValueError, RecursionError):
-        names = ()
+        return frozenset()
     if not isinstance(names, list):
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str))
