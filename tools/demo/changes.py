@@ -80,7 +80,7 @@ class Begun:
         """
         regions = [name for name in summary.regions if name != summary.cascading_region]
         for region in regions:
-            if change.shows(region):
+            if _shows(change, region):
                 raise errors.DemoError(
                     f"region {region} shows '{change.name}' of {change.image.name} before it is"
                     " done in the cascading region"
@@ -115,6 +115,13 @@ class Begun:
         """Ask the regions that did not show it yet; return those that still do not."""
         missing = [region for region, known in self._result.seconds.items() if known is None]
         for region in missing:
-            if self._change.shows(region):
+            if _shows(self._change, region):
                 self._result.seconds[region] = time.monotonic() - self._started
         return [region for region, known in self._result.seconds.items() if known is None]
+
+
+def _shows(change: Change, region: str) -> bool:
+    try:
+        return change.shows(region)
+    except errors.NoAnswer:
+        return False

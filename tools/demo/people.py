@@ -143,8 +143,7 @@ class People:
         try:
             yield self._client(region, user)
         except _LIBRARY_ERRORS as exc:
-            said = " ".join(str(exc).split()) or type(exc).__name__
-            raise errors.NoAnswer(f"{user} could not {what} in {region}: {said}") from exc
+            raise errors.NoAnswer(f"{user} could not {what} in {region}: {_said(exc)}") from exc
 
     def _client(self, region: str, user: str) -> Any:
         if (region, user) not in self._clients:
@@ -155,3 +154,13 @@ class People:
                 "2", session=self._sessions[user], region_name=region, interface="public"
             )
         return self._clients[region, user]
+
+
+def _said(exc: BaseException) -> str:
+    """Return the operating system's own words if it was that; libraries wrap them in layers."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(exc).split()) or type(exc).__name__

@@ -81,7 +81,7 @@ class Screen:
                     "source" if copy.is_source else _seconds(copy.seconds),
                     "-" if copy.size is None else f"{copy.size:,}",
                     f"{copy.sha512[:16]}..." if copy.sha512 else "-",
-                    _verdict(good=copy.verified, bad=copy.note or "no"),
+                    _verdict(copy),
                 )
             drawn.add_section()
         self._tables.print(drawn)
@@ -153,5 +153,9 @@ def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f}"
 
 
-def _verdict(*, good: bool, bad: str) -> text.Text:
-    return text.Text("yes", style="green") if good else text.Text(bad, style="red")
+def _verdict(copy: results.Copy) -> text.Text:
+    if copy.verified:
+        return text.Text("yes", style="green")
+    if copy.sha512 is None:
+        return text.Text("not read", style="yellow")
+    return text.Text(copy.note, style="red")

@@ -20,6 +20,7 @@ _READY = ("Listening on topics", "Looked at ")  # in the agent's log
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 90.0  # graceful_shutdown_timeout is 60 s
 _POLL_SECONDS = 0.05
+_LINE_CHARACTERS = 300
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,10 @@ class Stage:
         """Reserve the cloud.
 
         :raises DemoError: another demo has it.
+        :raises CloudError: it should run already, and was never up.
         """
+        if self._plan.attach:
+            self.cloud.describe()
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         lock = self._lock.enter_context((self.cloud.state_dir / "demo.lock").open("w"))
         try:
@@ -145,4 +149,5 @@ class Stage:
 
     def log_tail(self) -> str:
         """Return the end of the agent's log; empty if no agent was started."""
-        return self._agent.tail(25) if self._agent else ""
+        lines = self._agent.tail(20).splitlines() if self._agent else []
+        return "\n".join(line[:_LINE_CHARACTERS] for line in lines)

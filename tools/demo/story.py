@@ -54,18 +54,22 @@ class Story:
         :raises DemoError: a region does not hold what it should, or a change did not arrive.
         """
         with self._timed("agent"):
-            self._remove_leftovers()
+            self._remove_images()
             self._stage.start_agent()
-        with self._timed("copies"):
-            big, shared = self._publish_and_wait()
-            shared.wait(self._stage, self._screen, self._timeout_seconds)
-        with self._timed("verification"):
-            self._verify()
-        with self._timed("changes"):
-            self._change(big)
+        try:
+            with self._timed("copies"):
+                big, shared = self._publish_and_wait()
+                shared.wait(self._stage, self._screen, self._timeout_seconds)
+            with self._timed("verification"):
+                self._verify()
+            with self._timed("changes"):
+                self._change(big)
+        finally:
+            if not self._keep:
+                self._remove_images()
 
-    def _remove_leftovers(self) -> None:
-        """Delete, as their owner, the images of a demo that was cut short."""
+    def _remove_images(self) -> None:
+        """Delete, as their owner, what this demo or one before it left in any region."""
         for region in self._summary.regions:
             # A region that does not answer will be missed later, where it matters.
             with contextlib.suppress(errors.NoAnswer):
@@ -110,7 +114,11 @@ class Story:
             upload_seconds=now - started,
             active_at=now,
             copies={
-                region: results.Copy(region=region, is_source=region == cascading)
+                region: results.Copy(
+                    region=region,
+                    is_source=region == cascading,
+                    status="active" if region == cascading else "absent",
+                )
                 for region in self._summary.regions
             },
         )

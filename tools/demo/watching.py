@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 import contextlib
 import pathlib
+import textwrap
 import time
 
 from glance_sync_agent import errors as sync_errors
@@ -20,6 +21,7 @@ from tools.demo import stage
 _POLL_SECONDS = 0.25
 #: Between two looks at a Glance while the agent does not claim to be done there.
 _LOOK_SECONDS = 2.0
+_REASON_CHARACTERS = 250
 
 Rows = dict[str, tasks.Task]  # by region
 
@@ -146,7 +148,6 @@ def _complaints(published: Sequence[results.Image], rows: dict[str, Rows]) -> li
                 copy.note or f"it is {copy.status} there",
                 _said(row),
             ]
-            copy.note = f"no: {copy.status}"
             found.append("; ".join(parts))
     return found
 
@@ -154,4 +155,5 @@ def _complaints(published: Sequence[results.Image], rows: dict[str, Rows]) -> li
 def _said(row: tasks.Task | None) -> str:
     if row is None:
         return "the agent has no task for it"
-    return f"the agent's task is {row.status.value}: {row.reason or 'no reason yet'}"
+    reason = textwrap.shorten(row.reason, _REASON_CHARACTERS, placeholder=" ...")
+    return f"the agent's task is {row.status.value}: {reason or 'no reason yet'}"
