@@ -6,22 +6,14 @@ import logging
 import os
 import sys
 from typing import Any
-import warnings
 
-from oslo_service import backend
+from oslo_config import cfg
+from oslo_service import service
 
-# futurist looks whether eventlet is in use, and thereby wakes eventlet's farewell to its users.
-warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
-# oslo.messaging and oslo.service choose their threads when they are imported.
-backend.init_backend(backend.BackendType.THREADING)
-
-from oslo_config import cfg  # noqa: E402
-from oslo_service import service  # noqa: E402
-
-from glance_sync_agent import errors  # noqa: E402
-from glance_sync_agent import wiring  # noqa: E402
-from glance_sync_agent.cmd import daemon  # noqa: E402
-from glance_sync_agent.cmd import state_lock  # noqa: E402
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd import daemon
+from glance_sync_agent.cmd import state_lock
 
 LOG = logging.getLogger(__name__)
 

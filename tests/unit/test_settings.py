@@ -4,6 +4,7 @@
 import dataclasses
 import pathlib
 
+from oslo_config import cfg
 import pytest
 
 from glance_sync_agent import errors
@@ -180,8 +181,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_without_any_file_the_places_where_one_is_looked_for_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(settings.cfg, "find_config_files", lambda **_: [])
-    monkeypatch.setattr(settings.cfg, "find_config_dirs", lambda **_: [])
+    monkeypatch.setattr(cfg, "find_config_files", lambda **_: [])
+    monkeypatch.setattr(cfg, "find_config_dirs", lambda **_: [])
 
     with pytest.raises(errors.ConfigurationError, match="--config-file") as caught:
         settings.parse_files([], prog="test", description="")
@@ -264,7 +265,7 @@ def test_options_of_libraries_are_added(tmp_path):
         [f"--config-file={file}"],
         prog="test",
         description="",
-        register=[lambda conf: conf.register_opts([settings.cfg.StrOpt("colour")])],
+        register=[lambda conf: conf.register_opts([cfg.StrOpt("colour")])],
     )
 
     assert conf.colour == "red"
