@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_store
 from tools import cloud as clouds
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -46,6 +48,7 @@ class Agent:
         self.config_file = directory / "sync.conf"
         self.log = directory / "agent.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._store = task_store.TaskStore(f"sqlite:///{directory}/state/sync.sqlite")
         directory.mkdir(parents=True, exist_ok=True)
         write_sync_conf(cloud, self.config_file, options or {})
         if ssh:
@@ -107,6 +110,10 @@ class Agent:
     def is_running(self) -> bool:
         """Tell whether the launcher lives."""
         return self._process is not None and self._process.poll() is None
+
+    def tasks(self) -> list[tasks.Task]:
+        """Return the rows of the agent's table; much cheaper than :meth:`status`."""
+        return list(self._store.list())
 
     def status(self, *filters: str) -> list[dict[str, Any]]:
         """Return the rows of ``glance-sync status``."""

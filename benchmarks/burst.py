@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many small images published in a burst, beside a script that does the same.
+
+The script is what an operator would write: threads of python-glanceclient that create and
+upload each image in the cascading region and then in every other. The agent sees the images
+published in the cascading region, by as many threads, and does the rest. Both times run from
+the first request to the moment when every region holds every image, verified.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable
+from concurrent import futures
+import io
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+import uuid
+
+from tools import agents
+from tools import cloud as clouds
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def main() -> int:
+    """Run and print; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cloud", default="bench", help="name of the cloud (%(default)s)")
+    parser.add_argument("--images", type=int, default=500, help="images (%(default)s)")
+    parser.add_argument("--kib", type=int, default=64, help="size in KiB (%(default)s)")
+    parser.add_argument("--threads", type=int, default=8, help="publishers (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="interleaved rounds (%(default)s)")
+    parser.add_argument("--ssh", action="store_true", help="with SSH stores set up")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    cloud = clouds.Cloud(ROOT, args.cloud)
+    cloud.up()
+    rounds = []
+    for _ in range(args.rounds):
+        rounds.append({"script": script(cloud, args), "agent": agent(cloud, args)})
+    script_seconds = statistics.median(one["script"]["seconds"] for one in rounds)
+    agent_seconds = statistics.median(one["agent"]["seconds"] for one in rounds)
+    summary = {
+        "images": args.images,
+        "regions": len(cloud.describe().cascaded),
+        "rounds": rounds,
+        "ratio": round(agent_seconds / script_seconds, 3),
+    }
+    print(json.dumps(summary, indent=None if args.json else 2))
+    ok = all(not one["agent"]["lost"] and not one["agent"]["doubled"] for one in rounds)
+    return 0 if ok else 1
+
+
+def script(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
+    """Time the operator's script."""
+    regions = [region.name for region in cloud.describe().regions]
+    prefix = f"script-{uuid.uuid4().hex[:8]}"
+    started = time.monotonic()
+    _publish(cloud, args, prefix, regions)
+    seconds = time.monotonic() - started
+    _delete(cloud, prefix, regions)
+    return {"seconds": round(seconds, 2)}
+
+
+def agent(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
+    """Time the agent."""
+    described = cloud.describe()
+    targets = [region.name for region in described.cascaded]
+    prefix = f"agent-{uuid.uuid4().hex[:8]}"
+    with tempfile.TemporaryDirectory() as directory:
+        one = agents.Agent(described, pathlib.Path(directory), ssh=args.ssh)
+        one.start()
+        try:
+            one.wait_for_log("Listening on")
+            one.wait_for_log("Looked at")
+            _wait_until_idle(one)
+            before = len(one.tasks())
+            started = time.monotonic()
+            published = _publish(cloud, args, prefix, [described.cascading_region])
+            publishing = time.monotonic() - started
+            _wait_for_rows(one, before + args.images * len(targets))
+            seconds = time.monotonic() - started
+            found = {name: _copies(cloud, name, published) for name in targets}
+        finally:
+            one.stop()
+            print(one.tail(3), file=sys.stderr)
+    _delete(cloud, prefix, [region.name for region in described.regions])
+    return {
+        "seconds": round(seconds, 2),
+        "publishing": round(publishing, 2),
+        "lost": {name: args.images - len(counts) for name, counts in found.items()
+                 if len(counts) != args.images},
+        "doubled": {name: counts.total() - len(counts) for name, counts in found.items()
+                    if counts.total() != len(counts)},
+    }
+
+
+def _wait_until_idle(one: agents.Agent) -> None:
+    """Wait until what happened before, as the last round's deletions, is worked off."""
+    quiet = 0
+    while quiet < 10:
+        busy = any(task.status in {"pending", "processing"} for task in one.tasks())
+        quiet = 0 if busy else quiet + 1
+        time.sleep(0.3)
+
+
+def _wait_for_rows(one: agents.Agent, count: int) -> None:
+    """Wait for the agent's own word, which costs little; the copies are counted afterwards."""
+    deadline = time.monotonic() + 900
+    while sum(task.status == "success" for task in one.tasks()) < count:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not done in 900 s:\n{one.tail()}")
+        time.sleep(0.3)
+
+
+def _publish(
+    cloud: clouds.Cloud, args: argparse.Namespace, prefix: str, regions: Iterable[str]
+) -> set[str]:
+    published: set[str] = set()
+
+    def work(number: int) -> None:
+        data = os.urandom(args.kib * 1024)
+        for region in regions:
+            client = _client(cloud, region)
+            image = client.images.create(
+                name=f"{prefix}-{number}", disk_format="raw", container_format="bare"
+            )
+            client.images.upload(image.id, io.BytesIO(data))
+            published.add(image.id)
+
+    with futures.ThreadPoolExecutor(args.threads) as pool:
+        list(pool.map(work, range(args.images)))
+    return published
+
+
+_local = threading.local()
+
+
+def _client(cloud: clouds.Cloud, region: str) -> Any:
+    made = _local.__dict__.setdefault("clients", {})
+    if region not in made:
+        made[region] = cloud.glance(region, "alice")
+    return made[region]
+
+
+def _copies(cloud: clouds.Cloud, region: str, published: set[str]) -> Counter[str]:
+    """Count the active copies of each published image in a region."""
+    listed = cloud.glance(region, "admin").images.list(page_size=500)
+    return Counter(
+        image.glance_sync_source_id
+        for image in listed
+        if image.get("glance_sync_source_id") in published and image.status == "active"
+    )
+
+
+def _delete(cloud: clouds.Cloud, prefix: str, regions: Iterable[str]) -> None:
+    def work(pair: tuple[str, str]) -> None:
+        _client(cloud, pair[0]).images.delete(pair[1])
+
+    pairs = [
+        (region, image.id)
+        for region in regions
+        for image in cloud.glance(region, "admin").images.list(page_size=500)
+        if (image.name or "").startswith(prefix)
+    ]
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, pairs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
