@@ -82,8 +82,8 @@ class Checks:
 
         def probe() -> str | findings.Finding:
             roles = wiring.open_catalogue(self._conf, self._current).roles()
-            user = section.get("username") or section.get("user_id") or "USER"
-            project = section.get("project_name") or section.get("project_id") or "PROJECT"
+            user = _first(section, "username", "user_id") or "USER"
+            project = _first(section, "project_name", "project_id") or "PROJECT"
             seen = f"{user} in {project} has the roles {', '.join(sorted(roles)) or 'none'}"
             add = f"openstack role add --user {user} --project {project} "
             if "admin" not in roles:
@@ -96,7 +96,7 @@ class Checks:
             link,
             probe,
             lambda _: f"correct [{wiring.CREDENTIALS}] in sync.conf; the same values have to work "
-            f"for: openstack --os-auth-url {section.get('auth_url')} token issue",
+            f"for: openstack --os-auth-url {_first(section, 'auth_url')} token issue",
         )
 
     def _behind_keystone(
@@ -161,3 +161,8 @@ def _known(finding: findings.Finding) -> Future:
     future: Future = futures.Future()
     future.set_result(finding)
     return future
+
+
+def _first(section: object, *names: str) -> object:
+    """Return the first option with a value; which there are is up to the ``auth_type``."""
+    return next((value for name in names if (value := getattr(section, name, None))), None)

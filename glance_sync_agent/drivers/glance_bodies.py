@@ -54,7 +54,7 @@ def image(record: object, region: images.RegionId) -> images.Image:
     """
     try:
         if not isinstance(record, Mapping):
-            raise TypeError(f"a {type(record).__name__} is no object")  # noqa: TRY301
+            raise TypeError(f"a {type(record).__name__} is no object")
         return images.parse(record, region)
     except (errors.NotificationError, AttributeError, TypeError, ValueError) as exc:
         raise errors.ServiceUnavailable(

@@ -37,7 +37,7 @@ def options() -> list[Any]:
     """Return the oslo.config options of ``[service_credentials]`` that every log-in has.
 
     Those of the ``auth_type`` are registered by :func:`load`, in the section that
-    ``auth_section`` names.
+    ``auth_section`` names: of two plugins they may have one name and differ.
     """
     found: list[Any] = [
         *loading.get_auth_common_conf_options(),
@@ -56,7 +56,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
     return [(_SECTION, [*options(), *loading.get_auth_plugin_conf_options("password")])]
 
 
-def load(conf: Any, group: str) -> sessions.Session:
+def load(conf: Any, group: str) -> Session:
     """Make the session that the options of ``group`` describe; asks nobody yet.
 
     :param conf: an ``oslo_config.cfg.ConfigOpts`` with :func:`options` registered in ``group``.
@@ -64,8 +64,10 @@ def load(conf: Any, group: str) -> sessions.Session:
     """
     try:
         if conf[group].auth_section:
-            loading.register_auth_conf_options(conf, group)
+            loading.register_auth_conf_options(conf, group)  # auth_type, over there
         auth = loading.load_auth_from_conf_options(conf, group)
+        if auth is None:
+            raise errors.ConfigurationError(f"auth_type is empty for section [{group}]")
         session = loading.load_session_from_conf_options(
             conf,
             group,
@@ -74,8 +76,6 @@ def load(conf: Any, group: str) -> sessions.Session:
             user_agent=_USER_AGENT,
             connect_retries=_CONNECT_RETRIES,
         )
-        if auth is None:
-            raise errors.ConfigurationError(f"auth_type is empty in section [{group}]")
         return _pooled(session)
     except (*FAILURES, TypeError, ValueError) as exc:
         raise errors.ConfigurationError(f"section [{group}] gives no log-in: {exc}") from exc
@@ -83,7 +83,7 @@ def load(conf: Any, group: str) -> sessions.Session:
 
 def make_session(
     auth: plugin.BaseAuthPlugin, *, timeout_seconds: float = _TIMEOUT_SECONDS
-) -> sessions.Session:
+) -> Session:
     """Make a session that many threads may share."""
     session = sessions.Session(
         auth=auth,
@@ -94,7 +94,7 @@ def make_session(
     return _pooled(session)
 
 
-def _pooled(session: sessions.Session) -> sessions.Session:
+def _pooled(session: Session) -> Session:
     for scheme in ("http://", "https://"):
         adapter = sessions.TCPKeepAliveAdapter(
             pool_connections=_POOL_SIZE,
@@ -112,7 +112,7 @@ class Keystone:
     def __init__(
         self,
         *,
-        session: sessions.Session,
+        session: Session,
         cascading_endpoint_url: str,
         interface: str = "public",
         cache_seconds: float = 60.0,

@@ -401,7 +401,7 @@ LOG_IN = "auth_url = {url}/v3\nusername = agent\npassword = p\nuser_domain_id = 
     "text",
     [
         pytest.param(f"[{GROUP}]\n{LOG_IN}", id="our section"),
-        pytest.param(f"[{GROUP}]\nauth_type = v3password\n{LOG_IN}", id="plugin"),
+        pytest.param(f"[{GROUP}]\nauth_type = v3password\n{LOG_IN}", id="another plugin"),
         pytest.param(
             f"[{GROUP}]\nauth_section = other\n[other]\nauth_type = password\n{LOG_IN}",
             id="another section",
@@ -411,7 +411,9 @@ LOG_IN = "auth_url = {url}/v3\nusername = agent\npassword = p\nuser_domain_id = 
 def test_a_session_is_made_of_the_options(
     server: scripted_http.Server, tmp_path: pathlib.Path, text: str
 ) -> None:
-    session = keystone.load(conf_of(tmp_path, text.format(url=server.url)), GROUP)
+    conf = conf_of(tmp_path, text.format(url=server.url))
+    keystone.load(conf, GROUP).session.close()  # it may be made more than once
+    session = keystone.load(conf, GROUP)
     server.script = [TOKEN]
     assert session.get_token() == "secret-token"
     assert server.requests[-1].headers["User-Agent"].startswith("glance-sync-agent ")
