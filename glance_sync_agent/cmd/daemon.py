@@ -6,6 +6,7 @@ from concurrent import futures
 import datetime
 import functools
 import logging
+import os
 import threading
 import time
 
@@ -84,10 +85,11 @@ class Daemon(service.ServiceBase):
         def guarded() -> None:
             try:
                 target()
-            except Exception:  # a bug; the master starts the worker again
+            except Exception:
                 LOG.exception("Thread %s crashed", name)
-                if not self._stopping.is_set():
-                    raise
+                # An agent without this thread would look alive and do nothing. The launcher
+                # starts a new worker, which takes up what this one had in hand.
+                os._exit(1)
 
         threading.Thread(target=guarded, name=name, daemon=True).start()
 
