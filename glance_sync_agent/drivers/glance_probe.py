@@ -5,8 +5,6 @@ import dataclasses
 import threading
 from typing import Any
 
-from keystoneauth1 import session as sessions
-
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import keystone
@@ -24,7 +22,7 @@ class Found:
     is_admin: bool
 
 
-def probe(*, region: images.RegionId, session: sessions.Session, endpoint: str) -> Found:
+def probe(*, region: images.RegionId, session: keystone.Session, endpoint: str) -> Found:
     """Ask one Glance, once.
 
     :param endpoint: of the region's Glance, as in the catalogue.
@@ -45,7 +43,7 @@ def probe(*, region: images.RegionId, session: sessions.Session, endpoint: str) 
     return Found(version=_version(session, endpoint), is_admin=admin_only.status != _FORBIDDEN)
 
 
-def _version(session: sessions.Session, endpoint: str) -> str:
+def _version(session: keystone.Session, endpoint: str) -> str:
     root = endpoint.rstrip("/").removesuffix("/v2")
     try:
         answer: Any = session.get(f"{root}/versions", authenticated=False, raise_exc=False)

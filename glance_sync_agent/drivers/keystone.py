@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import logging
 import re
 import threading
 import time
@@ -21,6 +22,8 @@ from glance_sync_agent.domain import images
 
 #: Who we are and the connections that are open; what a driver needs to talk to a service.
 Session: TypeAlias = sessions.Session
+LOG = logging.getLogger(__name__)
+
 #: What a request through a session may raise before the other side has answered.
 FAILURES: Final = (exceptions.ClientException,)
 
@@ -208,9 +211,21 @@ class Keystone:
     def _endpoints(self) -> Mapping[images.RegionId, str]:
         with self._lock:
             if self._known is None or self._monotonic() >= self._known_until:
-                self._known = self._read()
+                self._known = self._refreshed(self._known)
                 self._known_until = self._monotonic() + self._cache_seconds
             return self._known
+
+    def _refreshed(
+        self, known: Mapping[images.RegionId, str] | None
+    ) -> Mapping[images.RegionId, str]:
+        try:
+            return self._read()
+        except (errors.ServiceUnavailable, errors.Refused) as exc:
+            if known is None:
+                raise
+            # Regions seldom come and go; images that wait for a Keystone do so every day.
+            LOG.warning("Going on with the catalogue as it was: %s", exc)
+            return known
 
     def _read(self) -> Mapping[images.RegionId, str]:
         # The catalogue that came with the token is as old as the token, and giving the token up

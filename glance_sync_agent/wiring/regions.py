@@ -7,7 +7,6 @@ import threading
 from typing import Any, TypeVar
 import urllib.parse
 
-from keystoneauth1 import session as sessions
 import stevedore
 
 from glance_sync_agent import errors
@@ -28,6 +27,8 @@ LOG = logging.getLogger(__name__)
 _NAMESPACE = "glance_sync_agent.stores"
 
 T = TypeVar("T")
+#: A region and the endpoint of its Glance, which the catalogue may change.
+Place = tuple[images.RegionId, str]
 
 
 class RegionServices:
@@ -37,7 +38,7 @@ class RegionServices:
         self,
         *,
         catalogue: keystone.Keystone,
-        session: sessions.Session,
+        session: keystone.Session,
         current: settings.Settings,
         trust: http_streams.Trust,
         stop: threading.Event,
@@ -64,9 +65,9 @@ class RegionServices:
         self._entries = store_file.load(current.store_file) if current.store_file else ()
         self._factories = _factories()
         self._lock = threading.Lock()
-        self._services: dict[images.RegionId, glance.Glance] = {}
-        self._api_stores: dict[images.RegionId, api.Store] = {}
-        self._scheme_stores: dict[images.RegionId, ports.ImageStore | None] = {}
+        self._services: dict[Place, glance.Glance] = {}
+        self._api_stores: dict[Place, api.Store] = {}
+        self._scheme_stores: dict[Place, ports.ImageStore | None] = {}
 
     def image_service(self, region: images.RegionId) -> glance.Glance:
         """Return the region's Glance.
@@ -138,17 +139,18 @@ class RegionServices:
 
     def _made(
         self,
-        made: dict[images.RegionId, T],
+        made: dict[Place, T],
         region: images.RegionId,
         make: Callable[[images.RegionId], T],
     ) -> T:
+        place = region, self._catalogue.endpoint(region)
         with self._lock:
-            if region in made:
-                return made[region]
+            if place in made:
+                return made[place]
         # Outside the lock, because it may ask Keystone; making one twice does no harm.
         new = make(region)
         with self._lock:
-            return made.setdefault(region, new)
+            return made.setdefault(place, new)
 
     def _make_service(self, region: images.RegionId) -> glance.Glance:
         return glance.Glance(

@@ -277,6 +277,26 @@ def test_an_error_is_not_remembered(
     assert service.regions() == {"RegionOne", "RegionTwo"}
 
 
+@pytest.mark.parametrize("status", [503, 401])
+def test_a_keystone_that_fails_later_leaves_what_was_known(
+    server: scripted_http.Server,
+    make: Callable[..., keystone.Keystone],
+    clock: SetClock,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+) -> None:
+    service = make()
+    server.script = [TOKEN, TWO_REGIONS]
+    service.regions()
+    server.script = [Reply(status)]
+    clock.now = 60.0
+    assert service.regions() == {"RegionOne", "RegionTwo"}
+    assert "Going on with the catalogue as it was" in caplog.text
+    server.script = [TOKEN, catalogue(endpoint("New", "http://new"))]
+    clock.now = 120.0
+    assert service.regions() == {"New"}
+
+
 def test_many_threads_ask_once(
     server: scripted_http.Server, make: Callable[..., keystone.Keystone]
 ) -> None:
