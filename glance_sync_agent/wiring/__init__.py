@@ -23,8 +23,8 @@ from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import progress
+from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
