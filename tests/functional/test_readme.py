@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""README.rst says what is so: its examples are run, or read by what would read them."""
+
+from collections.abc import Iterator
+import configparser
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from glance_sync_agent.cmd import task_view
+from glance_sync_agent.conf import options
+from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import store_file
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.ssh import hosts
+from glance_sync_agent.drivers.stores import filesystem
+from tools import cloud as clouds
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_README = (_ROOT / "README.rst").read_text()
+_BIN = pathlib.Path(sys.executable).parent
+_TOOLS = {"glance-sync", "glance-sync-manage"}
+_BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:(?:   .*)?\n)+)", re.MULTILINE)
+_LITERAL = re.compile(r"``([^`]+)``")
+
+
+def _blocks(language: str, containing: str = "") -> list[str]:
+    found = [
+        textwrap.dedent(text).strip() + "\n"
+        for kind, text in _BLOCK.findall(_README)
+        if kind == language and containing in text
+    ]
+    assert found, f"no block of {language} with '{containing}'"
+    return found
+
+
+def _block(language: str, containing: str) -> str:
+    (found,) = _blocks(language, containing)
+    return found
+
+
+def _commands() -> Iterator[list[str]]:
+    """Yield the words of every command that a person is told to type, as that person."""
+    for block in _blocks("console"):
+        for line in block.splitlines():
+            if line.startswith(("$ ", "# ")):
+                yield shlex.split(line[2:].removeprefix("sudo -u glance-sync "))
+
+
+def _calls() -> list[tuple[str, ...]]:
+    """Return each call of the project's own tools."""
+    calls = {(pathlib.Path(words[0]).name, *words[1:]) for words in _commands()}
+    return sorted(call for call in calls if call[0] in _TOOLS)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=_ROOT, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("call", _calls(), ids=" ".join)
+def test_a_command_exists_and_takes_the_options_that_are_shown(call: tuple[str, ...]) -> None:
+    tool, *arguments = call
+    words = 2 if arguments[0] == "db" else 1
+
+    done = _run(str(_BIN / tool), *arguments[:words], "--help")
+
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in arguments if word.startswith("-")):
+        assert re.search(rf"(?<![\w-]){option}\b", done.stdout), option
+
+
+def test_every_command_of_an_operator_is_shown() -> None:
+    shown = {call[1] for call in _calls() if call[0] == "glance-sync"}
+
+    assert shown == {"status", "show", "retry", "sync"}
+
+
+def test_the_programs_of_the_checkout_exist() -> None:
+    programs = {words[0] for words in _commands() if words[0].startswith("tools/")}
+
+    assert programs >= {"tools/demo.sh", "tools/test.sh", "tools/cloud/wipe"}
+    assert all(os.access(_ROOT / program, os.X_OK) for program in programs)
+
+
+def test_the_options_of_the_demo_exist() -> None:
+    known = _run("tools/demo.sh", "--help").stdout
+    text = _README[_README.index("``tools/demo.sh --keep``") :].partition("\n\n")[0]
+
+    shown = re.findall(r"--\w+", text)
+
+    assert "--json" in shown
+    assert all(option in known for option in shown if option != "--help")
+
+
+def test_the_debian_packages_are_those_that_are_installed() -> None:
+    done = _run("bash", "-c", 'source tools/lib/bootstrap.sh; echo "${CLOUD_DEBIAN_PACKAGES[@]}"')
+    text = _README[_README.index("* the Debian packages") : _README.index("* two virtualenvs")]
+
+    assert set(_LITERAL.findall(text)) == set(done.stdout.split())
+
+
+def test_sync_conf_is_read_without_complaint(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "sync.conf"
+    path.write_text(_block("ini", "cascading_endpoint_url"))
+
+    read = settings.load(
+        settings.parse_files([f"--config-file={path}"], prog="test", description="")
+    )
+    done = _run(
+        str(_BIN / "oslo-config-validator"),
+        "--config-file", "tools/config-generator/sync.conf", "--input-file", str(path),
+    )
+
+    assert read.cascading_endpoint_url == "http://controller:9292/"
+    assert done.returncode == 0, done.stderr
+
+
+def test_glance_store_yaml_makes_the_stores(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "glance_store.yaml"
+    path.write_text(_blocks("yaml")[0])
+
+    for entry in store_file.load(path):
+        context = stores.StoreContext(
+            region=images.RegionId(entry.name),
+            endpoint="http://192.0.2.12:9292",
+            token=str,
+            ssh=hosts.SshHosts(),
+            known_hosts="/etc/glance/known_hosts",
+        )
+        for scheme in entry.schemes:
+            assert scheme.name == "filesystem"
+            filesystem.Store.from_parameters(scheme.parameters, context)
+
+
+def test_the_unit_of_systemd_is_that_of_the_documentation() -> None:
+    unit = _block("ini", "[Unit]")
+    documented = (_ROOT / "doc/source/install.rst").read_text()
+
+    assert textwrap.indent(unit, "   ") in documented
+    assert "ExecStart=/opt/glance-sync-agent/bin/glance-sync-agent\n" in unit
+
+
+def test_property_protections_protect_the_mark_and_nothing_else() -> None:
+    rules = configparser.RawConfigParser()
+    rules.read_string(_block("ini", "glance_sync_.*"))
+
+    def first(name: str) -> str:
+        return next(section for section in rules.sections() if re.search(section, name))
+
+    for name in (images.SOURCE_ID, images.SOURCE_REGION, images.SYNCED_PROPERTIES):
+        assert rules[first(name)]["create"] == "admin"
+        assert rules[first(name)]["read"] == "@"
+    assert rules[first("os_distro")]["create"] == "@"
+
+
+def test_the_line_of_authorized_keys_is_the_one_that_the_test_cloud_uses(
+    cloud: clouds.Cloud,
+) -> None:
+    region = cloud.describe().region("RegionTwo")
+    used = (cloud.state_dir / "ssh" / region.name / "authorized_keys").read_text()
+
+    line = _block("text", "restrict,").replace(
+        "192.0.2.12:9292", f"{region.glance_host}:{region.glance_port}"
+    )
+
+    assert used.startswith(line.partition(" ssh-ed25519")[0] + " ssh-ed25519")
+
+
+def test_sshd_accepts_the_lines_for_its_configuration(tmp_path: pathlib.Path) -> None:
+    key = tmp_path / "host_key"
+    assert _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)).returncode == 0
+    config = tmp_path / "sshd_config"
+    config.write_text(f"HostKey {key}\n{_block('text', 'Match User')}")
+
+    done = _run(
+        "/usr/sbin/sshd", "-T", "-f", str(config), "-C", "user=glance-sync,host=x,addr=192.0.2.1"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "permitopen 192.0.2.12:9292" in done.stdout
+    assert "allowtcpforwarding local" in done.stdout
+
+
+def test_every_option_that_is_mentioned_exists() -> None:
+    known = {
+        (group or "DEFAULT", option.dest)
+        for group, found in options.GROUPS.items()
+        for option in found
+    }
+    mentioned = set()
+    for literal in _LITERAL.findall(_README):
+        if match := re.fullmatch(r"\[(\w+)\] (\w+)", literal):
+            mentioned.add((match[1], match[2]))
+        elif literal in {"state_path", "sync_strategy"}:
+            mentioned.add(("DEFAULT", literal))
+
+    assert len(mentioned) >= 3
+    assert mentioned <= known
+
+
+def test_the_columns_of_status_are_those_that_are_shown() -> None:
+    block = next(block for block in _blocks("console") if "$ glance-sync status\n" in block)
+    header = next(line for line in block.splitlines() if line.startswith("| image_id "))
+
+    assert tuple(header.strip("| ").replace(" ", "").split("|")) == task_view.SHORT_COLUMNS
