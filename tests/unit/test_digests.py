@@ -47,7 +47,7 @@ def test_a_block_is_hashed_once(monkeypatch):
             hashed.append(len(block))
 
         def hexdigest(self):
-            return SOURCE.multihash.value
+            return builders.multihash(DATA).value
 
     monkeypatch.setattr(hashlib, "new", lambda _algo: Counting())
     digest = digests.SharedDigest(SOURCE)

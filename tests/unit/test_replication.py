@@ -409,7 +409,7 @@ def test_the_last_byte_may_be_late(world, image):
     """What is complete is not thrown away for having taken a moment too long."""
     lease = tasks.Lease(task=world.task(image), token="t")
     signs = progress.Progress(
-        lease, 12, store=None, clock=world.clock, stop=world.stop,
+        lease, 12, store=world.store, clock=world.clock, stop=world.stop,
         limits=progress.Limits(transfer=10.0, lease=60.0, progress=100.0),
     )
     world.clock.advance(11.0)
@@ -430,7 +430,7 @@ def test_stopping_ends_a_transfer_and_puts_the_task_back_as_it_was(world, image)
 
 def test_a_transfer_whose_lease_was_lost_ends_and_writes_nothing(world, image, caplog):
     caplog.set_level(logging.INFO)
-    taken = []
+    taken: list[tasks.Lease] = []
 
     def lose():
         world.clock.advance(100.0)

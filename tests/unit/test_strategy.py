@@ -4,6 +4,7 @@
 import pytest
 
 from glance_sync_agent.domain import strategy
+from tests.unit import builders
 
 CATALOGUE = ["RegionOne", "RegionTwo", "RegionThree"]
 
@@ -21,7 +22,7 @@ CATALOGUE = ["RegionOne", "RegionTwo", "RegionThree"]
 def test_the_strategy_names_the_regions(chosen, catalogue, regions):
     assert (
         strategy.target_regions(
-            strategy.Strategy(chosen), cascading="RegionOne", catalogue=catalogue
+            strategy.Strategy(chosen), cascading=builders.SOURCE_REGION, catalogue=catalogue
         )
         == regions
     )
