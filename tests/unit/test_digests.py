@@ -17,7 +17,8 @@ from tests.unit import builders
 
 MIB = digests.BLOCK_BYTES
 DATA = os.urandom(3 * MIB + 17)
-SOURCE = builders.source(size=len(DATA), multihash=builders.multihash(DATA))
+EXPECTED = builders.multihash(DATA)
+SOURCE = builders.source(size=len(DATA), multihash=EXPECTED)
 
 
 def blocks(data, size=MIB):
@@ -47,7 +48,7 @@ def test_a_block_is_hashed_once(monkeypatch):
             hashed.append(len(block))
 
         def hexdigest(self):
-            return builders.multihash(DATA).value
+            return EXPECTED.value
 
     monkeypatch.setattr(hashlib, "new", lambda _algo: Counting())
     digest = digests.SharedDigest(SOURCE)
