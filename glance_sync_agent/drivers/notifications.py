@@ -18,6 +18,7 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
+from glance_sync_agent.drivers import bus_messages
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ _THREADS = 4
 #: Seconds before a message that could not be stored goes back to the broker, which would
 #: deliver it again at once.
 _REQUEUE_PAUSE_SECONDS = 5.0
-_SHOWN_CHARACTERS = 120
+#: Seconds that the library gets to let go of the broker; it does not while the broker is away.
+_STOP_SECONDS = 10.0
 
 _AMQP_PORT = 5672
 _RABBIT = "oslo_messaging_rabbit"
@@ -54,9 +56,8 @@ class Dispatcher(dispatcher.DispatcherBase):
 
     def dispatch(self, incoming: Any) -> str:
         """Take one message; tell whether the broker may forget it."""
-        message = incoming.message
         try:
-            event = _parse(message)
+            event = _parse(incoming.message)
         except errors.NotificationError as exc:
             self._count("dropped")
             LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], exc)
@@ -69,28 +70,37 @@ class Dispatcher(dispatcher.DispatcherBase):
     def _store(self, event: events.ImageEvent) -> str:
         try:
             self._handle(event)
-        except errors.TransientError as exc:
-            self._count("requeued")
+        except errors.SyncError as exc:
             LOG.warning("Gave the event of image %s back to the bus: %s", event.image_id, exc)
-            self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
-            return _REQUEUE
-        self._count("handled")
-        return _HANDLED
+        except Exception:  # a bug; left to oslo.messaging, it would come back at once, for ever
+            LOG.exception("Gave the event of image %s back to the bus", event.image_id)
+        else:
+            self._count("handled")
+            return _HANDLED
+        self._count("requeued")
+        self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
+        return _REQUEUE
 
     def _count(self, what: str) -> None:
         with self._lock:
             self.counts[what] += 1
 
 
-def _parse(message: object) -> events.ImageEvent | None:
+def _parse(incoming: object) -> events.ImageEvent | None:
+    try:
+        message = bus_messages.content(incoming)
+    except ValueError as exc:
+        raise errors.NotificationError(f"it cannot be read: {exc}") from exc
     if not isinstance(message, dict):
-        raise errors.NotificationError(f"{repr(message)[:_SHOWN_CHARACTERS]} is no notification")
+        raise errors.NotificationError(f"{bus_messages.shown(message)} is no notification")
     try:
         return events.parse(message.get("event_type"), message.get("payload"))
     except errors.NotificationError as exc:
-        sender = repr(message.get("publisher_id"))[:_SHOWN_CHARACTERS]
-        kind = repr(message.get("event_type"))[:_SHOWN_CHARACTERS]
+        sender = bus_messages.shown(message.get("publisher_id"))
+        kind = bus_messages.shown(message.get("event_type"))
         raise errors.NotificationError(f"{kind} from {sender}: {exc}") from exc
+    except RecursionError as exc:
+        raise errors.NotificationError("nested too deeply for a notification") from exc
 
 
 class Listener:
@@ -113,10 +123,15 @@ class Listener:
         self._prefetch = prefetch
         self._stopping = threading.Event()
         self._dispatcher = Dispatcher(handle, self._stopping)
+        self._lock = threading.Lock()
         self._server: listener.NotificationServer | None = None
 
     def start(self) -> None:
-        """Begin to consume; returns when the queue exists, however long the broker is away."""
+        """Begin to consume; returns when the queue exists, however long the broker is away.
+
+        :raises ServiceUnavailable: :meth:`stop` was called before the broker answered.
+        """
+        bus_messages.install()
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(oslo_messaging.MessagingException),
             stop=tenacity.stop_when_event_set(self._stopping),
@@ -143,7 +158,11 @@ class Listener:
             pool=self._pool,
         )
         server.start(override_pool_size=_THREADS)
-        self._server = server
+        with self._lock:
+            self._server = server
+        if self._stopping.is_set():
+            self._close()
+            return
         LOG.info("Listening on topics %s in pool %s", ", ".join(self._topics), self._pool)
 
     def _transport(self) -> Any:
@@ -155,11 +174,24 @@ class Listener:
     def stop(self) -> None:
         """Take no more messages and finish those in hand. What was not acknowledged comes back."""
         self._stopping.set()
-        if self._server is not None:
-            self._server.stop()
-            self._server.wait()
-            self._server = None
+        self._close()
         LOG.info("Stopped listening: %s", dict(self._dispatcher.counts))
+
+    def _close(self) -> None:
+        with self._lock:
+            server, self._server = self._server, None
+        if server is None:
+            return
+
+        def close() -> None:
+            server.stop()
+            server.wait()
+
+        closing = threading.Thread(target=close, name="listener-close", daemon=True)
+        closing.start()
+        closing.join(_STOP_SECONDS)
+        if closing.is_alive():
+            LOG.warning("Left the message bus without a farewell: it does not answer")
 
 
 def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
