@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The listener on a real RabbitMQ, in a virtual host where nothing else listens."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+import contextlib
+import functools
+import gc
+import itertools
+import json
+import logging
+import os
+import pathlib
+import threading
+import time
+from typing import Any
+import uuid
+import warnings
+
+import amqp  # type: ignore[import-untyped]
+from kombu import connection as kombu_connection
+from kombu import exceptions as kombu_errors
+from oslo_config import cfg
+import oslo_messaging
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import events
+from glance_sync_agent.drivers import notifications
+from tests.integration import junk
+from tools import cloud as clouds
+
+REGION = "RegionFour"  # no agent listens there
+PREFETCH = 16
+SAMPLES = pathlib.Path(__file__).parents[1] / "samples"
+SEED = "GLANCE_SYNC_TEST_SEED"
+FUZZED = 2000
+GOOD_EVERY = 100
+LINE_BYTES = 1000
+
+pytestmark = pytest.mark.cloud
+
+
+class Handled:
+    """Keeps the image ids of events; fails while told to, waits while told to."""
+
+    def __init__(self) -> None:
+        self.ids: Counter[str] = Counter()
+        self.failing = threading.Event()
+        self.going = threading.Event()
+        self.going.set()
+        self._lock = threading.Lock()
+
+    def __call__(self, event: events.ImageEvent) -> None:
+        self.going.wait()
+        if self.failing.is_set():
+            raise errors.ServiceUnavailable("the database does not answer")
+        with self._lock:
+            self.ids[event.image_id] += 1
+
+
+class Bus:
+    """One exchange and topic of one virtual host, as Glance and strangers use them."""
+
+    def __init__(self, cloud: clouds.Cloud, directory: pathlib.Path) -> None:
+        described = cloud.describe()
+        region = described.region(REGION)
+        self.name = f"test-{uuid.uuid4().hex[:8]}"
+        self.broker = described.rabbitmq
+        self.vhost = region.vhost
+        path = directory / "bus.conf"
+        path.write_text(
+            f"[DEFAULT]\ntransport_url = {region.transport_url}\ncontrol_exchange = {self.name}\n"
+        )
+        self.conf = cfg.ConfigOpts()
+        self.conf(["--config-file", str(path)], project="test")
+
+    def listener(self, handle: Callable[[events.ImageEvent], None], **other: Any):
+        """Return a listener as the agent makes it."""
+        values: dict[str, Any] = {
+            "topics": [self.name],
+            "exchange": self.name,
+            "pool": f"{self.name}-pool",
+            "prefetch": PREFETCH,
+        }
+        return notifications.Listener(self.conf, handle=handle, **(values | other))
+
+    def notify(self, event_type: str, payload: dict[str, Any]) -> None:
+        """Send a notification as Glance does."""
+        transport = oslo_messaging.get_notification_transport(self.conf)
+        notifier = oslo_messaging.Notifier(
+            transport, publisher_id="image.test", driver="messagingv2", topics=[self.name]
+        )
+        notifier.info({}, event_type, payload)
+        transport.cleanup()
+
+    @contextlib.contextmanager
+    def channel(self) -> Iterator[Any]:
+        """Open a channel of kombu's."""
+        broker = self.broker
+        make: Any = kombu_connection.Connection  # has no types
+        with make(
+            hostname=broker.host,
+            port=broker.port,
+            userid=broker.user,
+            password=broker.password,
+            virtual_host=self.vhost,
+        ) as connection:
+            yield connection.channel()
+
+    def publish(self, *messages: junk.Message) -> None:
+        """Send bodies as they are."""
+        with self.channel() as channel:
+            for message in messages:
+                channel.basic_publish(
+                    channel.prepare_message(
+                        message.body,
+                        content_type=message.content_type,
+                        content_encoding=message.content_encoding,
+                        headers=message.headers,
+                    ),
+                    exchange=self.name,
+                    routing_key=f"{self.name}.info",
+                )
+
+    def ready(self, pool: str | None = None) -> int:
+        """Return how many messages wait that nobody has in hand."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(pool or f"{self.name}-pool", passive=True)[1])
+
+    def remove(self, *pools: str) -> None:
+        """Remove the queues and the exchange."""
+        with self.channel() as channel:
+            for queue in (f"{self.name}-pool", f"{self.name}.info", *pools):
+                channel.queue_delete(queue)
+            channel.exchange_delete(self.name)
+
+
+def good(image_id: str | None = None) -> junk.Message:
+    return junk.Message(body=junk.envelope(junk.notification(image_id or new_id())))
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def is_handled(handled: Handled, image_id: str) -> bool:
+    return handled.ids[image_id] == 1
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def bus(cloud, tmp_path):
+    made = Bus(cloud, tmp_path)
+    yield made
+    made.remove(f"{made.name}-other")
+
+
+@pytest.fixture
+def handled():
+    return Handled()
+
+
+@pytest.fixture
+def listen(bus):
+    """Start listeners; they end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(handle, **other):
+            listener = bus.listener(handle, **other)
+            stack.callback(listener.stop)
+            listener.start()
+            return listener
+
+        yield start
+
+
+@pytest.fixture
+def broker_away():
+    """Forgive the library that it does not close the sockets of a broker that went away."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+def test_an_event_of_glance_is_handled_once_and_acknowledged(bus, listen, handled):
+    listener = listen(handled)
+    sample = json.loads((SAMPLES / "image.activate.json").read_text())
+    bus.notify(sample["event_type"], sample["payload"])
+    eventually(lambda: handled.ids[sample["payload"]["id"]] == 1)
+    listener.stop()
+    assert handled.ids.total() == 1
+    assert bus.ready() == 0
+
+
+@pytest.mark.parametrize("first", ["glance", "agent"])
+def test_whoever_comes_first_to_the_bus_glance_and_agent_get_along(bus, listen, handled, first):
+    image_id = new_id()
+    payload = {"id": image_id, "status": "active"}
+    if first == "glance":
+        bus.notify("image.update", payload)  # before anybody listens, so it is lost
+        listen(handled)
+    else:
+        listen(handled)
+    bus.notify("image.update", payload)
+    eventually(lambda: handled.ids[image_id] == 1)
+    # As Glance's own default is. A durable exchange would make every Glance of that default
+    # lose its notifications, and no user would see it.
+    with bus.channel() as channel:
+        channel.exchange_declare(bus.name, "topic", durable=False, auto_delete=False)
+        channel.queue_declare(f"{bus.name}-pool", durable=False, auto_delete=False)
+    with pytest.raises(amqp.PreconditionFailed), bus.channel() as channel:
+        channel.exchange_declare(bus.name, "topic", durable=True, auto_delete=False)
+
+
+def test_what_came_while_no_agent_ran_is_handled_by_the_next(bus, listen, handled):
+    listen(handled).stop()
+    bus.publish(*(good() for _ in range(50)))
+    assert not handled.ids
+    listen(handled)
+    eventually(lambda: len(handled.ids) == 50)
+
+
+def test_an_event_comes_again_until_the_store_takes_it(bus, listen, handled, monkeypatch):
+    monkeypatch.setattr(notifications, "_REQUEUE_PAUSE_SECONDS", 0.2)
+    handled.failing.set()
+    listener = listen(handled)
+    ids = {new_id() for _ in range(5)}
+    started = time.monotonic()
+    bus.publish(*(good(image_id) for image_id in ids))
+    eventually(lambda: listener._dispatcher.counts["requeued"] > 12)
+    # Four threads pause 0.2 s each: no hot loop.
+    assert listener._dispatcher.counts["requeued"] < 8 + 20 * (time.monotonic() - started)
+    handled.failing.clear()
+    eventually(lambda: set(handled.ids) == ids)
+    listener.stop()
+    assert set(handled.ids.values()) == {1}
+    assert bus.ready() == 0
+
+
+def test_agents_of_one_pool_share_the_events(bus, listen):
+    one, two = Handled(), Handled()
+    listen(one)
+    listen(two)
+    bus.publish(*(good() for _ in range(100)))
+    eventually(lambda: len(one.ids) + len(two.ids) == 100)
+    assert one.ids
+    assert two.ids
+    assert (one.ids + two.ids).total() == 100
+    assert len(one.ids + two.ids) == 100
+
+
+def test_agents_of_two_pools_get_all_events_each(bus, listen):
+    one, two = Handled(), Handled()
+    listen(one)
+    listen(two, pool=f"{bus.name}-other")
+    bus.publish(*(good() for _ in range(100)))
+    eventually(lambda: len(one.ids) == len(two.ids) == 100)
+
+
+def test_the_broker_hands_out_no_more_than_prefetch(bus, listen, handled):
+    handled.going.clear()
+    listen(handled)
+    bus.publish(*(good() for _ in range(100)))
+    eventually(lambda: bus.ready() == 100 - PREFETCH)
+    handled.going.set()
+    eventually(lambda: len(handled.ids) == 100)
+
+
+def test_all_events_that_an_ended_agent_had_in_hand_come_to_the_next(bus, listen, handled):
+    stuck = Handled()
+    stuck.failing.set()
+    first = listen(stuck)
+    bus.publish(*(good() for _ in range(40)))
+    eventually(lambda: bus.ready() == 40 - PREFETCH)
+    first.stop()
+    listen(handled)
+    eventually(lambda: len(handled.ids) == 40)
+    assert handled.ids.total() == 40
+
+
+def test_a_broker_that_restarts_is_listened_to_again(
+    broker_away, cloud, bus, listen, handled
+):
+    idle = Handled()
+    listen(idle, pool=f"{bus.name}-other", topics=[f"{bus.name}-idle"])
+    listen(handled)
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError, amqp.AMQPError, kombu_errors.KombuError):
+                bus.publish(*(good() for _ in range(50)))
+
+    publisher = threading.Thread(target=load)
+    publisher.start()
+    eventually(lambda: len(handled.ids) > 200)
+    cloud.restart_service("rabbitmq")
+    before = len(handled.ids)
+    eventually(lambda: len(handled.ids) > before + 200, 60)
+    stop.set()
+    publisher.join()
+    image_id = new_id()
+
+    def heard() -> bool:
+        with bus.channel() as channel:
+            message = channel.prepare_message(
+                good(image_id).body, content_type="application/json", content_encoding="utf-8"
+            )
+            channel.basic_publish(message, bus.name, f"{bus.name}-idle.info")
+        return image_id in idle.ids
+
+    eventually(heard)
+
+
+def test_a_broker_that_is_away_is_waited_for_and_does_not_hold_up_the_end(
+    broker_away, cloud, bus, listen, handled
+):
+    first = listen(handled)
+    cloud.stop_service("rabbitmq")
+    try:
+        started = time.monotonic()
+        first.stop()
+        assert time.monotonic() - started < notifications._STOP_SECONDS + 5
+        never, later = bus.listener(handled), bus.listener(handled)
+        waiting = [threading.Thread(target=one.start, daemon=True) for one in (never, later)]
+        for thread in waiting:
+            thread.start()
+        never.stop()
+    finally:
+        cloud.start_service("rabbitmq")
+    waiting[1].join(60)
+    bus.publish(good())
+    eventually(lambda: handled.ids.total() == 1)
+    waiting[0].join(60)
+    assert not any(thread.is_alive() for thread in waiting)
+    later.stop()
+    # Nobody listens any more, not even the one that was stopped before it had begun.
+    bus.publish(good())
+    assert bus.ready() == 1
+
+
+def test_messages_of_one_id_do_not_make_the_listener_deaf(bus, listen, handled):
+    listener = listen(handled)
+    same = junk.notification(new_id())
+    bus.publish(junk.Message(body=junk.envelope(same)))
+    eventually(lambda: handled.ids.total() == 1)
+    bus.publish(*[junk.Message(body=junk.envelope(same))] * (5 * PREFETCH))
+    image_id = new_id()
+    bus.publish(good(image_id))
+    eventually(lambda: handled.ids[image_id] == 1)
+    listener.stop()
+
+
+@pytest.mark.timeout(240)
+def test_no_message_of_a_stranger_stops_the_agent_or_fills_its_log(
+    bus, listen, handled, caplog, record_property
+):
+    seed = int(os.environ.get(SEED, "20261122"))
+    record_property("seed", seed)
+    caplog.set_level(logging.INFO)
+    listener = listen(handled)
+    caplog.clear()
+    stream = junk.messages(seed)
+    goods = 0
+    for _ in range(FUZZED // GOOD_EVERY):
+        image_id = new_id()
+        bus.publish(*itertools.islice(stream, GOOD_EVERY), good(image_id))
+        goods += 1
+        eventually(functools.partial(is_handled, handled, image_id))
+    eventually(lambda: bus.ready() == 0)
+    lines = [logging.Formatter().format(record) for record in caplog.records]
+    listener.stop()
+    assert bus.ready() == 0  # nothing was in hand and unacknowledged but duplicates
+    counts = listener._dispatcher.counts
+    assert counts["requeued"] == 0
+    assert counts.total() <= FUZZED + goods + PREFETCH
+    assert len(lines) <= FUZZED + goods
+    assert not [line for line in lines if "\n" in line or "\x1b" in line]
+    assert max(len(line.encode("utf-8", "backslashreplace")) for line in lines) < LINE_BYTES
