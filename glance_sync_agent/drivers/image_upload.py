@@ -23,6 +23,10 @@ _MARKUP = re.compile(r"<(style|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOT
 _UNAUTHORIZED = 401
 # The record went away under us; the next look at it will tell.
 _GONE = frozenset({404, 410})
+# Another upload is not over yet: often our own last one, of which Glance has not seen the end
+# (glance/domain/__init__.py: InvalidImageStatusTransition).
+_CONFLICT = 409
+_BUSY = re.compile(r"transition from (saving|uploading|importing) to")
 _LATER = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
 _NO_CONTENT = 204
@@ -82,16 +86,12 @@ class Connection:
         """
         what = f"upload of image {image_id} to {self._endpoint}"
         with self._cut_on_error():
-            pending = iter(chunks)
+            body = _exactly(size, chunks, what)
             # First, for the head is all there is of an empty image.
-            first = next(pending, b"")
+            first = next(body)
             self._request("PUT", image_id, token, what, size=size)
-            for chunk in itertools.chain((first,), pending):
+            for chunk in itertools.chain((first,), body):
                 self._send(chunk, what, size)
-            if self._sent != size:
-                raise errors.TransferInterrupted(
-                    f"{what}: announced {size} bytes, had {self._sent}"
-                )
             self._answer(what, self._timeouts.idle_seconds)
 
     def get(self, image_id: images.ImageId, *, token: str, size: int | None) -> Iterator[bytes]:
@@ -155,8 +155,6 @@ class Connection:
             self._http.endheaders()
 
     def _send(self, chunk: bytes, what: str, size: int) -> None:
-        if self._sent + len(chunk) > size:
-            raise errors.TransferInterrupted(f"{what}: announced {size} bytes, had more")
         if http_streams.has_answer(self._stream):
             self._answer_early(what, size, None)
         view = memoryview(chunk)
@@ -221,6 +219,22 @@ def checked(image_id: images.ImageId) -> images.ImageId:
         raise errors.Refused(str(exc)) from exc
 
 
+def _exactly(size: int, chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
+    """Pass ``chunks`` on, the last one only if all are of ``size`` bytes; at least one."""
+    total = 0
+    held = b""
+    for chunk in filter(None, chunks):
+        total += len(chunk)
+        if total > size:
+            raise errors.TransferInterrupted(f"{what}: announced {size} bytes, had more")
+        if held:
+            yield held
+        held = chunk
+    if total != size:
+        raise errors.TransferInterrupted(f"{what}: announced {size} bytes, had {total}")
+    yield held
+
+
 @contextlib.contextmanager
 def _translated(what: str, done: int) -> Iterator[None]:
     try:
@@ -237,7 +251,7 @@ def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError
     status = response.status
     if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR:
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
-    if status in _GONE:
+    if status in _GONE or (status == _CONFLICT and _BUSY.search(message)):
         return errors.TransferInterrupted(message)
     return errors.Refused(message)
 

@@ -122,11 +122,12 @@ def test_an_error_of_the_source_cuts_the_connection_and_comes_through(
 ) -> None:
     def source() -> Iterator[bytes]:
         yield b"head"
+        yield b"held"
         raise errors.DigestMismatch(what="data", expected="a", actual="b")
 
     line = connect(everything)
     with pytest.raises(errors.DigestMismatch):
-        line.put(source(), 8)
+        line.put(source(), 12)
     line.thread.join()  # the peer has seen the end
     assert line.heard.endswith(b"\r\n\r\nhead")
 
@@ -146,7 +147,9 @@ def test_nothing_is_sent_of_an_image_whose_source_fails_at_once(
     assert line.heard == b""
 
 
-@pytest.mark.parametrize("chunks", [[b"few"], [b"some", b"more"], [], [b"too many"]])
+@pytest.mark.parametrize(
+    "chunks", [[b"few"], [b"some", b"more"], [], [b"too many"], [b"exactl", b"y"]]
+)
 def test_a_wrong_total_is_never_completed(
     connect: Callable[..., Line], chunks: list[bytes]
 ) -> None:
@@ -182,6 +185,18 @@ def test_an_answer_that_is_no_success_is_told_apart(
         line.put([b"data"], 4)
     assert type(caught.value) is expected
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("saving", errors.TransferInterrupted), ("active", errors.Refused)],
+)
+def test_an_upload_that_is_not_over_yet_is_no_refusal(
+    connect: Callable[..., Line], state: str, expected: type[Exception]
+) -> None:
+    text = f"Image status transition from {state} to saving is not allowed"
+    with pytest.raises(expected):
+        connect(answering(status("409 Conflict", text), size=4)).put([b"data"], 4)
 
 
 def test_only_an_answer_401_is_about_the_token(connect: Callable[..., Line]) -> None:
@@ -258,7 +273,7 @@ def test_an_answer_is_seen_while_the_source_is_slow(connect: Callable[..., Line]
         everything(sock)
 
     def source() -> Iterator[bytes]:
-        yield b"x"
+        yield from (b"x", b"x")  # the second is held back
         assert answered.wait(10)
         yield from (b"x" for _ in range(100))
         raise AssertionError("the answer was not seen")
@@ -275,7 +290,7 @@ def test_a_success_before_all_was_sent_is_none(connect: Callable[..., Line]) -> 
         everything(sock)
 
     def source() -> Iterator[bytes]:
-        yield b"some"
+        yield from (b"some", b"data")
         assert answered.wait(10)
         yield b"more"
 
