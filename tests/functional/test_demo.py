@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from tools import cloud as clouds
+from tools.demo import results
+from tools.demo import verdicts
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DEMO = _ROOT / "tools" / "demo.sh"
@@ -188,3 +190,36 @@ def test_a_cloud_that_was_never_up_is_told_in_a_sentence() -> None:
     assert done.returncode == 1
     assert "there is no cloud here" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("copy", "record", "fault"),
+    [
+        pytest.param({}, {}, "", id="right"),
+        pytest.param({"sha512": "bb"}, {}, "sha512 bb were read", id="bytes"),
+        pytest.param({"size": 9}, {}, "9 bytes", id="size"),
+        pytest.param({"status": "deactivated"}, {}, "it is deactivated", id="status"),
+        pytest.param({}, {"name": "other"}, "differ from the source: name", id="name"),
+        pytest.param({}, {"os_distro": "x"}, "differ from the source: os_distro", id="property"),
+        pytest.param({}, {"tags": []}, "differ from the source: tags", id="tags"),
+    ],
+)
+def test_a_copy_is_verified_only_if_nothing_differs(
+    copy: dict[str, Any], record: dict[str, Any], fault: str
+) -> None:
+    source: dict[str, Any] = {"name": "demo", "os_distro": "debian", "tags": ["a", "b"]}
+    read: dict[str, Any] = {"status": "active", "size": 10, "sha512": "aa"} | copy
+
+    found = verdicts.fault_of(
+        results.Copy(region="RegionTwo", is_source=False, **read),
+        uploaded=results.Image(
+            image_id="", name="demo", size=10, sha512="aa",
+            upload_seconds=0.0, active_at=0.0, copies={},
+        ),
+        source=source,
+        record=source | record,
+        properties={"os_distro": "debian"},
+        tags=["b", "a"],
+    )
+
+    assert (fault in found) if fault else not found

@@ -11,6 +11,7 @@ from tools.demo import people
 from tools.demo import results
 from tools.demo import screen
 from tools.demo import stage
+from tools.demo import verdicts
 from tools.demo import watching
 
 _MIB = 1024 * 1024
@@ -18,8 +19,6 @@ _SMALL_BYTES = 64 * 1024 + 1  # odd, because round sizes hide mistakes
 _MARK = {"demo_made_by": "tools/demo.sh"}
 _TAGS = ["demo", "röd"]
 _PROPERTIES = {**_MARK, "os_distro": "debian", "hw_disk_bus": "scsi", "demo_step": "published"}
-#: What a copy has in common with its source besides the properties above.
-_SAME = ("name", "disk_format", "container_format", "min_disk", "min_ram", "visibility", "owner")
 
 
 class Story:
@@ -148,18 +147,14 @@ class Story:
         copy.size, copy.sha512 = self._people.read(copy.region, image.image_id, progress)
         record = self._people.look(copy.region, image.image_id) or {}
         copy.status = record.get("status", "absent")
-        source = self._people.look(self._summary.cascading_region, image.image_id) or {}
-        different = [key for key in _SAME if record.get(key) != source.get(key)]
-        different += [key for key in _PROPERTIES if record.get(key) != _PROPERTIES[key]]
-        if set(record.get("tags", ())) != set(_TAGS):
-            different.append("tags")
-        if copy.sha512 != image.sha512:
-            copy.note = (
-                f"{copy.size} bytes with sha512 {copy.sha512} were read,"
-                f" {image.size} with {image.sha512} were uploaded"
-            )
-        elif different:
-            copy.note = f"these differ from the source: {', '.join(different)}"
+        copy.note = verdicts.fault_of(
+            copy,
+            uploaded=image,
+            source=self._people.look(self._summary.cascading_region, image.image_id) or {},
+            record=record,
+            properties=_PROPERTIES,
+            tags=_TAGS,
+        )
         copy.verified = not copy.note
 
     def _change(self, big: results.Image) -> None:
