@@ -3,10 +3,13 @@
 
 import dataclasses
 import datetime
+import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +41,7 @@ class Progress:
         self._stop = stop
         self._limits = limits
         self._started = clock.monotonic()
-        self._reported = self._started
+        self._reported = self._renewed = self._started
 
     def __call__(self, done: int) -> None:
         """Take note of ``done`` bytes.
@@ -46,6 +49,7 @@ class Progress:
         :raises Cancelled: the agent is stopping.
         :raises TransferTimedOut: the transfer takes longer than allowed.
         :raises LeaseLost: somebody else works on the task.
+        :raises ServiceUnavailable: the lease could not be renewed until it ran out.
         """
         if self._stop.is_set():
             raise errors.Cancelled(f"{self._lease.task.key}: the agent is stopping")
@@ -58,14 +62,23 @@ class Progress:
             )
         if now - self._reported >= self._limits.progress:
             self._reported = now
-            self._report(done)
+            self._report(done, now)
 
-    def _report(self, done: int) -> None:
+    def _report(self, done: int, monotonic: float) -> None:
         now = self._clock.now()
-        self._store.renew(
-            self._lease,
-            now=now,
-            until=now + datetime.timedelta(seconds=self._limits.lease),
-            bytes_done=done,
-            bytes_total=self._size,
-        )
+        try:
+            self._store.renew(
+                self._lease,
+                now=now,
+                until=now + datetime.timedelta(seconds=self._limits.lease),
+                bytes_done=done,
+                bytes_total=self._size,
+            )
+        except errors.ServiceUnavailable as exc:
+            # A database that restarts is no reason to throw away what was sent. Once the lease
+            # has run out, somebody else may work on the task.
+            if monotonic - self._renewed > self._limits.lease:
+                raise
+            LOG.warning("Could not report the progress of %s: %s", self._lease.task.key, exc)
+        else:
+            self._renewed = monotonic

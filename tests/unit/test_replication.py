@@ -493,3 +493,28 @@ def test_a_damaged_source_is_summed_anew_once_it_is_mended(world, image):
     world.settle()
     assert_in_step(world, image)
     assert_in_step(world, image, THREE)
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_transfer(world, image, small_blocks, caplog):
+    def outage():
+        world.clock.advance(2.0)
+        world.store.is_down = not world.store.is_down
+
+    during_transfer(world, outage)
+    world.run()
+    assert_in_step(world, image)
+    assert "Could not report the progress of" in caplog.text
+
+
+def test_a_transfer_ends_once_its_lease_ran_out_unrenewed(world, image):
+    lease = tasks.Lease(task=world.task(image), token="t")
+    world.store.is_down = True
+    signs = progress.Progress(
+        lease, 12, store=world.store, clock=world.clock, stop=world.stop,
+        limits=progress.Limits(transfer=0, lease=60.0),
+    )
+    world.clock.advance(60.0)
+    signs(4)
+    world.clock.advance(1.0)
+    with pytest.raises(errors.ServiceUnavailable):
+        signs(8)
