@@ -3,6 +3,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import logging
 
 import pytest
@@ -496,9 +497,11 @@ def test_a_damaged_source_is_summed_anew_once_it_is_mended(world, image):
 
 
 def test_a_database_that_is_away_for_a_while_ends_no_transfer(world, image, small_blocks, caplog):
+    seen = itertools.count()
+
     def outage():
         world.clock.advance(2.0)
-        world.store.is_down = not world.store.is_down
+        world.store.is_down = next(seen) % 3 == 1  # of three blocks, at the second
 
     during_transfer(world, outage)
     world.run()
