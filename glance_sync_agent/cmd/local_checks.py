@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 import os
 import pathlib
+import pwd
 import stat
 
 from oslo_config import cfg
@@ -16,7 +17,7 @@ from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import database as sql
 
-_ROOT = 0
+_ROOT = 0  # user id
 
 
 def files(conf: cfg.ConfigOpts, settings: conf_settings.Settings) -> Iterator[findings.Finding]:
@@ -95,13 +96,21 @@ def state_path(path: pathlib.Path) -> findings.Finding:
             link, f"{path} is not writable by {user}", f"run this as the agent's user, or {make}"
         )
     if os.geteuid() == _ROOT and path.stat().st_uid != _ROOT:
-        owner = f"{path.owner()}"
+        owner = _user(path.stat().st_uid)
         return findings.warning(
             link,
             f"{path} belongs to {owner}, and this runs as root, who may everything",
             f"sudo -u {owner} glance-sync-manage check",
         )
     return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=str(path))
+
+
+def _user(user_id: int) -> str:
+    """Return a user as ``sudo -u`` takes it."""
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return f"'#{user_id}'"
 
 
 def database(current: wiring.CurrentSettings) -> findings.Finding:

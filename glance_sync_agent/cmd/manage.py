@@ -81,8 +81,8 @@ class Check(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Look at all links; return the exit status."""
-        # What is worth a warning is in the report.
-        self.app.log_from(logging.ERROR)
+        # What our own modules and paramiko log is in the report already.
+        self.app.log_from(logging.CRITICAL)
         found = []
         for finding in self._findings():
             found.append(finding)
@@ -98,7 +98,7 @@ class Check(command.Command):
     def _findings(self) -> Iterable[findings.Finding]:
         try:
             conf, current = self.app.configure()
-            self.app.log_from(logging.ERROR)
+            self.app.log_from(logging.CRITICAL)
             chain = checks.Checks(conf, current)
         except errors.ConfigurationError as exc:
             return [

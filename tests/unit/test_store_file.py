@@ -172,7 +172,7 @@ def test_all_that_is_wrong_is_said_at_once_with_its_line(file):
         pytest.param("- a", 1, "expected a mapping with the key 'glances'", id="list"),
         pytest.param("regions: []", 1, "expected 'glances' to be a list of regions", id="no key"),
         pytest.param("glances: []", 1, "expected 'glances' to be a list of regions", id="none"),
-        pytest.param("glances:\n  a: b", 2, "expected 'glances' to be a list of regions", id="map"),
+        pytest.param("glances:\n  a: b", 2, "expected 'glances' to be a list of regions", id="is"),
         pytest.param(
             "glances:\n- name: R", 2, "expected 'schemes' to be a list of schemes", id="no schemes"
         ),

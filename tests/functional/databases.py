@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database of an agent that has not run yet."""
+
+import pathlib
+
+from glance_sync_agent.drivers import task_store
+
+
+def opened(directory: pathlib.Path) -> task_store.TaskStore:
+    """Return the tasks of the agent whose files are in ``directory``."""
+    return task_store.TaskStore(f"sqlite:///{directory / 'state' / 'sync.sqlite'}")
+
+
+def make(directory: pathlib.Path) -> None:
+    """Make the tables, as ``glance-sync-manage db upgrade`` does it, in less time."""
+    (directory / "state").mkdir()
+    store = opened(directory)
+    store.upgrade()
+    store.close()

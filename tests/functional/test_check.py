@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync-manage check`` on a real cloud, whole and broken."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_probe
+from tests.functional import databases
+from tests.functional import running
+from tools import agents
+
+LINKS = [
+    "sync.conf",
+    "glance_store.yaml",
+    "state_path",
+    "database",
+    "message bus",
+    "Keystone",
+    "catalogue",
+    "Glance RegionOne",
+    "Glance RegionFour",
+    "Glance RegionThree",
+    "Glance RegionTwo",
+    "store RegionOne",
+    "store RegionFour",
+    "store RegionThree",
+    "store RegionTwo",
+    "unused entries",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a check said."""
+
+    status: int
+    found: dict[str, dict[str, Any]]  # by link, in the order of the report
+
+    def having(self, verdict: str) -> list[str]:
+        return [link for link, one in self.found.items() if one["verdict"] == verdict]
+
+    def failure(self) -> dict[str, Any]:
+        """Return the one failure."""
+        (link,) = self.having("FAIL")
+        assert self.status == 1
+        assert self.found[link]["remedy"]
+        return self.found[link]
+
+
+@pytest.fixture
+def configured(cloud, tmp_path):
+    """Return a function that writes an agent's files; the database is made."""
+
+    def configure(**options):
+        agent = running.Agent(cloud.describe(), tmp_path, **options)
+        databases.make(agent.directory)
+        return agent
+
+    return configure
+
+
+@pytest.fixture
+def edited(configured):
+    """Return a function that writes an agent's files with changes to RegionTwo's entry."""
+
+    def edit(**parameters):
+        agent = configured()
+        file = agent.directory / "glance_store.yaml"
+        content = yaml.safe_load(file.read_text())
+        (entry,) = [one for one in content["glances"] if one["name"] == "RegionTwo"]
+        entry["schemes"][0]["parameters"].update(parameters)
+        file.write_text(yaml.safe_dump(content))
+        return agent
+
+    return edit
+
+
+def run(agent, *arguments):
+    command = agent.command("glance-sync-manage", "check", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def check(agent, cloud):
+    done = run(agent, "-f", "json")
+    assert done.stderr == ""
+    assert cloud.describe().user("glance-sync").password not in done.stdout
+    assert cloud.describe().rabbitmq.password not in done.stdout
+    found = {one["link"]: one for one in json.loads(done.stdout)}
+    return Report(status=done.returncode, found=found)
+
+
+def contents(cloud):
+    """Return the ids of all images of all regions."""
+    return {
+        region.name: sorted(
+            image.id
+            for image in cloud.glance(region.name, "admin").images.list(
+                filters={"visibility": "all"}
+            )
+        )
+        for region in cloud.describe().regions
+    }
+
+
+def test_a_whole_cloud_is_ok_in_every_link(cloud, configured):
+    before = contents(cloud)
+
+    report = check(configured(), cloud)
+
+    assert list(report.found) == LINKS
+    assert report.having("OK") == LINKS
+    assert report.status == 0
+    assert contents(cloud) == before
+
+
+def test_a_person_gets_a_line_for_each_link(cloud, configured):
+    done = run(configured())
+
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert [line[6:26].strip() for line in lines] == LINKS
+    assert all(line.startswith("OK ") for line in lines)
+    (two,) = [line for line in lines if "store RegionTwo" in line]
+    assert "SHA256:" in two
+    assert f"reaches {cloud.describe().region('RegionTwo').glance_url}" in two
+
+
+def test_without_a_store_file_every_region_is_filled_by_its_api(cloud, configured):
+    report = check(configured(ssh=False), cloud)
+
+    assert report.status == 0
+    assert report.having("SKIP") == ["glance_store.yaml"]
+    assert not [link for link in report.found if link.startswith("store ")]
+
+
+def test_a_stopped_sshd_is_found_and_hides_nothing_else(cloud, configured):
+    agent = configured()
+    cloud.stop_service("sshd-RegionTwo")
+    try:
+        report = check(agent, cloud)
+    finally:
+        cloud.start_service("sshd-RegionTwo")
+
+    failure = report.failure()
+    assert failure["link"] == "store RegionTwo"
+    assert "refused" in failure["detail"]
+    assert "start sshd" in failure["remedy"]
+    assert str(agent.directory / "glance_store.yaml") in failure["remedy"]
+    assert report.having("OK") == [link for link in LINKS if link != "store RegionTwo"]
+
+
+def test_a_stopped_glance_is_found_from_here_and_from_its_host(cloud, configured):
+    agent = configured()
+    cloud.stop_service("glance-RegionFour")
+    try:
+        report = check(agent, cloud)
+    finally:
+        cloud.start_service("glance-RegionFour")
+
+    assert report.status == 1
+    assert report.having("FAIL") == ["Glance RegionFour", "store RegionFour"]
+    assert "/versions" in report.found["Glance RegionFour"]["remedy"]
+
+
+def test_a_wrong_password_is_found_and_what_depends_on_it_is_left_out(cloud, configured):
+    agent = configured(options={"service_credentials": {"password": "wrong"}})
+
+    report = check(agent, cloud)
+
+    failure = report.failure()
+    assert failure["link"] == "Keystone"
+    assert "401" in failure["detail"]
+    assert "[service_credentials]" in failure["remedy"]
+    assert report.having("SKIP") == ["catalogue", "regions"]
+
+
+def test_a_user_who_is_no_administrator_is_found_with_the_command_that_helps(cloud, configured):
+    alice = cloud.describe().user("alice")
+    credentials = {
+        "username": alice.name,
+        "password": alice.password,
+        "project_name": alice.project,
+    }
+
+    failure = check(configured(options={"service_credentials": credentials}), cloud).failure()
+
+    assert failure["link"] == "Keystone"
+    assert failure["remedy"] == (
+        f"openstack role add --user {alice.name} --project {alice.project} admin"
+    )
+
+
+def test_a_user_without_the_service_role_is_warned_about(cloud, configured):
+    admin = cloud.describe().user("admin")
+    credentials = {
+        "username": admin.name,
+        "password": admin.password,
+        "project_name": admin.project,
+    }
+
+    report = check(configured(options={"service_credentials": credentials}), cloud)
+
+    assert report.status == 0
+    assert report.having("WARN") == ["Keystone"]
+    assert report.found["Keystone"]["remedy"].endswith(" service")
+
+
+@pytest.mark.parametrize(("user", "is_admin"), [("alice", False), ("glance-sync", True)])
+def test_a_glance_shows_whether_it_takes_us_for_an_administrator(cloud, user, is_admin):
+    region = cloud.describe().region("RegionTwo")
+    session = cloud.session(user)
+
+    found = glance_probe.probe(
+        region=images.RegionId(region.name), session=session, endpoint=region.glance_url + "/v2/"
+    )
+
+    assert found.is_admin is is_admin
+    assert found.version.startswith("v2.")
+    session.session.close()
+
+
+def test_a_host_that_shows_another_key_is_refused_with_both(cloud, configured, tmp_path):
+    described = cloud.describe()
+    two, three = described.region("RegionTwo"), described.region("RegionThree")
+    text = pathlib.Path(described.ssh.known_hosts).read_text()
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(text.replace(two.ssh_host_key, three.ssh_host_key))
+
+    failure = check(configured(options={"ssh": {"known_hosts": known_hosts}}), cloud).failure()
+
+    assert failure["link"] == "store RegionTwo"
+    assert failure["detail"].count("SHA256:") == 2
+    assert "ssh-keygen -R" in failure["detail"]
+    assert "compare the fingerprint" in failure["remedy"]
+
+
+def test_hosts_whose_keys_nobody_wrote_down_are_refused(cloud, configured, tmp_path):
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text("")
+
+    report = check(configured(options={"ssh": {"known_hosts": known_hosts}}), cloud)
+
+    assert report.status == 1
+    assert report.having("FAIL") == ["store RegionFour", "store RegionThree", "store RegionTwo"]
+    two = cloud.describe().region("RegionTwo")
+    scan = f"ssh-keyscan -p {two.ssh_port} {two.ssh_host} >> {known_hosts}"
+    assert scan in report.found["store RegionTwo"]["detail"]
+
+
+def test_a_key_that_the_host_does_not_know_is_refused(cloud, edited, tmp_path):
+    key = tmp_path / "stranger"
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(keygen, check=True)
+
+    failure = check(edited(key_filename=str(key)), cloud).failure()
+
+    assert failure["link"] == "store RegionTwo"
+    assert str(key) in failure["detail"]
+    assert "authorized_keys" in failure["remedy"]
+
+
+def test_a_forwarding_that_the_key_does_not_permit_is_refused(cloud, edited):
+    elsewhere = cloud.describe().region("RegionThree").glance_url
+
+    failure = check(edited(image_endpoint=elsewhere), cloud).failure()
+
+    assert failure["link"] == "store RegionTwo"
+    assert "permitopen" in failure["remedy"]
+
+
+def test_a_parameter_that_does_not_exist_is_named(cloud, edited):
+    agent = edited(login_name="glance")
+
+    failure = check(agent, cloud).failure()
+
+    assert failure["link"] == "store RegionTwo"
+    assert "login_name" in failure["detail"]
+    assert failure["remedy"] == (
+        f"edit the entry of RegionTwo in {agent.directory / 'glance_store.yaml'}"
+    )
+
+
+def test_a_password_in_the_store_file_is_warned_about(cloud, edited):
+    report = check(edited(login_password="hidden"), cloud)
+
+    assert report.having("WARN") == ["glance_store.yaml"]
+    assert "login_password of RegionTwo" in report.found["glance_store.yaml"]["detail"]
+    assert "hidden" not in json.dumps(report.found)
+
+
+def test_entries_that_nobody_uses_are_warned_about(cloud, configured):
+    agent = configured()
+    file = agent.directory / "glance_store.yaml"
+    content = yaml.safe_load(file.read_text())
+    two = content["glances"].pop(1)
+    assert two["name"] == "RegionTwo"
+    content["glances"] += [
+        {"name": "RegionTwo", "schemes": [{"name": "swift"}]},
+        {"name": "RegionNine", "schemes": [{"name": "filesystem"}]},
+    ]
+    file.write_text(yaml.safe_dump(content))
+
+    report = check(agent, cloud)
+
+    assert report.status == 0
+    assert report.having("WARN") == ["store RegionTwo", "unused entries"]
+    assert "no driver is installed for swift" in report.found["store RegionTwo"]["detail"]
+    assert "RegionNine" in report.found["unused entries"]["detail"]
+
+
+def test_a_source_that_cannot_be_read_over_ssh_is_no_failure(cloud, configured):
+    agent = configured()
+    file = agent.directory / "glance_store.yaml"
+    datadir = cloud.describe().region("RegionOne").datadir
+    file.write_text(file.read_text().replace(datadir, "/nonexistent"))
+
+    report = check(agent, cloud)
+
+    assert report.status == 0
+    assert report.having("WARN") == ["store RegionOne"]
+    assert "through the image API instead" in report.found["store RegionOne"]["detail"]
+
+
+def test_a_cascading_endpoint_that_the_catalogue_lacks_is_found_with_those_it_has(
+    cloud, configured
+):
+    report = check(
+        configured(options={"DEFAULT": {"cascading_endpoint_url": "http://127.0.0.1:9/"}}), cloud
+    )
+
+    failure = report.failure()
+    assert failure["link"] == "catalogue"
+    for region in cloud.describe().regions:
+        assert region.glance_url in failure["detail"]
+    assert "cascading_endpoint_url" in failure["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "seen"),
+    [
+        pytest.param(lambda url, _: url.replace("/RegionOne", "/nowhere"), "nowhere", id="vhost"),
+        pytest.param(lambda url, word: url.replace(word, "wrong"), "403", id="password"),
+        pytest.param(lambda _, __: "carrier-pigeon://coop/", "transport_url", id="scheme"),
+    ],
+)
+def test_a_bus_that_does_not_let_us_in_is_found(cloud, configured, wrong, seen):
+    described = cloud.describe()
+    url = described.region(described.cascading_region).transport_url
+    options: agents.Options = {
+        "DEFAULT": {"transport_url": wrong(url, described.rabbitmq.password)}
+    }
+
+    failure = check(configured(options=options), cloud).failure()
+
+    assert failure["link"] == "message bus"
+    assert seen in failure["detail"]
+    assert "transport_url" in failure["remedy"]
+
+
+def test_an_agent_that_is_told_to_copy_nothing_is_warned_about(cloud, configured):
+    report = check(configured(options={"DEFAULT": {"sync_enabled": "false"}}), cloud)
+
+    assert report.having("WARN") == ["sync.conf"]
+    assert "sync_enabled" in report.found["sync.conf"]["remedy"]

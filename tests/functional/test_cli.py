@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync`` as it is installed, in processes of its own."""
+
+import datetime
+import json
+import os
+import subprocess
+import uuid
+
+import pytest
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from tests.functional import databases
+from tests.functional import running
+
+NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+CASCADED = ["RegionFour", "RegionThree", "RegionTwo"]
+
+
+@pytest.fixture
+def image_id():
+    return images.ImageId(str(uuid.uuid4()))
+
+
+@pytest.fixture
+def configured(cloud, tmp_path):
+    """Return a function that writes an agent's files; no agent runs."""
+
+    def configure(**options):
+        agent = running.Agent(cloud.describe(), tmp_path, options={"DEFAULT": options})
+        databases.make(agent.directory)
+        return agent
+
+    return configure
+
+
+def run(agent, *arguments):
+    command = agent.command("glance-sync", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rows(agent):
+    store = databases.opened(agent.directory)
+    try:
+        return list(store.list())
+    finally:
+        store.close()
+
+
+def test_sync_asks_for_an_image_in_every_cascaded_region(configured, image_id):
+    agent = configured()
+
+    done = run(agent, "sync", image_id)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"Requested image {image_id} in 3 regions; see 'glance-sync show {image_id}'\n"
+    )
+    found = rows(agent)
+    assert [task.key.region for task in found] == CASCADED
+    assert {task.key.image_id for task in found} == {image_id}
+    assert {task.status for task in found} == {tasks.TaskStatus.PENDING}
+    assert not any(task.may_delete for task in found)
+
+
+def test_sync_asks_for_an_image_in_one_region(configured, image_id):
+    agent = configured()
+
+    done = run(agent, "sync", image_id, "RegionThree")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "in RegionThree" in done.stdout
+    assert [task.key.region for task in rows(agent)] == ["RegionThree"]
+
+
+def test_sync_with_force_may_delete(configured, image_id):
+    agent = configured()
+
+    assert run(agent, "sync", "--force", image_id, "RegionTwo").returncode == 0
+
+    (task,) = rows(agent)
+    assert task.may_delete
+
+
+@pytest.mark.parametrize("region", ["RegionNine", "RegionOne"])
+def test_sync_to_a_region_that_takes_no_copies_lists_those_that_do(configured, image_id, region):
+    agent = configured()
+
+    done = run(agent, "sync", image_id, region)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"glance-sync: there is no region {region} to copy to; there are {', '.join(CASCADED)}\n"
+    )
+    assert rows(agent) == []
+
+
+def test_sync_under_the_strategy_none_wants_a_region(configured, image_id):
+    agent = configured(sync_strategy="None")
+
+    nowhere = run(agent, "sync", image_id)
+    somewhere = run(agent, "sync", image_id, "RegionTwo")
+
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert "name a region" in nowhere.stderr
+    assert somewhere.returncode == 0
+    assert [task.key.region for task in rows(agent)] == ["RegionTwo"]
+
+
+def test_what_is_requested_is_shown(configured, image_id):
+    agent = configured()
+    run(agent, "sync", image_id)
+
+    shown = json.loads(run(agent, "show", image_id, "-f", "json").stdout)
+    listed = json.loads(run(agent, "status", "-f", "json", "--image", image_id).stdout)
+
+    assert shown["image_id"] == image_id
+    assert shown["regions"] == listed
+    assert [row["region"] for row in listed] == CASCADED
+
+
+def test_a_reader_that_goes_away_is_no_traceback(configured, image_id):
+    agent = configured()
+    run(agent, "sync", image_id)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            agent.command("glance-sync", "status", "-f", "csv"),
+            stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
+        )
+
+    assert done.stderr == ""
+    assert done.returncode == 141  # as if by SIGPIPE
