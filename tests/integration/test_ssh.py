@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import threading
 import time
 from typing import NoReturn
@@ -21,8 +22,11 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import image_upload
+from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.ssh import logins
+from glance_sync_agent.drivers.stores import filesystem
+from tests.fakes import certificates
 from tests.fakes import sshd as fakes
 
 TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
@@ -454,3 +458,61 @@ def test_a_host_that_freezes_in_the_middle_of_a_file_is_given_up(
         sshd.signal(signal.SIGSTOP)
         with pytest.raises(errors.TransferInterrupted, match="SFTP of"):
             list(chunks)
+
+
+def test_a_glance_with_tls_behind_the_host_is_verified(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path
+) -> None:
+    certificates.write(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    data = os.urandom(3 * MIB)
+    received: list[bytes] = []
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _address = listener.accept()
+            with connection, contextlib.suppress(ssl.SSLError):
+                tls = context.wrap_socket(connection, server_side=True)
+                with tls, tls.makefile("rb") as file:
+                    while file.readline() != b"\r\n":
+                        pass
+                    received.append(file.read(len(data)))
+                    tls.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with socket.create_server((fakes.ADDRESS, 0)) as listener:
+        port = listener.getsockname()[1]
+        sshd.permit(fakes.ADDRESS, port)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        ours = http_streams.Trust(cafile=str(tmp_path / "certificate.pem"))
+        with pytest.raises(errors.ServiceUnavailable, match="certificate verify failed"):
+            write_to(sshd, port, http_streams.Trust(), data)
+        write_to(sshd, port, ours, data)
+        thread.join()
+    assert received == [data]
+
+
+def write_to(sshd: fakes.Sshd, port: int, trust: http_streams.Trust, data: bytes) -> None:
+    login = sshd.login()
+    context = stores.StoreContext(
+        region=images.RegionId("RegionTwo"),
+        endpoint=f"https://{fakes.ADDRESS}:{port}",
+        token=lambda: "secret",
+        ssh=hosts.SshHosts(timeouts=TIMEOUTS),
+        known_hosts=login.known_hosts,
+        trust=trust,
+        timeouts=TIMEOUTS,
+    )
+    parameters = {
+        "host": login.host,
+        "port": str(login.port),
+        "login_user": login.user,
+        "key_filename": login.key_filename or "",
+    }
+    store = filesystem.Store.from_parameters(parameters, context)
+    try:
+        image_id = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
+        store.write(image_id, len(data), [data[:MIB], data[MIB:]])
+    finally:
+        context.ssh.close()

@@ -190,12 +190,11 @@ def _open_here(path: pathlib.Path) -> io.FileIO | None:
         if exc.errno == errno.ELOOP:
             raise errors.Refused(f"{path} is a symbolic link") from exc
         raise errors.ServiceUnavailable(f"{path} cannot be read: {exc.strerror}") from exc
-    file = io.FileIO(descriptor)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+        os.close(descriptor)
         raise errors.Refused(f"{path} is not a regular file")
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    return file
+    return io.FileIO(descriptor)
 
 
 def _chunks(file: io.FileIO, path: pathlib.Path) -> Iterator[bytes]:
