@@ -89,28 +89,38 @@ class Reconciliation:
         self, region: images.RegionId, page: Sequence[images.Image]
     ) -> Iterable[images.ImageId]:
         service = self._regions.image_service(region)
-        known = self._known_copies(region, page)
+        rows = self._rows(region, page)
+        known = {image_id: (row and row.copy_id) or image_id for image_id, row in rows.items()}
         copies = service.find(list(known.values()))
         for source in page:
             copy = copies.get(known[source.image_id])
-            if self._differs(service, source, copy):
+            if self._differs(service, source, copy, known=rows[source.image_id] is not None):
                 yield source.image_id
 
-    def _known_copies(
+    def _rows(
         self, region: images.RegionId, page: Sequence[images.Image]
-    ) -> Mapping[images.ImageId, images.ImageId]:
-        known = {}
-        for source in page:
-            task = self._store.get(tasks.TaskKey(image_id=source.image_id, region=region))
-            known[source.image_id] = (task and task.copy_id) or source.image_id
-        return known
+    ) -> Mapping[images.ImageId, tasks.Task | None]:
+        ids = [source.image_id for source in page]
+        return {
+            image_id: self._store.get(tasks.TaskKey(image_id=image_id, region=region))
+            for image_id in ids
+        }
 
     def _differs(
-        self, service: ports.ImageService, source: images.Image, copy: images.Image | None
+        self,
+        service: ports.ImageService,
+        source: images.Image,
+        copy: images.Image | None,
+        *,
+        known: bool,
     ) -> bool:
         action = plans.next_action(source, copy, wanted=True, may_delete=False)
         if action != plans.Nothing(reason=plans.IN_SYNC):
             return not isinstance(action, plans.Nothing)
+        if not known:
+            # The database was lost. Without its row, nothing would prove later that the source
+            # existed, and the copy would outlive it.
+            return True
         # Members are not in a listing, and their changes leave no trace in the record.
         return copy is not None and self._cascading.members(source) != service.members(copy)
 

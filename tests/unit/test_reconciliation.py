@@ -78,6 +78,21 @@ def test_a_copy_with_an_id_of_its_own_is_known_by_its_row(world, copied):
     look(world, sources=3)
 
 
+def test_a_lost_database_is_rebuilt_so_that_copies_do_not_outlive_their_sources(world, copied):
+    world.store._rows.clear()
+
+    def nothing_is_copied_again(name, _image_id):
+        assert name != "create"
+
+    world.two.before = nothing_is_copied_again
+    look(world, sources=3, requested=6)
+    assert {task.status for task in world.store.list()} == {"success"}
+    look(world, sources=3)
+    world.source.delete_as_user(copied[0].image_id)
+    look(world, sources=2, requested=2, deleted_sources=1)
+    assert copied[0].image_id not in world.two.ids()
+
+
 def test_images_without_data_and_copies_are_no_sources(world):
     world.source.make(name="queued")
     world.source.publish(b"1", properties={
