@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The values of ``sync.conf``, read and checked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import pathlib
 import re
@@ -74,7 +74,26 @@ def parse_files(
         raise errors.ConfigurationError(
             "found no sync.conf in ~/.glance, ~, /etc/glance or /etc; name one with --config-file"
         )
+    _check_values(conf)
     return conf
+
+
+def _check_values(conf: cfg.ConfigOpts) -> None:
+    """Read every option, because oslo.config checks a value only when somebody asks for it."""
+    problems = list(_bad_values(conf))
+    if problems:
+        raise errors.ConfigurationError("\n".join(f"{_files(conf)}: {one}" for one in problems))
+
+
+def _bad_values(values: Mapping[str, object]) -> Iterator[str]:
+    for name in values:
+        try:
+            value = values[name]
+        except (cfg.Error, ValueError) as exc:
+            yield _said(exc)
+        else:
+            if isinstance(value, cfg.ConfigOpts.GroupAttr):
+                yield from _bad_values(value)
 
 
 def load(conf: cfg.ConfigOpts) -> Settings:

@@ -16,6 +16,7 @@ from keystoneauth1 import loading
 from keystoneauth1 import plugin
 from keystoneauth1 import session as sessions
 from keystoneauth1.access import service_catalog
+from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -45,6 +46,13 @@ def options() -> list[Any]:
     found: list[Any] = [
         *loading.get_auth_common_conf_options(),
         *loading.get_session_conf_options(),
+        cfg.StrOpt(
+            "interface",
+            default="public",
+            choices=["public", "internal", "admin"],
+            help="Which endpoints of the catalogue the agent uses, and cascading_endpoint_url is "
+            "one of.",
+        ),
     ]
     for option in found:
         if option.dest == "auth_type":

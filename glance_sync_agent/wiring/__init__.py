@@ -151,6 +151,7 @@ def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> keystone.K
     return keystone.Keystone(
         session=keystone.load(conf, CREDENTIALS),
         cascading_endpoint_url=current.settings.cascading_endpoint_url,
+        interface=conf[CREDENTIALS].interface,
     )
 
 
