@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 import enum
+from typing import assert_never
 
 from glance_sync_agent.domain import images
 
@@ -26,3 +27,5 @@ def target_regions(
             return frozenset()
         case Strategy.ALL:
             return frozenset(catalogue) - {cascading}
+        case _:
+            assert_never(strategy)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was read of a source for one region is good for the others that asked with it."""
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.engine import sources
+from tests.fakes import clock as clocks
+from tests.fakes import glance
+from tests.unit import builders
+
+
+@pytest.fixture
+def clock():
+    return clocks.FakeClock()
+
+
+@pytest.fixture
+def service():
+    made = glance.FakeGlance("RegionOne")
+    made.publish(b"1", image_id=builders.IMAGE_ID)
+    made.asked = []
+    made.before = lambda name, _id: made.asked.append(name)
+    return made
+
+
+@pytest.fixture
+def views(service, clock):
+    return sources.SourceViews(service, clock, max_age_seconds=5.0)
+
+
+def test_one_request_reads_once(views, service):
+    task = builders.task()
+    assert views.read(task) == views.read(task) == service.image(task.key.image_id)
+    assert service.asked == ["get"]
+
+
+def test_another_request_reads_anew(views, service):
+    views.read(builders.task())
+    views.read(builders.task(request_id="r2"))
+    assert service.asked == ["get", "get"]
+
+
+def test_a_view_ages(views, service, clock):
+    views.read(builders.task())
+    clock.advance(5.0)
+    views.read(builders.task())
+    assert service.asked == ["get"]
+    clock.advance(0.1)
+    views.read(builders.task())
+    assert service.asked == ["get", "get"]
+
+
+def test_that_there_is_no_source_is_remembered_too(views, service):
+    service.delete_as_user(builders.IMAGE_ID)
+    service.asked.clear()
+    assert views.read(builders.task()) is None
+    assert views.read(builders.task()) is None
+    assert service.asked == ["get"]
+
+
+def test_an_error_is_not_remembered(views, service):
+    def fail(_name, _id):
+        raise errors.ServiceUnavailable("no answer")
+
+    service.before = fail
+    with pytest.raises(errors.ServiceUnavailable):
+        views.read(builders.task())
+    service.before = lambda _name, _id: None
+    assert views.read(builders.task()) is not None
+
+
+def test_the_views_used_last_are_kept(views, service, monkeypatch):
+    monkeypatch.setattr(sources, "_ENTRIES", 2)
+    one, two, three = (builders.task(request_id=f"r{number}") for number in range(3))
+    for task in (one, two, one, three, one, two):
+        views.read(task)
+    assert service.asked == ["get"] * 4
+
+
+def test_the_region_is_that_of_the_service(views):
+    assert views.region == images.RegionId("RegionOne")
