@@ -16,12 +16,18 @@ def clock():
     return clocks.FakeClock()
 
 
+class WatchedGlance(glance.FakeGlance):
+    """Notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        super().__init__("RegionOne", before=lambda name, _id: self.asked.append(name))
+
+
 @pytest.fixture
 def service():
-    made = glance.FakeGlance("RegionOne")
+    made = WatchedGlance()
     made.publish(b"1", image_id=builders.IMAGE_ID)
-    made.asked = []
-    made.before = lambda name, _id: made.asked.append(name)
     return made
 
 
