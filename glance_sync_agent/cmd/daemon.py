@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two looks at the table when nothing wakes us; an operator's command is seen
 #: after that long at the most.
 _POLL_SECONDS = 1.0
+#: Seconds that the message bus gets before the first look at everything.
+_BUS_PATIENCE_SECONDS = 5.0
 #: Seconds between two looks at everything while a region does not answer.
 _LOOK_AGAIN_SECONDS = 60.0
 #: Seconds that transfers get to notice that they were called off.
@@ -58,10 +60,13 @@ class Daemon(service.ServiceBase):
 
         A bad file is refused and the old values stay.
         """
+        refusal = None
         try:
             self._current.reload()
         except errors.ConfigurationError as exc:
-            LOG.error("Kept the old configuration; the new one is refused: %s", exc)
+            refusal = exc
+        if refusal is not None:
+            LOG.error("Kept the old configuration; the new one is refused: %s", refusal)
             return
         LOG.info("Took over the configuration")
         self._follow_sync_enabled()
@@ -109,7 +114,6 @@ class Daemon(service.ServiceBase):
             return
         self._spawn("look", functools.partial(self._look_loop, agent))
         self._follow_sync_enabled()
-        self._look.set()
         self._dispatch_loop(agent)
 
     def _build(self) -> wiring.Agent:
@@ -147,8 +151,12 @@ class Daemon(service.ServiceBase):
         return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
 
     def _look_loop(self, agent: wiring.Agent) -> None:
-        """Look at everything at start, after a reload, and until every region has answered."""
-        wait = None
+        """Look at everything at start, after a reload, and until every region has answered.
+
+        At start the queue comes first, so that nothing can happen between the two unseen; but a
+        broker that is away does not keep us from looking.
+        """
+        wait: float | None = _BUS_PATIENCE_SECONDS
         while not self._stopping.is_set():
             self._look.wait(wait)
             self._look.clear()
@@ -187,6 +195,8 @@ class Daemon(service.ServiceBase):
             self._listener.start()
         except errors.SyncError as exc:
             LOG.warning("%s", exc)
+            return
+        self._look.set()
 
     def _close_listener(self) -> None:
         with self._listening:

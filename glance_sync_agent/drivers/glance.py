@@ -17,6 +17,8 @@ from glance_sync_agent.drivers import keystone
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
 _FORBIDDEN: Final = frozenset({403})
 _GONE: Final = frozenset({404})
+#: "Image status transition from deleted to deleted is not allowed": somebody else was faster.
+_IN_DELETION: Final = frozenset({400})
 _CONFLICT: Final = frozenset({409})
 
 
@@ -194,7 +196,9 @@ class Glance:
         :raises Refused: Glance said no; the data is in use, for instance.
         """
         path = f"/images/{image.image_id}"
-        answer = self._calls.ask("DELETE", path, expected=_GONE | _FORBIDDEN)
+        answer = self._calls.ask("DELETE", path, expected=_GONE | _FORBIDDEN | _IN_DELETION)
+        if answer.status == 400 and self.get_record(image.image_id) is not None:
+            raise errors.ServiceUnavailable(f"DELETE {path}: {answer.explanation}")
         if answer.status == 403:
             # Protected, whatever it was when the caller read it.
             unprotect = [{"op": "replace", "path": "/protected", "value": False}]

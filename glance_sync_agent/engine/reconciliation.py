@@ -82,8 +82,11 @@ class Reconciliation:
                 self._requests.request(image_id, region)
                 report.requested += 1
         except errors.SyncError as exc:
-            report.failed_regions.add(region)
-            LOG.warning("Could not compare region %s with the sources: %s", region, exc)
+            failure = exc
+        else:
+            return
+        report.failed_regions.add(region)
+        LOG.warning("Could not compare region %s with the sources: %s", region, failure)
 
     def _differing(
         self, region: images.RegionId, page: Sequence[images.Image]

@@ -123,13 +123,22 @@ class Worker:
             raise
         except errors.Cancelled:
             return None
-        except errors.PermanentError as exc:
-            return self._failed(lease.task, str(exc))
-        except errors.TransientError as exc:
-            return self._later(lease.task, exc, exc.retry_after)
+        except errors.SyncError as exc:
+            failure: Exception = exc
         except Exception as exc:  # a bug: visible, and tried again
             LOG.exception("The attempt at %s crashed", lease.task.key)
-            return self._later(lease.task, exc, None)
+            failure = exc
+        # Out here, because oslo.log repeats the error in hand behind every line.
+        return self._after(lease.task, failure)
+
+    def _after(self, task: tasks.Task, failure: Exception) -> tasks.Outcome:
+        match failure:
+            case errors.PermanentError():
+                return self._failed(task, str(failure))
+            case errors.TransientError(retry_after=at_least):
+                return self._later(task, failure, at_least)
+            case _:
+                return self._later(task, failure, None)
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None

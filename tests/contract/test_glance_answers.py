@@ -546,6 +546,25 @@ def test_an_image_that_vanishes_before_it_is_unprotected_is_deleted(
     assert [request.method for request in server.requests] == ["DELETE", "PATCH", "DELETE"]
 
 
+IN_DELETION = Reply.html(400, "Image status transition from deleted to deleted is not allowed")
+
+
+def test_an_image_that_somebody_else_deletes_at_the_same_time_is_deleted(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [IN_DELETION, NOT_FOUND]
+    service.delete(builders.copy())
+    assert [request.method for request in server.requests] == ["DELETE", "GET"]
+
+
+def test_a_deletion_that_failed_and_left_the_image_is_tried_again_later(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [IN_DELETION, Reply.of(record())]
+    with pytest.raises(errors.ServiceUnavailable, match="from deleted to deleted"):
+        service.delete(builders.copy())
+
+
 def test_data_in_use_is_a_refusal(server: scripted_http.Server, service: glance.Glance) -> None:
     server.script = [Reply.html(409, "in use")]
     with pytest.raises(errors.Refused, match="in use"):
