@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, MutableSequence
 import contextlib
 import os
 import pathlib
+import sqlite3
 from typing import Any, TypeVar
 import urllib.parse
 
@@ -164,7 +165,7 @@ class Database:
         try:
             yield
         except sa_exc.SQLAlchemyError as exc:
-            seen = getattr(exc, "orig", None) or exc
+            seen = str(getattr(exc, "orig", None) or exc).partition("\n")[0]
             message = f"cannot {attempt} in the database {self.name}: {seen}"
             if self.is_missing() or _is_outdated(exc):
                 raise errors.ConfigurationError(f"{message}; run '{UPGRADE_COMMAND}'") from exc
@@ -194,7 +195,10 @@ def _open_existing(
 
 def _prepare(connection: Any, record: object) -> None:
     connection.isolation_level = None  # the driver's own BEGIN would not be IMMEDIATE
-    connection.execute("PRAGMA journal_mode=WAL").close()
+    # The file keeps the mode, so this does something once in its life. Whoever finds it locked,
+    # perhaps by another one who is at it, works without: it is only slower for readers.
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL").close()
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -55,10 +55,12 @@ def asked_again(
     of the earlier ones, so the status, at which the others look, comes last.
     """
     sooner = IS_PENDING & (_TASKS.c.not_before < not_before)
+    # Alone in a CASE it would be sent as it is, zone and all, and not as the column has it.
+    requested = sa.literal(not_before, _TASKS.c.not_before.type)
     return sa.update(_TASKS).ordered_values(
         (_TASKS.c.generation, _TASKS.c.generation + 1),
         (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(may_delete))),
-        (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=not_before)),
+        (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
         (_TASKS.c.reason, sa.case((IS_PROCESSING, _TASKS.c.reason), else_="")),
         (_TASKS.c.bytes_done, sa.case((IS_PROCESSING, _TASKS.c.bytes_done), else_=0)),
         *((_TASKS.c[name], value) for name, value in asked.items()),

@@ -23,6 +23,15 @@ def sqlite_url(directory: pathlib.Path) -> str:
     return f"sqlite:///{directory / 'tasks.db'}"
 
 
+def empty(url: str) -> None:
+    """Drop what the agent makes in a database on a server."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for table in ("tasks", "alembic_version"):
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    engine.dispose()
+
+
 def made(url: str) -> task_store.TaskStore:
     """Return a store without tasks."""
     store = task_store.TaskStore(url)

@@ -52,16 +52,14 @@ def store(path) -> Iterator[task_store.TaskStore]:
 @pytest.fixture(
     params=["sqlite", *databases.SERVERS], ids=["sqlite", *map(databases.label, databases.SERVERS)]
 )
-def url(request, tmp_path) -> str:
+def url(request, tmp_path) -> Iterator[str]:
     """The URL of an empty database of each kind."""
     if request.param == "sqlite":
-        return databases.sqlite_url(tmp_path)
-    engine = sa.create_engine(request.param)
-    with engine.begin() as connection:
-        for table in ("tasks", "alembic_version"):
-            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
-    engine.dispose()
-    return request.param
+        yield databases.sqlite_url(tmp_path)
+        return
+    databases.empty(request.param)
+    yield request.param
+    databases.empty(request.param)
 
 
 def ask(store: task_store.TaskStore) -> int:
@@ -260,6 +258,21 @@ def test_readers_do_not_wait_for_a_writer(store, path):
     assert [task.key for task in store.list()] == [KEY]
     assert pragma(store, "journal_mode") == "wal"
     writer.close()
+
+
+def test_a_file_that_is_locked_gets_its_journal_mode_later(store, path):
+    store.close()
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode=DELETE")
+    writer.execute("BEGIN IMMEDIATE")
+    impatient = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
+    impatient.ping()
+    assert pragma(impatient, "journal_mode") == "delete"
+    writer.close()
+    impatient.close()
+    impatient.ping()
+    assert pragma(impatient, "journal_mode") == "wal"
+    impatient.close()
 
 
 def test_a_request_is_on_the_disk_before_its_message_is_acknowledged(store):

@@ -662,14 +662,27 @@ def test_a_walk_survives_changes_on_its_way(store):
 
 
 def test_times_come_back_as_utc_whatever_zone_they_had(store):
-    tokyo = datetime.timezone(datetime.timedelta(hours=9))
-    ask(store, now=NOW.astimezone(tokyo), not_before=NOW.astimezone(tokyo))
-    lease = claim(store, now=later(1).astimezone(tokyo), until=later(60).astimezone(tokyo))
+    def tokyo(seconds: float) -> datetime.datetime:
+        return later(seconds).astimezone(datetime.timezone(datetime.timedelta(hours=9)))
+
+    ask(store, now=tokyo(0), not_before=tokyo(0))
+    lease = claim(store, now=tokyo(1), until=tokyo(60))
     found = task(store)
     for time in (found.created_at, found.not_before, lease.task.not_before):
         assert time == NOW
         assert time.microsecond == 987654
+        assert time.utcoffset() == datetime.timedelta()
     assert store.next_due() == later(60)
+
+    ask(store, now=tokyo(2), not_before=tokyo(5))
+    assert (task(store).not_before, task(store).updated_at) == (later(5), later(2))
+    store.finish(lease, tasks.Succeeded(reason="in sync"), tokyo(3))
+    ask(store, not_before=tokyo(4))
+    assert task(store).not_before == later(4)
+    store.finish(
+        claim(store, now=later(4)), tasks.RetryAt(when=tokyo(9), reason="no answer"), tokyo(8)
+    )
+    assert (task(store).not_before, task(store).updated_at) == (later(9), later(8))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class MemoryTaskStore:
                 if row.task.status is tasks.TaskStatus.PENDING and row.task.generation:
                     sooner = min(row.task.not_before, not_before)
                     task = dataclasses.replace(task, not_before=sooner)
-                self._rows[key] = dataclasses.replace(row, task=task)
+                self._put(dataclasses.replace(row, task=task))
             return len(keys)
 
     def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
@@ -113,8 +113,8 @@ class MemoryTaskStore:
                     updated_at=now,
                 )
                 token = uuid.uuid4().hex
-                self._rows[key] = _Row(task=task, token=token, owner=owner, expires_at=until)
-                leases.append(tasks.Lease(task=task, token=token))
+                self._put(_Row(task=task, token=token, owner=owner, expires_at=until))
+                leases.append(tasks.Lease(task=self._rows[key].task, token=token))
             return leases
 
     def renew(
@@ -131,7 +131,7 @@ class MemoryTaskStore:
             task = dataclasses.replace(
                 row.task, bytes_done=bytes_done, bytes_total=bytes_total, updated_at=now
             )
-            self._rows[task.key] = dataclasses.replace(row, task=task, expires_at=until)
+            self._put(dataclasses.replace(row, task=task, expires_at=until))
 
     def note_copy(
         self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
@@ -139,7 +139,7 @@ class MemoryTaskStore:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(row.task, copy_id=copy_id, image_name=image_name)
-            self._rows[task.key] = dataclasses.replace(row, task=task)
+            self._put(dataclasses.replace(row, task=task))
 
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         with self._open():
@@ -170,7 +170,7 @@ class MemoryTaskStore:
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.FAILURE, attempts=task.attempts + 1
                     )
-            self._rows[task.key] = _Row(task=dataclasses.replace(task, reason=reason))
+            self._put(_Row(task=dataclasses.replace(task, reason=reason)))
             return True
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
@@ -220,9 +220,19 @@ class MemoryTaskStore:
             raise errors.LeaseLost(f"the lease on {lease.task.key} is somebody else's")
         return row
 
+    def _put(self, row: _Row) -> None:
+        task = row.task
+        task = dataclasses.replace(
+            task,
+            not_before=task.not_before.astimezone(datetime.UTC),
+            created_at=task.created_at.astimezone(datetime.UTC),
+            updated_at=task.updated_at.astimezone(datetime.UTC),
+        )
+        self._rows[task.key] = dataclasses.replace(row, task=task)
+
     def _put_back(self, task: tasks.Task) -> None:
         task = dataclasses.replace(task, status=tasks.TaskStatus.PENDING, bytes_done=0)
-        self._rows[task.key] = _Row(task=task)
+        self._put(_Row(task=task))
 
 
 def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:
