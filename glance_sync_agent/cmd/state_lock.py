@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import pathlib
@@ -47,6 +48,7 @@ def _lock(descriptor: int, directory: pathlib.Path, patience_seconds: float) -> 
         retry=tenacity.retry_if_exception_type(BlockingIOError),
         stop=tenacity.stop_after_delay(patience_seconds),
         wait=tenacity.wait_fixed(0.2),
+        before_sleep=functools.partial(_tell_once, directory, patience_seconds),
         reraise=True,
     )
     try:
@@ -56,3 +58,13 @@ def _lock(descriptor: int, directory: pathlib.Path, patience_seconds: float) -> 
             f"state_path = {directory}: another glance-sync-agent runs there; "
             "stop it, or give this one a state_path of its own"
         ) from exc
+
+
+def _tell_once(
+    directory: pathlib.Path, patience_seconds: float, state: tenacity.RetryCallState
+) -> None:
+    if state.attempt_number == 1:
+        LOG.warning(
+            "state_path = %s: another glance-sync-agent runs there; waiting %g s for its end",
+            directory, patience_seconds,
+        )
