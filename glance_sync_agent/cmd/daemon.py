@@ -35,12 +35,15 @@ _MAX_THREADS = 4096
 class Daemon(service.ServiceBase):
     """The service that the launcher forks. Builds nothing before :meth:`start`."""
 
-    def __init__(self, conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        current: wiring.CurrentSettings,
+        build: Callable[..., wiring.Agent] = wiring.build,
+    ) -> None:
         self._conf = conf
         self._current = current
-
-    def start(self) -> None:
-        """Start the threads; what they need from outside they wait for themselves."""
+        self._build_agent = build
         self._stopping = threading.Event()  # nothing new is begun
         self._cancelled = threading.Event()  # what runs is called off
         self._stopped = threading.Event()
@@ -49,6 +52,9 @@ class Daemon(service.ServiceBase):
         self._listening = threading.Lock()
         self._agent: wiring.Agent | None = None
         self._listener: wiring.Listener | None = None
+
+    def start(self) -> None:
+        """Start the threads; what they need from outside they wait for themselves."""
         self._spawn("agent", self._run)
 
     def wait(self) -> None:
@@ -118,7 +124,7 @@ class Daemon(service.ServiceBase):
 
     def _build(self) -> wiring.Agent:
         pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
-        return wiring.build(
+        return self._build_agent(
             self._conf,
             self._current,
             submit=pool.submit,
@@ -180,19 +186,28 @@ class Daemon(service.ServiceBase):
         return not report.failed_regions
 
     def _follow_sync_enabled(self) -> None:
-        if self._current.settings.sync_enabled:
-            self._spawn("listener", self._open_listener)
-        else:
+        if not self._current.settings.sync_enabled:
             LOG.warning("sync_enabled is false: messages wait in the broker, no task is begun")
-            self._spawn("listener", self._close_listener)
+        # By a thread of its own, because the broker may be away.
+        self._spawn("listener", self._open_or_close_listener)
 
-    def _open_listener(self) -> None:
+    def _open_or_close_listener(self) -> None:
+        """Do what the settings say now, however many threads were sent to do so, in any order."""
         with self._listening:
-            if self._listener is not None or self._agent is None or self._stopping.is_set():
+            if self._agent is None or self._stopping.is_set():
                 return
-            self._listener = self._agent.make_listener()
+            old, is_wanted = self._listener, self._current.settings.sync_enabled
+            if is_wanted == (old is not None):
+                return
+            new = self._listener = self._agent.make_listener() if is_wanted else None
+        if old is not None:
+            old.stop()
+        if new is not None:
+            self._start_listener(new)
+
+    def _start_listener(self, listener: wiring.Listener) -> None:
         try:
-            self._listener.start()
+            listener.start()
         except errors.SyncError as exc:
             LOG.warning("%s", exc)
             return
