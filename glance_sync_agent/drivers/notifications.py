@@ -59,24 +59,30 @@ class Dispatcher(dispatcher.DispatcherBase):
         try:
             event = _parse(incoming.message)
         except errors.NotificationError as exc:
-            self._count("dropped")
-            LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], exc)
-            return _HANDLED
+            failure = exc
+        else:
+            return self._store(event)
+        # Out here, because oslo.log repeats the error in hand behind every warning.
+        self._count("dropped")
+        LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], failure)
+        return _HANDLED
+
+    def _store(self, event: events.ImageEvent | None) -> str:
         if event is None:
             self._count("ignored")
             return _HANDLED
-        return self._store(event)
-
-    def _store(self, event: events.ImageEvent) -> str:
+        failure = None
         try:
             self._handle(event)
         except errors.SyncError as exc:
-            LOG.warning("Gave the event of image %s back to the bus: %s", event.image_id, exc)
+            failure = exc
         except Exception:  # a bug; left to oslo.messaging, it would come back at once, for ever
             LOG.exception("Gave the event of image %s back to the bus", event.image_id)
         else:
             self._count("handled")
             return _HANDLED
+        if failure is not None:
+            LOG.warning("Gave the event of image %s back to the bus: %s", event.image_id, failure)
         self._count("requeued")
         self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
         return _REQUEUE
@@ -194,13 +200,10 @@ class Listener:
             LOG.warning("Left the message bus without a farewell: it does not answer")
 
 
-def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
-    """Connect once to each host of ``transport_url``; return addresses without credentials.
+def check(conf: cfg.ConfigOpts) -> oslo_messaging.TransportURL:
+    """Read ``transport_url``; connects to nothing.
 
-    What is not RabbitMQ is not connected to, and the answer says so.
-
-    :raises ConfigurationError: ``transport_url`` is none.
-    :raises ServiceUnavailable: a host does not answer, or does not let us in.
+    :raises ConfigurationError: it is none.
     """
     try:
         url = oslo_messaging.TransportURL.parse(conf)
@@ -216,6 +219,18 @@ def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
             f"transport_url is none that oslo.messaging knows ({type(exc).__name__}); expected "
             "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
         ) from None
+    return url
+
+
+def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
+    """Connect once to each host of ``transport_url``; return addresses without credentials.
+
+    What is not RabbitMQ is not connected to, and the answer says so.
+
+    :raises ConfigurationError: ``transport_url`` is none.
+    :raises ServiceUnavailable: a host does not answer, or does not let us in.
+    """
+    url = check(conf)
     if url.transport != "rabbit":
         return f"{url.transport}://, which cannot be checked"
     # As oslo.messaging does it for a URL without hosts

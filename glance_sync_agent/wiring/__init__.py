@@ -69,7 +69,10 @@ class CurrentSettings:
         # A bad value in a mutated file would make every later read of that option raise, so
         # the files are read aside first (oslo_config/cfg.py: ConfigOpts.mutate_config_files).
         settings.load(self._parse())
-        self._conf.mutate_config_files()
+        try:
+            self._conf.mutate_config_files()
+        except (cfg.Error, OSError) as exc:  # it changed since
+            raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
         self.settings = settings.load(self._conf)
 
     def strategy(self) -> strategy.Strategy:
@@ -107,6 +110,9 @@ def configure(
     # Libraries that tell of every connection and every statement.
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *_QUIET])
     conf = parse()
+    if not (conf.log_file or conf.log_dir or conf.use_journal):
+        # Else oslo.log takes stdout, which is for what a command was asked for.
+        conf.set_default("use_stderr", default=True)
     log.setup(conf, "glance_sync_agent")
     return conf, CurrentSettings(conf, parse)
 
@@ -124,7 +130,10 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
 
     :raises ConfigurationError: something in the files is wrong; the message says what.
     """
-    open_task_store(current).upgrade()
+    notifications.check(conf)
+    store = open_task_store(current)
+    store.upgrade()
+    store.close()
     catalogue = open_catalogue(conf, current)
     try:
         cascading = catalogue.cascading

@@ -133,7 +133,9 @@ class RegionServices:
 
     def close(self) -> None:
         """Cut all connections. Idempotent."""
-        for store in self._api_stores.values():
+        with self._lock:  # a task that was called off may still be making one
+            made = list(self._api_stores.values())
+        for store in made:
             store.close()
         self._ssh.close()
 

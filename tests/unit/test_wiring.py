@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which parts are put together, and what settings reach them."""
+
+import dataclasses
+import datetime
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+from typing import Any
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers.stores import api
+from glance_sync_agent.drivers.stores import fallback
+from glance_sync_agent.drivers.stores import filesystem
+from glance_sync_agent.wiring import regions as wired_regions
+
+MIB = 1024 * 1024
+CONF = """
+[DEFAULT]
+state_path = {directory}/state
+{line}
+[service_credentials]
+auth_url = http://127.0.0.1:1/v3
+username = agent
+password = secret
+"""
+ENDPOINTS = {
+    "RegionOne": "http://192.0.2.11:9292",
+    "RegionTwo": "http://192.0.2.12:9292",
+    "RegionThree": "http://192.0.2.13:9292",
+    "RegionFour": "http://192.0.2.14:9292",
+}
+FILESYSTEM = {
+    "name": "filesystem",
+    "parameters": {"host": "192.0.2.99", "login_user": "glance", "datadir": "/images"},
+}
+
+
+class Catalogue:
+    """Keystone's catalogue, without Keystone."""
+
+    cascading = "RegionOne"
+
+    def regions(self):
+        return frozenset(ENDPOINTS)
+
+    def endpoint(self, region):
+        if region not in ENDPOINTS:
+            raise errors.UnknownRegion(f"no region {region}")
+        return ENDPOINTS[region]
+
+    def token(self):
+        return "a token"
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "sync.conf"
+
+
+@pytest.fixture
+def configure(file):
+    def read(line=""):
+        write(file, line)
+        return wiring.configure(["--config-file", str(file)], prog="test", description="")
+
+    return read
+
+
+def write(file, line):
+    file.write_text(CONF.format(directory=file.parent, line=textwrap.dedent(line)))
+
+
+@pytest.fixture
+def services(configure, file):
+    """Return a function that makes the services for what a store file says."""
+    made = []
+
+    def make(entries=None, line=""):
+        if entries is not None:
+            (file.parent / "glance_store.yaml").write_text(repr({"glances": entries}))
+        _conf, current = configure(line)
+        catalogue: Any = Catalogue()
+        session: Any = types.SimpleNamespace(invalidate=lambda: None)
+        made.append(
+            wired_regions.RegionServices(
+                catalogue=catalogue,
+                session=session,
+                current=current.settings,
+                trust=http_streams.Trust(),
+                stop=threading.Event(),
+            )
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        one.close()
+
+
+def entry(name, *schemes, service_ip="198.51.100.1"):
+    return {"name": name, "service_ip": service_ip, "schemes": list(schemes)}
+
+
+def test_mutable_options_follow_the_file(configure, file):
+    _conf, current = configure()
+    write(
+        file,
+        """
+        sync_strategy = none
+        sync_enabled = false
+        task_retry_times = 9
+        scp_copy_timeout = 7
+        [reconcile]
+        max_deletes = 3
+        """,
+    )
+    current.reload()
+    assert current.strategy() is strategy.Strategy.NONE
+    assert not current.settings.sync_enabled
+    assert current.settings.max_deletes == 3
+    assert current.retry_policy().retries == 9
+    assert current.limits().transfer == 7
+
+
+def test_other_options_stay_as_they_were_at_start(configure, file):
+    _conf, current = configure()
+    before = current.settings
+    write(file, "cascading_endpoint_url = http://192.0.2.77/\n[notifications]\npool = other")
+    current.reload()
+    assert current.settings == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sync_strategy = SOME",
+        "task_retry_times = many",
+        "[transfer]\nlease_seconds = 1",
+        "no section",
+        "[service_credentials]\ninterface = private",
+    ],
+)
+def test_a_bad_file_changes_nothing(configure, file, line):
+    _conf, current = configure("task_retry_times = 7")
+    before = current.settings
+    write(file, line)
+    with pytest.raises(errors.ConfigurationError):
+        current.reload()
+    assert current.settings is before
+    assert current.retry_policy().retries == 7
+    write(file, "task_retry_times = 8")
+    current.reload()
+    assert current.retry_policy().retries == 8
+
+
+def test_a_file_that_is_gone_changes_nothing(configure, file):
+    _conf, current = configure()
+    before = current.settings
+    file.unlink()
+    with pytest.raises(errors.ConfigurationError):
+        current.reload()
+    assert current.settings is before
+
+
+@pytest.mark.parametrize(
+    ("line", "where"), [("", "stderr"), ("log_file = {directory}/agent.log", "file")]
+)
+def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
+    write(file, line.format(directory=file.parent))
+    program = (
+        "import logging; from glance_sync_agent import wiring;"
+        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "logging.getLogger('glance_sync_agent.test').info('a line')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not done.stdout
+    assert ("a line" in done.stderr) == (where == "stderr")
+    log = file.parent / "agent.log"
+    assert ("a line" in log.read_text()) if where == "file" else not log.exists()
+
+
+@pytest.mark.parametrize("url", ["rabit://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
+def test_a_transport_url_that_is_none_ends_the_start(configure, url):
+    conf, current = configure(f"transport_url = {url}")
+    with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
+        wiring.prepare(conf, current)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_clock_is_aware_and_never_goes_back():
+    clock = wiring.SystemClock()
+    assert clock.now().utcoffset() == datetime.timedelta(0)
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
+    made = services()
+    made.check()
+    assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
+    assert isinstance(made.source_store(), api.Store)
+
+
+def test_small_images_take_the_image_api_and_large_ones_ssh(services):
+    made = services([entry("RegionTwo", FILESYSTEM)], "[transfer]\nsmall_image_mib = 2")
+    assert isinstance(made.store("RegionTwo", 2 * MIB), api.Store)
+    assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.Store)
+    assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
+
+
+def test_a_source_that_cannot_be_read_its_own_way_is_read_through_its_image_api(services):
+    made = services([entry("RegionOne", FILESYSTEM)])
+    assert isinstance(made.source_store(), fallback.WithFallback)
+
+
+def test_an_entry_is_found_by_name_and_else_by_address(services):
+    made = services(
+        [
+            entry("RegionTwo", FILESYSTEM),
+            entry("the third", FILESYSTEM, service_ip="192.0.2.13"),
+            entry("misleading", FILESYSTEM, service_ip="192.0.2.12"),
+        ]
+    )
+    assert made.entry("RegionTwo").name == "RegionTwo"
+    assert made.entry("RegionThree").name == "the third"
+    assert made.entry("RegionFour") is None
+    with pytest.raises(errors.UnknownRegion):
+        made.entry("RegionNine")
+
+
+def test_a_scheme_without_a_driver_is_passed_over(services):
+    http = {"name": "http", "parameters": {"host": "192.0.2.99"}}
+    made = services([entry("RegionTwo", http, FILESYSTEM), entry("RegionThree", http)])
+    assert made.scheme("RegionTwo").name == "filesystem"
+    assert made.scheme("RegionThree") is None
+    assert isinstance(made.store("RegionThree", 100 * MIB), api.Store)
+
+
+def test_all_that_is_wrong_in_the_store_file_is_said_at_once(services, file):
+    bad = {"name": "filesystem", "parameters": {"hots": "192.0.2.99", "login_user": "glance"}}
+    made = services([entry("RegionTwo", bad), entry("RegionThree", bad)])
+    with pytest.raises(errors.ConfigurationError) as caught:
+        made.check()
+    said = str(caught.value)
+    assert "RegionTwo" in said
+    assert "RegionThree" in said
+    assert said.count("glance_store.yaml") >= 2
+    assert "hots" in said
+
+
+def test_an_entry_of_no_region_is_told_of(services, capsys):
+    services([entry("RegionNine", FILESYSTEM)]).check()
+    assert "RegionNine is of no region of the catalogue" in capsys.readouterr().err
+
+
+def test_services_are_made_once(services):
+    made = services([entry("RegionTwo", FILESYSTEM)])
+    for size in (1, 100 * MIB):
+        assert made.store("RegionTwo", size) is made.store("RegionTwo", size)
+    assert made.image_service("RegionTwo") is made.image_service("RegionTwo")
+    with pytest.raises(errors.UnknownRegion):
+        made.image_service("RegionNine")
+
+
+def test_settings_do_not_show_the_database_s_password(configure):
+    _conf, current = configure("[database]\nconnection = postgresql+psycopg://agent:s3cret@db/x")
+    assert "s3cret" not in repr(current.settings)
+    assert dataclasses.is_dataclass(current.settings)
