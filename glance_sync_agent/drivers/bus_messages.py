@@ -70,9 +70,11 @@ def shown(value: object) -> str:
 
 def one_line(record: logging.LogRecord) -> bool:
     """Take the traceback, and whatever a stranger wrote at length, out of a driver's error."""
-    if record.exc_info and record.exc_info[1] and record.levelno >= logging.ERROR:
-        exc = record.exc_info[1]
+    exc = record.exc_info[1] if record.exc_info else None
+    if exc is not None and record.levelno >= logging.ERROR:
         record.msg = "Dropped a message that cannot be read: %s: %s"
         record.args = (type(exc).__name__, shown(str(exc)))
         record.exc_info = record.exc_text = None
+        # No warning, for oslo.log would repeat the error in hand behind it, as it is.
+        record.levelno, record.levelname = logging.INFO, "INFO"
     return True
