@@ -62,11 +62,20 @@ class Lease:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CopySeen:
+    """The copy as the last look found it."""
+
+    copy_id: images.ImageId
+    image_name: str | None
+    size: int | None  # bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Succeeded:
     """Nothing more to do."""
 
     reason: str
-    size: int | None = None  # bytes that the region holds; None: not of interest
+    copy: CopySeen | None = None  # None: there is none of ours, and the row stays as it is
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

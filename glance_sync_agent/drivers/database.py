@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import sqlite3
+import threading
 from typing import Any, TypeVar
 import urllib.parse
 
@@ -67,6 +68,7 @@ class Database:
         # By process id. What a parent process opened is kept and never touched: to close it
         # here would break the parent's locks (SQLite) or end its session (the others).
         self._engines = {os.getpid(): self._engine()}
+        self._writing = threading.Lock()
 
     def _engine(self) -> sa.Engine:
         try:
@@ -140,7 +142,7 @@ class Database:
         # to the disk to the kernel, so that a power failure takes back the last few commits
         # and nothing else: enough where a lost commit only repeats work.
         options = {_SYNCHRONOUS: "FULL" if durable else "NORMAL"}
-        with self._translated(attempt):
+        with self._translated(attempt), self._turn():
             for _ in range(_TRIES - 1):
                 try:
                     with self._transaction(options) as connection:
@@ -150,6 +152,24 @@ class Database:
                         raise
             with self._transaction(options) as connection:
                 return work(connection)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let the threads of this process write one after another, where the database would.
+
+        SQLite makes who finds it locked sleep for ever longer; a lock wakes the next at once.
+        """
+        if self.path is None:
+            yield
+        elif self._writing.acquire(timeout=self.timeout_seconds):
+            try:
+                yield
+            finally:
+                self._writing.release()
+        else:
+            raise errors.ServiceUnavailable(
+                f"cannot write to the database {self.name}: busy for {self.timeout_seconds:g} s"
+            )
 
     @contextlib.contextmanager
     def _transaction(self, options: dict[str, str] | None = None) -> Iterator[sa.Connection]:

@@ -99,8 +99,7 @@ def result(outcome: tasks.Succeeded | tasks.RetryAt | tasks.Failed) -> dict[str,
     match outcome:
         case tasks.Succeeded():
             values = {"status": _SUCCESS, "reason": reason, "attempts": 0, "may_delete": False}
-            held = {"bytes_done": outcome.size, "bytes_total": outcome.size}
-            return values | ({} if outcome.size is None else held)
+            return values | seen(outcome)
         case tasks.RetryAt():
             attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
             return {
@@ -113,6 +112,17 @@ def result(outcome: tasks.Succeeded | tasks.RetryAt | tasks.Failed) -> dict[str,
             return {"status": _FAILURE, "reason": reason, "attempts": _TASKS.c.attempts + 1}
         case _:
             assert_never(outcome)
+
+
+def seen(outcome: tasks.Outcome) -> dict[str, Any]:
+    """Return what an outcome tells of the copy, which is true whoever asked meanwhile."""
+    if not isinstance(outcome, tasks.Succeeded) or outcome.copy is None:
+        return {}
+    copy = outcome.copy
+    name = task_table.name_text(copy.image_name)
+    values: dict[str, Any] = {"copy_id": copy.copy_id, "image_name": name}
+    size = {"bytes_done": copy.size, "bytes_total": copy.size}
+    return values | ({} if copy.size is None else size)
 
 
 def earliest(connection: sa.Connection) -> dict[images.RegionId, datetime.datetime]:

@@ -222,10 +222,11 @@ class TaskStore:
             values = {**task_rows.FREE, **task_rows.result(outcome), "updated_at": now}
             end = sa.update(_TASKS).where(seen).values(values)
         # The newer request has written its time and its attempts, 0, already.
+        put_back = {**task_rows.UNTOUCHED, **task_rows.seen(outcome), "reason": ""}
         again = (
             sa.update(_TASKS)
             .where(task_rows.is_held(lease))
-            .values(**task_rows.UNTOUCHED, reason="", updated_at=now)
+            .values(**put_back, updated_at=now)
         )
 
         def work(connection: sa.Connection) -> bool:

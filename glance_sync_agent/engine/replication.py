@@ -24,6 +24,9 @@ LOG = logging.getLogger(__name__)
 #: somebody else keeps changing the copy.
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
+#: A transfer from this size on lasts long enough for an operator to look at its row meanwhile;
+#: that of a smaller one is filled in with the outcome, at the cost of one write instead of two.
+_LONG_TRANSFER_BYTES = 4 * 1024 * 1024
 
 
 class Replication:
@@ -69,24 +72,12 @@ class Replication:
             action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Nothing):
-                return self._nothing_left(lease, action, source, copy)
+                return _nothing_left(action, source, copy)
             if isinstance(action, plans.Wait):
                 later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
                 return tasks.RetryAt(when=later, reason=action.reason, counts=False)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
-
-    def _nothing_left(
-        self,
-        lease: tasks.Lease,
-        action: plans.Nothing,
-        source: images.Image | None,
-        copy: images.Image | None,
-    ) -> tasks.Outcome:
-        if action.reason == plans.ABSENT:
-            return tasks.Forgotten()
-        self._note_copy(lease, source, copy)
-        return tasks.Succeeded(reason=action.reason, size=copy.size if copy else None)
 
     def _act(
         self,
@@ -113,15 +104,6 @@ class Replication:
             case _:
                 assert_never(action)
 
-    def _note_copy(
-        self, lease: tasks.Lease, source: images.Image | None, copy: images.Image | None
-    ) -> None:
-        """Remember a copy that was found and not made, say after the database was lost."""
-        if source is None or copy is None or copy.mark is None:
-            return
-        if copy.image_id != lease.task.copy_id or source.metadata.name != lease.task.image_name:
-            self._store.note_copy(lease, copy.image_id, source.metadata.name)
-
     def _copy_data(
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.CopyData
     ) -> images.Image | None:
@@ -134,7 +116,8 @@ class Replication:
                 if occupant is not None:
                     return occupant
                 into = service.create(None, source)
-        self._store.note_copy(lease, into.image_id, source.metadata.name)
+        if (source.size or 0) >= _LONG_TRANSFER_BYTES:
+            self._store.note_copy(lease, into.image_id, source.metadata.name)
         started = self._clock.monotonic()
         sent = self._transfer(lease, source, into)
         seconds = self._clock.monotonic() - started
@@ -197,6 +180,19 @@ class Replication:
             what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
             raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
         return service.get(action.copy.image_id)
+
+
+def _nothing_left(
+    action: plans.Nothing, source: images.Image | None, copy: images.Image | None
+) -> tasks.Outcome:
+    if action.reason == plans.ABSENT:
+        return tasks.Forgotten()
+    if source is None or copy is None or copy.mark is None:
+        return tasks.Succeeded(reason=action.reason)
+    seen = tasks.CopySeen(
+        copy_id=copy.image_id, image_name=source.metadata.name, size=copy.size
+    )
+    return tasks.Succeeded(reason=action.reason, copy=seen)
 
 
 def _is_first(task: tasks.Task) -> bool:

@@ -801,9 +801,21 @@ def test_a_request_for_one_region_leaves_the_tasks_of_others_alone(store):
 
 def test_success_leaves_the_size_of_the_copy_as_progress(store):
     ask(store)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", size=2**40), NOW)
+    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=2**40)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert (task(store).bytes_done, task(store).bytes_total) == (2**40, 2**40)
+    assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
 
     ask(store)
     store.finish(claim(store), tasks.Succeeded(reason="absent"), NOW)
     assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)
+    assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
+
+
+def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=None)
+    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert (task(store).status, task(store).copy_id) == (PENDING, COPY)

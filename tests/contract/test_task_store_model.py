@@ -28,7 +28,17 @@ image_ids = st.sampled_from(IDS)
 regions = st.sampled_from(REGIONS)
 owners = st.sampled_from(["agent-1", "agent-2"])
 outcomes = st.one_of(
-    st.builds(tasks.Succeeded, reason=st.just("in sync"), size=st.sampled_from([None, 0, 9])),
+    st.builds(
+        tasks.Succeeded,
+        reason=st.just("in sync"),
+        copy=st.none()
+        | st.builds(
+            tasks.CopySeen,
+            copy_id=image_ids,
+            image_name=st.sampled_from([None, "name"]),
+            size=st.sampled_from([None, 0, 9]),
+        ),
+    ),
     st.builds(tasks.Forgotten),
     st.builds(tasks.Failed, reason=st.just("refused")),
     st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),

@@ -144,6 +144,8 @@ class MemoryTaskStore:
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         with self._open():
             task = dataclasses.replace(self._held(lease).task, updated_at=now)
+            if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
+                task = _with_copy(task, outcome.copy)
             if task.generation != lease.task.generation:
                 self._put_back(dataclasses.replace(task, reason=""))
                 return False
@@ -155,10 +157,6 @@ class MemoryTaskStore:
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.SUCCESS, attempts=0, may_delete=False
                     )
-                    if outcome.size is not None:
-                        task = dataclasses.replace(
-                            task, bytes_done=outcome.size, bytes_total=outcome.size
-                        )
                 case tasks.RetryAt(reason=reason):
                     task = dataclasses.replace(
                         task,
@@ -233,6 +231,13 @@ class MemoryTaskStore:
     def _put_back(self, task: tasks.Task) -> None:
         task = dataclasses.replace(task, status=tasks.TaskStatus.PENDING, bytes_done=0)
         self._put(_Row(task=task))
+
+
+def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
+    task = dataclasses.replace(task, copy_id=copy.copy_id, image_name=copy.image_name)
+    if copy.size is None:
+        return task
+    return dataclasses.replace(task, bytes_done=copy.size, bytes_total=copy.size)
 
 
 def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:

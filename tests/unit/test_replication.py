@@ -473,7 +473,10 @@ def test_an_outcome_carries_the_size_of_the_copy(world, copied):
         TWO, 1, owner="agent", now=world.clock.now() + datetime.timedelta(seconds=1),
         until=world.clock.now(),
     )
-    assert world.replication.run(lease) == tasks.Succeeded(reason="in sync", size=12)
+    assert world.replication.run(lease) == tasks.Succeeded(
+        reason="in sync",
+        copy=tasks.CopySeen(copy_id=copied.image_id, image_name="golden", size=12),
+    )
 
 
 def test_a_copy_of_a_source_without_hash_has_to_hold_what_was_sent(world, image):
