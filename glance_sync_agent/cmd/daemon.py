@@ -24,7 +24,8 @@ LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 #: Seconds that the message bus gets before the first look at everything.
 _BUS_PATIENCE_SECONDS = 5.0
-_FLOCK_SECONDS = 0.02
+#: Seconds between two looks while tasks run.
+_FLOCK_SECONDS = 0.1
 #: Seconds between two looks at everything while a region does not answer.
 _LOOK_AGAIN_SECONDS = 60.0
 #: Seconds that transfers get to notice that they were called off.
@@ -143,8 +144,10 @@ class Daemon(service.ServiceBase):
                 wait = _POLL_SECONDS * 5
             if wait:
                 self._wake.wait(wait)
-            # Tasks end in flocks; taken together, their successors cost one look at the table.
-            self._stopping.wait(_FLOCK_SECONDS)
+            # Under load tasks end in flocks; taken together, their successors cost one look at
+            # the table.
+            if agent.worker.running():
+                self._stopping.wait(_FLOCK_SECONDS)
 
     def _dispatch(self, agent: wiring.Agent) -> float:
         """Take what is due; return for how many seconds there is nothing to take."""
