@@ -11,6 +11,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import busy_copies
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
@@ -50,6 +51,7 @@ class Replication:
         self._clock = clock
         self._stop = stop
         self._limits = limits
+        self._busy = busy_copies.BusyCopies(clock)
         self._digests = digests.SharedDigests()
 
     def run(self, lease: tasks.Lease) -> tasks.Outcome:
@@ -71,11 +73,15 @@ class Replication:
                 copy = self._marked_copy(service, task.key.image_id)
             action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
             LOG.debug("%s: %s", task.key, type(action).__name__)
+            if isinstance(action, plans.Wait):
+                removal = self._busy.removal(task.key, copy, lease_seconds=self._limits().lease)
+                if removal is None:
+                    later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
+                    return tasks.RetryAt(when=later, reason=action.reason, counts=False)
+                action = removal
+            self._busy.forget(task.key)
             if isinstance(action, plans.Nothing):
                 return _nothing_left(action, source, copy)
-            if isinstance(action, plans.Wait):
-                later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
-                return tasks.RetryAt(when=later, reason=action.reason, counts=False)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
 

@@ -289,6 +289,45 @@ def test_a_busy_copy_is_looked_at_again_without_counting_an_attempt(world, copie
     assert_in_step(world, copied)
 
 
+@pytest.mark.parametrize("status", ["saving", "uploading", "importing"])
+def test_a_copy_whose_upload_died_with_its_glance_is_made_anew(world, copied, status, caplog):
+    caplog.set_level(logging.INFO)
+    world.two.change(copied.image_id, status=status)
+    world.changed(copied.image_id)
+    world.run()
+    world.run(seconds=world.limits.lease - 1)
+    assert copied.image_id in world.two.ids()
+    world.run(seconds=5.0)
+    assert_in_step(world, copied)
+    assert world.task(copied).copy_id != copied.image_id  # an id is good for one image
+    assert f"it was {status} for" in caplog.text
+
+
+def test_a_copy_that_was_busy_twice_is_not_taken_for_one_that_was_busy_long(world, copied):
+    for _ in range(3):
+        world.two.change(copied.image_id, status="saving")
+        world.changed(copied.image_id)
+        world.run(seconds=world.limits.lease - 10)
+        world.two.change(copied.image_id, status="active")
+        world.run(seconds=20)
+    assert_in_step(world, copied)
+    assert world.task(copied).copy_id == copied.image_id
+
+
+def test_another_copy_gets_its_own_time(world, copied):
+    world.two.change(copied.image_id, status="saving")
+    world.changed(copied.image_id)
+    world.run()
+    world.two.delete_as_user(copied.image_id)
+    world.settle()
+    second = world.task(copied).copy_id
+    world.two.change(second, status="saving")
+    world.changed(copied.image_id)
+    world.run()
+    assert world.task(copied).reason == "copy is saving"
+    assert second in world.two.ids()
+
+
 def test_a_copy_that_somebody_keeps_changing_is_given_up_for_now(world, copied):
     def meddle(name, image_id):
         if name == "get":

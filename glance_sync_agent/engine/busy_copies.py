@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies that are in the middle of an upload, and those whose upload has died."""
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+
+_IN_UPLOAD = frozenset(
+    {images.ImageStatus.SAVING, images.ImageStatus.UPLOADING, images.ImageStatus.IMPORTING}
+)
+
+
+class BusyCopies:
+    """A memory of since when copies have been busy.
+
+    A Glance that is killed in the middle of an upload leaves its record ``saving``, and never
+    takes other data for it. Uploads into copies are ours, and one that still runs shows a sign of
+    life within a lease, so what is busy for longer waits in vain.
+    """
+
+    def __init__(self, clock: ports.Clock) -> None:
+        self._clock = clock
+        self._since: dict[tasks.TaskKey, tuple[images.ImageId, float]] = {}  # monotonic seconds
+
+    def removal(
+        self, key: tasks.TaskKey, copy: images.Image | None, *, lease_seconds: float
+    ) -> plans.DeleteCopy | None:
+        """Take note of a copy that has to be waited for; None unless that is of no use."""
+        if copy is None or copy.status not in _IN_UPLOAD:
+            return None
+        now = self._clock.monotonic()
+        image_id, since = self._since.get(key, (None, now))
+        if image_id != copy.image_id:
+            since = now
+        self._since[key] = (copy.image_id, since)
+        if now - since <= lease_seconds:
+            return None
+        return plans.DeleteCopy(
+            copy=copy,
+            reason=f"it was {copy.status} for {now - since:.0f} s, so the upload into it has died",
+        )
+
+    def forget(self, key: tasks.TaskKey) -> None:
+        """Take note that the copy is not busy, or is no more. Idempotent."""
+        self._since.pop(key, None)
