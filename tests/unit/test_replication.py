@@ -563,3 +563,22 @@ def test_a_transfer_ends_once_its_lease_ran_out_unrenewed(world, image):
     world.clock.advance(1.0)
     with pytest.raises(errors.ServiceUnavailable):
         signs(8)
+
+
+def test_a_long_transfer_shows_its_copy_while_it_runs(world):
+    big = world.source.publish(bytes(4 * 1024 * 1024), name="big")
+    seen = []
+    during_transfer(world, lambda: seen.append(world.task(big, THREE)))
+    world.changed(big.image_id)
+    world.run()
+    assert (seen[0].copy_id, seen[0].image_name) == (big.image_id, "big")
+
+
+def test_a_copy_without_a_hash_yet_is_waited_for(world, copied):
+    world.two.change(copied.image_id, os_hash_algo=None, os_hash_value=None)
+    world.changed(copied.image_id)
+    world.run()
+    assert world.task(copied).reason == "copy has no hash yet"
+    world.run(seconds=10 * world.limits.lease)
+    assert world.task(copied).reason == "copy has no hash yet"
+    assert copied.image_id in world.two.ids()
