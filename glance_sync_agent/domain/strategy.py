@@ -3,7 +3,6 @@
 
 from collections.abc import Iterable
 import enum
-from typing import assert_never
 
 from glance_sync_agent.domain import images
 
@@ -22,10 +21,6 @@ def target_regions(
 
     :param catalogue: every region with an image endpoint.
     """
-    match strategy:
-        case Strategy.NONE:
-            return frozenset()
-        case Strategy.ALL:
-            return frozenset(catalogue) - {cascading}
-        case _:
-            assert_never(strategy)
+    if strategy is Strategy.NONE:
+        return frozenset()
+    return frozenset(catalogue) - {cascading}
