@@ -200,7 +200,7 @@ def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
     assert ("a line" in log.read_text()) if where == "file" else not log.exists()
 
 
-@pytest.mark.parametrize("url", ["rabit://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
+@pytest.mark.parametrize("url", ["carrier://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
 def test_a_transport_url_that_is_none_ends_the_start(configure, url):
     conf, current = configure(f"transport_url = {url}")
     with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
