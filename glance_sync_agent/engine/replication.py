@@ -64,12 +64,12 @@ class Replication:
         task = lease.task
         service = self._regions.image_service(task.key.region)
         wanted = task.key.region in self._targets.regions()
-        copy = None if _is_first(task) else service.get(task.copy_id or task.key.image_id)
+        copy = self._copy_before(service, task)
         for _ in range(_MAX_STEPS):
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
             source = self._sources.read(task)
-            if source is None and copy is None and task.may_delete:
+            if copy is None and not _is_active(source):
                 copy = self._marked_copy(service, task.key.image_id)
             action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
             LOG.debug("%s: %s", task.key, type(action).__name__)
@@ -84,6 +84,14 @@ class Replication:
                 return _nothing_left(action, source, copy)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _copy_before(
+        self, service: ports.ImageService, task: tasks.Task
+    ) -> images.Image | None:
+        """Find the copy at its id, unless making it anew will show whether it is there."""
+        if _is_first(task) and _is_active(self._sources.read(task)):
+            return None
+        return service.get(task.copy_id or task.key.image_id)
 
     def _act(
         self,
@@ -199,6 +207,10 @@ def _nothing_left(
         copy_id=copy.image_id, image_name=source.metadata.name, size=copy.size
     )
     return tasks.Succeeded(reason=action.reason, copy=seen)
+
+
+def _is_active(source: images.Image | None) -> bool:
+    return source is not None and source.status is images.ImageStatus.ACTIVE
 
 
 def _is_first(task: tasks.Task) -> bool:

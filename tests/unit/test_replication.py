@@ -192,6 +192,33 @@ def test_a_copy_under_another_id_is_deleted_though_its_row_was_lost(world, image
     assert not world.two.ids()
 
 
+def test_a_copy_whose_row_was_lost_is_still_deactivated_with_its_source(world, copied):
+    world.store.__init__()
+    world.source.set_active(copied.image_id, active=False)
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+
+
+@pytest.mark.parametrize("is_spent", [False, True])
+def test_a_source_deleted_while_we_were_dead_is_not_forgotten_before_its_copy(
+    world, image, is_spent
+):
+    if is_spent:
+        world.two.make(image_id=image.image_id)
+        world.two.delete_as_user(image.image_id)
+    world.run()
+    world.store.__init__()  # killed before it wrote what it did, and asked again
+    world.changed(image.image_id)
+    world.source.delete_as_user(image.image_id)
+    world.run()
+    other = world.source.publish(b"a cloud with no image at all deletes nothing")
+    world.reconciliation.look()
+    world.run()
+    assert world.two.ids() == world.three.ids() == {other.image_id}
+    assert set(world.store.image_ids()) == {other.image_id}
+
+
 def test_a_stranger_on_the_id_is_a_conflict_and_stays_as_it_is(world, image):
     stranger = world.two.publish(b"theirs", image_id=image.image_id, owner="beta")
     world.run()
