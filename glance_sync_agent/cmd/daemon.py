@@ -87,9 +87,13 @@ class Daemon(service.ServiceBase):
         self._stopping.set()
         self._wake.set()
         self._look.set()
-        self._close_listener()
+        # Beside the tasks, so that a broker that is away takes nothing of their time.
+        closing = threading.Thread(target=self._close_listener, name="listener", daemon=True)
+        closing.start()
         if self._agent is not None:
             self._drain(self._agent)
+        closing.join()
+        if self._agent is not None:
             self._agent.close()
         LOG.info("Stopped")
         self._stopped.set()
