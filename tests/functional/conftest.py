@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole agent on the real cloud."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import pathlib
+from typing import Any
+
+from kombu import connection as kombu_connection
+import pytest
+
+from tests.functional import people as users
+from tests.functional import running
+from tests.functional import valves
+from tools import agents
+from tools import cloud as clouds
+
+MakeAgent = Callable[..., running.Agent]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the cloud."""
+    for item in items:
+        if "cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker("cloud")
+
+
+@pytest.fixture(scope="module")
+def people(cloud: clouds.Cloud) -> Iterator[users.People]:
+    """Give those who use the cloud; what they made is removed at the end."""
+    found = users.People(cloud)
+    yield found
+    found.clean()
+
+
+@pytest.fixture
+def make_agent(
+    cloud: clouds.Cloud, people: users.People, tmp_path: pathlib.Path
+) -> Iterator[MakeAgent]:
+    """Give a way to make agents that end with the test."""
+    published = people.count
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str = "agent", **options: Any) -> running.Agent:
+            options.setdefault("options", running.FAST)
+            agent = running.Agent(cloud.describe(), tmp_path / name, **options)
+            stack.callback(agent.kill)
+            return agent
+
+        yield make
+    people.clean(since=published)
+
+
+@pytest.fixture
+def valve(cloud: clouds.Cloud) -> Iterator[valves.Valve]:
+    """Give a way to RegionTwo's sshd that can be shut; see :func:`through`."""
+    region = cloud.describe().region("RegionTwo")
+    assert region.ssh_host is not None
+    assert region.ssh_port is not None
+    made = valves.Valve(region.ssh_host, region.ssh_port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def through(cloud: clouds.Cloud) -> Callable[[running.Agent, valves.Valve], None]:
+    """Give a way to lead an agent's connections to RegionTwo through a valve."""
+
+    def lead(agent: running.Agent, valve: valves.Valve) -> None:
+        described = cloud.describe()
+        region = described.region("RegionTwo")
+        store_file = agent.directory / "glance_store.yaml"
+        text = store_file.read_text()
+        assert f"'{region.ssh_port}'" in text
+        store_file.write_text(text.replace(f"'{region.ssh_port}'", f"'{valve.port}'"))
+        known_hosts = agent.directory / "known_hosts"
+        known = pathlib.Path(described.ssh.known_hosts).read_text()
+        line = f"[{region.ssh_host}]:{valve.port} {region.ssh_host_key}\n"
+        known_hosts.write_text(known + line)
+        rewrite(agent, described, {"ssh": {"known_hosts": known_hosts}})
+
+    return lead
+
+
+def rewrite(
+    agent: running.Agent, cloud: clouds.Description, options: agents.Options
+) -> None:
+    """Write an agent's ``sync.conf`` anew, with these options beside the fast ones."""
+    merged: dict[str, dict[str, object]] = {
+        section: dict(values) for section, values in running.FAST.items()
+    }
+    for section, values in options.items():
+        merged.setdefault(section, {}).update(values)
+    agents.write_sync_conf(cloud, agent.config_file, merged)
+
+
+def purge(cloud: clouds.Cloud, queue: str) -> None:
+    """Lose what waits in a queue of the cascading region's bus."""
+    with _channel(cloud) as channel:
+        channel.queue_purge(queue)
+
+
+def ready(cloud: clouds.Cloud, queue: str) -> int:
+    """Return how many messages wait in a queue of the cascading region's bus."""
+    with _channel(cloud) as channel:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+@contextlib.contextmanager
+def _channel(cloud: clouds.Cloud) -> Iterator[Any]:
+    described = cloud.describe()
+    broker = described.rabbitmq
+    make: Any = kombu_connection.Connection  # has no types
+    with make(
+        hostname=broker.host,
+        port=broker.port,
+        userid=broker.user,
+        password=broker.password,
+        virtual_host=described.region(described.cascading_region).vhost,
+    ) as connection:
+        yield connection.channel()

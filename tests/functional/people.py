@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Those who publish images, and look what became of them in every region."""
+
+from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import time
+from typing import Any
+import uuid
+
+from glanceclient import exc as glance_exc
+
+from tools import cloud as clouds
+
+MIB = 1024 * 1024
+_ANSWER_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """An image of the cascading region."""
+
+    image_id: str
+    name: str
+    size: int
+    sha512: str
+
+
+class People:
+    """Users of a cloud. What they published goes with :meth:`clean`."""
+
+    def __init__(self, cloud: clouds.Cloud) -> None:
+        self.cloud = cloud
+        described = cloud.describe()
+        self.cascading = described.cascading_region
+        self.cascaded = [region.name for region in described.cascaded]
+        self._prefix = f"functional-{uuid.uuid4().hex[:8]}-"
+        self._count = 0
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def client(self, region: str | None = None, user: str = "alice") -> Any:
+        """Return an image client, by default for the publisher."""
+        key = (region or self.cascading, user)
+        if key not in self._clients:
+            client = self.cloud.glance(*key)
+            client.http_client.timeout = _ANSWER_SECONDS
+            self._clients[key] = client
+        return self._clients[key]
+
+    def project(self, user: str) -> str:
+        """Return the id of a user's project."""
+        return self.cloud.describe().user(user).project_id
+
+    @property
+    def count(self) -> int:
+        """How many images were published; for :meth:`clean`."""
+        return self._count
+
+    def publish(
+        self,
+        name: str = "image",
+        *,
+        size: int = 64 * 1024,
+        region: str | None = None,
+        user: str = "alice",
+        **fields: Any,
+    ) -> Published:
+        """Publish random bytes; by default in the cascading region."""
+        data = os.urandom(size)
+        client = self.client(region, user)
+        self._count += 1
+        record = client.images.create(
+            name=f"{self._prefix}{self._count:04}-{name}",
+            disk_format="raw",
+            container_format="bare",
+            **fields,
+        )
+        client.images.upload(record.id, io.BytesIO(data), image_size=size)
+        return Published(
+            image_id=record.id,
+            name=record.name,
+            size=size,
+            sha512=hashlib.sha512(data).hexdigest(),
+        )
+
+    def record(self, region: str, image_id: str, user: str = "admin") -> dict[str, Any] | None:
+        """Return an image as a user sees it; None: there is none."""
+        try:
+            return dict(self.client(region, user).images.get(image_id))
+        except glance_exc.HTTPNotFound:
+            return None
+
+    def sha512(self, region: str, image_id: str) -> str:
+        """Read the data of an image back and hash it."""
+        digest = hashlib.sha512()
+        for chunk in self.client(region, "admin").images.data(image_id, do_checksum=False):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def members(self, region: str, image_id: str) -> dict[str, str]:
+        """Return the status of each member of an image."""
+        found = self.client(region, "admin").image_members.list(image_id)
+        return {member.member_id: member.status for member in found}
+
+    def copies(self, region: str, image_id: str) -> list[dict[str, Any]]:
+        """Return the images of a region that are marked as copies of another."""
+        filters = {"glance_sync_source_id": image_id, "visibility": "all"}
+        return [
+            dict(one)
+            for hidden in ("true", "false")
+            for one in self.client(region, "admin").images.list(
+                filters=filters | {"os_hidden": hidden}
+            )
+        ]
+
+    def active(self, region: str, *, everybody: bool = False) -> list[Mapping[str, Any]]:
+        """Return the active images of a region that this object published, or all."""
+        found = self._list(region) if everybody else self._made(region, 0)
+        return [image for image in found if image["status"] == "active"]
+
+    def queued(self, region: str) -> list[str]:
+        """Return the images of a region that wait for data, and were published here."""
+        return [image["id"] for image in self._made(region, 0) if image["status"] != "active"]
+
+    def delete(self, image_id: str, region: str | None = None, user: str = "alice") -> None:
+        """Delete an image; no error if there is none."""
+        with contextlib.suppress(glance_exc.HTTPNotFound):
+            self.client(region, user).images.delete(image_id)
+
+    def in_step(self, image: Published, regions: Sequence[str] | None = None) -> bool:
+        """Tell whether all regions show an active copy; its bytes are not looked at."""
+        return all(
+            (copy := self.record(region, image.image_id)) is not None
+            and copy["status"] == "active"
+            for region in (self.cascaded if regions is None else regions)
+        )
+
+    def check_bytes(self, image: Published, regions: Sequence[str] | None = None) -> None:
+        """Read every copy back and compare it with what was published."""
+        for region in self.cascaded if regions is None else regions:
+            copy = self.record(region, image.image_id)
+            assert copy is not None
+            assert copy["size"] == image.size
+            assert self.sha512(region, image.image_id) == image.sha512, region
+
+    def clean(self, since: int = 0) -> None:
+        """Remove from all regions what was published after the first ``since``, and its copies."""
+        for region in (self.cascading, *self.cascaded):
+            for image in self._made(region, since):
+                if image.get("protected"):
+                    self.client(region, "admin").images.update(image["id"], protected=False)
+                self.delete(image["id"], region, "admin")
+
+    def _made(self, region: str, since: int) -> list[Mapping[str, Any]]:
+        return [
+            image
+            for image in self._list(region)
+            if (name := image.get("name") or "").startswith(self._prefix)
+            and int(name.removeprefix(self._prefix)[:4]) > since
+        ]
+
+    def _list(self, region: str) -> list[Mapping[str, Any]]:
+        return [
+            image
+            for hidden in ("true", "false")
+            for image in self.client(region, "admin").images.list(
+                filters={"visibility": "all", "os_hidden": hidden}, page_size=200
+            )
+        ]
+
+
+def eventually(
+    condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0
+) -> None:
+    """Wait for a condition of the outside world."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{timeout_seconds:g} s without {what}"
+        time.sleep(0.05)

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is broken delays nobody else, and is made good once it is mended."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.functional import conftest
+from tests.functional import people as users
+from tests.functional import running
+from tests.functional import valves
+from tools import cloud as clouds
+
+MIB = users.MIB
+BROKEN = "RegionTwo"
+OTHERS = ["RegionThree", "RegionFour"]
+#: More than run at once in one region, so that those that hang fill its share.
+IMAGES = 6
+#: Seconds that a request to what hangs takes. Were the regions not apart, the others would
+#: be delayed by that long at least.
+IDLE_SECONDS = 12.0
+OPTIONS: dict[str, dict[str, object]] = {
+    "DEFAULT": {"task_retry_times": 1000},
+    "transfer": {
+        "idle_timeout_seconds": IDLE_SECONDS,
+        "connect_timeout_seconds": IDLE_SECONDS,
+        "lease_seconds": 2 * IDLE_SECONDS,
+        "retry_base_seconds": 0.2,
+        "retry_max_seconds": 1,
+    },
+    "ssh": {"connect_timeout_seconds": IDLE_SECONDS},
+}
+
+
+@pytest.fixture(scope="module")
+def shared_agent(
+    cloud: clouds.Cloud, people: users.People, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[running.Agent]:
+    options = {section: dict(values) for section, values in OPTIONS.items()}
+    options["ssh"]["known_hosts"] = cloud.describe().ssh.known_hosts
+    agent = running.Agent(cloud.describe(), tmp_path_factory.mktemp("shared"), options=options)
+    yield agent
+    agent.kill()
+
+
+@pytest.fixture
+def agent(shared_agent: running.Agent) -> running.Agent:
+    """Give the agent that the tests share."""
+    if not shared_agent.is_running():
+        shared_agent.begin()
+    return shared_agent
+
+
+def publish(agent: running.Agent, people: users.People) -> tuple[list[users.Published], float]:
+    """Publish, and return for how long the sound regions took."""
+    started = time.monotonic()
+    images = [people.publish(f"{number}", size=5 * MIB) for number in range(IMAGES)]
+    agent.wait_until(
+        lambda: all(people.in_step(image, OTHERS) for image in images), "the other copies"
+    )
+    return images, time.monotonic() - started
+
+
+def finished(agent: running.Agent, images: list[users.Published]) -> bool:
+    found = [status for one in images for status in agent.statuses(one.image_id).values()]
+    return set(found) == {"success"}
+
+
+@contextlib.contextmanager
+def stopped(cloud: clouds.Cloud, service: str) -> Iterator[None]:
+    cloud.stop_service(service)
+    try:
+        yield
+    finally:
+        cloud.start_service(service)
+
+
+@contextlib.contextmanager
+def frozen(cloud: clouds.Cloud, service: str) -> Iterator[None]:
+    cloud.signal_service(service, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        cloud.signal_service(service, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "service"),
+    [
+        (stopped, f"glance-{BROKEN}"),
+        (frozen, f"glance-{BROKEN}"),
+        (stopped, f"sshd-{BROKEN}"),
+        (frozen, f"sshd-{BROKEN}"),
+    ],
+    ids=["glance-stopped", "glance-frozen", "sshd-stopped", "sshd-frozen"],
+)
+def test_a_broken_region_delays_no_other_and_is_made_good_later(
+    agent: running.Agent,
+    people: users.People,
+    cloud: clouds.Cloud,
+    breakage: Callable[[clouds.Cloud, str], contextlib.AbstractContextManager[None]],
+    service: str,
+):
+    _images, usual = publish(agent, people)
+    with breakage(cloud, service):
+        images, seconds = publish(agent, people)
+        assert seconds < max(2 * usual + 2, IDLE_SECONDS - 1), f"{seconds:.1f} not {usual:.1f} s"
+        for image in images:
+            assert agent.statuses(image.image_id)[BROKEN] != "success"
+    agent.wait_until(
+        lambda: all(people.in_step(image, [BROKEN]) for image in images), "the late copies", 120
+    )
+    for image in images:
+        people.check_bytes(image, [BROKEN])
+    agent.wait_until(lambda: finished(agent, images), "the end of all tasks")
+    assert "Traceback" not in agent.said()
+
+
+def test_a_host_with_another_key_is_refused_until_an_operator_has_looked(
+    agent: running.Agent,
+    make_agent: conftest.MakeAgent,
+    people: users.People,
+    cloud: clouds.Cloud,
+    tmp_path: pathlib.Path,
+):
+    agent.kill()  # which would do the same work
+    described = cloud.describe()
+    good = pathlib.Path(described.ssh.known_hosts).read_text()
+    wrong, right = (described.region(name).ssh_host_key for name in (OTHERS[0], BROKEN))
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(good.replace(str(right), str(wrong)))
+    other = make_agent(options={**running.FAST, "ssh": {"known_hosts": known_hosts}})
+    other.begin()
+    image = people.publish("refused", size=5 * MIB)
+    other.wait_until(lambda: people.in_step(image, OTHERS), "the other copies")
+    other.wait_until(lambda: other.statuses(image.image_id)[BROKEN] == "failure", "a failure")
+    reason = other.tasks_of(image.image_id)[BROKEN].reason
+    assert "shows ssh-ed25519" in reason
+    assert "ssh-keyscan" in reason
+    assert str(known_hosts) in reason
+    assert f"glance-sync retry {image.image_id} {BROKEN}" in other.said()
+    record = people.record(BROKEN, image.image_id)
+    assert record is None or record["status"] == "queued"
+    known_hosts.write_text(good)
+    subprocess.run(
+        other.command("glance-sync", "retry", image.image_id, BROKEN),
+        check=True, capture_output=True, stdin=subprocess.DEVNULL,
+    )
+    other.wait_until(lambda: people.in_step(image), "the last copy")
+    people.check_bytes(image, [BROKEN])
+
+
+def test_a_keystone_that_is_away_at_start_is_waited_for(
+    agent: running.Agent, make_agent: conftest.MakeAgent, people: users.People, cloud: clouds.Cloud
+):
+    agent.kill()  # which would do the same work
+    other = make_agent()
+    with stopped(cloud, "keystone"):
+        other.start()
+        other.wait_for_log("Starting although Keystone does not answer")
+        other.wait_for_log("Started with process")
+    other.wait_for_log("Looked at ")
+    image = people.publish("after Keystone")
+    other.wait_until(lambda: people.in_step(image), "the copies")
+    assert "Traceback" not in other.said()
+
+
+def test_a_keystone_that_goes_away_costs_no_task(
+    agent: running.Agent,
+    make_agent: conftest.MakeAgent,
+    through: Callable[[running.Agent, valves.Valve], None],
+    valve: valves.Valve,
+    people: users.People,
+    cloud: clouds.Cloud,
+):
+    agent.kill()  # which would do the same work
+    other = make_agent()
+    through(other, valve)
+    other.begin()
+    valve.hold_after(6 * MIB)
+    image = people.publish("without Keystone", size=16 * MIB)
+    valve.held()
+    with stopped(cloud, "keystone"):
+        valve.open()
+        other.wait_until(
+            lambda: other.statuses(image.image_id)[BROKEN] != "processing"
+            or "failed, next at" in other.said(),
+            "an end of the attempt",
+        )
+    other.wait_until(lambda: people.in_step(image), "the copies")
+    people.check_bytes(image)
+    assert other.stop() == 0
+    assert "Traceback" not in other.said()
+
+
+def test_a_glance_that_is_killed_in_the_middle_of_an_upload_gets_the_image_later(
+    agent: running.Agent,
+    make_agent: conftest.MakeAgent,
+    through: Callable[[running.Agent, valves.Valve], None],
+    valve: valves.Valve,
+    people: users.People,
+    cloud: clouds.Cloud,
+):
+    agent.kill()  # which would do the same work
+    other = make_agent()
+    through(other, valve)
+    conftest.rewrite(
+        other,
+        cloud.describe(),
+        {
+            "ssh": {"known_hosts": other.directory / "known_hosts"},
+            "transfer": {"idle_timeout_seconds": 5, "lease_seconds": 10},
+        },
+    )
+    other.begin()
+    valve.hold_after(6 * MIB)
+    image = people.publish("killed", size=16 * MIB)
+    valve.held()
+    with stopped(cloud, f"glance-{BROKEN}"):
+        valve.open()
+        other.wait_for_log("failed, next at")
+    other.wait_until(
+        lambda: [copy["status"] for copy in people.copies(BROKEN, image.image_id)] == ["active"],
+        "the copy",
+        120,
+    )
+    (copy,) = people.copies(BROKEN, image.image_id)
+    assert people.sha512(BROKEN, copy["id"]) == image.sha512
+    assert set(other.statuses(image.image_id).values()) == {"success"}
+    assert "Traceback" not in other.said()
