@@ -193,6 +193,11 @@ def _synced_properties(text: object) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str))
 
 
+def mark_of(source: Image) -> Mark:
+    """Return what a copy of ``source`` bears."""
+    return Mark(source_id=source.image_id, source_region=source.region)
+
+
 def marks(source: Image) -> dict[str, str]:
     """Return the properties that make an image a copy of ``source``."""
     return {

@@ -86,7 +86,12 @@ _WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 
 def next_action(
-    source: Image | None, copy: Image | None, *, wanted: bool, may_delete: bool
+    source: Image | None,
+    copy: Image | None,
+    *,
+    mark: images.Mark,
+    wanted: bool,
+    may_delete: bool,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
 
@@ -95,6 +100,7 @@ def next_action(
 
     :param source: the image of the cascading region; None if there is none.
     :param copy: the image that stands at the copy's id; None if there is none.
+    :param mark: what a copy of this source bears; an image with another one is not ours.
     :param wanted: the strategy names the copy's region.
     :param may_delete: it was proven that the source existed.
     """
@@ -103,10 +109,10 @@ def next_action(
     if copy is not None and copy.status in _GONE:
         copy = None
     if source is None:
-        return _without_source(copy, may_delete=may_delete)
+        return _without_source(copy, mark, may_delete=may_delete)
     if source.mark is not None:
         return Nothing(reason=f"source is itself a copy, of region {source.mark.source_region}")
-    if copy is not None and not _is_ours(copy, source):
+    if copy is not None and copy.mark != mark:
         return _foreign(copy, wanted=wanted)
     if not wanted:
         return Nothing(reason="the strategy does not name this region")
@@ -115,19 +121,14 @@ def next_action(
     return _with_source(source, copy)
 
 
-def _without_source(copy: Image | None, *, may_delete: bool) -> Action:
+def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) -> Action:
     if copy is None:
         return Nothing(reason=ABSENT)
-    if copy.mark is None:
+    if copy.mark != mark:
         return Nothing(reason="source is gone; the image here is not ours and stays")
     if not may_delete:
         return Nothing(reason="source is not found, and nothing proves that it was deleted")
     return DeleteCopy(copy=copy, reason="source was deleted")
-
-
-
-def _is_ours(copy: Image, source: Image) -> bool:
-    return copy.mark == images.Mark(source_id=source.image_id, source_region=source.region)
 
 
 def _foreign(copy: Image, *, wanted: bool) -> Action:

@@ -117,7 +117,8 @@ class Reconciliation:
         *,
         known: bool,
     ) -> bool:
-        action = plans.next_action(source, copy, wanted=True, may_delete=False)
+        mark = images.mark_of(source)
+        action = plans.next_action(source, copy, mark=mark, wanted=True, may_delete=False)
         if action != plans.Nothing(reason=plans.IN_SYNC):
             return not isinstance(action, plans.Nothing)
         if not known:

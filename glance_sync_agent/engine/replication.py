@@ -64,14 +64,17 @@ class Replication:
         task = lease.task
         service = self._regions.image_service(task.key.region)
         wanted = task.key.region in self._targets.regions()
+        mark = images.Mark(source_id=task.key.image_id, source_region=self._sources.region)
         copy = self._copy_before(service, task)
         for _ in range(_MAX_STEPS):
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
             source = self._sources.read(task)
             if copy is None and not _is_active(source):
-                copy = self._marked_copy(service, task.key.image_id)
-            action = plans.next_action(source, copy, wanted=wanted, may_delete=task.may_delete)
+                copy = _marked_copy(service, mark)
+            action = plans.next_action(
+                source, copy, mark=mark, wanted=wanted, may_delete=task.may_delete
+            )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):
                 removal = self._busy.removal(task.key, copy, lease_seconds=self._limits().lease)
@@ -126,7 +129,7 @@ class Replication:
             try:
                 into = service.create(source.image_id, source)
             except errors.ImageIdTaken:
-                occupant = self._occupant(service, source)
+                occupant = _occupant(service, source)
                 if occupant is not None:
                     return occupant
                 into = service.create(None, source)
@@ -142,23 +145,11 @@ class Replication:
         if source.multihash is None:
             # The source cannot tell whether these are its bytes; what was sent can.
             proven = dataclasses.replace(source, multihash=sent)
-            verdict = plans.next_action(proven, copy, wanted=True, may_delete=False)
+            mark = images.mark_of(source)
+            verdict = plans.next_action(proven, copy, mark=mark, wanted=True, may_delete=False)
             if isinstance(verdict, plans.DeleteCopy):
                 return self._delete(lease, service, verdict)
         return copy
-
-    def _occupant(
-        self, service: ports.ImageService, source: images.Image
-    ) -> images.Image | None:
-        """Find what keeps an id from being used; None if the id was spent by a deleted image."""
-        return service.get(source.image_id) or self._marked_copy(service, source.image_id)
-
-    def _marked_copy(
-        self, service: ports.ImageService, source_id: images.ImageId
-    ) -> images.Image | None:
-        """Find the copy that a lost row knew: one that has an id of its own."""
-        mark = images.Mark(source_id=source_id, source_region=self._sources.region)
-        return next(iter(service.copies_of(mark)), None)
 
     def _transfer(
         self, lease: tasks.Lease, source: images.Image, into: images.Image
@@ -194,6 +185,16 @@ class Replication:
             what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
             raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
         return service.get(action.copy.image_id)
+
+
+def _occupant(service: ports.ImageService, source: images.Image) -> images.Image | None:
+    """Find what keeps an id from being used; None if the id was spent by a deleted image."""
+    return service.get(source.image_id) or _marked_copy(service, images.mark_of(source))
+
+
+def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image | None:
+    """Find the copy that a lost row knew: one that has an id of its own."""
+    return next(iter(service.copies_of(mark)), None)
 
 
 def _nothing_left(

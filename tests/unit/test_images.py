@@ -392,6 +392,10 @@ def test_the_list_of_our_properties_may_have_been_edited(text: object, expected:
     assert parsed.synced_properties == expected
 
 
+def test_the_mark_of_a_source_is_what_its_copies_are_read_back_with() -> None:
+    assert images.mark_of(builders.source()) == builders.MARK
+
+
 def test_marks_name_the_source_and_what_came_from_it() -> None:
     source = builders.source(properties={"b": "1", "a": "", "ü": "2"})
     assert images.marks(source) == {

@@ -21,7 +21,9 @@ Member = images.MemberStatus
 
 
 def decide(source, copy, *, wanted=True, may_delete=False):
-    return plans.next_action(source, copy, wanted=wanted, may_delete=may_delete)
+    return plans.next_action(
+        source, copy, mark=builders.MARK, wanted=wanted, may_delete=may_delete
+    )
 
 
 def case(name, action, source, copy, **flags):
@@ -175,6 +177,9 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
         dataclasses.replace(builders.MARK, source_region="RegionNine"),
     ):
         assert isinstance(decide(source(), copy(mark=mark)), plans.Conflict)
+        assert decide(None, copy(mark=mark), may_delete=True) == plans.Nothing(
+            reason="source is gone; the image here is not ours and stays"
+        )
 
 
 def update(source_image, copy_image):

@@ -219,6 +219,17 @@ def test_a_source_deleted_while_we_were_dead_is_not_forgotten_before_its_copy(
     assert set(world.store.image_ids()) == {other.image_id}
 
 
+def test_a_copy_that_another_agent_made_of_another_source_is_not_deleted(world):
+    theirs = {images.SOURCE_REGION: "RegionNine"}
+    ours = world.source.publish(DATA)
+    theirs[images.SOURCE_ID] = ours.image_id
+    world.two.publish(DATA, image_id=ours.image_id, properties=theirs)
+    world.source.delete_as_user(ours.image_id)
+    world.deleted(ours.image_id)
+    world.run()
+    assert world.two.ids() == {ours.image_id}
+
+
 def test_a_stranger_on_the_id_is_a_conflict_and_stays_as_it_is(world, image):
     stranger = world.two.publish(b"theirs", image_id=image.image_id, owner="beta")
     world.run()
