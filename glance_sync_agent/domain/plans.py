@@ -167,6 +167,9 @@ def _without_data(source: Image, copy: Image | None) -> Action:
         # The mark is a property that anybody may set: bytes never go into a record whose
         # owner could be a stranger's project.
         return DeleteCopy(copy=copy, reason="queued copy belongs to another project")
+    if copy is not None and isinstance(step := _metadata_step(source, copy), UpdateMetadata):
+        # The bytes make the image: who may not see the source any more must not see that.
+        return step
     return CopyData(source=source, into=copy)
 
 

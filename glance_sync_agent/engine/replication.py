@@ -194,7 +194,8 @@ def _occupant(service: ports.ImageService, source: images.Image) -> images.Image
 
 def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image | None:
     """Find the copy that a lost row knew: one that has an id of its own."""
-    return next(iter(service.copies_of(mark)), None)
+    found = next(iter(service.copies_of(mark)), None)
+    return found and service.get(found.image_id)  # with its members
 
 
 def _nothing_left(

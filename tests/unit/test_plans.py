@@ -113,6 +113,22 @@ TABLE = [
         ),
         source(), queued(owner="mallory"),
     ),
+    case(
+        "record without data that is out of date",
+        plans.UpdateMetadata(
+            copy=queued(visibility="public"), attributes={"visibility": "shared"},
+            tags=None, properties={}, members={},
+        ),
+        source(), queued(visibility="public"),
+    ),
+    case(
+        "record without data that a former member sees",
+        plans.UpdateMetadata(
+            copy=queued(members={"beta": Member.PENDING}), attributes={},
+            tags=None, properties={}, members={"beta": None},
+        ),
+        source(), queued(members={"beta": Member.PENDING}),
+    ),
     *[
         case(f"copy {status}", plans.Wait(reason=f"copy is {status}"), source(),
              copy(status=status))
@@ -389,7 +405,10 @@ def test_data_is_only_ever_copied_from_an_active_original(
         assert wanted
         assert source_image.status is Status.ACTIVE
         assert source_image.mark is None
-        assert action.into is None or action.into.metadata.owner == source_image.metadata.owner
+        if action.into is not None:
+            assert action.into.metadata.owner == source_image.metadata.owner
+            assert action.into.metadata.visibility == source_image.metadata.visibility
+            assert action.into.members == source_image.members
 
 
 @given(**_pairs)

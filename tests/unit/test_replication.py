@@ -181,6 +181,17 @@ def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
     assert_in_step(world, image)
 
 
+def test_a_copy_under_another_id_whose_row_was_lost_loses_its_old_members(world, image):
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+    world.run()
+    world.two.share(world.task(image).copy_id, "beta")
+    world.store.__init__()
+    world.changed(image.image_id)
+    world.run()
+    assert_in_step(world, image)
+
+
 def test_a_copy_under_another_id_is_deleted_though_its_row_was_lost(world, image):
     world.two.make(image_id=image.image_id)
     world.two.delete_as_user(image.image_id)
@@ -291,6 +302,29 @@ def test_the_record_of_a_failed_transfer_is_used_again(world, image):
     world.settle()
     assert_in_step(world, image)
     assert world.two.ids() == {image.image_id}
+
+
+def test_bytes_never_enter_a_record_that_more_people_see_than_the_source(world, image):
+    world.source.share(image.image_id, "beta")
+    damage(world, image)
+    world.run()
+    copy_id = world.task(image).copy_id or image.image_id
+    world.two.share(copy_id, "beta")
+    world.two.change(copy_id, visibility="public")
+    world.source._data[image.image_id] = DATA
+    world.source.share(image.image_id, "beta", status=None)
+    world.source.change(image.image_id, visibility="private")
+    world.changed(image.image_id)
+    seen = []
+
+    def look(name, image_id):
+        if name == "write":
+            seen.append(world.two.image(image_id).metadata.visibility)
+
+    world.two.before = look
+    world.settle()
+    assert seen == ["private"]
+    assert_in_step(world, image)
 
 
 def test_a_copy_with_other_bytes_is_removed_counted_and_made_again(world, copied):
