@@ -28,8 +28,11 @@ _GONE = frozenset({404, 410})
 _CONFLICT = 409
 _BUSY = re.compile(r"transition from (saving|uploading|importing) to")
 _LATER = frozenset({408, 425, 429})
+_TOO_LARGE = 413  # also said of a quota and of an image, which stay as they are
+_FULL = re.compile(r"storage media is full")  # a disk, which somebody will make room on
 _SERVER_ERROR = 500
 _NO_CONTENT = 204
+_LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 class Connection:
@@ -249,7 +252,8 @@ def _translated(what: str, done: int) -> Iterator[None]:
 
 def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError:
     status = response.status
-    if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR:
+    is_full = status == _TOO_LARGE and _FULL.search(message)
+    if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR or is_full:
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
     if status in _GONE or (status == _CONFLICT and _BUSY.search(message)):
         return errors.TransferInterrupted(message)
@@ -259,7 +263,9 @@ def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError
 def _retry_after(response: http.client.HTTPResponse) -> float | None:
     """Return the seconds of ``Retry-After``; its other form, a date, is not worth the code."""
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    if not (value.isascii() and value.isdigit()):
+        return None
+    return min(float(value), _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _explanation(body: bytes) -> str:

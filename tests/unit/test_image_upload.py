@@ -199,6 +199,21 @@ def test_an_upload_that_is_not_over_yet_is_no_refusal(
         connect(answering(status("409 Conflict", text), size=4)).put([b"data"], 4)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Image storage media is full: no space left", errors.ServiceUnavailable),
+        ("The incoming image is too large: quota", errors.Refused),
+    ],
+)
+def test_a_full_disk_is_no_refusal(
+    connect: Callable[..., Line], text: str, expected: type[Exception]
+) -> None:
+    answer = status("413 Request Entity Too Large", text)
+    with pytest.raises(expected):
+        connect(answering(answer, size=4)).put([b"data"], 4)
+
+
 def test_only_an_answer_401_is_about_the_token(connect: Callable[..., Line]) -> None:
     for answer, unauthorized in (("401 Unauthorized", True), ("403 Forbidden", False)):
         line = connect(answering(status(answer), size=4))
@@ -207,7 +222,10 @@ def test_only_an_answer_401_is_about_the_token(connect: Callable[..., Line]) -> 
         assert line.connection.unauthorized is unauthorized
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("Sun, 22 Nov 2026", None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("Sun, 22 Nov 2026", None), ("9" * 9, 3600.0), ("9" * 400, 3600.0)],
+)
 def test_the_wait_that_glance_asks_for_is_passed_on(
     connect: Callable[..., Line], value: str, seconds: float | None
 ) -> None:
