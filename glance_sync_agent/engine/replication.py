@@ -132,7 +132,7 @@ class Replication:
                 occupant = _occupant(service, source)
                 if occupant is not None:
                     return occupant
-                into = service.create(None, source)
+                into = self._create_anew(lease, service, source)
         if (source.size or 0) >= _LONG_TRANSFER_BYTES:
             self._store.note_copy(lease, into.image_id, source.metadata.name)
         started = self._clock.monotonic()
@@ -150,6 +150,18 @@ class Replication:
             if isinstance(verdict, plans.DeleteCopy):
                 return self._delete(lease, service, verdict)
         return copy
+
+    def _create_anew(
+        self, lease: tasks.Lease, service: ports.ImageService, source: images.Image
+    ) -> images.Image:
+        """Make a record with an id of its own, so that nothing keeps two from being made."""
+        made = service.create(None, source)
+        try:
+            self._store.note_copy(lease, made.image_id, source.metadata.name)
+        except errors.LeaseLost:
+            service.delete(made)  # who has the lease now has made one, too, or will
+            raise
+        return made
 
     def _transfer(
         self, lease: tasks.Lease, source: images.Image, into: images.Image

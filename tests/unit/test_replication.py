@@ -181,6 +181,22 @@ def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
     assert_in_step(world, image)
 
 
+def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world, image):
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+
+    def stall(name, image_id):
+        if name == "create" and image_id is None:
+            world.two.before = lambda _name, _image_id: None
+            world.submitted.clear()
+            world.run(seconds=61.0)  # the lease ran out, and somebody else does it all
+
+    world.two.before = stall
+    world.run()
+    assert_in_step(world, image)
+    assert world.two.ids() == {world.task(image).copy_id}
+
+
 def test_a_copy_under_another_id_whose_row_was_lost_loses_its_old_members(world, image):
     world.two.make(image_id=image.image_id)
     world.two.delete_as_user(image.image_id)
