@@ -90,6 +90,7 @@ def next_action(
     copy: Image | None,
     *,
     mark: images.Mark,
+    known: bool,
     wanted: bool,
     may_delete: bool,
 ) -> Action:
@@ -101,6 +102,8 @@ def next_action(
     :param source: the image of the cascading region; None if there is none.
     :param copy: the image that stands at the copy's id; None if there is none.
     :param mark: what a copy of this source bears; an image with another one is not ours.
+    :param known: ``copy`` was seen in step before. Otherwise its mark is all there is, which
+        anybody may set on an image of his own.
     :param wanted: the strategy names the copy's region.
     :param may_delete: it was proven that the source existed.
     """
@@ -118,7 +121,7 @@ def next_action(
         return Nothing(reason="the strategy does not name this region")
     if source.status not in _WITH_DATA:
         return Nothing(reason=f"source is {source.status}")
-    return _with_source(source, copy)
+    return _with_source(source, copy, known=known)
 
 
 def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) -> Action:
@@ -140,7 +143,7 @@ def _foreign(copy: Image, *, wanted: bool) -> Action:
     )
 
 
-def _with_source(source: Image, copy: Image | None) -> Action:
+def _with_source(source: Image, copy: Image | None, *, known: bool) -> Action:
     if copy is None or copy.status is ImageStatus.QUEUED:
         return _without_data(source, copy)
     if copy.status in _BUSY:
@@ -155,9 +158,20 @@ def _with_source(source: Image, copy: Image | None) -> Action:
             reason="copy has another size",
             mismatch=(f"{source.size} bytes", f"{copy.size} bytes"),
         )
+    if not known and copy.metadata.owner != source.metadata.owner:
+        return _doubtful(source, copy)
     if copy.status is not source.status:
         return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
     return _metadata_step(source, copy)
+
+
+def _doubtful(source: Image, copy: Image) -> Conflict:
+    # To adopt it would publish, under the source's name, whatever properties a stranger gave it.
+    return Conflict(
+        reason=f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
+        f"belongs to project {copy.metadata.owner} and its source to {source.metadata.owner}; "
+        "delete it there, or give it to that project"
+    )
 
 
 def _without_data(source: Image, copy: Image | None) -> Action:

@@ -118,7 +118,9 @@ class Reconciliation:
         known: bool,
     ) -> bool:
         mark = images.mark_of(source)
-        action = plans.next_action(source, copy, mark=mark, wanted=True, may_delete=False)
+        action = plans.next_action(
+            source, copy, mark=mark, known=known, wanted=True, may_delete=False
+        )
         if action != plans.Nothing(reason=plans.IN_SYNC):
             return not isinstance(action, plans.Nothing)
         if not known:

@@ -73,7 +73,12 @@ class Replication:
             if copy is None and not _is_active(source):
                 copy = _marked_copy(service, mark)
             action = plans.next_action(
-                source, copy, mark=mark, wanted=wanted, may_delete=task.may_delete
+                source,
+                copy,
+                mark=mark,
+                known=copy is not None and copy.image_id == task.copy_id,
+                wanted=wanted,
+                may_delete=task.may_delete,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):
@@ -146,7 +151,9 @@ class Replication:
             # The source cannot tell whether these are its bytes; what was sent can.
             proven = dataclasses.replace(source, multihash=sent)
             mark = images.mark_of(source)
-            verdict = plans.next_action(proven, copy, mark=mark, wanted=True, may_delete=False)
+            verdict = plans.next_action(
+                proven, copy, mark=mark, known=True, wanted=True, may_delete=False
+            )
             if isinstance(verdict, plans.DeleteCopy):
                 return self._delete(lease, service, verdict)
         return copy
@@ -215,7 +222,7 @@ def _nothing_left(
 ) -> tasks.Outcome:
     if action.reason == plans.ABSENT:
         return tasks.Forgotten()
-    if source is None or copy is None or copy.mark is None:
+    if source is None or copy is None or action.reason != plans.IN_SYNC:
         return tasks.Succeeded(reason=action.reason)
     seen = tasks.CopySeen(
         copy_id=copy.image_id, image_name=source.metadata.name, size=copy.size

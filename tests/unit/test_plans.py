@@ -20,9 +20,9 @@ Status = images.ImageStatus
 Member = images.MemberStatus
 
 
-def decide(source, copy, *, wanted=True, may_delete=False):
+def decide(source, copy, *, wanted=True, may_delete=False, known=True):
     return plans.next_action(
-        source, copy, mark=builders.MARK, wanted=wanted, may_delete=may_delete
+        source, copy, mark=builders.MARK, known=known, wanted=wanted, may_delete=may_delete
     )
 
 
@@ -164,6 +164,17 @@ TABLE = [
     ),
     case("source without hash", plans.Nothing(reason=plans.IN_SYNC),
          source(multihash=None), copy()),
+    # copies that only their mark tells of
+    case("found by its mark", plans.Nothing(reason=plans.IN_SYNC), source(), copy(), known=False),
+    case(
+        "found by its mark, of another owner",
+        plans.Conflict(
+            reason=f"image {builders.IMAGE_ID} of region RegionTwo says that it is our copy, but "
+            "belongs to project mallory and its source to alpha; delete it there, or give it to "
+            "that project"
+        ),
+        source(), copy(owner="mallory", status=Status.DEACTIVATED), known=False,
+    ),
     # status
     case("deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),

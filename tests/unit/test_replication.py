@@ -365,6 +365,32 @@ def test_a_queued_record_that_bears_our_mark_and_another_owner_gets_no_bytes(wor
     assert image.image_id not in world.two.ids()
 
 
+@pytest.mark.parametrize("is_deactivated", [False, True])
+def test_an_image_that_a_stranger_made_look_like_a_copy_is_not_adopted(
+    world, image, is_deactivated
+):
+    forged = {images.SOURCE_ID: image.image_id, images.SOURCE_REGION: "RegionOne"}
+    theirs = world.two.publish(
+        DATA, image_id=image.image_id, owner="mallory", properties=forged | {"kernel_id": "evil"}
+    )
+    if is_deactivated:
+        world.source.set_active(image.image_id, active=False)
+        world.run()
+        world.source.set_active(image.image_id, active=True)
+        world.changed(image.image_id)
+    world.run()
+    assert world.task(image).status == "failure"
+    assert "belongs to project mallory" in world.task(image).reason
+    assert world.two.image(image.image_id) == theirs
+
+
+def test_a_copy_that_we_know_gets_another_owner_with_its_source(world, copied):
+    world.source.change(copied.image_id, owner="beta")
+    world.changed(copied.image_id)
+    world.run()
+    assert_in_step(world, copied)
+
+
 def test_a_busy_copy_is_looked_at_again_without_counting_an_attempt(world, copied):
     world.two.change(copied.image_id, status="saving")
     world.changed(copied.image_id)
