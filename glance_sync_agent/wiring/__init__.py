@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the object graph; the only module that knows all others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import dataclasses
 import datetime
 import logging
@@ -11,32 +11,28 @@ import threading
 import time
 
 from oslo_config import cfg
-from oslo_log import log
-from oslo_service import opts as service_opts
 
 from glance_sync_agent import errors
-from glance_sync_agent.conf import settings
-from glance_sync_agent.domain import backoff
-from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import worker
+from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import regions
 
 LOG = logging.getLogger(__name__)
 
-CREDENTIALS = "service_credentials"
 _BUS_TIMEOUT_SECONDS = 10.0
-_QUIET = ("alembic=WARN", "cotyledon=WARN", "paramiko=WARN")
 
+CREDENTIALS = configuration.CREDENTIALS
+CurrentSettings = configuration.CurrentSettings
+configure = configuration.configure
 Listener = notifications.Listener
 RegionServices = regions.RegionServices
 
@@ -51,76 +47,6 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never go back."""
         return time.monotonic()
-
-
-class CurrentSettings:
-    """The settings in force; mutable ones follow the files at :meth:`reload`."""
-
-    def __init__(self, conf: cfg.ConfigOpts, parse: Callable[[], cfg.ConfigOpts]) -> None:
-        self._conf = conf
-        self._parse = parse
-        self.settings = settings.load(conf)
-
-    def reload(self) -> None:
-        """Take over the mutable options from the files.
-
-        :raises ConfigurationError: a file is bad; nothing was taken over.
-        """
-        # A bad value in a mutated file would make every later read of that option raise, so
-        # the files are read aside first (oslo_config/cfg.py: ConfigOpts.mutate_config_files).
-        settings.load(self._parse())
-        try:
-            self._conf.mutate_config_files()
-        except (cfg.Error, OSError) as exc:  # it changed since
-            raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
-        self.settings = settings.load(self._conf)
-
-    def strategy(self) -> strategy.Strategy:
-        """Return the strategy in force."""
-        return self.settings.sync_strategy
-
-    def limits(self) -> progress.Limits:
-        """Return the times that an attempt may take."""
-        return progress.Limits(
-            transfer=self.settings.scp_copy_timeout, lease=self.settings.lease_seconds
-        )
-
-    def retry_policy(self) -> backoff.RetryPolicy:
-        """Return when failed tasks are tried again."""
-        return backoff.RetryPolicy(
-            retries=self.settings.task_retry_times,
-            base=self.settings.retry_base_seconds,
-            cap=self.settings.retry_max_seconds,
-        )
-
-
-def configure(
-    argv: Sequence[str], *, prog: str, description: str
-) -> tuple[cfg.ConfigOpts, CurrentSettings]:
-    """Read the configuration files and set up logging to stderr.
-
-    :raises ConfigurationError: there is no file, or something in one is wrong.
-    """
-
-    def parse() -> cfg.ConfigOpts:
-        return settings.parse_files(
-            argv, prog=prog, description=description, register=[_register_library_options]
-        )
-
-    # Libraries that tell of every connection and every statement.
-    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *_QUIET])
-    conf = parse()
-    if not (conf.log_file or conf.log_dir or conf.use_journal):
-        # Else oslo.log takes stdout, which is for what a command was asked for.
-        conf.set_default("use_stderr", default=True)
-    log.setup(conf, "glance_sync_agent")
-    return conf, CurrentSettings(conf, parse)
-
-
-def _register_library_options(conf: cfg.ConfigOpts) -> None:
-    log.register_options(conf)
-    service_opts.register_service_opts(conf)
-    conf.register_opts(keystone.options(), group=CREDENTIALS)
 
 
 def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
