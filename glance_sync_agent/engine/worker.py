@@ -114,6 +114,8 @@ class Worker:
         except errors.SyncError as exc:
             # The lease runs out by itself and the task is taken again.
             LOG.error("Could not write the outcome of %s: %s", lease.task.key, exc)
+        except Exception:  # a bug, which the pool would keep to itself
+            LOG.exception("The outcome of %s was not written", lease.task.key)
 
     def _outcome(self, lease: tasks.Lease) -> tasks.Outcome | None:
         """Return what came of an attempt; None if it was called off."""

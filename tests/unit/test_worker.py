@@ -167,6 +167,18 @@ def test_an_outcome_that_cannot_be_written_costs_the_lease_and_no_thread(world, 
     assert world.task(image).status == "success"
 
 
+def test_a_bug_in_writing_an_outcome_is_not_silent(world, caplog, monkeypatch):
+    def finish(_lease, _outcome, _now):
+        raise ZeroDivisionError("a bug")
+
+    publish(world)
+    monkeypatch.setattr(world.store, "finish", finish)
+    world.run()
+    assert caplog.text.count("The outcome of image") == 2
+    assert "ZeroDivisionError: a bug" in caplog.text
+    assert world.worker.running() == 0
+
+
 def test_a_task_requested_while_it_runs_is_looked_at_again(world, caplog):
     caplog.set_level(logging.DEBUG)
     (image,) = publish(world)
