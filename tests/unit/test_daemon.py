@@ -239,6 +239,21 @@ def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
     assert len(calls) == 3
 
 
+def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monkeypatch, caplog):
+    monkeypatch.setattr(daemons, "_LOOK_AGAIN_SECONDS", 0.05)
+    failures = [errors.ServiceUnavailable("no answer")]
+
+    def away(name, _image_id):
+        if name == "pages" and failures:
+            raise failures.pop()
+
+    stage.world.source.before = away
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    assert "Could not look at all images: no answer" in caplog.text
+
+
 def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):
     stage.current.settings = types.SimpleNamespace(sync_enabled=False)
     image = stage.world.source.publish(b"1")
