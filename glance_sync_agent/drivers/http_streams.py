@@ -95,12 +95,12 @@ def endpoint(url: str) -> Endpoint:
 
     :raises ConfigurationError: it is no http or https URL.
     """
-    parts = urllib.parse.urlsplit(url)
     try:
+        parts = urllib.parse.urlsplit(url)
         port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == -1 or parts.username:
+    except ValueError:  # a port that is none, or brackets that do not match
+        parts, port = urllib.parse.urlsplit(""), None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username:
         # Not shown whole: it may hold a password.
         raise errors.ConfigurationError(
             f"image endpoint with host {parts.hostname!r}: expected http(s)://HOST[:PORT][/PATH]"

@@ -37,7 +37,11 @@ def test_an_endpoint_is_read_as_the_catalogue_writes_it(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "glance:9292", "ftp://glance", "http://", "http://glance:x", "http://u:pw@glance"]
+    "url",
+    [
+        "", "glance:9292", "ftp://glance", "http://", "http://glance:x", "http://u:pw@glance",
+        "http://[::1", "http://u:pw@[fd00",
+    ],
 )
 def test_what_is_no_endpoint_is_refused_without_showing_a_password(url: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="expected http") as caught:
