@@ -217,6 +217,9 @@ class Keystone:
             self._known = None
 
     def _endpoints(self) -> Mapping[images.RegionId, str]:
+        known = self._known
+        if known is not None and self._lock.locked():
+            return known  # somebody asks already, and a Keystone that hangs keeps him for minutes
         with self._lock:
             if self._known is None or self._monotonic() >= self._known_until:
                 self._known = self._refreshed(self._known)

@@ -298,6 +298,34 @@ def test_a_keystone_that_fails_later_leaves_what_was_known(
     assert service.regions() == {"New"}
 
 
+def test_a_keystone_that_hangs_holds_up_one_thread_and_no_other(
+    server: scripted_http.Server,
+    make: Callable[..., keystone.Keystone],
+    clock: SetClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hang(_request: object) -> Reply:
+        asked.set()
+        answer.wait(30)
+        return TWO_REGIONS
+
+    asked, answer = threading.Event(), threading.Event()
+    service = make()
+    server.script = [TOKEN, TWO_REGIONS]
+    service.regions()
+    clock.now = 60.0
+    monkeypatch.setattr(server, "next_reply", hang)
+    with futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(service.regions)
+        try:
+            assert asked.wait(10)
+            # The session gives up after 2 s.
+            assert pool.submit(service.regions).result(1) == {"RegionOne", "RegionTwo"}
+        finally:
+            answer.set()
+        assert first.result(10) == {"RegionOne", "RegionTwo"}
+
+
 def test_many_threads_ask_once(
     server: scripted_http.Server, make: Callable[..., keystone.Keystone]
 ) -> None:
