@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies that are in the middle of an upload, and those whose upload has died."""
 
+from typing import TypeGuard
+
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
@@ -9,6 +11,11 @@ from glance_sync_agent.engine import ports
 _IN_UPLOAD = frozenset(
     {images.ImageStatus.SAVING, images.ImageStatus.UPLOADING, images.ImageStatus.IMPORTING}
 )
+
+
+def is_in_upload(copy: images.Image | None) -> TypeGuard[images.Image]:
+    """Tell whether a copy waits for the end of an upload into it."""
+    return copy is not None and copy.status in _IN_UPLOAD
 
 
 class BusyCopies:
@@ -24,11 +31,9 @@ class BusyCopies:
         self._since: dict[tasks.TaskKey, tuple[images.ImageId, float]] = {}  # monotonic seconds
 
     def removal(
-        self, key: tasks.TaskKey, copy: images.Image | None, *, lease_seconds: float
+        self, key: tasks.TaskKey, copy: images.Image, *, lease_seconds: float
     ) -> plans.DeleteCopy | None:
-        """Take note of a copy that has to be waited for; None unless that is of no use."""
-        if copy is None or copy.status not in _IN_UPLOAD:
-            return None
+        """Take note of a copy that is in an upload; None unless that is of no use."""
         now = self._clock.monotonic()
         image_id, since = self._since.get(key, (None, now))
         if image_id != copy.image_id:

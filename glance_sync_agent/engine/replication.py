@@ -82,6 +82,9 @@ class Replication:
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):
+                if not busy_copies.is_in_upload(copy):
+                    # A Glance that tells no hashes never will, so this is not asked for ever.
+                    raise errors.ServiceUnavailable(f"{task.key}: {action.reason}")
                 removal = self._busy.removal(task.key, copy, lease_seconds=self._limits().lease)
                 if removal is None:
                     later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)

@@ -688,11 +688,14 @@ def test_a_long_transfer_shows_its_copy_while_it_runs(world):
     assert (seen[0].copy_id, seen[0].image_name) == (big.image_id, "big")
 
 
-def test_a_copy_without_a_hash_yet_is_waited_for(world, copied):
+def test_a_copy_without_a_hash_yet_is_waited_for_but_not_for_ever(world, copied):
     world.two.change(copied.image_id, os_hash_algo=None, os_hash_value=None)
     world.changed(copied.image_id)
     world.run()
-    assert world.task(copied).reason == "copy has no hash yet"
-    world.run(seconds=10 * world.limits.lease)
-    assert world.task(copied).reason == "copy has no hash yet"
+    task = world.task(copied)
+    assert (task.status, task.attempts) == ("pending", 1)
+    world.settle()
+    task = world.task(copied)
+    assert (task.status, task.attempts) == ("failure", 3)
+    assert task.reason.endswith("in region RegionTwo: copy has no hash yet")
     assert copied.image_id in world.two.ids()
