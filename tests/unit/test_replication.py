@@ -44,6 +44,12 @@ def copied(world, image):
     return image
 
 
+def spend_id(world, image):
+    """Have the id of an image used once in a region, so that no copy can have it there."""
+    world.two.make(image_id=image.image_id)
+    world.two.delete_as_user(image.image_id)
+
+
 def assert_in_step(world, image, region=TWO):
     """Assert that the copy is what its source is."""
     task = world.task(image, region)
@@ -156,8 +162,7 @@ def test_a_forged_delete_event_deletes_nothing(world, copied):
 
 
 def test_an_id_that_was_used_once_gets_another_and_keeps_it(world, image):
-    world.two.make(image_id=image.image_id)
-    world.two.delete_as_user(image.image_id)
+    spend_id(world, image)
     world.run()
     assert_in_step(world, image)
     copy_id = world.task(image).copy_id
@@ -170,8 +175,7 @@ def test_an_id_that_was_used_once_gets_another_and_keeps_it(world, image):
 
 
 def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
-    world.two.make(image_id=image.image_id)
-    world.two.delete_as_user(image.image_id)
+    spend_id(world, image)
     world.run()
     before = world.two.ids()
     world.store.__init__()
@@ -182,8 +186,7 @@ def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
 
 
 def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world, image):
-    world.two.make(image_id=image.image_id)
-    world.two.delete_as_user(image.image_id)
+    spend_id(world, image)
 
     def stall(name, image_id):
         if name == "create" and image_id is None:
@@ -198,8 +201,7 @@ def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world
 
 
 def test_a_copy_under_another_id_whose_row_was_lost_loses_its_old_members(world, image):
-    world.two.make(image_id=image.image_id)
-    world.two.delete_as_user(image.image_id)
+    spend_id(world, image)
     world.run()
     world.two.share(world.task(image).copy_id, "beta")
     world.store.__init__()
@@ -209,8 +211,7 @@ def test_a_copy_under_another_id_whose_row_was_lost_loses_its_old_members(world,
 
 
 def test_a_copy_under_another_id_is_deleted_though_its_row_was_lost(world, image):
-    world.two.make(image_id=image.image_id)
-    world.two.delete_as_user(image.image_id)
+    spend_id(world, image)
     world.run()
     world.store.__init__()
     world.source.delete_as_user(image.image_id)
@@ -232,8 +233,7 @@ def test_a_source_deleted_while_we_were_dead_is_not_forgotten_before_its_copy(
     world, image, is_spent
 ):
     if is_spent:
-        world.two.make(image_id=image.image_id)
-        world.two.delete_as_user(image.image_id)
+        spend_id(world, image)
     world.run()
     world.store.__init__()  # killed before it wrote what it did, and asked again
     world.changed(image.image_id)
