@@ -321,7 +321,7 @@ def test_a_broken_connection_says_how_far_it_came(connect: Callable[..., Line]) 
     line = connect(head)  # and hangs up
     with pytest.raises(
         errors.TransferInterrupted,
-        match=rf"to http://glance.example:9292/image: connection broke: .*after \d+ of {64 * MIB}",
+        match=r"to http://glance.example:9292/image: (the )?connection broke.* after \d+",
     ):
         line.put((bytes(MIB) for _ in range(64)), 64 * MIB)
 
