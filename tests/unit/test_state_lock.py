@@ -88,7 +88,8 @@ def test_a_second_agent_says_that_it_waits_and_goes_on_when_the_first_is_killed(
 
 def test_the_lock_is_held_until_the_last_process_of_an_agent_is_gone(tmp_path, holder):
     # As the worker, which outlives a launcher that was killed.
-    program = HOLDER.replace('"held"', "os.fork()")
+    # In one write each, so that the two lines do not mix.
+    program = HOLDER.replace('print("held", flush=True)', r'os.write(1, b"%d\n" % os.fork())')
     directory = tmp_path / "forked"
     with subprocess.Popen(
         [sys.executable, "-c", "import os" + program, str(directory)],
