@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running agent: its threads, and how they begin and end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent import futures
 import datetime
 import functools
@@ -16,8 +16,12 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
+from glance_sync_agent.domain import images
 
 LOG = logging.getLogger(__name__)
+
+#: The regions that did not answer; None: nothing was looked at yet.
+Missed = Set[images.RegionId] | None
 
 #: Seconds between two looks at the table when nothing wakes us; an operator's command is seen
 #: after that long at the most.
@@ -28,6 +32,8 @@ _BUS_PATIENCE_SECONDS = 5.0
 _FLOCK_SECONDS = 0.1
 #: Seconds between two looks at everything while a region does not answer.
 _LOOK_AGAIN_SECONDS = 60.0
+#: It doubles with each look in vain, up to this.
+_LOOK_AGAIN_MAX_SECONDS = 960.0
 #: Seconds that transfers get to notice that they were called off.
 _CANCEL_SECONDS = 5.0
 #: Threads are made when needed, so this bounds nothing but mistakes.
@@ -173,27 +179,33 @@ class Daemon(service.ServiceBase):
         broker that is away does not keep us from looking.
         """
         wait: float | None = _BUS_PATIENCE_SECONDS
+        again = _LOOK_AGAIN_SECONDS
+        missed: Missed = None
         while not self._stopping.is_set():
-            self._look.wait(wait)
+            if self._look.wait(wait):
+                missed, again = None, _LOOK_AGAIN_SECONDS
             self._look.clear()
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
-            wait = None if self._look_once(agent) else _LOOK_AGAIN_SECONDS
+            missed = self._look_once(agent, missed)
+            wait = None if missed == set() else again
+            again = min(again * 2, _LOOK_AGAIN_MAX_SECONDS)
 
-    def _look_once(self, agent: wiring.Agent) -> bool:
+    def _look_once(self, agent: wiring.Agent, only: Missed) -> Missed:
+        """Look; return the regions that have to be looked at again, None for everything."""
         started = time.monotonic()
         try:
-            report = agent.reconciliation.look()
+            report = agent.reconciliation.look(only)
         except errors.SyncError as exc:
             LOG.warning("Could not look at all images: %s", exc)
-            return False
+            return only
         LOG.info(
             "Looked at %d images in %.1f s: %d tasks requested, %d sources deleted, %d held back",
             report.sources, time.monotonic() - started, report.requested,
             report.deleted_sources, report.held_back,
         )
-        return not report.failed_regions
+        return report.failed_regions
 
     def _follow_sync_enabled(self) -> None:
         if not self._current.settings.sync_enabled:

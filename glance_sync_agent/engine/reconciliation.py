@@ -4,7 +4,7 @@
 Copies nothing itself; what differs becomes a task like any other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 import dataclasses
 import itertools
 import logging
@@ -56,22 +56,27 @@ class Reconciliation:
         self._stop = stop
         self._max_deletes = max_deletes
 
-    def look(self) -> Report:
+    def look(self, only: Set[images.RegionId] | None = None) -> Report:
         """Walk all sources, then all tasks whose source is gone, and request what differs.
 
         A region that fails is left out and named in the report.
 
+        :param only: regions that did not answer last time; the others, and the tasks whose
+            source is gone, are not looked at again. None: everything is.
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
         report = Report()
         wanted = self._targets.regions()
+        if only is not None:
+            wanted &= only
         for page in self._cascading.pages(PAGE_SIZE):
             report.sources += len(page)
             for region in sorted(wanted - report.failed_regions):
                 self._look_at_page(region, page, report)
             if self._stop.is_set():
                 return report
-        self._look_for_deleted(report)
+        if only is None:
+            self._look_for_deleted(report)
         return report
 
     def _look_at_page(

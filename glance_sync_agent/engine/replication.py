@@ -65,8 +65,10 @@ class Replication:
         service = self._regions.image_service(task.key.region)
         wanted = task.key.region in self._targets.regions()
         mark = images.Mark(source_id=task.key.image_id, source_region=self._sources.region)
+        kept = self._clock.monotonic()
         copy = self._copy_before(service, task)
         for _ in range(_MAX_STEPS):
+            kept = self._keep(lease, kept)
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
             source = self._sources.read(task)
@@ -95,6 +97,20 @@ class Replication:
                 return _nothing_left(action, source, copy)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _keep(self, lease: tasks.Lease, kept: float) -> float:
+        """Renew the lease between two steps, if a good part of it is gone; return when it was."""
+        now, limits = self._clock.monotonic(), self._limits()
+        if now - kept < limits.lease / 3:
+            return kept
+        self._store.renew(
+            lease,
+            now=self._clock.now(),
+            until=self._clock.now() + datetime.timedelta(seconds=limits.lease),
+            bytes_done=lease.task.bytes_done,
+            bytes_total=lease.task.bytes_total,
+        )
+        return now
 
     def _copy_before(
         self, service: ports.ImageService, task: tasks.Task

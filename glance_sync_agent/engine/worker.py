@@ -19,6 +19,8 @@ from glance_sync_agent.engine import replication
 
 LOG = logging.getLogger(__name__)
 
+_HUNG_ATTEMPT_PAUSE = datetime.timedelta(seconds=30)
+
 Submit = Callable[[Callable[[], None]], object]
 
 
@@ -53,6 +55,7 @@ class Worker:
         self._chance = chance
         self._wake = wake
         self._running: Counter[images.RegionId] = Counter()
+        self._keys: set[tasks.TaskKey] = set()
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
 
@@ -87,8 +90,12 @@ class Worker:
 
     def _start(self, lease: tasks.Lease) -> None:
         region = lease.task.key.region
+        if lease.task.key in self._keys:
+            self._put_off(lease)
+            return
         with self._lock:
             self._running[region] += 1
+            self._keys.add(lease.task.key)
 
         def work() -> None:
             try:
@@ -96,10 +103,20 @@ class Worker:
             finally:
                 with self._ended:
                     self._running[region] -= 1
+                    self._keys.discard(lease.task.key)
                     self._ended.notify_all()
                 self._wake()
 
         self._submit(work)
+
+    def _put_off(self, lease: tasks.Lease) -> None:
+        """Wait for an attempt of ours that outlived its lease; it ends at its next step."""
+        now = self._clock.now()
+        outcome = tasks.RetryAt(
+            when=now + _HUNG_ATTEMPT_PAUSE, reason="an earlier attempt has not ended", counts=False
+        )
+        LOG.warning("%s: %s", lease.task.key, outcome.reason)
+        self._store.finish(lease, outcome, now)
 
     def work(self, lease: tasks.Lease) -> None:
         """Run one attempt and write its outcome. Raises nothing: the thread is a pool's."""

@@ -194,3 +194,19 @@ def test_stopping_ends_the_look(world, monkeypatch):
     world.stop.set()
     report = world.reconciliation.look()
     assert dataclasses.replace(report) == reconciliation.Report(sources=1, requested=2)
+
+
+def test_a_region_that_did_not_answer_is_looked_at_again_alone(world):
+    made = world.source.publish(b"1")
+    report = world.reconciliation.look(only={TWO})
+    assert report == reconciliation.Report(sources=1, requested=1)
+    world.settle()
+    assert world.two.ids() == {made.image_id}
+    assert not world.three.ids()
+
+
+def test_a_second_look_at_one_region_deletes_nothing(world, copied):
+    world.source.delete_as_user(copied[0].image_id)
+    assert world.reconciliation.look(only={TWO}) == reconciliation.Report(sources=2)
+    world.settle()
+    assert len(world.two.ids()) == 3

@@ -191,8 +191,10 @@ def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world
     def stall(name, image_id):
         if name == "create" and image_id is None:
             world.two.before = lambda _name, _image_id: None
-            world.submitted.clear()
-            world.run(seconds=61.0)  # the lease ran out, and somebody else does it all
+            world.clock.advance(61.0)  # the lease ran out, and somebody else does it all
+            now = world.clock.now()
+            (lease,) = world.store.claim(TWO, 1, owner="other", now=now, until=now)
+            world.store.finish(lease, world.replication.run(lease), now)
 
     world.two.before = stall
     world.run()
@@ -699,3 +701,23 @@ def test_a_copy_without_a_hash_yet_is_waited_for_but_not_for_ever(world, copied)
     assert (task.status, task.attempts) == ("failure", 3)
     assert task.reason.endswith("in region RegionTwo: copy has no hash yet")
     assert copied.image_id in world.two.ids()
+
+
+def test_a_slow_look_keeps_its_lease(world, copied):
+    world.source.change(copied.image_id, name="renamed")
+    world.changed(copied.image_id)
+
+    def slow(_name, _image_id):
+        world.clock.advance(25.0)  # of a lease of 60
+
+    world.two.before = slow
+    world.clock.advance(1.0)
+    (lease,) = world.store.claim(
+        TWO, 1, owner="agent", now=world.clock.now(),
+        until=world.clock.now() + datetime.timedelta(seconds=60),
+    )
+    assert world.replication.run(lease).reason == "in sync"
+    assert world.store.finish(lease, tasks.Succeeded(reason="in sync"), world.clock.now())
+    assert not world.store.claim(
+        TWO, 1, owner="other", now=world.clock.now(), until=world.clock.now()
+    )

@@ -209,3 +209,19 @@ def test_a_lost_lease_is_no_error(world, caplog):
         work()
     assert caplog.text.count("Lost the lease on") == 2
     assert world.task(image).status == "processing"
+
+
+def test_an_attempt_that_outlives_its_lease_never_runs_beside_another(world, caplog):
+    (image,) = publish(world)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    hanging, world.submitted[:] = list(world.submitted), []
+    world.clock.advance(61.0)
+    assert world.worker.dispatch() == 2
+    assert not world.submitted
+    assert "an earlier attempt has not ended" in caplog.text
+    assert world.task(image).attempts == 0
+    for work in hanging:
+        work()
+    world.run(seconds=31.0)
+    assert world.task(image).status == "success"
