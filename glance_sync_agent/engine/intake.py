@@ -14,7 +14,7 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds between an event and the look at its image. An upload ends in an ``activate`` and an
 #: ``update`` a few milliseconds apart; with this pause they are one look instead of two.
-QUIET_SECONDS = 0.15
+QUIET_SECONDS = 0.05
 
 
 class Intake:
