@@ -17,6 +17,14 @@ from glance_sync_agent.cmd import state_lock
 
 LOG = logging.getLogger(__name__)
 
+_DESCRIPTION = """
+Copies images from the cascading region of an OpenStack cloud to the cascaded ones and keeps the
+copies in step. Runs in the foreground and logs to stderr. Reads sync.conf in ~/.glance, ~,
+/etc/glance or /etc, unless --config-file names another. SIGTERM finishes what runs and ends;
+SIGHUP takes over mutable options. "glance-sync-manage check" tells whether all that it needs is
+there, "glance-sync status" how far each image is in each region.
+"""
+
 #: Seconds beyond graceful_shutdown_timeout after which the launcher kills a worker that hangs.
 _KILL_MARGIN_SECONDS = 15
 
@@ -27,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         conf, current = wiring.configure(
             sys.argv[1:] if argv is None else argv,
             prog="glance-sync-agent",
-            description="Copies images from the cascading region to the cascaded ones.",
+            description=_DESCRIPTION,
         )
         with state_lock.held(current.settings.state_path):
             wiring.prepare(conf, current)
