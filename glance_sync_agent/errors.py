@@ -12,6 +12,7 @@
     │   ├── TransferInterrupted     the bytes stopped before the end
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
+    │   ├── Undecided               nobody can say now where an image belongs
     │   └── Cancelled               the agent is stopping
     └── PermanentError              trying again alone will not help
         ├── Refused                 an answer 4xx, with the service's own reason
@@ -70,6 +71,10 @@ class DigestMismatch(TransientError):
         super().__init__(f"{what}: expected {expected}, got {actual}")
         self.expected = expected
         self.actual = actual
+
+
+class Undecided(TransientError):
+    """Nobody can say now where an image belongs; it waits for as long as that takes."""
 
 
 class Cancelled(TransientError):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sys
 
 from glance_sync_agent.cmd import console
+from glance_sync_agent.cmd import explain
 from glance_sync_agent.cmd import requests
 from glance_sync_agent.cmd import views
 
@@ -15,6 +16,7 @@ examples:
   glance-sync status --status failure         what needs an operator, and why
   glance-sync status --region RegionTwo -f json
   glance-sync show IMAGE                      one image in all regions
+  glance-sync explain IMAGE                   where it belongs, and what decided that
   glance-sync retry IMAGE RegionTwo           the cause is removed: try again now
   glance-sync sync IMAGE                      look at an image that no event announced
 
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands={
             "status": views.Status,
             "show": views.Show,
+            "explain": explain.Explain,
             "retry": requests.Retry,
             "sync": requests.Sync,
         },

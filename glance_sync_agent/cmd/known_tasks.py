@@ -57,7 +57,8 @@ def of_image(
     if not found:
         where = f" in region {region}" if region else ""
         raise errors.SyncError(
-            f"nothing is known of image {image_id}{where}; "
+            f"no copy of image {image_id} is known or awaited{where}; "
+            f"'glance-sync explain {image_id}' tells where it belongs, "
             f"'glance-sync sync {image_id}' has the agent look at it"
         )
     return found

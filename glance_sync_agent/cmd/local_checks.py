@@ -42,7 +42,7 @@ def _sync_conf(
         return findings.warning(
             link, f"{shown}: sync_enabled is false, so nothing is copied", "sync_enabled = true"
         )
-    if settings.sync_strategy is strategy.Strategy.NONE:
+    if settings.policy.strategy is strategy.Strategy.NONE:
         return findings.warning(
             link, f"{shown}: sync_strategy is None, so nothing is copied", "sync_strategy = ALL"
         )

@@ -45,7 +45,8 @@ class Retry(command.Command):
             found = known_tasks.of_image(store, parsed_args.image, parsed_args.region)
             now = datetime.datetime.now(datetime.UTC)
             stuck = [task for task in found if _is_stuck(task, now)]
-            requests = wiring.make_intake(store, wiring.open_catalogue(conf, current), current)
+            targets = wiring.make_targets(conf, wiring.open_catalogue(conf, current), current)
+            requests = wiring.make_intake(store, targets)
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
         if stuck:
@@ -92,11 +93,13 @@ class Sync(command.Command):
                     f"there is no region {region} to copy to; there are {', '.join(targets)}"
                 )
         with known_tasks.opened(current) as store:
-            requests = wiring.make_intake(store, catalogue, current)
+            requests = wiring.make_intake(
+                store, wiring.make_targets(conf, catalogue, current)
+            )
             count = requests.request(parsed_args.image, region, may_delete=parsed_args.force)
         if not count:
             raise errors.UnknownRegion(
-                f"sync_strategy = {current.settings.sync_strategy.value} names no region for "
+                f"sync_strategy = {current.settings.policy.strategy.value} names no region for "
                 f"image {parsed_args.image}, and it has no task; name a region"
             )
         where = region or f"{count} regions"

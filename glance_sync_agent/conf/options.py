@@ -7,8 +7,9 @@ import copy
 from oslo_config import cfg
 from oslo_config import types
 
-#: Where this default is in force, the file may be absent.
+#: Where these defaults are in force, the files may be absent.
 DEFAULT_STORE_FILE = "glance_store.yaml"
+DEFAULT_RULES_FILE = "sync_strategy.yaml"
 
 _DEFAULT = [
     cfg.BoolOpt(
@@ -24,12 +25,21 @@ _DEFAULT = [
             choices=[
                 ("None", "nothing is copied"),
                 ("ALL", "every region with an image endpoint, but the cascading one"),
+                (
+                    "USER",
+                    (
+                        "for each image its own property sync_regions, or the rules of "
+                        "[strategy] rules_file, or the regions that its owner's project is "
+                        "associated with"
+                    ),
+                ),
             ],
             ignore_case=True,
         ),
         default="ALL",
         mutable=True,
-        help="Which regions hold an image; in any case of letters.",
+        help="Which regions hold an image; in any case of letters. Under ALL, too, an image with "
+        "the property sync_regions = none goes nowhere.",
     ),
     cfg.URIOpt(
         "cascading_endpoint_url",
@@ -37,6 +47,14 @@ _DEFAULT = [
         schemes=["http", "https"],
         help="Glance of the cascading region, as it stands in Keystone's catalogue; it tells "
         "the agent which region is the source.",
+    ),
+    cfg.ListOpt(
+        "snapshot_region_names",
+        default=[],
+        mutable=True,
+        help="Regions that snapshots of servers and volumes go to. Empty: to those that other "
+        "images of their owner go to. A name that is not in Keystone's catalogue keeps the "
+        "agent from starting.",
     ),
     cfg.IntOpt(
         "task_retry_times",
@@ -68,6 +86,34 @@ _DEFAULT = [
         default="/var/lib/glance-sync-agent",
         help="Directory of the agent's own files, such as the database and the lock that "
         "keeps a second agent out.",
+    ),
+]
+
+_STRATEGY = [
+    cfg.StrOpt(
+        "rules_file",
+        default=DEFAULT_RULES_FILE,
+        mutable=True,
+        help="The rules of sync_strategy = USER: a path, or a name looked up beside sync.conf. "
+        "It is read at start and again at SIGHUP.",
+    ),
+    cfg.FloatOpt(
+        "keystone_cache_seconds",
+        default=60.0,
+        min=0.0,
+        max=86400.0,
+        mutable=True,
+        help="Seconds for which an answer of Keystone about a project is good: its name, domain, "
+        "tags, roles and associations with endpoints. A change there takes that long to have "
+        "an effect; an older answer is never used, not even while Keystone is away.",
+    ),
+    cfg.BoolOpt(
+        "unfiltered_projects_may_use_all",
+        default=True,
+        mutable=True,
+        help="Whether the property sync_regions is honoured for every region if Keystone "
+        "associates the owner's project with no endpoint at all. Give it the value of "
+        "[endpoint_filter] return_all_endpoints_if_no_filter in keystone.conf.",
     ),
 ]
 
@@ -192,6 +238,7 @@ _RECONCILE = [
 
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: _DEFAULT,
+    "strategy": _STRATEGY,
     "notifications": _NOTIFICATIONS,
     "database": _DATABASE,
     "ssh": _SSH,

@@ -10,6 +10,8 @@ from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent.conf import options
+from glance_sync_agent.conf import strategy_file
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 
 
@@ -18,7 +20,9 @@ class Settings:
     """What ``sync.conf`` says. Fields are the options; their help is in :mod:`.options`."""
 
     sync_enabled: bool
-    sync_strategy: strategy.Strategy
+    policy: strategy.Policy
+    rules_file: pathlib.Path | None  # None: there is no such file
+    keystone_cache_seconds: float
     cascading_endpoint_url: str
     task_retry_times: int
     scp_copy_timeout: int  # seconds; 0: no limit
@@ -119,14 +123,19 @@ def _said(exc: Exception) -> str:
 
 
 def _read(conf: cfg.ConfigOpts) -> Settings:
+    rules_file = _found(conf, "strategy", "rules_file", optional=options.DEFAULT_RULES_FILE)
     return Settings(
         sync_enabled=conf.sync_enabled,
-        sync_strategy=strategy.Strategy(conf.sync_strategy.lower()),
+        policy=_policy(conf, rules_file),
+        rules_file=rules_file,
+        keystone_cache_seconds=conf.strategy.keystone_cache_seconds,
         cascading_endpoint_url=conf.cascading_endpoint_url,
         task_retry_times=conf.task_retry_times,
         scp_copy_timeout=conf.scp_copy_timeout,
         state_path=pathlib.Path(conf.state_path),
-        store_file=_store_file(conf),
+        store_file=_found(
+            conf, None, "glance_store_cfg_file", optional=options.DEFAULT_STORE_FILE
+        ),
         topics=tuple(conf.notifications.topics),
         exchange=conf.notifications.exchange,
         pool=conf.notifications.pool,
@@ -145,9 +154,24 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
     )
 
 
-def _store_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
-    """Find the store file; only the default name may be absent."""
-    name = conf.glance_store_cfg_file
+def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.Policy:
+    return strategy.Policy(
+        strategy=strategy.Strategy(conf.sync_strategy.lower()),
+        # Read under every strategy, so that a mistake shows before the day it is needed.
+        rules=strategy_file.load(rules_file) if rules_file else (),
+        snapshot_regions=frozenset(map(images.RegionId, conf.snapshot_region_names)),
+        unfiltered_projects_may_use_all=conf.strategy.unfiltered_projects_may_use_all,
+    )
+
+
+def _found(
+    conf: cfg.ConfigOpts, group: str | None, option: str, *, optional: str
+) -> pathlib.Path | None:
+    """Find a file that an option names, beside sync.conf unless it is a whole path.
+
+    :param optional: the name under which it may be absent, the default.
+    """
+    name = conf[group][option] if group else conf[option]
     path = pathlib.Path(name)
     if not path.is_absolute():
         directories = [pathlib.Path(file).parent for file in conf.config_file or ()]
@@ -156,10 +180,11 @@ def _store_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
         path = found[-1] if found else path
     if path.exists():
         return path
-    if name == options.DEFAULT_STORE_FILE:
+    if name == optional:
         return None
+    where = f"[{group}] " if group else ""
     raise errors.ConfigurationError(
-        f"{_files(conf)}: glance_store_cfg_file = {name}: there is no such file"
+        f"{_files(conf)}: {where}{option} = {name}: there is no such file"
     )
 
 

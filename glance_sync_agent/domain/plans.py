@@ -91,7 +91,7 @@ def next_action(
     *,
     mark: images.Mark,
     known: bool,
-    wanted: bool,
+    unwanted: str | None,
     may_delete: bool,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
@@ -104,7 +104,7 @@ def next_action(
     :param mark: what a copy of this source bears; an image with another one is not ours.
     :param known: ``copy`` was seen in step before. Otherwise its mark is all there is, which
         anybody may set on an image of his own.
-    :param wanted: the strategy names the copy's region.
+    :param unwanted: why the image does not belong in the copy's region; None: it does.
     :param may_delete: it was proven that the source existed.
     """
     if source is not None and source.status in _GONE:
@@ -113,15 +113,22 @@ def next_action(
         copy = None
     if source is None:
         return _without_source(copy, mark, may_delete=may_delete)
-    if source.mark is not None:
-        return Nothing(reason=f"source is itself a copy, of region {source.mark.source_region}")
+    if (why := obstacle(source)) is not None:
+        return Nothing(reason=why)
+    if unwanted is not None:
+        return _unwanted(copy, mark, unwanted)
     if copy is not None and copy.mark != mark:
-        return _foreign(copy, wanted=wanted)
-    if not wanted:
-        return Nothing(reason="the strategy does not name this region")
-    if source.status not in _WITH_DATA:
-        return Nothing(reason=f"source is {source.status}")
+        return _foreign(copy)
     return _with_source(source, copy, known=known)
+
+
+def obstacle(source: Image) -> str | None:
+    """Return why an image cannot be copied to any region at all; None: it can."""
+    if source.mark is not None:
+        return f"source is itself a copy, of region {source.mark.source_region}"
+    if source.status not in _WITH_DATA:
+        return f"source is {source.status}"
+    return None
 
 
 def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) -> Action:
@@ -134,9 +141,13 @@ def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) 
     return DeleteCopy(copy=copy, reason="source was deleted")
 
 
-def _foreign(copy: Image, *, wanted: bool) -> Action:
-    if not wanted:
-        return Nothing(reason="the strategy does not name this region")
+def _unwanted(copy: Image | None, mark: images.Mark, why: str) -> Nothing:
+    is_ours = copy is not None and copy.mark == mark
+    kept = "; the copy that is there stays as it is" if is_ours else ""
+    return Nothing(reason=f"not wanted here: {why}{kept}")
+
+
+def _foreign(copy: Image) -> Conflict:
     return Conflict(
         reason=f"image {copy.image_id} of region {copy.region} was not made by this agent; "
         "rename or delete it there, or take the region out of the strategy"

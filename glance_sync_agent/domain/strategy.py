@@ -1,10 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which regions an image belongs in, as far as the operator decides."""
+"""Which regions an image belongs in, as far as the operator and the image's owner decide.
 
-from collections.abc import Iterable
+:func:`decide` is asked for every image, by the event path, the look at everything and
+``glance-sync explain`` alike. What Keystone knows of the owner's project it is given as
+:class:`Facts`; what it lacks it asks for, so that Keystone is asked only for what a decision
+turns on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
 import enum
+import fnmatch
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import rules
+
+#: The property by which whoever owns an image chooses its regions.
+SYNC_REGIONS = "sync_regions"
+#: In that property: every region that the project may use, and no region at all.
+EVERYWHERE = "*"
+NOWHERE = "none"
+
+
+Rules = Sequence[rules.Rule]
 
 
 class Strategy(enum.StrEnum):
@@ -12,15 +30,175 @@ class Strategy(enum.StrEnum):
 
     NONE = "none"
     ALL = "all"
+    USER = "user"
 
 
-def target_regions(
-    strategy: Strategy, *, cascading: images.RegionId, catalogue: Iterable[images.RegionId]
-) -> frozenset[images.RegionId]:
-    """Return the regions that should hold a copy.
+class Step(enum.StrEnum):
+    """What decided."""
 
-    :param catalogue: every region with an image endpoint.
+    STRATEGY = "sync_strategy"
+    SNAPSHOT = "snapshot_region_names"
+    PROPERTY = SYNC_REGIONS
+    RULE = "rule"
+    ENDPOINT_FILTER = "endpoint filter"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What the operator decided, for all images."""
+
+    strategy: Strategy = Strategy.ALL
+    rules: Rules = ()  # the first that matches counts
+    snapshot_regions: frozenset[images.RegionId] = frozenset()  # empty: as any image
+    #: A project that Keystone's endpoint filter associates with nothing may use every region;
+    #: so has it Keystone's own ``[endpoint_filter] return_all_endpoints_if_no_filter``.
+    unfiltered_projects_may_use_all: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Association:
+    """What Keystone's endpoint filter (OS-EP-FILTER) says of a project."""
+
+    is_filtered: bool  # the project is associated with any endpoint, of whatever service
+    regions: frozenset[images.RegionId]  # those whose image endpoint is among them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Facts(rules.ProjectFacts):
+    """What Keystone says of the project that owns the image; None: not asked yet."""
+
+    association: Association | None = None
+
+
+#: What there is to say of an image without an owner, and of a project that is gone.
+NOBODY = Facts(
+    project=rules.Project(),
+    roles=frozenset(),
+    association=Association(is_filtered=True, regions=frozenset()),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether an image belongs in a region, and who says so."""
+
+    wanted: bool
+    step: Step
+    why: str
+
+
+Verdicts = Mapping[images.RegionId, Verdict]
+
+
+def decide(
+    policy: Policy, image: images.Image, regions: Iterable[images.RegionId], facts: Facts
+) -> Verdicts | rules.Fact:
+    """Return a verdict on each of ``regions``, or the fact that is needed to come to one.
+
+    :param image: a source. Whether it has data is not asked here.
+    :param regions: those that can hold a copy, so neither the image's own one nor, unless
+        ``snapshot_region_names`` names it, the cascading one.
+    :param facts: of ``image.metadata.owner``.
     """
-    if strategy is Strategy.NONE:
-        return frozenset()
-    return frozenset(catalogue) - {cascading}
+    asked = frozenset(regions)
+    chosen = _chosen(image)
+    if policy.strategy is Strategy.NONE:
+        return _same(asked, Step.STRATEGY, "sync_strategy is None")
+    if chosen is not None and NOWHERE in chosen:
+        return _same(asked, Step.PROPERTY, f"{SYNC_REGIONS} of the image is none")
+    if is_snapshot(image) and policy.snapshot_regions:
+        return _named(
+            asked, policy.snapshot_regions, Step.SNAPSHOT, "snapshot_region_names {} it"
+        )
+    if policy.strategy is Strategy.ALL:
+        return _same(asked, Step.STRATEGY, "sync_strategy is ALL", wanted=True)
+    if chosen is not None:
+        return _by_property(policy, asked, chosen, image, facts)
+    return _by_rules(policy, asked, image, facts)
+
+
+def is_snapshot(image: images.Image) -> bool:
+    """Tell whether an image was made by Nova or Cinder of a server or a volume."""
+    return image.metadata.properties.get("image_type") == "snapshot"
+
+
+def names_unknown(image: images.Image, regions: Iterable[images.RegionId]) -> frozenset[str]:
+    """Return what ``sync_regions`` names that is no region."""
+    return (_chosen(image) or frozenset()) - {EVERYWHERE, NOWHERE} - frozenset(regions)
+
+
+def _chosen(image: images.Image) -> frozenset[str] | None:
+    """Return what the image's own property names; None if it says nothing."""
+    text = image.metadata.properties.get(SYNC_REGIONS, "")
+    names = frozenset(name for part in text.split(",") if (name := part.strip()))
+    if NOWHERE in {name.lower() for name in names}:
+        return frozenset({NOWHERE})
+    return names or None
+
+
+def _by_property(
+    policy: Policy,
+    asked: frozenset[images.RegionId],
+    chosen: frozenset[str],
+    image: images.Image,
+    facts: Facts,
+) -> Verdicts | rules.Fact:
+    if facts.association is None:
+        return rules.Fact.ASSOCIATION
+    allowed = facts.association.regions
+    if not facts.association.is_filtered and policy.unfiltered_projects_may_use_all:
+        allowed = asked
+    named = asked if EVERYWHERE in chosen else asked & chosen
+    refused = Verdict(
+        wanted=False,
+        step=Step.PROPERTY,
+        why=f"{SYNC_REGIONS} of the image names it, but project {image.metadata.owner} may not "
+        "use it",
+    )
+    verdicts = _named(asked, named, Step.PROPERTY, f"{SYNC_REGIONS} of the image {{}} it")
+    return {**verdicts, **dict.fromkeys(named - allowed, refused)}
+
+
+def _by_rules(
+    policy: Policy, asked: frozenset[images.RegionId], image: images.Image, facts: Facts
+) -> Verdicts | rules.Fact:
+    for rule in policy.rules:
+        match rules.matches(rule.match, image, facts):
+            case rules.Fact() as missing:
+                return missing
+            case True:
+                named = frozenset(one for one in asked if _is_named(one, rule.regions))
+                return _named(asked, named, Step.RULE, f"{rule.title} {{}} it")
+    if facts.association is None:
+        return rules.Fact.ASSOCIATION
+    return _named(
+        asked,
+        facts.association.regions,
+        Step.ENDPOINT_FILTER,
+        f"Keystone {{}} its image endpoint for project {image.metadata.owner}",
+        verbs=("associates", "does not associate"),
+    )
+
+
+def _is_named(region: images.RegionId, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(region, pattern) for pattern in patterns)
+
+
+def _same(
+    asked: frozenset[images.RegionId], step: Step, why: str, *, wanted: bool = False
+) -> Verdicts:
+    return dict.fromkeys(asked, Verdict(wanted=wanted, step=step, why=why))
+
+
+def _named(
+    asked: frozenset[images.RegionId],
+    named: frozenset[images.RegionId],
+    step: Step,
+    why: str,
+    *,
+    verbs: tuple[str, str] = ("names", "does not name"),
+) -> Verdicts:
+    """Say yes to those that are named and no to the others."""
+    yes = Verdict(wanted=True, step=step, why=why.format(verbs[0]))
+    no = Verdict(wanted=False, step=step, why=why.format(verbs[1]))
+    return {region: yes if region in named else no for region in asked}

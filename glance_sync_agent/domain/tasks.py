@@ -47,6 +47,9 @@ class Task:
     reason: str  # why it is where it is, for an operator; the last error if one occurred
     image_name: str | None
     copy_id: images.ImageId | None  # None until the copy's record was made
+    source_region: images.RegionId | None  # of the source; None: the cascading one
+    copied_from: images.RegionId | None  # where the bytes came from; None until they came
+    waiting_since: datetime.datetime | None  # aware UTC; set while its snapshot is waited for
     bytes_done: int
     bytes_total: int | None  # None until the source was read
     created_at: datetime.datetime  # aware UTC

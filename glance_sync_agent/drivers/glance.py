@@ -12,6 +12,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import glance_listing
+from glance_sync_agent.drivers import glance_probe
 from glance_sync_agent.drivers import keystone
 
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
@@ -56,6 +57,19 @@ class Glance:
         if image is None or image.metadata.visibility != "shared":
             return image
         return dataclasses.replace(image, members=self.members(image))
+
+    def require_all_rights(self) -> None:
+        """Make sure that Glance shows us every project's images.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: it does not; what it does not show may be there all the same.
+        """
+        if not glance_probe.is_admin(self._calls):
+            raise errors.Refused(
+                f"the Glance of region {self.region} does not take us for an administrator any "
+                "more, so nothing is concluded from what it does not show; give our user the "
+                "role that its policy.yaml asks for (context_is_admin)"
+            )
 
     def get_record(self, image_id: images.ImageId) -> images.Image | None:
         """Read an image without its members: one request instead of two.

@@ -37,10 +37,19 @@ def probe(*, region: images.RegionId, session: keystone.Session, endpoint: str) 
         stop=threading.Event(),
     )
     calls.ask("GET", "/images?visibility=all&limit=1")
+    return Found(version=_version(session, endpoint), is_admin=is_admin(calls))
+
+
+def is_admin(calls: glance_calls.Calls) -> bool:
+    """Tell whether Glance takes us for an administrator.
+
+    :raises ServiceUnavailable: no answer, or one that means "not now".
+    :raises Refused: Glance said no to the question itself.
+    """
     # Of what only an administrator may do, this is the oldest request that changes nothing
     # (glance/policies/tasks.py: tasks_api_access).
-    admin_only = calls.ask("GET", "/tasks?limit=1", expected=frozenset({_FORBIDDEN}))
-    return Found(version=_version(session, endpoint), is_admin=admin_only.status != _FORBIDDEN)
+    answer = calls.ask("GET", "/tasks?limit=1", expected=frozenset({_FORBIDDEN}))
+    return answer.status != _FORBIDDEN
 
 
 def _version(session: keystone.Session, endpoint: str) -> str:

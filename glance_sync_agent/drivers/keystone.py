@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import dataclasses
 import logging
 import re
 import threading
@@ -141,7 +142,7 @@ class Keystone:
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._known: Mapping[images.RegionId, str] | None = None
+        self._known: _Endpoints | None = None
         self._known_until = 0.0
 
     def regions(self) -> frozenset[images.RegionId]:
@@ -150,7 +151,7 @@ class Keystone:
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
-        return frozenset(self._endpoints())
+        return frozenset(self._endpoints().urls)
 
     @property
     def cascading(self) -> images.RegionId:
@@ -160,7 +161,7 @@ class Keystone:
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
-        endpoints = self._endpoints()
+        endpoints = self._endpoints().urls
         wanted = _normalised(self._cascading_url)
         found = [region for region, url in endpoints.items() if _normalised(url) == wanted]
         if len(found) == 1:
@@ -179,7 +180,7 @@ class Keystone:
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
-        endpoints = self._endpoints()
+        endpoints = self._endpoints().urls
         if region not in endpoints:
             raise errors.UnknownRegion(
                 f"region {region} has no {self._interface} image endpoint in the catalogue; "
@@ -187,13 +188,21 @@ class Keystone:
             )
         return endpoints[region]
 
+    def image_endpoints(self) -> Mapping[str, images.RegionId]:
+        """Return the regions of all image endpoints, whatever their interface, by endpoint id.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        return self._endpoints().regions
+
     def token(self) -> str:
         """Return a token with some minutes left.
 
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
-        with _translated("get a token"):
+        with translated("get a token"):
             token = self._session.get_token()
         if token is None:
             raise errors.Refused("cannot get a token: [service_credentials] has no log-in")
@@ -205,7 +214,7 @@ class Keystone:
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
-        with _translated("get a token"):
+        with translated("get a token"):
             auth = self._session.auth
             if not isinstance(auth, identity.BaseIdentityPlugin):
                 raise errors.Refused("[service_credentials] auth_type gives no Keystone token")
@@ -216,7 +225,7 @@ class Keystone:
         with self._lock:
             self._known = None
 
-    def _endpoints(self) -> Mapping[images.RegionId, str]:
+    def _endpoints(self) -> "_Endpoints":
         known = self._known
         if known is not None and self._lock.locked():
             return known  # somebody asks already, and a Keystone that hangs keeps him for minutes
@@ -226,9 +235,7 @@ class Keystone:
                 self._known_until = self._monotonic() + self._cache_seconds
             return self._known
 
-    def _refreshed(
-        self, known: Mapping[images.RegionId, str] | None
-    ) -> Mapping[images.RegionId, str]:
+    def _refreshed(self, known: "_Endpoints | None") -> "_Endpoints":
         try:
             return self._read()
         except (errors.ServiceUnavailable, errors.Refused) as exc:
@@ -238,32 +245,58 @@ class Keystone:
             LOG.warning("Going on with the catalogue as it was: %s", exc)
             return known
 
-    def _read(self) -> Mapping[images.RegionId, str]:
+    def _read(self) -> "_Endpoints":
         # The catalogue that came with the token is as old as the token, and giving the token up
         # for a newer one would stop all work while Keystone restarts.
-        with _translated("read the catalogue"):
+        with translated("read the catalogue"):
             answer = self._session.get(
                 "/auth/catalog",
                 endpoint_filter={"interface": plugin.AUTH_INTERFACE, "version": (3,)},
             )
             try:
                 catalogue = service_catalog.ServiceCatalogV3(answer.json()["catalog"])
-                endpoints = catalogue.get_endpoints(
-                    service_type="image", interface=self._interface
+                return _Endpoints(
+                    urls=_urls(
+                        catalogue.get_endpoints(service_type="image", interface=self._interface)
+                    ),
+                    regions=_regions(catalogue.get_endpoints(service_type="image")),
                 )
-                return _urls(endpoints)
             except (ValueError, KeyError, TypeError, AttributeError) as exc:
                 raise errors.ServiceUnavailable(
                     f"read the catalogue: Keystone's answer is not a catalogue ({exc!r})"
                 ) from exc
 
 
-def _urls(endpoints: Mapping[str, list[dict[str, Any] | None]]) -> Mapping[images.RegionId, str]:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Endpoints:
+    """The image endpoints of the catalogue."""
+
+    urls: Mapping[images.RegionId, str]  # of the interface in use
+    regions: Mapping[str, images.RegionId]  # by endpoint id, of all interfaces
+
+
+_Found: TypeAlias = Mapping[str, list[dict[str, Any] | None]]
+
+
+def _urls(endpoints: _Found) -> Mapping[images.RegionId, str]:
     found: dict[images.RegionId, str] = {}
+    for endpoint in _with_region(endpoints):
+        found.setdefault(images.RegionId(str(endpoint["region_id"])), str(endpoint["url"]))
+    return found
+
+
+def _regions(endpoints: _Found) -> Mapping[str, images.RegionId]:
+    return {
+        str(endpoint["id"]): images.RegionId(str(endpoint["region_id"]))
+        for endpoint in _with_region(endpoints)
+        if endpoint.get("id")
+    }
+
+
+def _with_region(endpoints: _Found) -> Iterator[dict[str, Any]]:
     for endpoint in (one for same_type in endpoints.values() for one in same_type):
         if endpoint is not None and endpoint.get("region_id"):
-            found.setdefault(images.RegionId(str(endpoint["region_id"])), str(endpoint["url"]))
-    return found
+            yield endpoint
 
 
 def _normalised(url: str) -> tuple[str, str | None, int | None, str]:
@@ -278,7 +311,8 @@ def _normalised(url: str) -> tuple[str, str | None, int | None, str]:
 
 
 @contextlib.contextmanager
-def _translated(attempt: str) -> Iterator[None]:
+def translated(attempt: str) -> Iterator[None]:
+    """Turn what keystoneauth1 raises into our errors."""
     try:
         yield
     except (exceptions.HttpServerError, exceptions.TooManyRequests) as exc:

@@ -258,6 +258,16 @@ class TaskStore:
         )
         return None if row is None else task_table.task(row)
 
+    def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
+        """Read the tasks of some images in all regions, in order of image and region."""
+        query = (
+            sa.select(_TASKS)
+            .where(_TASKS.c.image_id.in_(image_ids))
+            .order_by(_TASKS.c.image_id, _TASKS.c.region)
+        )
+        rows = self._database.read("read tasks", functools.partial(_rows, query))
+        return [task_table.task(row) for row in rows]
+
     def list(
         self,
         *,

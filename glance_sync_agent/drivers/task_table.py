@@ -42,6 +42,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
 
 
 METADATA = sa.MetaData()
+_REGION = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 
 #: Texts are compared byte by byte in all three databases (collations ``C`` and ``utf8mb4_bin``;
 #: SQLite's default is such a one), so that regions differing in case are two.
@@ -49,11 +50,7 @@ TASKS = sa.Table(
     "tasks",
     METADATA,
     sa.Column("image_id", sa.String(36), primary_key=True),
-    sa.Column(
-        "region",
-        sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql"),
-        primary_key=True,
-    ),
+    sa.Column("region", _REGION, primary_key=True),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("request_id", sa.String(255), nullable=False),
@@ -63,6 +60,9 @@ TASKS = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("image_name", sa.String(_NAME_CHARACTERS)),
     sa.Column("copy_id", sa.String(36)),
+    sa.Column("source_region", _REGION),  # None: the cascading one
+    sa.Column("copied_from", _REGION),
+    sa.Column("waiting_since", UtcDateTime),  # set while its snapshot is waited for
     sa.Column("bytes_done", sa.BigInteger, nullable=False),
     sa.Column("bytes_total", sa.BigInteger),
     sa.Column("lease_token", sa.String(32)),  # these three are set while it is processing
@@ -99,11 +99,18 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         reason=row.reason,
         image_name=row.image_name,
         copy_id=None if row.copy_id is None else images.ImageId(row.copy_id),
+        source_region=_region(row.source_region),
+        copied_from=_region(row.copied_from),
+        waiting_since=row.waiting_since,
         bytes_done=row.bytes_done,
         bytes_total=row.bytes_total,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def _region(text: str | None) -> images.RegionId | None:
+    return None if text is None else images.RegionId(text)
 
 
 def reason_text(text: str) -> str:

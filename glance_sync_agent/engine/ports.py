@@ -12,6 +12,8 @@ from typing import Protocol
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 
 
@@ -39,6 +41,29 @@ class Catalogue(Protocol):
         """The region where images are published."""
 
 
+class Identity(Protocol):
+    """What Keystone knows of projects."""
+
+    def project(self, project_id: str) -> rules.Project | None:
+        """Read a project; None if there is none.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone says no.
+        """
+
+    def roles_on(self, project_id: str) -> frozenset[str]:
+        """Return the names of the roles that anybody has on a project, inherited ones included.
+
+        Empty if there is no such project.
+        """
+
+    def association(self, project_id: str) -> strategy.Association:
+        """Return what the endpoint filter says of a project.
+
+        One that does not exist is filtered, and associated with nothing.
+        """
+
+
 class ImageService(Protocol):
     """The Glance of one region: records, not bytes."""
 
@@ -49,6 +74,13 @@ class ImageService(Protocol):
 
         :raises ServiceUnavailable: no answer, so nothing is known.
         :raises Refused: Glance said no (4xx other than 404).
+        """
+
+    def require_all_rights(self) -> None:
+        """Make sure that Glance shows us every project's images.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: it does not; what it does not show may be there all the same.
         """
 
     def get_record(self, image_id: images.ImageId) -> images.Image | None:
@@ -211,6 +243,9 @@ class TaskStore(Protocol):
 
     def get(self, key: tasks.TaskKey) -> tasks.Task | None:
         """Read one task."""
+
+    def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
+        """Read the tasks of some images in all regions, in order of image and region."""
 
     def list(
         self,

@@ -4,7 +4,7 @@
 Copies nothing itself; what differs becomes a task like any other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 import dataclasses
 import itertools
 import logging
@@ -12,6 +12,7 @@ import logging
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import ports
@@ -19,6 +20,11 @@ from glance_sync_agent.engine import targets
 
 LOG = logging.getLogger(__name__)
 
+#: Sources, each with its verdicts and its tasks, both by region.
+Pairs = Sequence[
+    tuple[images.Image, strategy.Verdicts, Mapping[images.RegionId, tasks.Task]]
+]
+Keys = Sequence[tasks.TaskKey]
 #: Images in one page; Glance takes that many ids in one ``id=in:`` filter.
 PAGE_SIZE = 100
 
@@ -71,19 +77,31 @@ class Reconciliation:
             wanted &= only
         for page in self._cascading.pages(PAGE_SIZE):
             report.sources += len(page)
+            pairs = self._pairs(page)
             for region in sorted(wanted - report.failed_regions):
-                self._look_at_page(region, page, report)
+                self._look_at_page(region, pairs, report)
             if self._stop.is_set():
                 return report
         if only is None:
             self._look_for_deleted(report)
         return report
 
-    def _look_at_page(
-        self, region: images.RegionId, page: Sequence[images.Image], report: Report
-    ) -> None:
+    def _pairs(self, page: Sequence[images.Image]) -> Pairs:
+        """Return what belongs together: each source, its verdicts, and its tasks by region."""
+        rows: dict[images.ImageId, dict[images.RegionId, tasks.Task]] = {}
+        for task in self._store.find([source.image_id for source in page]):
+            rows.setdefault(task.key.image_id, {})[task.key.region] = task
+        return [
+            (source, self._verdicts(source), rows.get(source.image_id, {})) for source in page
+        ]
+
+    def _verdicts(self, source: images.Image) -> strategy.Verdicts:
+        # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
+        return {} if source.mark is not None else self._targets.verdicts(source)
+
+    def _look_at_page(self, region: images.RegionId, pairs: Pairs, report: Report) -> None:
         try:
-            for image_id in self._differing(region, page):
+            for image_id in self._differing(region, pairs):
                 self._requests.request(image_id, region)
                 report.requested += 1
         except errors.SyncError as exc:
@@ -94,43 +112,42 @@ class Reconciliation:
         LOG.warning("Could not compare region %s with the sources: %s", region, failure)
 
     def _differing(
-        self, region: images.RegionId, page: Sequence[images.Image]
+        self, region: images.RegionId, pairs: Pairs
     ) -> Iterable[images.ImageId]:
         service = self._regions.image_service(region)
-        rows = self._rows(region, page)
-        known = {image_id: (row and row.copy_id) or image_id for image_id, row in rows.items()}
-        copies = service.find(list(known.values()))
-        for source in page:
-            copy = copies.get(known[source.image_id])
-            if self._differs(service, source, copy, known=rows[source.image_id] is not None):
+        wanted = []
+        for source, verdicts, rows in pairs:
+            row = rows.get(region)
+            if region in verdicts and verdicts[region].wanted:
+                wanted.append((source, row))
+            elif row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
+                yield source.image_id  # wanted no more; its task shall say so, or go
+        ids = [(row and row.copy_id) or source.image_id for source, row in wanted]
+        copies = service.find(ids) if ids else {}
+        for copy_id, (source, row) in zip(ids, wanted, strict=True):
+            if self._differs(service, source, copies.get(copy_id), row):
                 yield source.image_id
-
-    def _rows(
-        self, region: images.RegionId, page: Sequence[images.Image]
-    ) -> Mapping[images.ImageId, tasks.Task | None]:
-        ids = [source.image_id for source in page]
-        return {
-            image_id: self._store.get(tasks.TaskKey(image_id=image_id, region=region))
-            for image_id in ids
-        }
 
     def _differs(
         self,
         service: ports.ImageService,
         source: images.Image,
         copy: images.Image | None,
-        *,
-        known: bool,
+        row: tasks.Task | None,
     ) -> bool:
-        mark = images.mark_of(source)
         action = plans.next_action(
-            source, copy, mark=mark, known=known, wanted=True, may_delete=False
+            source,
+            copy,
+            mark=images.mark_of(source),
+            known=row is not None,
+            unwanted=None,
+            may_delete=False,
         )
         if action != plans.Nothing(reason=plans.IN_SYNC):
             return not isinstance(action, plans.Nothing)
-        if not known:
-            # The database was lost. Without its row, nothing would prove later that the source
-            # existed, and the copy would outlive it.
+        if row is None or row.reason != plans.IN_SYNC:
+            # Without a row, because the database was lost, nothing would prove later that the
+            # source existed, and the copy would outlive it. And a row has to be right.
             return True
         # Members are not in a listing, and their changes leave no trace in the record.
         return copy is not None and self._cascading.members(source) != service.members(copy)
@@ -140,28 +157,48 @@ class Reconciliation:
         if report.sources == 0:
             LOG.warning("The cascading region lists no image at all; nothing is deleted for it")
             return
-        gone = []
-        for batch in _batches(self._store.image_ids(), PAGE_SIZE):
-            listed = self._cascading.find(batch)
-            # A listing proves presence only; absence is what a 404 for the very image says.
-            gone += [
-                image_id
-                for image_id in batch
-                if image_id not in listed and self._cascading.get_record(image_id) is None
-            ]
-        report.deleted_sources = len(gone)
-        if len(gone) > self._max_deletes():
-            report.held_back = len(gone)
+        # To somebody with fewer rights than before, other people's images are not there either.
+        self._cascading.require_all_rights()
+        announced: list[Keys] = []
+        found: list[Keys] = []
+        for rows in self._gone():
+            report.deleted_sources += 1
+            # What a message or an operator announced is no accident, whatever became of it.
+            keys = [row.key for row in rows]
+            (announced if any(row.may_delete for row in rows) else found).append(keys)
+        if len(found) > self._max_deletes():
+            report.held_back = len(found)
             LOG.error(
                 "%d sources are gone, more than [reconcile] max_deletes = %d, so none of their "
                 "copies is deleted. If that is right, raise max_deletes and send SIGHUP or "
                 "restart the agent, or run 'glance-sync sync --force IMAGE' for each, "
                 "starting with %s",
-                len(gone), self._max_deletes(), gone[0],
+                len(found), self._max_deletes(), found[0][0].image_id,
             )
-            return
-        for image_id in gone:
-            report.requested += self._requests.request(image_id, may_delete=True)
+            found = []
+        for key in itertools.chain(*announced, *found):
+            report.requested += self._requests.request(key.image_id, key.region, may_delete=True)
+
+    def _gone(self) -> Iterator[Sequence[tasks.Task]]:
+        """Walk the tasks, image by image, whose image is not in the cascading region any more.
+
+        Tasks of regions that left the catalogue are left out: nothing can be done about them.
+        """
+        reachable = self._targets.catalogue()
+        for batch in _batches(self._store.image_ids(), PAGE_SIZE):
+            listed = self._cascading.find(batch)
+            rows: dict[images.ImageId, list[tasks.Task]] = {}
+            for task in self._store.find([one for one in batch if one not in listed]):
+                if task.key.region in reachable:
+                    rows.setdefault(task.key.image_id, []).append(task)
+            for image_id, found in rows.items():
+                # A listing proves presence only; absence is what a 404 for the very image says.
+                if self._cascading.get_record(image_id) is None:
+                    yield found
+
+
+def _is_done(row: tasks.Task) -> bool:
+    return row.status is tasks.TaskStatus.SUCCESS
 
 
 def _batches(

@@ -10,6 +10,7 @@ from typing import assert_never
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
 from glance_sync_agent.engine import digests
@@ -28,6 +29,10 @@ _BUSY_COPY_SECONDS = 5.0
 #: A transfer from this size on lasts long enough for an operator to look at its row meanwhile;
 #: that of a smaller one is filled in with the outcome, at the cost of one write instead of two.
 _LONG_TRANSFER_BYTES = 4 * 1024 * 1024
+_UNASKED = strategy.Verdict(wanted=True, step=strategy.Step.STRATEGY, why="")
+_NO_REGION = strategy.Verdict(
+    wanted=False, step=strategy.Step.STRATEGY, why="it has no image endpoint in the catalogue"
+)
 
 
 class Replication:
@@ -63,7 +68,6 @@ class Replication:
         """
         task = lease.task
         service = self._regions.image_service(task.key.region)
-        wanted = task.key.region in self._targets.regions()
         mark = images.Mark(source_id=task.key.image_id, source_region=self._sources.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task)
@@ -74,12 +78,13 @@ class Replication:
             source = self._sources.read(task)
             if copy is None and not _is_active(source):
                 copy = _marked_copy(service, mark)
+            verdict = self._verdict(source, task.key.region)
             action = plans.next_action(
                 source,
                 copy,
                 mark=mark,
                 known=copy is not None and copy.image_id == task.copy_id,
-                wanted=wanted,
+                unwanted=None if verdict.wanted else verdict.why,
                 may_delete=task.may_delete,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
@@ -94,9 +99,17 @@ class Replication:
                 action = removal
             self._busy.forget(task.key)
             if isinstance(action, plans.Nothing):
-                return _nothing_left(action, source, copy)
+                return _nothing_left(action, source, copy, mark)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _verdict(
+        self, source: images.Image | None, region: images.RegionId
+    ) -> strategy.Verdict:
+        """Return whether the copy should be there; of no source, and of a copy, nobody asks."""
+        if source is None or source.mark is not None:
+            return _UNASKED
+        return self._targets.verdicts(source).get(region, _NO_REGION)
 
     def _keep(self, lease: tasks.Lease, kept: float) -> float:
         """Renew the lease between two steps, if a good part of it is gone; return when it was."""
@@ -170,11 +183,11 @@ class Replication:
             # The source cannot tell whether these are its bytes; what was sent can.
             proven = dataclasses.replace(source, multihash=sent)
             mark = images.mark_of(source)
-            verdict = plans.next_action(
-                proven, copy, mark=mark, known=True, wanted=True, may_delete=False
+            proof = plans.next_action(
+                proven, copy, mark=mark, known=True, unwanted=None, may_delete=False
             )
-            if isinstance(verdict, plans.DeleteCopy):
-                return self._delete(lease, service, verdict)
+            if isinstance(proof, plans.DeleteCopy):
+                return self._delete(lease, service, proof)
         return copy
 
     def _create_anew(
@@ -237,11 +250,14 @@ def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image
 
 
 def _nothing_left(
-    action: plans.Nothing, source: images.Image | None, copy: images.Image | None
+    action: plans.Nothing,
+    source: images.Image | None,
+    copy: images.Image | None,
+    mark: images.Mark,
 ) -> tasks.Outcome:
-    if action.reason == plans.ABSENT:
-        return tasks.Forgotten()
-    if source is None or copy is None or action.reason != plans.IN_SYNC:
+    if copy is None or copy.mark != mark:
+        return tasks.Forgotten()  # a row tells of a copy, or of why there should be one
+    if source is None or action.reason != plans.IN_SYNC:
         return tasks.Succeeded(reason=action.reason)
     seen = tasks.CopySeen(
         copy_id=copy.image_id, image_name=source.metadata.name, size=copy.size

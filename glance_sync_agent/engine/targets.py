@@ -1,29 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The regions that should hold copies, now."""
+"""The regions that should hold copies of an image, now."""
 
 from collections.abc import Callable
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import projects
 
 
 class Targets:
-    """Joins the operator's strategy with Keystone's catalogue."""
+    """Joins the operator's strategy with Keystone's catalogue and what Keystone says of owners."""
 
     def __init__(
-        self, catalogue: ports.Catalogue, current_strategy: Callable[[], strategy.Strategy]
+        self,
+        catalogue: ports.Catalogue,
+        known_projects: projects.Projects,
+        current_policy: Callable[[], strategy.Policy],
     ) -> None:
         self._catalogue = catalogue
-        self._strategy = current_strategy
+        self._projects = known_projects
+        self._policy = current_policy
 
     def regions(self) -> frozenset[images.RegionId]:
-        """Return the regions that should hold a copy of every image.
+        """Return the regions that may hold a copy of some image; which of them is decided later.
 
         :raises ServiceUnavailable: Keystone has never answered.
         """
-        return strategy.target_regions(
-            self._strategy(),
-            cascading=self._catalogue.cascading,
-            catalogue=self._catalogue.regions(),
-        )
+        if self._policy().strategy is strategy.Strategy.NONE:
+            return frozenset()
+        return self._catalogue.regions() - {self._catalogue.cascading}
+
+    def catalogue(self) -> frozenset[images.RegionId]:
+        """Return every region that Keystone knows.
+
+        :raises ServiceUnavailable: Keystone has never answered.
+        """
+        return self._catalogue.regions()
+
+    def verdicts(self, image: images.Image) -> strategy.Verdicts:
+        """Return for each region that can hold a copy of an image whether it should, and why.
+
+        :raises Undecided: Keystone, which has to be asked, does not answer.
+        """
+        regions = self._catalogue.regions() - {self._catalogue.cascading, image.region}
+        policy, owner = self._policy(), image.metadata.owner
+        needed: list[rules.Fact] = []
+        # Each round brings one fact more, and there are no more than these.
+        for _ in range(len(rules.Fact) + 1):
+            facts = self._facts(owner, needed)
+            decision = strategy.decide(policy, image, regions, facts)
+            if not isinstance(decision, rules.Fact):
+                return decision
+            needed.append(decision)
+        raise AssertionError(f"{needed} of project {owner} were not enough")
+
+    def _facts(self, owner: str | None, needed: list[rules.Fact]) -> strategy.Facts:
+        if not needed:
+            return strategy.Facts()
+        try:
+            return self._projects.facts(owner, *needed)
+        except (errors.TransientError, errors.Refused) as exc:
+            raise errors.Undecided(
+                f"Keystone does not say where images of project {owner} belong: {exc}"
+            ) from exc

@@ -19,6 +19,8 @@ from glance_sync_agent.engine import replication
 
 LOG = logging.getLogger(__name__)
 
+#: Twice that at the most, so that all who wait do not come at once.
+_UNDECIDED_SECONDS = 10.0
 _HUNG_ATTEMPT_PAUSE = datetime.timedelta(seconds=30)
 
 Submit = Callable[[Callable[[], None]], object]
@@ -116,7 +118,13 @@ class Worker:
             when=now + _HUNG_ATTEMPT_PAUSE, reason="an earlier attempt has not ended", counts=False
         )
         LOG.warning("%s: %s", lease.task.key, outcome.reason)
-        self._store.finish(lease, outcome, now)
+        failure = None
+        try:
+            self._store.finish(lease, outcome, now)
+        except errors.SyncError as exc:
+            failure = exc
+        if failure is not None:  # its lease runs out, too; the others of its batch go on
+            LOG.warning("Could not put off %s: %s", lease.task.key, failure)
 
     def work(self, lease: tasks.Lease) -> None:
         """Run one attempt and write its outcome. Raises nothing: the thread is a pool's."""
@@ -154,10 +162,19 @@ class Worker:
         match failure:
             case errors.PermanentError():
                 return self._failed(task, str(failure))
+            case errors.Undecided():
+                return self._undecided(task, failure)
             case errors.TransientError(retry_after=at_least):
                 return self._later(task, failure, at_least)
             case _:
                 return self._later(task, failure, None)
+
+    def _undecided(self, task: tasks.Task, failure: errors.Undecided) -> tasks.RetryAt:
+        """Wait without counting: a Keystone that is away for a day loses no image."""
+        pause = _UNDECIDED_SECONDS * (1 + self._chance())
+        when = self._clock.now() + datetime.timedelta(seconds=pause)
+        LOG.warning("%s waits: %s", task.key, failure)
+        return tasks.RetryAt(when=when, reason=str(failure), counts=False)
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None

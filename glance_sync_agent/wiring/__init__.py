@@ -15,9 +15,11 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import keystone_projects
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
@@ -110,16 +112,30 @@ def open_regions(
     )
 
 
+def make_targets(
+    conf: cfg.ConfigOpts, catalogue: keystone.Keystone, current: CurrentSettings
+) -> targets.Targets:
+    """Return what tells in which regions an image belongs; asks nobody yet.
+
+    :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
+    """
+    known = projects.Projects(
+        keystone_projects.Projects(catalogue, keystone.load(conf, CREDENTIALS)),
+        SystemClock(),
+        lambda: current.settings.keystone_cache_seconds,
+    )
+    return targets.Targets(catalogue, known, current.policy)
+
+
 def make_intake(
     store: task_store.TaskStore,
-    catalogue: keystone.Keystone,
-    current: CurrentSettings,
+    wanted: targets.Targets,
     wake: Callable[[], None] = lambda: None,
 ) -> intake.Intake:
     """Return the way to request tasks."""
     return intake.Intake(
         store=store,
-        wanted=targets.Targets(catalogue, current.strategy),
+        wanted=wanted,
         clock=SystemClock(),
         wake=wake,
     )
@@ -164,9 +180,9 @@ def build(
     store = open_task_store(current)
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
-    wanted = targets.Targets(catalogue, current.strategy)
+    wanted = make_targets(conf, catalogue, current)
     cascading = services.image_service(catalogue.cascading)
-    requests = make_intake(store, catalogue, current, wake)
+    requests = make_intake(store, wanted, wake)
     owner = f"{socket.gethostname()}:{current.settings.state_path}"
     attempt = replication.Replication(
         regions=services,

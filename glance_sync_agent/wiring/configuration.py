@@ -41,9 +41,9 @@ class CurrentSettings:
             raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
         self.settings = settings.load(self._conf)
 
-    def strategy(self) -> strategy.Strategy:
-        """Return the strategy in force."""
-        return self.settings.sync_strategy
+    def policy(self) -> strategy.Policy:
+        """Return what decides in which regions an image belongs."""
+        return self.settings.policy
 
     def limits(self) -> progress.Limits:
         """Return the times that an attempt may take."""

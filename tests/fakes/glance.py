@@ -52,6 +52,9 @@ class FakeGlance:
         self.before("get", image_id)
         return self._read(image_id, with_members=True)
 
+    def require_all_rights(self) -> None:
+        self.before("require_all_rights", None)
+
     def get_record(self, image_id: images.ImageId) -> images.Image | None:
         self.before("get_record", image_id)
         return self._read(image_id)

@@ -188,6 +188,9 @@ class MemoryTaskStore:
             row = self._rows.get(key)
             return None if row is None else row.task
 
+    def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
+        return [task for task in self.list() if task.key.image_id in image_ids]
+
     def list(
         self,
         *,
@@ -253,6 +256,9 @@ def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:
         reason="",
         image_name=None,
         copy_id=None,
+        source_region=None,
+        copied_from=None,
+        waiting_since=None,
         bytes_done=0,
         bytes_total=None,
         created_at=now,

@@ -8,10 +8,12 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import progress
+from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import sources
@@ -37,6 +39,36 @@ class FakeCatalogue:
         if self.is_down:
             raise errors.ServiceUnavailable("Keystone does not answer")
         return self.names
+
+
+class FakeIdentity:
+    """``engine.ports.Identity``; held to ``tests/contract/test_identity.py``."""
+
+    def __init__(self) -> None:
+        self.projects: dict[str, rules.Project] = {}
+        self.roles: dict[str, frozenset[str]] = {}
+        self.associated: dict[str, frozenset[images.RegionId]] = {}
+        self.is_down = False
+        self.asked: list[tuple[str, str]] = []
+
+    def project(self, project_id: str) -> rules.Project | None:
+        self._ask("project", project_id)
+        return self.projects.get(project_id)
+
+    def roles_on(self, project_id: str) -> frozenset[str]:
+        self._ask("roles_on", project_id)
+        return self.roles.get(project_id, frozenset())
+
+    def association(self, project_id: str) -> strategy.Association:
+        self._ask("association", project_id)
+        regions = self.associated.get(project_id)
+        is_filtered = regions is not None or project_id not in self.projects
+        return strategy.Association(is_filtered=is_filtered, regions=regions or frozenset())
+
+    def _ask(self, what: str, project_id: str) -> None:
+        if self.is_down:
+            raise errors.ServiceUnavailable("Keystone does not answer")
+        self.asked.append((what, project_id))
 
 
 class FakeRegions:
@@ -70,13 +102,18 @@ class World:
         self.two = self.regions.glances[CASCADED[0]]
         self.three = self.regions.glances[CASCADED[1]]
         self.store = task_store.MemoryTaskStore()
-        self.strategy = strategy.Strategy.ALL
+        self.identity = FakeIdentity()
+        self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
+        self.cache_seconds = 60.0
         self.stop = threading.Event()
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []
-        self.targets = targets.Targets(self.catalogue, lambda: self.strategy)
+        self.projects = projects.Projects(
+            self.identity, self.clock, lambda: self.cache_seconds
+        )
+        self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
         self.intake = intake.Intake(
             store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
         )

@@ -263,7 +263,8 @@ def test_an_image_that_nobody_asked_for_is_a_failure_with_a_way_on(ctl_run, stor
 
     assert (status, out) == (1, "")
     assert err == (
-        f"glance-sync: nothing is known of image {IMAGE}; "
+        f"glance-sync: no copy of image {IMAGE} is known or awaited; "
+        f"'glance-sync explain {IMAGE}' tells where it belongs, "
         f"'glance-sync sync {IMAGE}' has the agent look at it\n"
     )
 
@@ -305,7 +306,7 @@ def test_retry_in_a_region_without_a_task_is_a_failure(ctl_run, filled):
     status, _, err = ctl_run("retry", IMAGE, "RegionNine")
 
     assert status == 1
-    assert f"nothing is known of image {IMAGE} in region RegionNine" in err
+    assert f"no copy of image {IMAGE} is known or awaited in region RegionNine" in err
 
 
 def test_a_request_while_the_agent_is_paused_says_so(ctl_run, filled, conf_file):
@@ -405,8 +406,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0001\n", "")
-    assert second == (0, "The database is at revision 0001 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0002\n", "")
+    assert second == (0, "The database is at revision 0002 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -448,7 +449,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0001" in lines
+    assert "OK    database             revision 0002" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
     assert lines[-1] == "2 of 8 links fail"

@@ -22,7 +22,12 @@ Member = images.MemberStatus
 
 def decide(source, copy, *, wanted=True, may_delete=False, known=True):
     return plans.next_action(
-        source, copy, mark=builders.MARK, known=known, wanted=wanted, may_delete=may_delete
+        source,
+        copy,
+        mark=builders.MARK,
+        known=known,
+        unwanted=None if wanted else "rule 3 does not name it",
+        may_delete=may_delete,
     )
 
 
@@ -32,7 +37,7 @@ def case(name, action, source, copy, **flags):
 
 OTHER = builders.multihash(b"damaged")
 SHA256 = builders.multihash(algo="sha256")
-UNWANTED = "the strategy does not name this region"
+UNWANTED = "not wanted here: rule 3 does not name it"
 
 TABLE = [
     # no source
@@ -96,7 +101,8 @@ TABLE = [
     case("stranger, unwanted", plans.Nothing(reason=UNWANTED), source(), stranger(), wanted=False),
     # strategy
     case("unwanted, none there", plans.Nothing(reason=UNWANTED), source(), None, wanted=False),
-    case("unwanted keeps its copy", plans.Nothing(reason=UNWANTED),
+    case("unwanted keeps its copy",
+         plans.Nothing(reason=f"{UNWANTED}; the copy that is there stays as it is"),
          source(name="new"), copy(), wanted=False),
     # data
     case("no copy", plans.CopyData(source=source(), into=None), source(), None),

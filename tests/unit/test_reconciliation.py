@@ -103,7 +103,7 @@ def test_images_without_data_and_copies_are_no_sources(world):
 
 
 def test_without_a_strategy_nothing_is_requested(world):
-    world.strategy = strategy.Strategy.NONE
+    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
     world.source.publish(b"1")
     look(world, sources=1)
 

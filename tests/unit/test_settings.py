@@ -10,12 +10,25 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 
+RULES_FILE = pathlib.Path(__file__).parents[2] / "etc" / "glance" / "sync_strategy.yaml"
+SNAPSHOT_REGIONS = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
 #: Section, option, value as written, field, value as it arrives.
 ARRIVING = [
     (None, "sync_enabled", "false", "sync_enabled", False),
-    (None, "sync_strategy", "None", "sync_strategy", strategy.Strategy.NONE),
+    (None, "sync_strategy", "None", "policy", strategy.Policy(strategy=strategy.Strategy.NONE)),
+    (
+        None, "snapshot_region_names", "RegionTwo, RegionFour",
+        "policy", strategy.Policy(snapshot_regions=SNAPSHOT_REGIONS),
+    ),
+    ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
+    ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
+    (
+        "strategy", "unfiltered_projects_may_use_all", "false",
+        "policy", strategy.Policy(unfiltered_projects_may_use_all=False),
+    ),
     (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
     (None, "task_retry_times", "7", "task_retry_times", 7),
     (None, "scp_copy_timeout", "0", "scp_copy_timeout", 0),
@@ -107,7 +120,7 @@ def test_the_database_is_in_the_state_path_unless_it_is_named(written):
 def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
     conf = written(section(None, "sync_strategy", text))
 
-    assert settings.load(conf).sync_strategy is strategy.Strategy.ALL
+    assert settings.load(conf).policy.strategy is strategy.Strategy.ALL
 
 
 @pytest.mark.parametrize(
@@ -163,7 +176,7 @@ def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
 def test_the_defaults_go_together(written):
     found = settings.load(written())
 
-    assert found.sync_strategy is strategy.Strategy.ALL
+    assert found.policy == strategy.Policy(strategy=strategy.Strategy.ALL)
     assert found.store_file is None
 
 
@@ -236,25 +249,26 @@ def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "before", "after", "moves"),
+    ("option", "field", "before", "after", "moves"),
     [
-        ("sync_enabled", "true", "false", True),
-        ("sync_strategy", "ALL", "None", True),
-        ("task_retry_times", "1", "2", True),
-        ("scp_copy_timeout", "1", "2", True),
-        ("state_path", "/srv/a", "/srv/b", False),
+        ("sync_enabled", "sync_enabled", "true", "false", True),
+        ("sync_strategy", "policy", "ALL", "None", True),
+        ("snapshot_region_names", "policy", "", "RegionTwo", True),
+        ("task_retry_times", "task_retry_times", "1", "2", True),
+        ("scp_copy_timeout", "scp_copy_timeout", "1", "2", True),
+        ("state_path", "state_path", "/srv/a", "/srv/b", False),
     ],
 )
 def test_the_options_that_say_so_change_without_a_restart(
-    written, tmp_path, option, before, after, moves
+    written, tmp_path, option, field, before, after, moves
 ):
     conf = written(section(None, option, before))
-    first = getattr(settings.load(conf), option)
+    first = getattr(settings.load(conf), field)
 
     (tmp_path / "sync.conf").write_text(section(None, option, after))
     conf.mutate_config_files()
 
-    assert (getattr(settings.load(conf), option) != first) is moves
+    assert (getattr(settings.load(conf), field) != first) is moves
 
 
 def test_options_of_libraries_are_added(tmp_path):

@@ -1,28 +1,275 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which regions the operator's strategy names."""
+"""The decision table of the strategies, and what holds for every image."""
 
+import dataclasses
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from tests.unit import builders
+from tests.unit import strategy_table
 
-CATALOGUE = ["RegionOne", "RegionTwo", "RegionThree"]
+REGIONS = strategy_table.REGIONS
+NONE, ALL, USER = strategy.Strategy
+KNOWN = strategy_table.facts()
+
+
+@pytest.mark.parametrize("row", strategy_table.ROWS, ids=lambda row: row.name)
+def test_the_decision_table(row):
+    verdicts = strategy.decide(row.policy(), row.image(), REGIONS, row.facts())
+    assert not isinstance(verdicts, rules.Fact)
+    assert set(verdicts) == set(REGIONS)
+    assert {name for name, verdict in verdicts.items() if verdict.wanted} == set(row.regions)
+    assert {verdict.step for verdict in verdicts.values()} == {row.step}
+
+
+def test_the_table_is_long_enough_and_has_no_row_twice():
+    inputs = [(row.policy(), repr(row.image()), row.facts()) for row in strategy_table.ROWS]
+    assert len(strategy_table.ROWS) >= 40
+    assert all(one not in inputs[:number] for number, one in enumerate(inputs))
+
+
+def verdicts(policy, image, facts=KNOWN):
+    found = strategy.decide(policy, image, REGIONS, facts)
+    assert not isinstance(found, rules.Fact)
+    return found
+
+
+WHY: list[Any] = [
+    (strategy.Policy(strategy=NONE), {}, {}, "sync_strategy is None", "sync_strategy is None"),
+    (
+        strategy.Policy(strategy=ALL), {"sync_regions": "None"}, {},
+        "sync_regions of the image is none", "sync_regions of the image is none",
+    ),
+    (strategy.Policy(strategy=ALL), {}, {}, "sync_strategy is ALL", "sync_strategy is ALL"),
+    (
+        strategy.Policy(strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO})),
+        {"image_type": "snapshot"}, {},
+        "snapshot_region_names names it", "snapshot_region_names does not name it",
+    ),
+    (
+        strategy.Policy(strategy=USER), {"sync_regions": "RegionTwo"}, {},
+        "sync_regions of the image names it", "sync_regions of the image does not name it",
+    ),
+    (
+        strategy.Policy(strategy=USER), {"sync_regions": "RegionTwo,RegionFour"}, {},
+        "sync_regions of the image names it",
+        "sync_regions of the image does not name it",
+    ),
+    (
+        strategy.Policy(
+            strategy=USER,
+            rules=[rules.Rule(title="rule 1", match=rules.Match(), regions=["RegionTwo"])],
+        ),
+        {}, {}, "rule 1 names it", "rule 1 does not name it",
+    ),
+    (
+        strategy.Policy(strategy=USER), {}, {},
+        "Keystone associates its image endpoint for project alpha",
+        "Keystone does not associate its image endpoint for project alpha",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "properties", "metadata", "two", "three"), WHY)
+def test_a_verdict_says_why(policy, properties, metadata, two, three):
+    association = strategy.Association(is_filtered=True, regions=frozenset({strategy_table.TWO}))
+    facts = dataclasses.replace(KNOWN, association=association)
+    found = verdicts(policy, builders.source(properties=properties, **metadata), facts)
+    assert found["RegionTwo"].why == two
+    assert found["RegionThree"].why == three
+
+
+def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
+    image = builders.source(properties={"sync_regions": "RegionTwo,RegionFour"})
+    found = verdicts(strategy.Policy(strategy=USER), image)
+    assert found["RegionFour"] == strategy.Verdict(
+        wanted=False,
+        step=strategy.Step.PROPERTY,
+        why="sync_regions of the image names it, but project alpha may not use it",
+    )
 
 
 @pytest.mark.parametrize(
-    ("chosen", "catalogue", "regions"),
+    ("policy", "image", "facts", "missing"),
     [
-        pytest.param("none", CATALOGUE, set(), id="none copies nothing"),
-        pytest.param("all", CATALOGUE, {"RegionTwo", "RegionThree"}, id="all but the cascading"),
-        pytest.param("all", ["RegionOne"], set(), id="all of one region"),
-        pytest.param("all", ["RegionTwo"], {"RegionTwo"}, id="cascading not listed"),
-        pytest.param("all", [], set(), id="empty catalogue"),
+        (strategy.Policy(strategy=USER), {}, {}, rules.Fact.ASSOCIATION),
+        (
+            strategy.Policy(strategy=USER), {"properties": {"sync_regions": "*"}}, {},
+            rules.Fact.ASSOCIATION,
+        ),
+        *[
+            (
+                strategy.Policy(
+                    strategy=USER,
+                    rules=[rules.Rule(title="", match=rules.Match(**match), regions=["*"])],
+                ),
+                {}, {}, missing,
+            )
+            for match, missing in (
+                ({"project_name": ["a"]}, rules.Fact.PROJECT),
+                ({"project_domain": ["a"]}, rules.Fact.PROJECT),
+                ({"project_tags": frozenset("a")}, rules.Fact.PROJECT),
+                ({"roles": frozenset("a")}, rules.Fact.ROLES),
+            )
+        ],
     ],
 )
-def test_the_strategy_names_the_regions(chosen, catalogue, regions):
-    assert (
-        strategy.target_regions(
-            strategy.Strategy(chosen), cascading=builders.SOURCE_REGION, catalogue=catalogue
-        )
-        == regions
+def test_a_decision_asks_for_the_fact_it_turns_on(policy, image, facts, missing):
+    found = strategy.decide(policy, builders.source(**image), REGIONS, strategy.Facts(**facts))
+    assert found is missing
+
+
+def test_a_rule_that_the_image_itself_rules_out_asks_for_nothing():
+    match = rules.Match(name=["other"], project_name=["a"], roles=frozenset("a"))
+    everything = rules.Rule(title="", match=rules.Match(), regions=["*"])
+    policy = strategy.Policy(
+        strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"]), everything]
     )
+    assert verdicts(policy, builders.source(), strategy.Facts())["RegionTwo"].wanted
+
+
+def test_roles_are_not_asked_for_where_the_project_is_another():
+    match = rules.Match(project_name=["other"], roles=frozenset("a"))
+    policy = strategy.Policy(
+        strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"])]
+    )
+    found = strategy.decide(
+        policy, builders.source(), REGIONS, dataclasses.replace(KNOWN, roles=None)
+    )
+    assert not isinstance(found, rules.Fact)
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("RegionTwo, *", set()), ("none", set()), ("", set()),
+        ("RegionTwo,Atlantis, Lemuria", {"Atlantis", "Lemuria"}),
+    ],
+)
+def test_names_that_are_no_region_are_told(text, unknown):
+    image = builders.source(properties={"sync_regions": text})
+    assert strategy.names_unknown(image, REGIONS) == unknown
+
+
+def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
+    image = builders.source(owner=None)
+    for match in ({"project_name": ["*"]}, {"project_domain": ["*"]}, {"roles": frozenset("a")}):
+        policy = strategy.Policy(
+            strategy=USER,
+            rules=[rules.Rule(title="", match=rules.Match(**match), regions=["*"])],
+        )
+        found = verdicts(policy, image, strategy.NOBODY)
+        assert {one.step for one in found.values()} == {strategy.Step.ENDPOINT_FILTER}
+        assert not any(one.wanted for one in found.values())
+
+
+# What holds for every image, policy and answer of Keystone.
+
+names = st.sampled_from([*REGIONS, "Atlantis", "*", "none", " ", "regiontwo"])
+region_sets = st.frozensets(st.sampled_from(REGIONS))
+facts_of_keystone = st.builds(
+    strategy.Facts,
+    project=st.builds(rules.Project, name=st.sampled_from(["alpha", "beta", None])),
+    roles=st.frozensets(st.sampled_from(["member", "admin"])),
+    association=st.builds(
+        strategy.Association, is_filtered=st.booleans(), regions=region_sets
+    ),
+)
+some_rules = st.lists(
+    st.builds(
+        rules.Rule,
+        title=st.just("a rule"),
+        match=st.builds(
+            rules.Match,
+            project_name=st.sampled_from([(), ("alpha",), ("*",)]),
+            visibility=st.sampled_from([(), ("public",), ("private", "shared")]),
+            roles=st.sampled_from([frozenset(), frozenset({"admin"})]),
+        ),
+        regions=st.lists(st.sampled_from([*REGIONS, "*", "Region[TF]*"]), max_size=2),
+    ),
+    max_size=3,
+)
+policies = st.builds(
+    strategy.Policy,
+    strategy=st.sampled_from(strategy.Strategy),
+    rules=some_rules,
+    snapshot_regions=st.one_of(st.just(frozenset()), region_sets),
+    unfiltered_projects_may_use_all=st.booleans(),
+)
+
+
+@st.composite
+def sources(draw):
+    properties = {}
+    if draw(st.booleans()):
+        properties["sync_regions"] = ",".join(draw(st.lists(names, max_size=3)))
+    if draw(st.booleans()):
+        properties["image_type"] = "snapshot"
+    return builders.source(
+        visibility=draw(st.sampled_from(["public", "private", "shared"])), properties=properties
+    )
+
+
+@given(policies, sources(), facts_of_keystone)
+def test_every_region_gets_one_verdict_and_no_other_region_does(policy, image, facts):
+    assert set(verdicts(policy, image, facts)) == set(REGIONS)
+
+
+@given(policies, sources(), facts_of_keystone)
+def test_what_keystone_was_not_asked_for_never_changes_a_verdict(policy, image, facts):
+    """The facts may come one by one: a decision without one is the decision with it."""
+    known = strategy.Facts()
+    for _ in rules.Fact:
+        decision = strategy.decide(policy, image, REGIONS, known)
+        if not isinstance(decision, rules.Fact):
+            break
+        field = decision.name.lower()
+        assert getattr(known, field) is None
+        known = dataclasses.replace(known, **{field: getattr(facts, field)})
+    assert strategy.decide(policy, image, REGIONS, known) == verdicts(policy, image, facts)
+
+
+@given(policies, sources(), facts_of_keystone)
+def test_an_image_that_opts_out_goes_nowhere(policy, image, facts):
+    out = builders.source(properties={**image.metadata.properties, "sync_regions": "None"})
+    assert not any(one.wanted for one in verdicts(policy, out, facts).values())
+
+
+@given(policies, sources(), facts_of_keystone)
+def test_the_property_never_reaches_a_region_that_the_project_may_not_use(policy, image, facts):
+    for region, verdict in verdicts(policy, image, facts).items():
+        if verdict.step is strategy.Step.PROPERTY and verdict.wanted:
+            free = (
+                not facts.association.is_filtered and policy.unfiltered_projects_may_use_all
+            )
+            assert free or region in facts.association.regions
+
+
+@given(policies, sources(), facts_of_keystone, region_sets)
+def test_an_association_less_never_adds_a_region(policy, image, facts, taken):
+    """Only of a project that is filtered; one that is not may be let everywhere by Keystone."""
+    filtered = dataclasses.replace(facts.association, is_filtered=True)
+    less = dataclasses.replace(filtered, regions=filtered.regions - taken)
+    before = verdicts(policy, image, dataclasses.replace(facts, association=filtered))
+    after = verdicts(policy, image, dataclasses.replace(facts, association=less))
+    assert wanted(after) <= wanted(before)
+
+
+@given(policies, sources(), facts_of_keystone)
+def test_a_rule_behind_one_for_all_images_is_never_asked(policy, image, facts):
+    everything = rules.Rule(title="", match=rules.Match(), regions=["RegionTwo"])
+    first = dataclasses.replace(policy, rules=[*policy.rules, everything])
+    more = dataclasses.replace(
+        first, rules=[*first.rules, dataclasses.replace(everything, regions=["*"])]
+    )
+    assert verdicts(first, image, facts) == verdicts(more, image, facts)
+
+
+def wanted(found):
+    return {region for region, verdict in found.items() if verdict.wanted}
+

@@ -134,7 +134,7 @@ def test_mutable_options_follow_the_file(configure, file):
         """,
     )
     current.reload()
-    assert current.strategy() is strategy.Strategy.NONE
+    assert current.policy().strategy is strategy.Strategy.NONE
     assert not current.settings.sync_enabled
     assert current.settings.max_deletes == 3
     assert current.retry_policy().retries == 9

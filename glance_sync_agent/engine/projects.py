@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Keystone says of the projects that own images, remembered for a while."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+import dataclasses
+import threading
+
+from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import ports
+
+_ENTRIES = 4096
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    expires_at: float  # monotonic seconds
+    facts: strategy.Facts = dataclasses.field(default_factory=strategy.Facts)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+class Projects:
+    """The facts about projects, asked for one by one and never older than allowed. Thread safe.
+
+    An answer that is too old is not used, however long Keystone is away: what it said may have
+    been wider than what it would say now.
+    """
+
+    def __init__(
+        self,
+        identity: ports.Identity,
+        clock: ports.Clock,
+        cache_seconds: Callable[[], float],
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._cache_seconds = cache_seconds
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def facts(self, project_id: str | None, *needed: rules.Fact) -> strategy.Facts:
+        """Return what is known of a project, ``needed`` included.
+
+        :param project_id: None is nobody's, of which there is nothing to ask.
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone says no.
+        """
+        if project_id is None:
+            return strategy.NOBODY
+        entry = self._entry(project_id)
+        with entry.lock:  # one asks, the others wait for him
+            for fact in needed:
+                entry.facts = self._completed(entry.facts, project_id, fact)
+            return entry.facts
+
+    def forget(self) -> None:
+        """Ask for everything anew."""
+        with self._lock:
+            self._entries.clear()
+
+    def _entry(self, project_id: str) -> _Entry:
+        now = self._clock.monotonic()
+        with self._lock:
+            entry = self._entries.get(project_id)
+            if entry is None or now >= entry.expires_at:
+                entry = _Entry(expires_at=now + self._cache_seconds())
+                self._entries[project_id] = entry
+            self._entries.move_to_end(project_id)
+            while len(self._entries) > _ENTRIES:
+                self._entries.popitem(last=False)
+            return entry
+
+    def _completed(
+        self, known: strategy.Facts, project_id: str, fact: rules.Fact
+    ) -> strategy.Facts:
+        match fact:
+            case rules.Fact.PROJECT if known.project is None:
+                project = self._identity.project(project_id) or rules.Project()
+                return dataclasses.replace(known, project=project)
+            case rules.Fact.ROLES if known.roles is None:
+                roles = self._identity.roles_on(project_id)
+                return dataclasses.replace(known, roles=roles)
+            case rules.Fact.ASSOCIATION if known.association is None:
+                association = self._identity.association(project_id)
+                return dataclasses.replace(known, association=association)
+        return known
