@@ -17,6 +17,8 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd import findings
 from glance_sync_agent.cmd import local_checks
 from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
 
 _TIMEOUT_SECONDS = 10
@@ -57,6 +59,10 @@ class Checks:
                 pool.submit(local_checks.state_path, self._current.settings.state_path),
                 pool.submit(local_checks.database, self._current),
                 pool.submit(self._bus),
+                *(
+                    pool.submit(self._region_bus, *pair)
+                    for pair in sorted(self._current.settings.region_buses.items())
+                ),
             ]
             identity = pool.submit(self._identity)
             later = pool.submit(self._behind_keystone, identity, pool)
@@ -74,6 +80,14 @@ class Checks:
             functools.partial(wiring.check_bus, self._conf),
             lambda _: "set transport_url in sync.conf to that of the cascading Glance; on the "
             "broker: rabbitmqctl status, rabbitmqctl list_vhosts, rabbitmqctl list_permissions",
+        )
+
+    def _region_bus(self, region: images.RegionId, url: str) -> findings.Finding:
+        return findings.look(
+            f"bus of {region}",
+            functools.partial(wiring.check_bus, self._conf, url),
+            lambda _: "set it in [notifications] region_transport_urls to the transport_url of "
+            "that region's Glance",
         )
 
     def _identity(self) -> findings.Finding:
@@ -117,6 +131,7 @@ class Checks:
 
         def probe() -> str | findings.Finding:
             cascading = catalogue.cascading
+            wiring.check_named_regions(self._current, catalogue.regions(), cascading)
             targets = sorted(catalogue.regions() - {cascading})
             if not targets:
                 return findings.warning(
@@ -124,13 +139,22 @@ class Checks:
                     f"{cascading} is the only region with an image endpoint",
                     "openstack endpoint create --region REGION image public URL",
                 )
+            rules = self._current.settings.policy.rules
+            if nowhere := sorted(strategy.names_without_region(rules, targets)):
+                return findings.warning(
+                    link,
+                    f"rules name what is no region to copy to: {', '.join(nowhere)}; there are "
+                    f"{', '.join(targets)}",
+                    f"correct {self._current.settings.rules_file}",
+                )
             return f"images of {cascading} go to {', '.join(targets)}"
 
         return findings.look(
             link,
             probe,
-            lambda _: "set cascading_endpoint_url in sync.conf to one of: openstack endpoint list "
-            "--service image --interface public",
+            lambda _: "cascading_endpoint_url in sync.conf has to be one of these, and regions "
+            "have to be named as there: openstack endpoint list --service image --interface "
+            "public",
         )
 
     def _regions(self, catalogue: keystone.Keystone) -> list[Look]:

@@ -131,6 +131,7 @@ class Daemon(service.ServiceBase):
             LOG.warning("Stopped before the agent could begin: %s", exc)
             return
         self._spawn("look", functools.partial(self._look_loop, agent))
+        self._spawn("snapshots", functools.partial(self._snapshot_loop, agent))
         self._follow_sync_enabled()
         self._dispatch_loop(agent)
 
@@ -206,6 +207,16 @@ class Daemon(service.ServiceBase):
             report.deleted_sources, report.held_back,
         )
         return report.failed_regions
+
+    def _snapshot_loop(self, agent: wiring.Agent) -> None:
+        """Look from time to time at the snapshots that are waited for."""
+        while not self._stopping.wait(self._current.settings.snapshot_sleep_interval):
+            if not self._current.settings.sync_enabled:
+                continue
+            try:
+                agent.snapshots.look()
+            except errors.SyncError as exc:
+                LOG.warning("Could not look at the snapshots: %s", exc)
 
     def _follow_sync_enabled(self) -> None:
         if not self._current.settings.sync_enabled:

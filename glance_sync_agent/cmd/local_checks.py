@@ -25,6 +25,7 @@ def files(conf: cfg.ConfigOpts, settings: conf_settings.Settings) -> Iterator[fi
     names = [pathlib.Path(name) for name in conf.config_file or conf.config_dir]
     yield _sync_conf(names, settings)
     yield _store_file(settings.store_file)
+    yield _rules_file(settings)
 
 
 def _sync_conf(
@@ -67,6 +68,23 @@ def _store_file(path: pathlib.Path | None) -> findings.Finding:
         return f"{path}: {len(entries)} entries"
 
     return findings.look(link, probe, lambda _: f"edit {path}")
+
+
+def _rules_file(settings: conf_settings.Settings) -> findings.Finding:
+    """Look at the rules; a mistake in them is one of ``sync.conf``, which was read before."""
+    link = "sync_strategy.yaml"
+    is_used = settings.policy.strategy is strategy.Strategy.USER
+    if settings.rules_file is None:
+        if is_used:
+            return findings.skipped(
+                link, "there is none: sync_regions and Keystone's endpoint filter decide"
+            )
+        return findings.skipped(link, "there is none, and only sync_strategy = USER reads it")
+    count = f"{len(settings.policy.rules)} rules"
+    unused = "" if is_used else ", unused unless sync_strategy = USER"
+    return findings.Finding(
+        verdict=findings.Verdict.OK, link=link, detail=f"{settings.rules_file}: {count}{unused}"
+    )
 
 
 def _has_password(entry: store_file.Entry) -> bool:

@@ -57,6 +57,22 @@ _DEFAULT = [
         "agent from starting.",
     ),
     cfg.IntOpt(
+        "snapshot_timeout",
+        default=300,
+        min=1,
+        mutable=True,
+        help="Seconds that a snapshot which was announced may take to become active. After that "
+        "its tasks fail; it is copied all the same when Glance says that it is active.",
+    ),
+    cfg.IntOpt(
+        "snapshot_sleep_interval",
+        default=10,
+        min=1,
+        mutable=True,
+        help="Seconds between two looks at the snapshots that are waited for. One question is "
+        "for a hundred of them, so many cost hardly more than one.",
+    ),
+    cfg.IntOpt(
         "task_retry_times",
         default=5,
         min=0,
@@ -134,6 +150,15 @@ _NOTIFICATIONS = [
         default="glance-sync-agent",
         help="Name of the agents' own queue. Agents of one name share the messages; other "
         "consumers of the topic keep getting theirs.",
+    ),
+    cfg.MultiStrOpt(
+        "region_transport_urls",
+        default=[],
+        secret=True,
+        help="A cascaded region and its message bus, as RegionTwo:rabbit://USER:PASSWORD@HOST:"
+        "PORT/VIRTUAL_HOST; may be given several times. The agent listens there, too, and "
+        "brings snapshots that are made in that region to the snapshot regions, the cascading "
+        "one included if snapshot_region_names names it.",
     ),
     cfg.IntOpt(
         "prefetch",

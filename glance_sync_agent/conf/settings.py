@@ -21,6 +21,8 @@ class Settings:
 
     sync_enabled: bool
     policy: strategy.Policy
+    snapshot_timeout: int  # seconds
+    snapshot_sleep_interval: int  # seconds
     rules_file: pathlib.Path | None  # None: there is no such file
     keystone_cache_seconds: float
     cascading_endpoint_url: str
@@ -32,6 +34,8 @@ class Settings:
     exchange: str
     pool: str
     prefetch: int
+    #: Message buses of cascaded regions. URLs hold passwords.
+    region_buses: Mapping[images.RegionId, str] = dataclasses.field(repr=False)
     connection: str = dataclasses.field(repr=False)  # may hold a password
     known_hosts: str
     ssh_connect_timeout_seconds: float
@@ -127,6 +131,8 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
     return Settings(
         sync_enabled=conf.sync_enabled,
         policy=_policy(conf, rules_file),
+        snapshot_timeout=conf.snapshot_timeout,
+        snapshot_sleep_interval=conf.snapshot_sleep_interval,
         rules_file=rules_file,
         keystone_cache_seconds=conf.strategy.keystone_cache_seconds,
         cascading_endpoint_url=conf.cascading_endpoint_url,
@@ -140,6 +146,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         exchange=conf.notifications.exchange,
         pool=conf.notifications.pool,
         prefetch=conf.notifications.prefetch,
+        region_buses=_region_buses(conf.notifications.region_transport_urls),
         connection=conf.database.connection,
         known_hosts=conf.ssh.known_hosts,
         ssh_connect_timeout_seconds=conf.ssh.connect_timeout_seconds,
@@ -162,6 +169,25 @@ def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.P
         snapshot_regions=frozenset(map(images.RegionId, conf.snapshot_region_names)),
         unfiltered_projects_may_use_all=conf.strategy.unfiltered_projects_may_use_all,
     )
+
+
+def _region_buses(texts: Sequence[str]) -> Mapping[images.RegionId, str]:
+    found: dict[images.RegionId, str] = {}
+    for text in texts:
+        region, colon, url = text.partition(":")
+        if not colon or "://" not in url:
+            # Without the text, which may hold a password.
+            raise ValueError(
+                f"[notifications] region_transport_urls: expected REGION:URL, such as "
+                f"RegionTwo:rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST, in entry "
+                f"{texts.index(text) + 1}"
+            )
+        if region in found:
+            raise ValueError(
+                f"[notifications] region_transport_urls: {region.strip()} is given twice"
+            )
+        found[images.RegionId(region.strip())] = url.strip()
+    return found
 
 
 def _found(

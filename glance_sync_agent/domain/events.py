@@ -12,12 +12,12 @@ import enum
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 
-_CHANGES = frozenset({"image.activate", "image.update"})
+_CHANGES = frozenset({"image.create", "image.activate", "image.update"})
 _DELETION = "image.delete"
 _MEMBERS = frozenset({"image.member.create", "image.member.update", "image.member.delete"})
 
-# An ``image.update`` in one of these states is a step of an upload, whose end is announced by
-# ``image.activate``.
+# A change in one of these states is a step of an upload, whose end is announced by
+# ``image.activate``; but not that of every snapshot, which is therefore waited for.
 _UNFINISHED = ("queued", "saving", "uploading", "importing")  # payload values may be unhashable
 _SHOWN_CHARACTERS = 80
 
@@ -35,6 +35,8 @@ class ImageEvent:
 
     image_id: images.ImageId
     kind: EventKind
+    is_snapshot: bool = False  # of a server or a volume, by its properties
+    is_copy: bool = False  # it bears the mark of a copy; not told of a deletion
 
 
 def parse(event_type: object, payload: object) -> ImageEvent | None:
@@ -49,10 +51,18 @@ def parse(event_type: object, payload: object) -> ImageEvent | None:
     if not isinstance(payload, Mapping):
         raise errors.NotificationError(f"payload {_shown(payload)} is not an object")
     image_id = images.image_id(payload.get("image_id" if event_type in _MEMBERS else "id"))
-    if event_type in _CHANGES and payload.get("status") in _UNFINISHED:
+    given = payload.get("properties")
+    properties = given if isinstance(given, Mapping) else {}
+    is_snapshot = properties.get(images.IMAGE_TYPE) == images.SNAPSHOT
+    if event_type in _CHANGES and payload.get("status") in _UNFINISHED and not is_snapshot:
         return None
-    kind = EventKind.DELETED if event_type == _DELETION else EventKind.CHANGED
-    return ImageEvent(image_id=image_id, kind=kind)
+    is_deletion = event_type == _DELETION
+    return ImageEvent(
+        image_id=image_id,
+        kind=EventKind.DELETED if is_deletion else EventKind.CHANGED,
+        is_snapshot=is_snapshot,
+        is_copy=images.SOURCE_ID in properties and not is_deletion,
+    )
 
 
 def _shown(value: object) -> str:

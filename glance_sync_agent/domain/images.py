@@ -21,6 +21,10 @@ SOURCE_REGION = "glance_sync_source_region"
 #: put there by somebody else, and stays.
 SYNCED_PROPERTIES = "glance_sync_properties"
 
+#: The property by which Nova and Cinder tell what they made of a server or a volume.
+IMAGE_TYPE = "image_type"
+SNAPSHOT = "snapshot"
+
 _OUR_PREFIX = "glance_sync_"
 _GLANCE_PREFIX = "os_glance_"
 
@@ -191,6 +195,11 @@ def _synced_properties(text: object) -> frozenset[str]:
     if not isinstance(names, list):
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str))
+
+
+def is_snapshot(image: Image) -> bool:
+    """Tell whether an image was made by Nova or Cinder of a server or a volume."""
+    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT
 
 
 def mark_of(source: Image) -> Mark:

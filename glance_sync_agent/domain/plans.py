@@ -28,6 +28,13 @@ class Wait:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class AwaitSource:
+    """The source is a snapshot that was announced before its data; it may take long."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CopyData:
     """Bring the bytes."""
 
@@ -72,7 +79,7 @@ class Conflict:
 
 
 Deed = CopyData | UpdateMetadata | SetActive | DeleteCopy | Conflict
-Action = Nothing | Wait | Deed
+Action = Nothing | Wait | AwaitSource | Deed
 
 V = TypeVar("V")
 
@@ -81,6 +88,7 @@ IN_SYNC = "in sync"
 ABSENT = "absent from both regions"
 
 _BUSY = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
+_UNFINISHED = _BUSY | {ImageStatus.QUEUED}
 _GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
 _WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
@@ -113,6 +121,8 @@ def next_action(
         copy = None
     if source is None:
         return _without_source(copy, mark, may_delete=may_delete)
+    if is_awaited(source) and unwanted is None:
+        return AwaitSource(reason=f"snapshot is {source.status}")
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
     if unwanted is not None:
@@ -120,6 +130,11 @@ def next_action(
     if copy is not None and copy.mark != mark:
         return _foreign(copy)
     return _with_source(source, copy, known=known)
+
+
+def is_awaited(source: Image) -> bool:
+    """Tell whether an image is a snapshot that has no data yet and may still get it."""
+    return images.is_snapshot(source) and source.mark is None and source.status in _UNFINISHED
 
 
 def obstacle(source: Image) -> str | None:

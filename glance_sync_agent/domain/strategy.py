@@ -106,7 +106,7 @@ def decide(
         return _same(asked, Step.STRATEGY, "sync_strategy is None")
     if chosen is not None and NOWHERE in chosen:
         return _same(asked, Step.PROPERTY, f"{SYNC_REGIONS} of the image is none")
-    if is_snapshot(image) and policy.snapshot_regions:
+    if images.is_snapshot(image) and policy.snapshot_regions:
         return _named(
             asked, policy.snapshot_regions, Step.SNAPSHOT, "snapshot_region_names {} it"
         )
@@ -117,14 +117,20 @@ def decide(
     return _by_rules(policy, asked, image, facts)
 
 
-def is_snapshot(image: images.Image) -> bool:
-    """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get("image_type") == "snapshot"
-
-
 def names_unknown(image: images.Image, regions: Iterable[images.RegionId]) -> frozenset[str]:
     """Return what ``sync_regions`` names that is no region."""
     return (_chosen(image) or frozenset()) - {EVERYWHERE, NOWHERE} - frozenset(regions)
+
+
+def names_without_region(found: Rules, regions: Iterable[images.RegionId]) -> frozenset[str]:
+    """Return the names and globs of rules that fit none of ``regions``."""
+    known = frozenset(regions)
+    return frozenset(
+        pattern
+        for rule in found
+        for pattern in rule.regions
+        if not any(_is_named(region, (pattern,)) for region in known)
+    )
 
 
 def _chosen(image: images.Image) -> frozenset[str] | None:

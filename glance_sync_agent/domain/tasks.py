@@ -96,10 +96,19 @@ class RetryAt:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """The source is a snapshot without data; look when it has any, and at ``until`` at last."""
+
+    since: datetime.datetime  # aware UTC; when the waiting began
+    until: datetime.datetime  # aware UTC
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
     """An operator, or a change of the image, has to come first."""
 
     reason: str
 
 
-Outcome = Succeeded | Forgotten | RetryAt | Failed
+Outcome = Succeeded | Forgotten | RetryAt | Waiting | Failed

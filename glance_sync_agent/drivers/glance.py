@@ -141,8 +141,12 @@ class Glance:
             if image.mark == mark  # the filter knows nothing of the region
         ]
 
-    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+    def pages(
+        self, page_size: int, *, snapshots_only: bool = False
+    ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
+
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
 
         The order is that of the ids, first of the visible images, then of the hidden ones; an
         image that is hidden or shown during the walk may come twice or not at all. Records that
@@ -152,7 +156,10 @@ class Glance:
         :raises Refused: Glance said no.
         """
         for hidden in ("false", "true"):
-            yield from self._listing.pages({"os_hidden": hidden}, page_size)
+            query = {"os_hidden": hidden}
+            if snapshots_only:
+                query[images.IMAGE_TYPE] = images.SNAPSHOT
+            yield from self._listing.pages(query, page_size)
 
     def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
         """Make a queued record with the metadata of ``source`` and our mark.

@@ -55,14 +55,17 @@ class Projects:
         return self._read(f"/projects/{project_id}", read, absent=None)
 
     def roles_on(self, project_id: str) -> frozenset[str]:
-        """Return the names of the roles that anybody has on a project, inherited ones included.
+        """Return the names of the roles that anybody has on a project.
+
+        Those that are inherited or implied are among them.
 
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone says no.
         """
-        query = urllib.parse.urlencode({"scope.project.id": project_id})
+        if not _PROJECT_ID.fullmatch(project_id):
+            return frozenset()
         return self._read(
-            f"/role_assignments?{query}&effective&include_names=true",
+            f"/role_assignments?scope.project.id={project_id}&effective&include_names=true",
             lambda body: frozenset(one["role"]["name"] for one in body["role_assignments"]),
             absent=frozenset(),
         )

@@ -121,8 +121,14 @@ class Listener:
         pool: str,
         prefetch: int,
         handle: Handle,
+        url: str | None = None,
     ) -> None:
+        """Keep the parts; connects to nothing.
+
+        :param url: of the bus; None: the ``transport_url`` of ``conf``.
+        """
         self._conf = conf
+        self._url = url
         self._topics = topics
         self._exchange = exchange
         self._pool = pool
@@ -169,10 +175,15 @@ class Listener:
         if self._stopping.is_set():
             self._close()
             return
-        LOG.info("Listening on topics %s in pool %s", ", ".join(self._topics), self._pool)
+        where = "" if self._url is None else " on " + _address(self._parsed_url())
+        topics = ", ".join(self._topics)
+        LOG.info("Listening on topics %s in pool %s%s", topics, self._pool, where)
+
+    def _parsed_url(self) -> Any:
+        return oslo_messaging.TransportURL.parse(self._conf, self._url)
 
     def _transport(self) -> Any:
-        url = oslo_messaging.TransportURL.parse(self._conf)
+        url = self._parsed_url()
         # In the URL, because the driver's option exists only once the driver is loaded.
         url.query.setdefault("rabbit_qos_prefetch_count", str(self._prefetch))
         return oslo_messaging.get_notification_transport(self._conf, url=str(url))
@@ -200,13 +211,13 @@ class Listener:
             LOG.warning("Left the message bus without a farewell: it does not answer")
 
 
-def check(conf: cfg.ConfigOpts) -> oslo_messaging.TransportURL:
-    """Read ``transport_url``; connects to nothing.
+def check(conf: cfg.ConfigOpts, text: str | None = None) -> oslo_messaging.TransportURL:
+    """Read the URL of a bus, by default ``transport_url``; connects to nothing.
 
     :raises ConfigurationError: it is none.
     """
     try:
-        url = oslo_messaging.TransportURL.parse(conf)
+        url = oslo_messaging.TransportURL.parse(conf, text)
         # Registers the driver's options, and connects to nothing.
         oslo_messaging.get_notification_transport(conf, url=url)
     except (
@@ -215,22 +226,24 @@ def check(conf: cfg.ConfigOpts) -> oslo_messaging.TransportURL:
         oslo_messaging.DriverLoadFailure,
     ) as exc:
         # From None, and without its text: both may quote the URL, which holds a password.
+        name = "transport_url" if text is None else "a URL of region_transport_urls"
         raise errors.ConfigurationError(
-            f"transport_url is none that oslo.messaging knows ({type(exc).__name__}); expected "
+            f"{name} is none that oslo.messaging knows ({type(exc).__name__}); expected "
             "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
         ) from None
     return url
 
 
-def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
-    """Connect once to each host of ``transport_url``; return addresses without credentials.
+def ping(conf: cfg.ConfigOpts, timeout_seconds: float, text: str | None = None) -> str:
+    """Connect once to each host of a bus; return addresses without credentials.
 
     What is not RabbitMQ is not connected to, and the answer says so.
 
-    :raises ConfigurationError: ``transport_url`` is none.
+    :param text: the URL; None: the ``transport_url`` of ``conf``.
+    :raises ConfigurationError: the URL is none.
     :raises ServiceUnavailable: a host does not answer, or does not let us in.
     """
-    url = check(conf)
+    url = check(conf, text)
     if url.transport != "rabbit":
         return f"{url.transport}://, which cannot be checked"
     # As oslo.messaging does it for a URL without hosts
@@ -240,6 +253,12 @@ def ping(conf: cfg.ConfigOpts, timeout_seconds: float) -> str:
     ]
     answers = [_connect(conf, host, url.virtual_host or "", timeout_seconds) for host in hosts]
     return ", ".join(answers)
+
+
+def _address(url: Any) -> str:
+    """Return the hosts of a bus without credentials."""
+    hosts = ", ".join(f"{host.hostname}:{host.port or _AMQP_PORT}" for host in url.hosts)
+    return f"{hosts}/{url.virtual_host or ''}"
 
 
 def _connect(conf: cfg.ConfigOpts, host: Any, virtual_host: str, timeout_seconds: float) -> str:

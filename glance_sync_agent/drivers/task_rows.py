@@ -93,23 +93,30 @@ def taken(
     }
 
 
-def result(outcome: tasks.Succeeded | tasks.RetryAt | tasks.Failed) -> dict[str, Any]:
+def result(
+    outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+) -> dict[str, Any]:
     """Return what an outcome leaves in the row."""
-    reason = task_table.reason_text(outcome.reason)
+    since = outcome.since if isinstance(outcome, tasks.Waiting) else None
+    return _state(outcome) | {
+        "reason": task_table.reason_text(outcome.reason),
+        "waiting_since": since,
+    }
+
+
+def _state(
+    outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+) -> dict[str, Any]:
     match outcome:
         case tasks.Succeeded():
-            values = {"status": _SUCCESS, "reason": reason, "attempts": 0, "may_delete": False}
-            return values | seen(outcome)
+            return {"status": _SUCCESS, "attempts": 0, "may_delete": False} | seen(outcome)
         case tasks.RetryAt():
             attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
-            return {
-                "status": PENDING,
-                "reason": reason,
-                "attempts": attempts,
-                "not_before": outcome.when,
-            }
+            return {"status": PENDING, "attempts": attempts, "not_before": outcome.when}
+        case tasks.Waiting():
+            return {"status": PENDING, "not_before": outcome.until}
         case tasks.Failed():
-            return {"status": _FAILURE, "reason": reason, "attempts": _TASKS.c.attempts + 1}
+            return {"status": _FAILURE, "attempts": _TASKS.c.attempts + 1}
         case _:
             assert_never(outcome)
 

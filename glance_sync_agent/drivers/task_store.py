@@ -92,6 +92,7 @@ class TaskStore:
         request_id: str,
         may_delete: bool = False,
         elsewhere: bool = True,
+        source_region: images.RegionId | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
 
@@ -119,7 +120,10 @@ class TaskStore:
                 )
             )
             connection.execute(again.where(mine))
-            missing = [{**first, "region": region} for region in sorted(wanted - present)]
+            missing = [
+                {**first, "region": region, "source_region": source_region}
+                for region in sorted(wanted - present)
+            ]
             if missing:
                 connection.execute(sa.insert(_TASKS), missing)
             return len(wanted | present)
@@ -280,6 +284,16 @@ class TaskStore:
         query = (
             sa.select(_TASKS)
             .where(*(_TASKS.c[name] == value for name, value in wanted.items() if value))
+            .order_by(_TASKS.c.image_id, _TASKS.c.region)
+        )
+        for row in self._pages(query, task_rows.after):
+            yield task_table.task(row)
+
+    def waiting(self) -> Iterator[tasks.Task]:
+        """Walk the pending tasks that wait for a snapshot, like :meth:`list`."""
+        query = (
+            sa.select(_TASKS)
+            .where(task_rows.IS_PENDING, _TASKS.c.waiting_since.is_not(None))
             .order_by(_TASKS.c.image_id, _TASKS.c.region)
         )
         for row in self._pages(query, task_rows.after):

@@ -33,14 +33,36 @@ class Intake:
         self._clock = clock
         self._wake = wake
 
-    def handle(self, event: events.ImageEvent) -> None:
+    def handle(
+        self, event: events.ImageEvent, source_region: images.RegionId | None = None
+    ) -> None:
         """Request the image of an event in every region that has or should have a copy.
 
+        Of a region other than the cascading one only snapshots are of interest, and what was
+        copied from there before. Copies are nobody's source.
+
+        :param source_region: where it happened; None: in the cascading region.
         :raises ServiceUnavailable: the event could not be stored; bring it again.
         """
-        deleted = event.kind is events.EventKind.DELETED
-        count = self.request(event.image_id, may_delete=deleted, quiet_seconds=QUIET_SECONDS)
+        if event.is_copy:
+            return
+        if source_region is not None and not self._is_of_interest(event, source_region):
+            return
+        count = self.request(
+            event.image_id,
+            may_delete=event.kind is events.EventKind.DELETED,
+            quiet_seconds=QUIET_SECONDS,
+            source_region=source_region,
+        )
         LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
+
+    def _is_of_interest(
+        self, event: events.ImageEvent, source_region: images.RegionId
+    ) -> bool:
+        if event.is_snapshot:
+            return True
+        known = self._store.find([event.image_id])
+        return any(task.source_region == source_region for task in known)
 
     def request(
         self,
@@ -49,10 +71,11 @@ class Intake:
         *,
         may_delete: bool = False,
         quiet_seconds: float = 0.0,
+        source_region: images.RegionId | None = None,
     ) -> int:
         """Request an image, in one region or in all that it concerns; return how many tasks."""
         now = self._clock.now()
-        regions = self._targets.regions() if region is None else {region}
+        regions = self._targets.regions(source_region) if region is None else {region}
         count = self._store.request(
             image_id,
             regions,
@@ -61,6 +84,7 @@ class Intake:
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
             elsewhere=region is None,
+            source_region=source_region,
         )
         self._wake()
         return count

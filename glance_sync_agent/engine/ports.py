@@ -52,7 +52,9 @@ class Identity(Protocol):
         """
 
     def roles_on(self, project_id: str) -> frozenset[str]:
-        """Return the names of the roles that anybody has on a project, inherited ones included.
+        """Return the names of the roles that anybody has on a project.
+
+        Those that are inherited or implied are among them.
 
         Empty if there is no such project.
         """
@@ -95,8 +97,12 @@ class ImageService(Protocol):
     def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
         """Find the images that carry ``mark``, without members."""
 
-    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+    def pages(
+        self, page_size: int, *, snapshots_only: bool = False
+    ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
+
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
 
         A walk that fails raises; it never ends early in silence.
         """
@@ -156,8 +162,8 @@ class Regions(Protocol):
     def store(self, region: images.RegionId, size: int) -> ImageStore:
         """Return the way to write ``size`` bytes into the region."""
 
-    def source_store(self) -> ImageStore:
-        """Return the way to read data of the cascading region."""
+    def source_store(self, region: images.RegionId) -> ImageStore:
+        """Return the way to read data of a region."""
 
 
 class TaskStore(Protocol):
@@ -173,10 +179,12 @@ class TaskStore(Protocol):
         request_id: str,
         may_delete: bool = False,
         elsewhere: bool = True,
+        source_region: images.RegionId | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
 
-        With ``elsewhere`` false, in ``regions`` only.
+        With ``elsewhere`` false, in ``regions`` only. ``source_region`` is noted in tasks that
+        are new; None stands for the cascading one.
 
         A task that is pending or finished becomes pending with a higher generation and no
         failed attempts; one that is processing keeps running and is looked at again afterwards.
@@ -255,6 +263,9 @@ class TaskStore(Protocol):
         status: tasks.TaskStatus | None = None,
     ) -> Iterator[tasks.Task]:
         """Walk the tasks in order of image and region, in constant memory."""
+
+    def waiting(self) -> Iterator[tasks.Task]:
+        """Walk the pending tasks that wait for a snapshot, like :meth:`list`."""
 
     def image_ids(self) -> Iterator[images.ImageId]:
         """Walk the images that have a task, each once, in constant memory."""

@@ -14,10 +14,11 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Times of one attempt, in seconds."""
+    """Times that things may take, in seconds."""
 
     transfer: float  # one transfer may take; 0: no limit
     lease: float  # a task stays ours after the last sign of life
+    snapshot: float = 300.0  # a snapshot may take to become active
     progress: float = 1.0  # between two signs of life
 
 

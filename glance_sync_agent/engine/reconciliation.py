@@ -14,6 +14,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import targets
@@ -50,15 +51,21 @@ class Reconciliation:
         store: ports.TaskStore,
         requests: intake.Intake,
         wanted: targets.Targets,
-        cascading: ports.ImageService,
+        cascading: images.RegionId,
+        snapshot_origins: Sequence[images.RegionId] = (),
         stop: ports.StopFlag,
         max_deletes: Callable[[], int],
     ) -> None:
+        """Keep the parts.
+
+        :param snapshot_origins: regions besides the cascading one whose snapshots are sources.
+        """
         self._regions = regions
         self._store = store
         self._requests = requests
         self._targets = wanted
         self._cascading = cascading
+        self._origins = snapshot_origins
         self._stop = stop
         self._max_deletes = max_deletes
 
@@ -72,19 +79,47 @@ class Reconciliation:
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
         report = Report()
-        wanted = self._targets.regions()
+        self._look_from(self._cascading, only, report)
+        for origin in self._origins:
+            self._look_from_cascaded(origin, only, report)
+        if only is None and not self._stop.is_set():
+            self._look_for_deleted(report)
+        return report
+
+    def _look_from_cascaded(
+        self, origin: images.RegionId, only: Set[images.RegionId] | None, report: Report
+    ) -> None:
+        if only is not None and origin in only:
+            only = None  # it was not seen, whatever became of the others
+        try:
+            self._look_from(origin, only, report)
+        except errors.SyncError as exc:
+            failure = exc
+        else:
+            return
+        report.failed_regions.add(origin)
+        LOG.warning("Could not look at the snapshots of region %s: %s", origin, failure)
+
+    def _look_from(
+        self, origin: images.RegionId, only: Set[images.RegionId] | None, report: Report
+    ) -> None:
+        """Walk the sources of one region."""
+        wanted = self._targets.regions(self._noted(origin))
         if only is not None:
             wanted &= only
-        for page in self._cascading.pages(PAGE_SIZE):
+        service = self._regions.image_service(origin)
+        is_cascading = origin == self._cascading
+        for page in service.pages(PAGE_SIZE, snapshots_only=not is_cascading):
             report.sources += len(page)
             pairs = self._pairs(page)
             for region in sorted(wanted - report.failed_regions):
                 self._look_at_page(region, pairs, report)
             if self._stop.is_set():
-                return report
-        if only is None:
-            self._look_for_deleted(report)
-        return report
+                return
+
+    def _noted(self, origin: images.RegionId) -> images.RegionId | None:
+        """Return what tasks have as the region of their source."""
+        return None if origin == self._cascading else origin
 
     def _pairs(self, page: Sequence[images.Image]) -> Pairs:
         """Return what belongs together: each source, its verdicts, and its tasks by region."""
@@ -102,7 +137,9 @@ class Reconciliation:
     def _look_at_page(self, region: images.RegionId, pairs: Pairs, report: Report) -> None:
         try:
             for image_id in self._differing(region, pairs):
-                self._requests.request(image_id, region)
+                self._requests.request(
+                    image_id, region, source_region=self._noted(pairs[0][0].region)
+                )
                 report.requested += 1
         except errors.SyncError as exc:
             failure = exc
@@ -150,15 +187,14 @@ class Reconciliation:
             # source existed, and the copy would outlive it. And a row has to be right.
             return True
         # Members are not in a listing, and their changes leave no trace in the record.
-        return copy is not None and self._cascading.members(source) != service.members(copy)
+        members = self._regions.image_service(source.region).members(source)
+        return copy is not None and members != service.members(copy)
 
     def _look_for_deleted(self, report: Report) -> None:
         """Find tasks whose source is gone, and request them unless there are too many."""
         if report.sources == 0:
             LOG.warning("The cascading region lists no image at all; nothing is deleted for it")
             return
-        # To somebody with fewer rights than before, other people's images are not there either.
-        self._cascading.require_all_rights()
         announced: list[Keys] = []
         found: list[Keys] = []
         for rows in self._gone():
@@ -180,30 +216,48 @@ class Reconciliation:
             report.requested += self._requests.request(key.image_id, key.region, may_delete=True)
 
     def _gone(self) -> Iterator[Sequence[tasks.Task]]:
-        """Walk the tasks, image by image, whose image is not in the cascading region any more.
+        """Walk the tasks, image by image, whose image is not in the region of its source any more.
 
         Tasks of regions that left the catalogue are left out: nothing can be done about them.
         """
         reachable = self._targets.catalogue()
-        for batch in _batches(self._store.image_ids(), PAGE_SIZE):
-            listed = self._cascading.find(batch)
-            rows: dict[images.ImageId, list[tasks.Task]] = {}
-            for task in self._store.find([one for one in batch if one not in listed]):
+        trusted: set[images.RegionId] = set()
+        for batch in batches.of(self._store.image_ids(), PAGE_SIZE):
+            by_origin: dict[images.RegionId, list[tasks.Task]] = {}
+            for task in self._store.find(batch):
                 if task.key.region in reachable:
-                    rows.setdefault(task.key.image_id, []).append(task)
-            for image_id, found in rows.items():
-                # A listing proves presence only; absence is what a 404 for the very image says.
-                if self._cascading.get_record(image_id) is None:
-                    yield found
+                    origin = task.source_region or self._cascading
+                    by_origin.setdefault(origin, []).append(task)
+            for origin, rows in by_origin.items():
+                for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
+                    yield [row for row in rows if row.key.image_id == image_id]
+
+    def _absent(
+        self,
+        origin: images.RegionId,
+        image_ids: Set[images.ImageId],
+        trusted: set[images.RegionId],
+    ) -> Sequence[images.ImageId]:
+        """Return those of ``image_ids`` that were proven not to be in a region.
+
+        :param trusted: regions that show us everything; added to.
+        """
+        try:
+            service = self._regions.image_service(origin)
+            if origin not in trusted:
+                # To somebody with fewer rights than before, other people's images are absent.
+                service.require_all_rights()
+                trusted.add(origin)
+            missing = image_ids - set(service.find(sorted(image_ids)))
+            # A listing proves presence only; absence is what a 404 for the very image says.
+            return [one for one in sorted(missing) if service.get_record(one) is None]
+        except errors.SyncError as exc:
+            if origin == self._cascading:
+                raise
+            failure = exc
+        LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
+        return ()
 
 
 def _is_done(row: tasks.Task) -> bool:
     return row.status is tasks.TaskStatus.SUCCESS
-
-
-def _batches(
-    items: Iterable[images.ImageId], size: int
-) -> Iterable[Sequence[images.ImageId]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

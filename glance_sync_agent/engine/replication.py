@@ -68,7 +68,7 @@ class Replication:
         """
         task = lease.task
         service = self._regions.image_service(task.key.region)
-        mark = images.Mark(source_id=task.key.image_id, source_region=self._sources.region)
+        mark = self._mark(task)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task)
         for _ in range(_MAX_STEPS):
@@ -98,10 +98,40 @@ class Replication:
                     return tasks.RetryAt(when=later, reason=action.reason, counts=False)
                 action = removal
             self._busy.forget(task.key)
-            if isinstance(action, plans.Nothing):
-                return _nothing_left(action, source, copy, mark)
+            if isinstance(action, plans.Nothing | plans.AwaitSource):
+                return self._end(task, action, source, copy)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _end(
+        self,
+        task: tasks.Task,
+        action: plans.Nothing | plans.AwaitSource,
+        source: images.Image | None,
+        copy: images.Image | None,
+    ) -> tasks.Outcome:
+        """Return what an attempt came to that has nothing to do any more, or not yet."""
+        if isinstance(action, plans.AwaitSource):
+            return self._awaiting(task, action)
+        if copy is None and task.waiting_since is not None:
+            return _awaited_in_vain(source)
+        return _nothing_left(action, source, copy, self._mark(task))
+
+    def _mark(self, task: tasks.Task) -> images.Mark:
+        return images.Mark(source_id=task.key.image_id, source_region=self._sources.region(task))
+
+    def _awaiting(
+        self, task: tasks.Task, action: plans.AwaitSource
+    ) -> tasks.Waiting | tasks.Failed:
+        now, seconds = self._clock.now(), self._limits().snapshot
+        since = task.waiting_since or now
+        until = since + datetime.timedelta(seconds=seconds)
+        if now < until:
+            return tasks.Waiting(since=since, until=until, reason=action.reason)
+        return tasks.Failed(
+            reason=f"{action.reason} still, after {seconds:g} s (snapshot_timeout); it is copied "
+            "when Glance says that it is active"
+        )
 
     def _verdict(
         self, source: images.Image | None, region: images.RegionId
@@ -217,7 +247,7 @@ class Replication:
         )
         digest = self._digests.of(source)
         try:
-            with self._regions.source_store().read(source) as chunks:
+            with self._regions.source_store(source.region).read(source) as chunks:
                 data = transfers.withheld(chunks, image=source, progress=signs, digest=digest)
                 self._regions.store(into.region, size).write(into.image_id, size, data)
         except errors.DigestMismatch:
@@ -247,6 +277,14 @@ def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image
     """Find the copy that a lost row knew: one that has an id of its own."""
     found = next(iter(service.copies_of(mark)), None)
     return found and service.get(found.image_id)  # with its members
+
+
+def _awaited_in_vain(source: images.Image | None) -> tasks.Outcome:
+    if source is None or source.status is images.ImageStatus.DELETED:
+        return tasks.Failed(reason="snapshot was deleted before it had data")
+    if source.status is images.ImageStatus.KILLED:
+        return tasks.Failed(reason="snapshot was killed before it had data")
+    return tasks.Forgotten()  # it is not wanted here any more
 
 
 def _nothing_left(

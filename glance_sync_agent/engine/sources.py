@@ -29,24 +29,34 @@ class SourceViews:
     """
 
     def __init__(
-        self, service: ports.ImageService, clock: ports.Clock, *, max_age_seconds: float = 5.0
+        self,
+        regions: ports.Regions,
+        cascading: images.RegionId,
+        clock: ports.Clock,
+        *,
+        max_age_seconds: float = 5.0,
     ) -> None:
-        self.region = service.region
-        self._service = service
+        self._regions = regions
+        self._cascading = cascading
         self._clock = clock
         self._max_age = max_age_seconds
         self._lock = threading.Lock()
         self._views: OrderedDict[tuple[str, str], _View] = OrderedDict()
 
+    def region(self, task: tasks.Task) -> images.RegionId:
+        """Return the region of a task's source."""
+        return task.source_region or self._cascading
+
     def read(self, task: tasks.Task) -> images.Image | None:
         """Return the source of a task with its members; None if there is none.
 
-        :raises ServiceUnavailable: the cascading Glance does not answer.
+        :raises ServiceUnavailable: the Glance of its region does not answer.
         """
         view = self._view((task.key.image_id, task.request_id))
         with view.lock:  # the first to come reads, the others wait for it
             if not view.read:
-                view.image = self._service.get(task.key.image_id)
+                service = self._regions.image_service(self.region(task))
+                view.image = service.get(task.key.image_id)
                 view.read = True
             return view.image
 

@@ -24,14 +24,27 @@ class Targets:
         self._projects = known_projects
         self._policy = current_policy
 
-    def regions(self) -> frozenset[images.RegionId]:
+    def regions(
+        self, source_region: images.RegionId | None = None
+    ) -> frozenset[images.RegionId]:
         """Return the regions that may hold a copy of some image; which of them is decided later.
 
+        :param source_region: where the image is; None: in the cascading region.
         :raises ServiceUnavailable: Keystone has never answered.
         """
         if self._policy().strategy is strategy.Strategy.NONE:
             return frozenset()
-        return self._catalogue.regions() - {self._catalogue.cascading}
+        return self._others(source_region)
+
+    def _others(self, source_region: images.RegionId | None) -> frozenset[images.RegionId]:
+        """Return the regions that can hold copies of images of ``source_region``.
+
+        The cascading one holds copies only of snapshots, and only where the operator said so.
+        """
+        cascading = self._catalogue.cascading
+        others = self._catalogue.regions() - {source_region or cascading}
+        is_named = cascading in self._policy().snapshot_regions
+        return others if is_named and source_region else others - {cascading}
 
     def catalogue(self) -> frozenset[images.RegionId]:
         """Return every region that Keystone knows.
@@ -45,7 +58,8 @@ class Targets:
 
         :raises Undecided: Keystone, which has to be asked, does not answer.
         """
-        regions = self._catalogue.regions() - {self._catalogue.cascading, image.region}
+        is_ours = image.region == self._catalogue.cascading
+        regions = self._others(None if is_ours else image.region)
         policy, owner = self._policy(), image.metadata.owner
         needed: list[rules.Fact] = []
         # Each round brings one fact more, and there are no more than these.

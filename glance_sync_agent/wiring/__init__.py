@@ -4,6 +4,7 @@
 from collections.abc import Callable
 import dataclasses
 import datetime
+import functools
 import logging
 import random
 import socket
@@ -13,15 +14,18 @@ import time
 from oslo_config import cfg
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import keystone_projects
+from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import worker
@@ -35,7 +39,7 @@ _BUS_TIMEOUT_SECONDS = 10.0
 CREDENTIALS = configuration.CREDENTIALS
 CurrentSettings = configuration.CurrentSettings
 configure = configuration.configure
-Listener = notifications.Listener
+Listener = listeners.Listeners
 RegionServices = regions.RegionServices
 
 
@@ -59,12 +63,15 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
     :raises ConfigurationError: something in the files is wrong; the message says what.
     """
     notifications.check(conf)
+    for url in current.settings.region_buses.values():
+        notifications.check(conf, url)
     store = open_task_store(current)
     store.upgrade()
     store.close()
     catalogue = open_catalogue(conf, current)
     try:
         cascading = catalogue.cascading
+        check_named_regions(current, catalogue.regions(), cascading)
         open_regions(conf, current, catalogue).check()
     except errors.PermanentError as exc:
         raise errors.ConfigurationError(str(exc)) from exc
@@ -73,6 +80,32 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
     else:
         others = sorted(catalogue.regions() - {cascading})
         LOG.info("Regions of the catalogue besides %s: %s", cascading, ", ".join(others) or "none")
+
+
+def check_named_regions(
+    current: CurrentSettings, regions: frozenset[images.RegionId], cascading: images.RegionId
+) -> None:
+    """Compare the regions that sync.conf names with those of the catalogue.
+
+    :raises ConfigurationError: one is not there.
+    """
+    named = {
+        "snapshot_region_names": current.settings.policy.snapshot_regions,
+        "[notifications] region_transport_urls": frozenset(current.settings.region_buses),
+    }
+    problems = [
+        f"{option}: the catalogue has no image endpoint in region {name}; it has them in "
+        f"{', '.join(sorted(regions))}"
+        for option, names in named.items()
+        for name in sorted(names - regions)
+    ]
+    if cascading in current.settings.region_buses:
+        problems.append(
+            f"[notifications] region_transport_urls: {cascading} is the cascading region, whose "
+            "bus is transport_url"
+        )
+    if problems:
+        raise errors.ConfigurationError("\n".join(problems))
 
 
 def open_task_store(current: CurrentSettings) -> task_store.TaskStore:
@@ -141,12 +174,34 @@ def make_intake(
     )
 
 
-def check_bus(conf: cfg.ConfigOpts) -> str:
-    """Connect to the message bus once; return its address without credentials.
+def make_listeners(
+    conf: cfg.ConfigOpts, current: CurrentSettings, requests: intake.Intake
+) -> Listener:
+    """Return what listens on the cascading region's bus and on those of other regions."""
 
+    def listener(region: images.RegionId | None, url: str | None) -> notifications.Listener:
+        return notifications.Listener(
+            conf,
+            topics=current.settings.topics,
+            exchange=current.settings.exchange,
+            pool=current.settings.pool,
+            prefetch=current.settings.prefetch,
+            handle=functools.partial(requests.handle, source_region=region),
+            url=url,
+        )
+
+    others = [listener(*pair) for pair in sorted(current.settings.region_buses.items())]
+    return listeners.Listeners(listener(None, None), others)
+
+
+def check_bus(conf: cfg.ConfigOpts, url: str | None = None) -> str:
+    """Connect to a message bus once; return its address without credentials.
+
+    :param url: of the bus; None: that of the cascading region.
+    :raises ConfigurationError: the URL is none.
     :raises ServiceUnavailable: it does not answer.
     """
-    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS)
+    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS, url)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +211,7 @@ class Agent:
     store: task_store.TaskStore
     worker: worker.Worker
     reconciliation: reconciliation.Reconciliation
+    snapshots: snapshots.SnapshotWatch
     make_listener: Callable[[], Listener]
     release_leases: Callable[[], int]
     close: Callable[[], None]
@@ -181,12 +237,13 @@ def build(
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
     wanted = make_targets(conf, catalogue, current)
-    cascading = services.image_service(catalogue.cascading)
+    cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake)
+    source_views = sources.SourceViews(services, cascading, clock)
     owner = f"{socket.gethostname()}:{current.settings.state_path}"
     attempt = replication.Replication(
         regions=services,
-        source_views=sources.SourceViews(cascading, clock),
+        source_views=source_views,
         store=store,
         wanted=wanted,
         clock=clock,
@@ -221,17 +278,14 @@ def build(
             requests=requests,
             wanted=wanted,
             cascading=cascading,
+            snapshot_origins=sorted(current.settings.region_buses),
             stop=stop,
             max_deletes=lambda: current.settings.max_deletes,
         ),
-        make_listener=lambda: Listener(
-            conf,
-            topics=current.settings.topics,
-            exchange=current.settings.exchange,
-            pool=current.settings.pool,
-            prefetch=current.settings.prefetch,
-            handle=requests.handle,
+        snapshots=snapshots.SnapshotWatch(
+            regions=services, store=store, requests=requests, source_views=source_views
         ),
+        make_listener=lambda: make_listeners(conf, current, requests),
         release_leases=lambda: store.release_owned(owner, clock.now()),
         close=close,
     )

@@ -48,7 +48,9 @@ class CurrentSettings:
     def limits(self) -> progress.Limits:
         """Return the times that an attempt may take."""
         return progress.Limits(
-            transfer=self.settings.scp_copy_timeout, lease=self.settings.lease_seconds
+            transfer=self.settings.scp_copy_timeout,
+            lease=self.settings.lease_seconds,
+            snapshot=self.settings.snapshot_timeout,
         )
 
     def retry_policy(self) -> backoff.RetryPolicy:

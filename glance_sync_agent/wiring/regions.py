@@ -82,9 +82,8 @@ class RegionServices:
             return self._api_store(region)
         return self._scheme_store(region) or self._api_store(region)
 
-    def source_store(self) -> ports.ImageStore:
-        """Return the way to read data of the cascading region."""
-        region = self._catalogue.cascading
+    def source_store(self, region: images.RegionId) -> ports.ImageStore:
+        """Return the way to read data of a region."""
         by_scheme = self._scheme_store(region)
         by_api = self._api_store(region)
         return fallback.WithFallback(by_scheme, by_api) if by_scheme else by_api

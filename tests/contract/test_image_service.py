@@ -461,3 +461,20 @@ def test_many_threads_may_share_one_service(region: ImageRegion) -> None:
     with futures.ThreadPoolExecutor(8) as pool:
         after = list(pool.map(live, sources))
     assert [one and one.metadata.name for one in after] == [one.image_id for one in sources]
+
+
+def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
+    snapshot = region.publish(properties={"image_type": "snapshot"})
+    region.publish(properties={"image_type": "image"})
+    region.publish()
+    walked = [
+        image.image_id
+        for page in region.service.pages(10, snapshots_only=True)
+        for image in page
+        if image.metadata.owner == region.owner
+    ]
+    assert walked == [snapshot.image_id]
+
+
+def test_an_administrator_is_shown_everything(region: ImageRegion) -> None:
+    region.service.require_all_rights()

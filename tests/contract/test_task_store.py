@@ -822,3 +822,63 @@ def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store)
     copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=None)
     assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert (task(store).status, task(store).copy_id) == (PENDING, COPY)
+
+
+# Snapshots that are waited for, and sources elsewhere
+
+WAITING = tasks.Waiting(since=later(-20), until=later(280), reason="snapshot is queued")
+
+
+def test_a_task_that_waits_is_due_at_the_end_of_its_waiting(store):
+    ask(store)
+    assert store.finish(claim(store), WAITING, NOW)
+    found = task(store)
+    assert (found.status, found.not_before, found.attempts) == (PENDING, later(280), 0)
+    assert (found.waiting_since, found.reason) == (later(-20), "snapshot is queued")
+    assert not claims(store, now=later(279))
+    assert claims(store, now=later(280))
+
+
+def test_those_that_wait_are_walked_and_no_others(store):
+    ask(store, REGION, ELSEWHERE)
+    store.finish(claim(store), WAITING, NOW)
+    assert [one.key for one in store.waiting()] == [KEY]
+    claim(store, now=later(280))
+    assert not list(store.waiting())
+
+
+@pytest.mark.parametrize("outcome", [one for one in OUTCOMES if one.id != "forgotten"])
+def test_any_other_outcome_ends_the_waiting(store, outcome):
+    ask(store)
+    store.finish(claim(store), WAITING, NOW)
+    store.finish(claim(store, now=later(280), until=later(400)), outcome, later(281))
+    assert task(store).waiting_since is None
+    assert not list(store.waiting())
+
+
+def test_a_request_brings_a_waiting_task_forward_and_does_not_forget_since_when(store):
+    ask(store)
+    store.finish(claim(store), WAITING, NOW)
+    ask(store, not_before=later(5))
+    assert task(store).not_before == later(5)
+    assert task(store).waiting_since == later(-20)
+
+
+def test_where_the_source_is_stays_as_it_was_noted_first(store):
+    ask(store, source_region=ELSEWHERE)
+    ask(store, source_region=None)
+    assert task(store).source_region == ELSEWHERE
+
+
+def test_the_tasks_of_some_images_are_found_in_all_regions(store):
+    other = images.ImageId("20000000-0000-4000-8000-000000000002")
+    ask(store, REGION, ELSEWHERE)
+    ask(store, image_id=other)
+    ask(store, image_id=images.ImageId("30000000-0000-4000-8000-000000000003"))
+    found = store.find([other, IMAGE])
+    assert [one.key for one in found] == [
+        tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE),
+        KEY,
+        tasks.TaskKey(image_id=other, region=REGION),
+    ]
+    assert not store.find([])

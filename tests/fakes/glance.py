@@ -76,7 +76,9 @@ class FakeGlance:
         self.before("copies_of", images.ImageId(mark.source_id))
         return [image for image in self._listed() if image.mark == mark]
 
-    def pages(self, page_size: int) -> Iterator[Sequence[images.Image]]:
+    def pages(
+        self, page_size: int, *, snapshots_only: bool = False
+    ) -> Iterator[Sequence[images.Image]]:
         for hidden in (False, True):
             last = ""
             while True:
@@ -84,7 +86,9 @@ class FakeGlance:
                 rest = [
                     image
                     for image in self._listed()
-                    if image.metadata.os_hidden is hidden and image.image_id > last
+                    if image.metadata.os_hidden is hidden
+                    and image.image_id > last
+                    and (images.is_snapshot(image) or not snapshots_only)
                 ]
                 if not rest:
                     break

@@ -53,13 +53,14 @@ class MemoryTaskStore:
         request_id: str,
         may_delete: bool = False,
         elsewhere: bool = True,
+        source_region: images.RegionId | None = None,
     ) -> int:
         with self._open():
             keys = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
             if elsewhere:
                 keys |= {key for key in self._rows if key.image_id == image_id}
             for key in keys:
-                row = self._rows.get(key) or _Row(task=_first(key, now))
+                row = self._rows.get(key) or _Row(task=_first(key, now, source_region))
                 task = dataclasses.replace(
                     row.task,
                     generation=row.task.generation + 1,
@@ -164,11 +165,17 @@ class MemoryTaskStore:
                         attempts=task.attempts + outcome.counts,
                         not_before=outcome.when,
                     )
+                case tasks.Waiting(reason=reason):
+                    task = dataclasses.replace(
+                        task, status=tasks.TaskStatus.PENDING, not_before=outcome.until
+                    )
                 case tasks.Failed(reason=reason):
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.FAILURE, attempts=task.attempts + 1
                     )
-            self._put(_Row(task=dataclasses.replace(task, reason=reason)))
+            since = outcome.since if isinstance(outcome, tasks.Waiting) else None
+            task = dataclasses.replace(task, reason=reason, waiting_since=since)
+            self._put(_Row(task=task))
             return True
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
@@ -210,6 +217,10 @@ class MemoryTaskStore:
             ):
                 yield row.task
 
+    def waiting(self) -> Iterator[tasks.Task]:
+        pending = self.list(status=tasks.TaskStatus.PENDING)
+        return (task for task in pending if task.waiting_since is not None)
+
     def image_ids(self) -> Iterator[images.ImageId]:
         with self._open():
             found = sorted({key.image_id for key in self._rows})
@@ -228,6 +239,7 @@ class MemoryTaskStore:
             not_before=task.not_before.astimezone(datetime.UTC),
             created_at=task.created_at.astimezone(datetime.UTC),
             updated_at=task.updated_at.astimezone(datetime.UTC),
+            waiting_since=task.waiting_since and task.waiting_since.astimezone(datetime.UTC),
         )
         self._rows[task.key] = dataclasses.replace(row, task=task)
 
@@ -243,7 +255,9 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
     return dataclasses.replace(task, bytes_done=copy.size, bytes_total=copy.size)
 
 
-def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:
+def _first(
+    key: tasks.TaskKey, now: datetime.datetime, source_region: images.RegionId | None
+) -> tasks.Task:
     """Return a task that nobody has asked for yet."""
     return tasks.Task(
         key=key,
@@ -256,7 +270,7 @@ def _first(key: tasks.TaskKey, now: datetime.datetime) -> tasks.Task:
         reason="",
         image_name=None,
         copy_id=None,
-        source_region=None,
+        source_region=source_region,
         copied_from=None,
         waiting_since=None,
         bytes_done=0,

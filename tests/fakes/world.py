@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole cloud in memory, with an engine that works on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import threading
 
 from glance_sync_agent import errors
@@ -16,6 +16,7 @@ from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import worker
@@ -87,14 +88,21 @@ class FakeRegions:
         del size
         return glance.FakeImageStore(self.glances[region], chunk_bytes=self._chunk_bytes)
 
-    def source_store(self) -> glance.FakeImageStore:
-        return self.store(CASCADING, 0)
+    def source_store(self, region: images.RegionId) -> glance.FakeImageStore:
+        return self.store(region, 0)
 
 
 class World:
     """Glances, tasks and an engine; nothing happens but in :meth:`run`."""
 
-    def __init__(self, *, retries: int = 2, per_region: int = 4, chunk_bytes: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        retries: int = 2,
+        per_region: int = 4,
+        chunk_bytes: int = 4,
+        snapshot_origins: Sequence[images.RegionId] = (),
+    ) -> None:
         self.clock = clocks.FakeClock()
         self.catalogue = FakeCatalogue()
         self.regions = FakeRegions(chunk_bytes)
@@ -117,9 +125,16 @@ class World:
         self.intake = intake.Intake(
             store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
         )
+        self.source_views = sources.SourceViews(self.regions, CASCADING, self.clock)
+        self.snapshots = snapshots.SnapshotWatch(
+            regions=self.regions,
+            store=self.store,
+            requests=self.intake,
+            source_views=self.source_views,
+        )
         self.replication = replication.Replication(
             regions=self.regions,
-            source_views=sources.SourceViews(self.source, self.clock),
+            source_views=self.source_views,
             store=self.store,
             wanted=self.targets,
             clock=self.clock,
@@ -143,7 +158,8 @@ class World:
             store=self.store,
             requests=self.intake,
             wanted=self.targets,
-            cascading=self.source,
+            cascading=CASCADING,
+            snapshot_origins=snapshot_origins,
             stop=self.stop,
             max_deletes=lambda: self.max_deletes,
         )

@@ -429,6 +429,7 @@ def test_a_check_says_what_fails_how_to_mend_it_and_what_it_left_out(manage_run)
     assert {link: one["verdict"] for link, one in found.items()} == {
         "sync.conf": "WARN",  # everybody may read it
         "glance_store.yaml": "SKIP",
+        "sync_strategy.yaml": "SKIP",
         "state_path": "OK",
         "database": "FAIL",
         "message bus": "FAIL",
@@ -452,7 +453,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
     assert "OK    database             revision 0002" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
-    assert lines[-1] == "2 of 8 links fail"
+    assert lines[-1] == "2 of 9 links fail"
 
 
 def test_a_check_of_a_bad_configuration_is_a_finding(manage_run, conf_file):

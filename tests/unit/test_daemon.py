@@ -17,6 +17,10 @@ TWO, THREE = worlds.CASCADED
 SECONDS = 10.0
 
 
+def settings(*, sync_enabled) -> Any:
+    return types.SimpleNamespace(sync_enabled=sync_enabled, snapshot_sleep_interval=0.05)
+
+
 class Listener:
     """Notes that it was started and stopped."""
 
@@ -41,7 +45,7 @@ class Stage:
         self.world: Any = worlds.World()
         self.conf: Any = types.SimpleNamespace(graceful_shutdown_timeout=30)
         self.current: Any = types.SimpleNamespace(
-            settings=types.SimpleNamespace(sync_enabled=True), reload=lambda: None
+            settings=settings(sync_enabled=True), reload=lambda: None
         )
         self.started = []
         self.bus_is_down = False
@@ -68,6 +72,7 @@ class Stage:
             store=world.store,
             worker=world.worker,
             reconciliation=world.reconciliation,
+            snapshots=world.snapshots,
             make_listener=self.make_listener,
             release_leases=self.release,
             close=self.close,
@@ -88,7 +93,7 @@ class Stage:
         return [one for one in self.started if not one.is_stopped.is_set()]
 
     def enable(self, *, enabled):
-        self.current.settings = types.SimpleNamespace(sync_enabled=enabled)
+        self.current.settings = settings(sync_enabled=enabled)
         self.daemon.reset()
 
 
@@ -255,7 +260,7 @@ def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monke
 
 
 def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):
-    stage.current.settings = types.SimpleNamespace(sync_enabled=False)
+    stage.current.settings = settings(sync_enabled=False)
     image = stage.world.source.publish(b"1")
     stage.world.changed(image.image_id)
     stage.daemon.start()
@@ -316,3 +321,50 @@ def test_a_bad_file_is_refused_and_said(stage, caplog):
     assert "Kept the old configuration" in caplog.text
     assert "SOME" in caplog.text
     assert len(stage.listening()) == 1
+
+
+def announce(stage):
+    """Make a snapshot without data, and bring the event of it."""
+    image = stage.world.source.make(properties={"image_type": "snapshot"})
+    stage.world.changed(image.image_id)
+    return image
+
+
+def is_awaited(stage):
+    return {task.reason for task in stage.world.store.waiting()} == {"snapshot is queued"}
+
+
+def test_a_snapshot_is_copied_when_it_becomes_active_without_an_event(stage):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.world.source.put_data(image.image_id, b"1")
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_looks_at_snapshots_go_on_after_one_that_fails(stage, caplog):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.world.store.is_down = True
+    eventually(lambda: "Could not look at the snapshots" in caplog.text)
+    stage.world.store.is_down = False
+    stage.world.source.put_data(image.image_id, b"1")
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_switched_off_the_agent_looks_at_no_snapshot(stage, monkeypatch):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.enable(enabled=False)
+    looks = []
+    original = stage.world.snapshots.look
+    monkeypatch.setattr(
+        type(stage.world.snapshots), "look", lambda _self: looks.append(original())
+    )
+    stage.world.source.put_data(image.image_id, b"1")
+    threading.Event().wait(0.2)
+    assert not looks
+    stage.enable(enabled=True)
+    eventually(lambda: image.image_id in stage.world.two.ids())

@@ -62,6 +62,7 @@ junk: st.SearchStrategy[Any] = st.recursive(
     max_leaves=5,
 )
 TYPES = [
+    "image.create",
     "image.activate",
     "image.update",
     "image.delete",
@@ -176,7 +177,6 @@ def test_an_event_type_that_is_no_text_is_an_error(event_type: object) -> None:
         "image",
         "image.",
         "image.upload",
-        "image.create",
         "image.prepare",
         "image.send",
         "image.updates",
@@ -236,3 +236,32 @@ def test_an_event_names_the_image_of_its_payload(event_type: str, payload: dict[
         return
     if event is not None:
         assert event.image_id == payload["image_id" if "member" in event_type else "id"].lower()
+
+
+def snapshot(status, **properties):
+    return {"id": ID, "status": status, "properties": {"image_type": "snapshot", **properties}}
+
+
+@pytest.mark.parametrize("event_type", ["image.create", "image.update"])
+@pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing", "active"])
+def test_a_snapshot_is_of_interest_before_it_has_data(event_type, status):
+    event = events.parse(event_type, snapshot(status))
+    assert event == events.ImageEvent(
+        image_id=ID, kind=events.EventKind.CHANGED, is_snapshot=True
+    )
+
+
+def test_a_copy_is_told_by_its_mark_but_not_in_its_end():
+    payload = snapshot("active", glance_sync_source_id="x")
+    update, deletion = (events.parse(f"image.{one}", payload) for one in ("update", "delete"))
+    assert update is not None
+    assert update.is_copy
+    assert deletion is not None
+    assert not deletion.is_copy
+
+
+@pytest.mark.parametrize("properties", [None, "text", ["image_type"], {"image_type": "image"}])
+def test_properties_that_are_none_make_no_snapshot(properties):
+    payload = {"id": ID, "status": "queued", "properties": properties}
+    assert events.parse("image.create", payload) is None
+    assert events.parse("image.delete", payload) == DELETED

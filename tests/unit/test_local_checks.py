@@ -37,9 +37,9 @@ def files(tmp_path):
 
 
 def test_good_files_are_ok(files):
-    conf, store = files(store_text=STORE % "")
+    conf, store, rules = files(store_text=STORE % "")
 
-    assert (conf.verdict, store.verdict) == (OK, OK)
+    assert (conf.verdict, store.verdict, rules.verdict) == (OK, OK, SKIP)
     assert store.detail.endswith("1 entries")
 
 
@@ -47,7 +47,7 @@ def test_good_files_are_ok(files):
     ("mode", "verdict"), [(0o600, OK), (0o640, OK), (0o644, WARN), (0o604, WARN)]
 )
 def test_a_file_that_everybody_may_read_is_warned_about(files, mode, verdict):
-    conf, _ = files(mode=mode)
+    conf, *_ = files(mode=mode)
 
     assert conf.verdict is verdict
     assert ("chmod o-rwx" in conf.remedy) is (verdict is WARN)
@@ -55,7 +55,7 @@ def test_a_file_that_everybody_may_read_is_warned_about(files, mode, verdict):
 
 @pytest.mark.parametrize("text", ["sync_enabled = false", "sync_strategy = none"])
 def test_an_agent_that_copies_nothing_is_warned_about(files, text):
-    conf, _ = files(f"[DEFAULT]\n{text}\n")
+    conf, *_ = files(f"[DEFAULT]\n{text}\n")
 
     assert conf.verdict is WARN
     assert "nothing is copied" in conf.detail
@@ -67,14 +67,14 @@ def test_an_absent_store_file_is_skipped(files):
 
 
 def test_a_broken_store_file_fails_with_its_name(files, tmp_path):
-    _, store = files(store_text="glances: 7")
+    _, store, _ = files(store_text="glances: 7")
 
     assert store.verdict is FAIL
     assert store.remedy == f"edit {tmp_path / 'glance_store.yaml'}"
 
 
 def test_a_password_is_warned_about_and_not_shown(files):
-    _, store = files(store_text=STORE % ", login_password: hidden")
+    _, store, _ = files(store_text=STORE % ", login_password: hidden")
 
     assert store.verdict is WARN
     assert "RegionTwo" in store.detail
@@ -161,3 +161,23 @@ def test_what_a_probe_returns_is_good_news_unless_it_is_a_finding():
 )
 def test_a_finding_is_a_line_with_its_remedy_below(finding, lines):
     assert findings.text(finding).splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verdict", "said"),
+    [("USER", OK, "1 rules"), ("ALL", OK, "unused unless sync_strategy = USER")],
+)
+def test_rules_are_counted(files, tmp_path, chosen, verdict, said):
+    (tmp_path / "sync_strategy.yaml").write_text("rules: [{regions: '*'}]")
+    *_, rules = files(f"[DEFAULT]\nsync_strategy = {chosen}\n")
+    assert rules.verdict is verdict
+    assert said in rules.detail
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"), [("USER", "endpoint filter decide"), ("ALL", "only sync_strategy = USER")]
+)
+def test_rules_may_be_absent(files, chosen, said):
+    *_, rules = files(f"[DEFAULT]\nsync_strategy = {chosen}\n")
+    assert rules.verdict is SKIP
+    assert said in rules.detail

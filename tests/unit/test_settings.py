@@ -37,6 +37,12 @@ ARRIVING = [
     ("notifications", "topics", "one,two", "topics", ("one", "two")),
     ("notifications", "exchange", "images", "exchange", "images"),
     ("notifications", "pool", "second", "pool", "second"),
+    (None, "snapshot_timeout", "7", "snapshot_timeout", 7),
+    (None, "snapshot_sleep_interval", "3", "snapshot_sleep_interval", 3),
+    (
+        "notifications", "region_transport_urls", "RegionTwo:rabbit://u:p@h:1,u:p@i:2/v",
+        "region_buses", {"RegionTwo": "rabbit://u:p@h:1,u:p@i:2/v"},
+    ),
     ("notifications", "prefetch", "64", "prefetch", 64),
     ("database", "connection", "mysql+pymysql://u:p@h/d", "connection", "mysql+pymysql://u:p@h/d"),
     ("ssh", "known_hosts", "/srv/known", "known_hosts", "/srv/known"),

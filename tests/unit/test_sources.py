@@ -8,6 +8,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.engine import sources
 from tests.fakes import clock as clocks
 from tests.fakes import glance
+from tests.fakes import world as worlds
 from tests.unit import builders
 
 
@@ -33,7 +34,9 @@ def service():
 
 @pytest.fixture
 def views(service, clock):
-    return sources.SourceViews(service, clock, max_age_seconds=5.0)
+    regions = worlds.FakeRegions(4)
+    regions.glances[worlds.CASCADING] = service
+    return sources.SourceViews(regions, worlds.CASCADING, clock, max_age_seconds=5.0)
 
 
 def test_one_request_reads_once(views, service):
@@ -85,5 +88,7 @@ def test_the_views_used_last_are_kept(views, service, monkeypatch):
     assert service.asked == ["get"] * 4
 
 
-def test_the_region_is_that_of_the_service(views):
-    assert views.region == images.RegionId("RegionOne")
+def test_a_source_is_in_the_cascading_region_unless_its_task_says_otherwise(views):
+    assert views.region(builders.task()) == images.RegionId("RegionOne")
+    elsewhere = builders.task(source_region=images.RegionId("RegionTwo"))
+    assert views.region(elsewhere) == images.RegionId("RegionTwo")

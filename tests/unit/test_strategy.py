@@ -156,6 +156,14 @@ def test_names_that_are_no_region_are_told(text, unknown):
     assert strategy.names_unknown(image, REGIONS) == unknown
 
 
+def test_names_in_rules_that_fit_no_region_are_told():
+    found = [
+        rules.Rule(title="", match=rules.Match(), regions=names)
+        for names in (["RegionTwo", "Atlantis"], ["*"], [], ["Edge*", "Region[TF]*"])
+    ]
+    assert strategy.names_without_region(found, REGIONS) == {"Atlantis", "Edge*"}
+
+
 def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
     image = builders.source(owner=None)
     for match in ({"project_name": ["*"]}, {"project_domain": ["*"]}, {"roles": frozenset("a")}):

@@ -218,7 +218,7 @@ def test_without_a_store_file_every_region_is_reached_through_its_image_api(serv
     made = services()
     made.check()
     assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
-    assert isinstance(made.source_store(), api.Store)
+    assert isinstance(made.source_store("RegionOne"), api.Store)
 
 
 def test_small_images_take_the_image_api_and_large_ones_ssh(services):
@@ -230,7 +230,7 @@ def test_small_images_take_the_image_api_and_large_ones_ssh(services):
 
 def test_a_source_that_cannot_be_read_its_own_way_is_read_through_its_image_api(services):
     made = services([entry("RegionOne", FILESYSTEM)])
-    assert isinstance(made.source_store(), fallback.WithFallback)
+    assert isinstance(made.source_store("RegionOne"), fallback.WithFallback)
 
 
 def test_an_entry_is_found_by_name_and_else_by_address(services):

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many things, some at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def of(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut into pieces of ``size``; the last may be shorter. Python 3.12 has it in itertools."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

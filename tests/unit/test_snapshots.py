@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots: announced before their data, and made where they are not published."""
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import events
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import reconciliation
+from tests.fakes import world as worlds
+
+ONE = worlds.CASCADING
+TWO, THREE = worlds.CASCADED
+SNAPSHOT = {"image_type": "snapshot"}
+DATA = b"the disk of a server"
+
+
+@pytest.fixture
+def world():
+    return worlds.World(snapshot_origins=[TWO])
+
+
+def announce(world, **metadata):
+    """Make a snapshot without data, and bring the event of it."""
+    image = world.source.make(properties=SNAPSHOT, **metadata)
+    world.changed(image.image_id)
+    world.run()
+    return image
+
+
+def waiting(world):
+    return [(task.key.region, task.reason) for task in world.store.waiting()]
+
+
+# Announced in the cascading region before its data.
+
+
+@pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing"])
+def test_a_snapshot_without_data_is_waited_for(world, status):
+    image = world.source.make(properties=SNAPSHOT)
+    world.source.change(image.image_id, status=status)
+    world.changed(image.image_id)
+    world.run()
+    assert waiting(world) == [(THREE, f"snapshot is {status}"), (TWO, f"snapshot is {status}")]
+    assert world.task(image).attempts == 0
+
+
+def test_any_other_image_without_data_is_not(world):
+    image = world.source.make()
+    world.changed(image.image_id)
+    world.run()
+    assert not list(world.store.list())
+
+
+def test_it_is_copied_when_it_is_active_and_no_event_said_so(world):
+    image = announce(world)
+    assert world.snapshots.look() == 0
+    world.source.put_data(image.image_id, DATA)
+    assert world.snapshots.look() == 1
+    world.run()
+    assert world.two.data(image.image_id) == world.three.data(image.image_id) == DATA
+    assert not waiting(world)
+    assert world.snapshots.look() == 0
+
+
+def test_while_it_waits_no_task_is_due_and_nothing_is_written(world):
+    announce(world)
+    before = list(world.store.list())
+    assert world.run(seconds=299) == 0
+    world.snapshots.look()
+    assert list(world.store.list()) == before
+
+
+def test_a_hundred_of_them_cost_one_question(world):
+    for _ in range(100):
+        world.source.make(properties=SNAPSHOT)
+    for image_id in world.source.ids():
+        world.changed(image_id)
+    world.run()
+    asked = []
+    world.source.before = lambda name, _image_id: asked.append(name)
+    world.snapshots.look()
+    assert asked == ["find"]
+    assert len(waiting(world)) == 200
+
+
+def test_one_that_takes_too_long_fails_with_that_reason(world):
+    image = announce(world)
+    world.run(seconds=150)
+    world.changed(image.image_id)  # events on the way do not give it more time
+    world.run(seconds=149)
+    assert waiting(world)
+    world.run(seconds=1)
+    task = world.task(image)
+    assert (task.status, task.waiting_since) == ("failure", None)
+    assert task.reason.startswith("snapshot is queued still, after 300 s (snapshot_timeout)")
+
+
+def test_one_that_was_late_is_copied_all_the_same(world):
+    image = announce(world)
+    world.run(seconds=300)
+    assert world.task(image).status == "failure"
+    world.source.put_data(image.image_id, DATA)
+    world.changed(image.image_id)
+    world.settle()
+    assert world.two.data(image.image_id) == DATA
+
+
+def test_one_that_was_deleted_is_told_from_one_that_was_killed(world):
+    deleted, killed = announce(world), announce(world)
+    world.source.delete_as_user(deleted.image_id)
+    world.source.change(killed.image_id, status="killed")
+    assert world.snapshots.look() == 2
+    world.run()
+    assert world.task(deleted).reason == "snapshot was deleted before it had data"
+    assert world.task(killed).reason == "snapshot was killed before it had data"
+    assert world.task(deleted).status == world.task(killed).status == "failure"
+
+
+def test_a_region_that_does_not_want_it_forgets_it(world):
+    image = announce(world)
+    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    world.changed(image.image_id)
+    world.run()
+    assert waiting(world) == [(THREE, "snapshot is queued")]
+
+
+def test_snapshots_go_to_the_snapshot_regions(world):
+    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    image = world.source.publish(DATA, properties=SNAPSHOT)
+    world.changed(image.image_id)
+    world.run()
+    assert world.three.ids() == {image.image_id}
+    assert not world.two.ids()
+
+
+def test_a_glance_that_does_not_answer_is_asked_again(world, caplog):
+    image = announce(world)
+
+    def away(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer")
+
+    world.source.before = away
+    assert world.snapshots.look() == 0
+    assert "Could not look at the snapshots of region RegionOne: no answer" in caplog.text
+    world.source.before = lambda _name, _image_id: None
+    world.source.put_data(image.image_id, DATA)
+    assert world.snapshots.look() == 1
+
+
+def test_a_copy_that_fails_after_the_waiting_is_not_waited_for_any_more(world):
+    image = announce(world)
+    world.source.put_data(image.image_id, DATA)
+
+    def full(name, _image_id):
+        if name == "write":
+            raise errors.TransferInterrupted("the disk is full")
+
+    world.two.before = full
+    world.snapshots.look()
+    world.run()
+    assert world.task(image).attempts == 1
+    assert not waiting(world)
+
+
+# Made in a cascaded region whose bus is listened to.
+
+
+def happened(world, image_id, region=TWO, *, deleted=False, is_snapshot=True):
+    kind = events.EventKind.DELETED if deleted else events.EventKind.CHANGED
+    event = events.ImageEvent(image_id=image_id, kind=kind, is_snapshot=is_snapshot)
+    world.intake.handle(event, source_region=region)
+    world.run()
+
+
+def test_a_snapshot_of_a_cascaded_region_goes_to_the_others(world):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    happened(world, image.image_id)
+    assert world.three.data(image.image_id) == DATA
+    assert not world.source.ids()
+    mark = world.three.image(image.image_id).mark
+    assert mark == images.Mark(source_id=image.image_id, source_region=TWO)
+    assert world.task(image, THREE).source_region == TWO
+
+
+def test_the_cascading_region_gets_it_if_it_is_named(world):
+    world.policy = strategy.Policy(snapshot_regions=frozenset({ONE}))
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    happened(world, image.image_id)
+    assert world.source.data(image.image_id) == DATA
+    assert not world.three.ids()
+
+
+def test_it_is_waited_for_where_it_is_made(world):
+    image = world.two.make(properties=SNAPSHOT)
+    happened(world, image.image_id)
+    assert waiting(world) == [(THREE, "snapshot is queued")]
+    world.two.put_data(image.image_id, DATA)
+    assert world.snapshots.look() == 1
+    world.run()
+    assert world.three.data(image.image_id) == DATA
+
+
+def test_other_images_of_a_cascaded_region_are_its_own_affair(world):
+    image = world.two.publish(DATA)
+    happened(world, image.image_id, is_snapshot=False)
+    assert not list(world.store.list())
+
+
+def test_its_later_changes_and_its_end_arrive(world):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    happened(world, image.image_id)
+    world.two.change(image.image_id, name="renamed")
+    happened(world, image.image_id, is_snapshot=False)  # of members it is not told
+    assert world.three.image(image.image_id).metadata.name == "renamed"
+    world.two.delete_as_user(image.image_id)
+    happened(world, image.image_id, deleted=True)
+    assert not world.three.ids()
+
+
+def test_a_copy_is_nobodys_source(world):
+    image = world.source.publish(DATA, properties=SNAPSHOT)
+    world.changed(image.image_id)
+    world.run()
+    copy = events.ImageEvent(
+        image_id=image.image_id, kind=events.EventKind.CHANGED, is_snapshot=True, is_copy=True
+    )
+    before = list(world.store.list())
+    world.intake.handle(copy, source_region=TWO)
+    world.intake.handle(copy)
+    assert list(world.store.list()) == before
+    # Whoever requests it all the same finds that there is nothing to do.
+    happened(world, image.image_id)
+    assert not world.source.copies_of(images.Mark(source_id=image.image_id, source_region=TWO))
+
+
+def test_without_a_snapshot_region_the_strategy_decides(world):
+    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    happened(world, image.image_id)
+    assert not world.three.ids()
+
+
+# The look at everything.
+
+
+def test_what_happened_unheard_is_found(world):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    world.two.publish(b"of the region itself")
+    world.source.publish(b"1")
+    report = world.reconciliation.look()
+    assert report == reconciliation.Report(sources=2, requested=3)
+    world.settle()
+    assert world.three.data(image.image_id) == DATA
+    world.two.delete_as_user(image.image_id)
+    report = world.reconciliation.look()
+    assert (report.deleted_sources, report.requested) == (1, 1)
+    world.settle()
+    assert image.image_id not in world.three.ids()
+
+
+def test_a_region_that_cannot_tell_has_lost_nothing(world, caplog):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    world.source.publish(b"1")
+    happened(world, image.image_id)
+    world.two.delete_as_user(image.image_id)
+
+    def demoted(name, _image_id):
+        if name == "require_all_rights":
+            raise errors.Refused("no administrator any more")
+
+    world.two.before = demoted
+    assert world.reconciliation.look().deleted_sources == 0
+    assert "Nothing is taken for deleted in region RegionTwo" in caplog.text
+    assert image.image_id in world.three.ids()
+
+
+def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    world.source.publish(b"1")
+
+    def away(name, _image_id):
+        if name == "pages":
+            raise errors.ServiceUnavailable("no answer")
+
+    world.two.before = away
+    report = world.reconciliation.look()
+    assert report.failed_regions == {TWO}
+    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    world.two.before = lambda _name, _image_id: None
+    world.reconciliation.look(only=report.failed_regions)
+    world.settle()
+    assert image.image_id in world.three.ids()
+
+
+def test_an_agent_that_is_stopping_ends_the_look(world):
+    world.two.publish(DATA, properties=SNAPSHOT)
+    world.source.publish(b"1")
+    world.stop.set()
+    assert world.reconciliation.look().deleted_sources == 0
+
+
+def test_an_awaited_image_is_a_snapshot_without_data_that_is_no_copy(world):
+    image = world.source.make(properties=SNAPSHOT)
+    assert plans.is_awaited(image)
+    mark = {images.SOURCE_ID: "x", images.SOURCE_REGION: "y"}
+    assert not plans.is_awaited(world.source.make(properties=SNAPSHOT | mark))
+    assert not plans.is_awaited(world.source.make())
+    assert not plans.is_awaited(world.source.publish(DATA, properties=SNAPSHOT))
