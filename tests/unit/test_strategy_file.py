@@ -122,8 +122,8 @@ BAD = [
     pytest.param("rules:\n- regions: R\n  math: {}", 3, "unknown 'math'", id="misspelt"),
     pytest.param("rules:\n- regions: R\n  match: x", 3, "a mapping of conditions", id="text"),
     pytest.param(
-        "rules:\n- regions: R\n  match:\n    nam: x", 4,
-        "unknown 'nam'; expected project_id, project_name,", id="condition",
+        "rules:\n- regions: R\n  match:\n    mach: x", 4,
+        "unknown 'mach'; expected project_id, project_name,", id="condition",
     ),
     pytest.param(
         "rules:\n- regions: R\n  match:\n    visibility: secret", 4,
@@ -165,7 +165,7 @@ def test_all_mistakes_are_told_at_once(file):
         rules:
           - match: {visibility: secret}
             regions: R
-          - nam: x
+          - mach: x
             regions: [none, R]
         """
     assert [line for line, _said in problems(file, text)] == [2, 4, 5]
