@@ -11,6 +11,7 @@ import time
 from typing import Any, Final, TypeAlias
 import urllib.parse
 
+from keystoneauth1 import access
 from keystoneauth1 import exceptions
 from keystoneauth1 import identity
 from keystoneauth1 import loading
@@ -214,11 +215,28 @@ class Keystone:
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone does not let us in.
         """
+        return frozenset(self._access().role_names or ())
+
+    def own_project(self) -> str:
+        """Return the id of the project that our token is of.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in, or the token is of no project.
+        """
+        project_id = self._access().project_id
+        if not project_id:
+            raise errors.Refused(
+                "our token is of no project: give [service_credentials] a project_name or a "
+                "project_id"
+            )
+        return str(project_id)
+
+    def _access(self) -> access.AccessInfo:
         with translated("get a token"):
             auth = self._session.auth
             if not isinstance(auth, identity.BaseIdentityPlugin):
                 raise errors.Refused("[service_credentials] auth_type gives no Keystone token")
-            return frozenset(auth.get_access(self._session).role_names or ())
+            return auth.get_access(self._session)
 
     def invalidate(self) -> None:
         """Forget the catalogue, so that the next question goes to Keystone."""

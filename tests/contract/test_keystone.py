@@ -34,6 +34,11 @@ TOKEN = Reply.of(
     status=201,
     X_Subject_Token="secret-token",
 )
+PROJECT_TOKEN = Reply(
+    201,
+    TOKEN.body.replace(b'"roles"', b'"project": {"id": "own", "name": "services"}, "roles"'),
+    TOKEN.headers,
+)
 
 
 def endpoint(region: str | None, url: str, interface: str = "public") -> dict[str, Any]:
@@ -128,6 +133,13 @@ def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: keystone.Keysto
 def test_a_real_cloud_lets_the_agent_in(real: keystone.Keystone) -> None:
     assert len(real.token()) > 100
     assert {"admin", "service"} <= real.roles()
+
+
+@pytest.mark.cloud
+def test_a_real_cloud_tells_which_project_is_ours(
+    cloud: clouds.Cloud, real: keystone.Keystone
+) -> None:
+    assert real.own_project() == cloud.describe().user("glance-sync").project_id
 
 
 @pytest.mark.cloud
@@ -352,6 +364,24 @@ def test_a_token_is_kept(
     assert len(server.requests) == 1
 
 
+def test_our_project_is_that_of_the_token_which_is_there(
+    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+) -> None:
+    service = make()
+    server.script = [PROJECT_TOKEN]
+    service.token()
+    assert [service.own_project(), service.own_project()] == ["own", "own"]
+    assert len(server.requests) == 1
+
+
+def test_a_token_of_no_project_is_refused_with_what_to_do(
+    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+) -> None:
+    server.script = [TOKEN]
+    with pytest.raises(errors.Refused, match=r"\[service_credentials\] a project_name"):
+        make().own_project()
+
+
 def test_a_token_that_ends_soon_is_replaced(
     server: scripted_http.Server, make: Callable[..., keystone.Keystone]
 ) -> None:
@@ -372,9 +402,10 @@ def test_a_keystone_in_trouble_is_unavailable(
         server.script = script
         with pytest.raises(errors.ServiceUnavailable, match="cannot read the catalogue"):
             make().regions()
-    server.script = [Reply(status)]
-    with pytest.raises(errors.ServiceUnavailable, match="cannot get a token"):
-        make().token()
+    for question in (make().token, make().roles, make().own_project):
+        server.script = [Reply(status)]
+        with pytest.raises(errors.ServiceUnavailable, match="cannot get a token"):
+            question()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
@@ -382,7 +413,7 @@ def test_a_keystone_that_says_no_is_a_refusal(
     server: scripted_http.Server, make: Callable[..., keystone.Keystone], status: int
 ) -> None:
     server.script = [Reply.of({"error": {"message": "not you", "code": status}}, status)]
-    for question in (make().regions, make().token, make().roles):
+    for question in (make().regions, make().token, make().roles, make().own_project):
         with pytest.raises(errors.Refused, match=r"\[service_credentials\]"):
             question()
 
@@ -427,8 +458,9 @@ def test_a_log_in_without_keystone_gives_neither_roles_nor_token() -> None:
     service = keystone.Keystone(session=session, cascading_endpoint_url="http://x")
     with pytest.raises(errors.Refused, match="log-in"):
         service.token()
-    with pytest.raises(errors.Refused, match="auth_type"):
-        service.roles()
+    for question in (service.roles, service.own_project):
+        with pytest.raises(errors.Refused, match="auth_type"):
+            question()
 
 
 # Options
