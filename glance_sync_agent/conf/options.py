@@ -7,6 +7,8 @@ import copy
 from oslo_config import cfg
 from oslo_config import types
 
+from glance_sync_agent.conf import metadata_options
+
 #: Where these defaults are in force, the files may be absent.
 DEFAULT_STORE_FILE = "glance_store.yaml"
 DEFAULT_RULES_FILE = "sync_strategy.yaml"
@@ -264,6 +266,7 @@ _RECONCILE = [
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: _DEFAULT,
     "strategy": _STRATEGY,
+    "metadata": metadata_options.OPTIONS,
     "notifications": _NOTIFICATIONS,
     "database": _DATABASE,
     "ssh": _SSH,

@@ -9,9 +9,12 @@ import re
 from oslo_config import cfg
 
 from glance_sync_agent import errors
+from glance_sync_agent.conf import metadata_options
 from glance_sync_agent.conf import options
+from glance_sync_agent.conf import project_map
 from glance_sync_agent.conf import strategy_file
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 
 
@@ -25,6 +28,8 @@ class Settings:
     snapshot_sleep_interval: int  # seconds
     rules_file: pathlib.Path | None  # None: there is no such file
     keystone_cache_seconds: float
+    metadata_policy: metadata_policy.Policy
+    project_map: pathlib.Path | None  # None: there is no such file
     cascading_endpoint_url: str
     task_retry_times: int
     scp_copy_timeout: int  # seconds; 0: no limit
@@ -128,6 +133,9 @@ def _said(exc: Exception) -> str:
 
 def _read(conf: cfg.ConfigOpts) -> Settings:
     rules_file = _found(conf, "strategy", "rules_file", optional=options.DEFAULT_RULES_FILE)
+    map_file = _found(
+        conf, "metadata", "project_map", optional=metadata_options.DEFAULT_PROJECT_MAP
+    )
     return Settings(
         sync_enabled=conf.sync_enabled,
         policy=_policy(conf, rules_file),
@@ -135,6 +143,8 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         snapshot_sleep_interval=conf.snapshot_sleep_interval,
         rules_file=rules_file,
         keystone_cache_seconds=conf.strategy.keystone_cache_seconds,
+        metadata_policy=_metadata_policy(conf, map_file),
+        project_map=map_file,
         cascading_endpoint_url=conf.cascading_endpoint_url,
         task_retry_times=conf.task_retry_times,
         scp_copy_timeout=conf.scp_copy_timeout,
@@ -188,6 +198,26 @@ def _region_buses(texts: Sequence[str]) -> Mapping[images.RegionId, str]:
             )
         found[images.RegionId(region.strip())] = url.strip()
     return found
+
+
+def _metadata_policy(
+    conf: cfg.ConfigOpts, map_file: pathlib.Path | None
+) -> metadata_policy.Policy:
+    given = conf.metadata
+    owner = metadata_policy.Owner(given.owner.lower())
+    if owner is metadata_policy.Owner.MAPPED and map_file is None:
+        raise errors.ConfigurationError(
+            f"{_files(conf)}: [metadata] owner = mapped needs the file of [metadata] project_map, "
+            f"and there is no {given.project_map} beside sync.conf"
+        )
+    return metadata_policy.Policy(
+        exclude_properties=tuple(given.exclude_properties),
+        owner=owner,
+        # Read whoever owns copies, so that a mistake shows before the day it is needed.
+        project_map=project_map.load(map_file) if map_file else {},
+        visibility=metadata_policy.Visibility(given.visibility.lower()),
+        members=given.members,
+    )
 
 
 def _found(

@@ -11,9 +11,14 @@ from glance_sync_agent import errors
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 
-RULES_FILE = pathlib.Path(__file__).parents[2] / "etc" / "glance" / "sync_strategy.yaml"
+SAMPLES = pathlib.Path(__file__).parents[2] / "etc" / "glance"
+RULES_FILE = SAMPLES / "sync_strategy.yaml"
+PROJECT_MAP = SAMPLES / "project_map.yaml"
+KEYS_STAY = ("cinder_encryption_key_deletion_policy", "os_encrypt_key_deletion_policy")
+METADATA = metadata_policy.Policy(exclude_properties=KEYS_STAY)
 SNAPSHOT_REGIONS = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
 #: Section, option, value as written, field, value as it arrives.
 ARRIVING = [
@@ -28,6 +33,24 @@ ARRIVING = [
     (
         "strategy", "unfiltered_projects_may_use_all", "false",
         "policy", strategy.Policy(unfiltered_projects_may_use_all=False),
+    ),
+    (
+        "metadata", "exclude_properties", "internal_*, b",
+        "metadata_policy", metadata_policy.Policy(exclude_properties=("internal_*", "b")),
+    ),
+    (
+        "metadata", "owner", "Agent",
+        "metadata_policy", dataclasses.replace(METADATA, owner=metadata_policy.Owner.AGENT),
+    ),
+    ("metadata", "project_map", str(PROJECT_MAP), "project_map", PROJECT_MAP),
+    (
+        "metadata", "visibility", "private",
+        "metadata_policy",
+        dataclasses.replace(METADATA, visibility=metadata_policy.Visibility.PRIVATE),
+    ),
+    (
+        "metadata", "members", "false",
+        "metadata_policy", dataclasses.replace(METADATA, members=False),
     ),
     (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
     (None, "task_retry_times", "7", "task_retry_times", 7),
@@ -141,6 +164,10 @@ def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
         pytest.param(None, "task_retry_times", "many", id="no number"),
         pytest.param(None, "scp_copy_timeout", "-1", id="negative time"),
         pytest.param(None, "glance_store_cfg_file", "absent.yaml", id="no such file"),
+        pytest.param("metadata", "owner", "somebody", id="unknown owner"),
+        pytest.param("metadata", "visibility", "public", id="more visible than the source"),
+        pytest.param("metadata", "members", "some", id="some members"),
+        pytest.param("metadata", "project_map", "absent.yaml", id="no such map"),
         pytest.param("notifications", "prefetch", "1", id="prefetch that loses its last place"),
         pytest.param("ssh", "connect_timeout_seconds", "0", id="no time"),
         pytest.param("transfer", "tasks_per_region", "0", id="no task"),
@@ -184,6 +211,35 @@ def test_the_defaults_go_together(written):
 
     assert found.policy == strategy.Policy(strategy=strategy.Strategy.ALL)
     assert found.store_file is None
+    assert found.metadata_policy == METADATA
+
+
+def test_a_deleted_copy_takes_no_encryption_key_along_unless_the_operator_says_so(written):
+    assert settings.load(written()).metadata_policy.exclude_properties == KEYS_STAY
+    conf = written(section("metadata", "exclude_properties", ""))
+    assert settings.load(conf).metadata_policy.exclude_properties == ()
+
+
+def test_the_project_map_is_looked_up_beside_sync_conf_and_read_whoever_owns_copies(
+    written, tmp_path
+):
+    file = tmp_path / "project_map.yaml"
+    file.write_text("RegionTwo: {alpha: beta}\n")
+    for owner in ("same", "mapped"):
+        found = settings.load(written(section("metadata", "owner", owner)))
+        assert found.project_map == file
+        assert found.metadata_policy.project_map == {"RegionTwo": {"alpha": "beta"}}
+    file.write_text("RegionTwo: 7\n")
+    with pytest.raises(errors.ConfigurationError, match=rf"{file}:1: expected 'RegionTwo'"):
+        settings.load(written())
+
+
+def test_mapped_owners_without_a_map_are_refused(written, tmp_path):
+    with pytest.raises(errors.ConfigurationError, match="owner = mapped needs") as caught:
+        settings.load(written(section("metadata", "owner", "mapped")))
+
+    assert "no project_map.yaml" in str(caught.value)
+    assert str(tmp_path / "sync.conf") in str(caught.value)
 
 
 def test_a_syntax_error_is_refused_with_its_file(written, tmp_path):
@@ -275,6 +331,10 @@ def test_the_options_that_say_so_change_without_a_restart(
     conf.mutate_config_files()
 
     assert (getattr(settings.load(conf), field) != first) is moves
+
+
+def test_all_options_about_metadata_change_without_a_restart():
+    assert all(option.mutable for option in options.GROUPS["metadata"])
 
 
 def test_options_of_libraries_are_added(tmp_path):
