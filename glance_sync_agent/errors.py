@@ -12,7 +12,7 @@
     │   ├── TransferInterrupted     the bytes stopped before the end
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
-    │   ├── Undecided               nobody can say now where an image belongs
+    │   ├── Undecided               nobody can say now where an image belongs, or to whom
     │   └── Cancelled               the agent is stopping
     └── PermanentError              trying again alone will not help
         ├── Refused                 an answer 4xx, with the service's own reason
@@ -74,7 +74,7 @@ class DigestMismatch(TransientError):
 
 
 class Undecided(TransientError):
-    """Nobody can say now where an image belongs; it waits for as long as that takes."""
+    """Nobody can say now where an image belongs, or to whom; it waits as long as that takes."""
 
 
 class Cancelled(TransientError):

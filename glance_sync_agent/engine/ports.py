@@ -40,6 +40,13 @@ class Catalogue(Protocol):
     def cascading(self) -> images.RegionId:
         """The region where images are published."""
 
+    def own_project(self) -> str:
+        """Return the id of the project that our token is of.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in, or the token is of no project.
+        """
+
 
 class Identity(Protocol):
     """What Keystone knows of projects."""

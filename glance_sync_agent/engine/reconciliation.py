@@ -18,6 +18,7 @@ from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Reconciliation:
         store: ports.TaskStore,
         requests: intake.Intake,
         wanted: targets.Targets,
+        copies: wanted_copies.WantedCopies,
         cascading: images.RegionId,
         snapshot_origins: Sequence[images.RegionId] = (),
         stop: ports.StopFlag,
@@ -64,6 +66,7 @@ class Reconciliation:
         self._store = store
         self._requests = requests
         self._targets = wanted
+        self._copies = copies
         self._cascading = cascading
         self._origins = snapshot_origins
         self._stop = stop
@@ -172,8 +175,9 @@ class Reconciliation:
         copy: images.Image | None,
         row: tasks.Task | None,
     ) -> bool:
+        wanted = self._copies.in_region(service.region)(source, copy)
         action = plans.next_action(
-            source,
+            wanted,
             copy,
             mark=images.mark_of(source),
             known=row is not None,
@@ -187,8 +191,12 @@ class Reconciliation:
             # source existed, and the copy would outlive it. And a row has to be right.
             return True
         # Members are not in a listing, and their changes leave no trace in the record.
-        members = self._regions.image_service(source.region).members(source)
-        return copy is not None and members != service.members(copy)
+        members = self._regions.image_service(source.region).members
+        return (
+            copy is not None
+            and self._copies.have_our_members()
+            and members(wanted) != service.members(copy)
+        )
 
     def _look_for_deleted(self, report: Report) -> None:
         """Find tasks whose source is gone, and request them unless there are too many."""

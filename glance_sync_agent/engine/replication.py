@@ -19,6 +19,7 @@ from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import transfers
+from glance_sync_agent.engine import wanted_copies
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Replication:
         source_views: sources.SourceViews,
         store: ports.TaskStore,
         wanted: targets.Targets,
+        copies: wanted_copies.WantedCopies,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -53,6 +55,7 @@ class Replication:
         self._sources = source_views
         self._store = store
         self._targets = wanted
+        self._copies = copies
         self._clock = clock
         self._stop = stop
         self._limits = limits
@@ -69,6 +72,7 @@ class Replication:
         task = lease.task
         service = self._regions.image_service(task.key.region)
         mark = self._mark(task)
+        wanted = self._copies.in_region(task.key.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task)
         for _ in range(_MAX_STEPS):
@@ -80,7 +84,7 @@ class Replication:
                 copy = _marked_copy(service, mark)
             verdict = self._verdict(source, task.key.region)
             action = plans.next_action(
-                source,
+                source and wanted(source, copy),
                 copy,
                 mark=mark,
                 known=copy is not None and copy.image_id == task.copy_id,

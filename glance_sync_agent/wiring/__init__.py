@@ -15,6 +15,7 @@ from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import keystone_projects
@@ -28,6 +29,7 @@ from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import regions
@@ -73,6 +75,8 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
         cascading = catalogue.cascading
         check_named_regions(current, catalogue.regions(), cascading)
         open_regions(conf, current, catalogue).check()
+        if current.metadata_policy().owner is metadata_policy.Owner.AGENT:
+            catalogue.own_project()
     except errors.PermanentError as exc:
         raise errors.ConfigurationError(str(exc)) from exc
     except errors.TransientError as exc:
@@ -237,6 +241,7 @@ def build(
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
     wanted = make_targets(conf, catalogue, current)
+    copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy)
     cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake)
     source_views = sources.SourceViews(services, cascading, clock)
@@ -246,6 +251,7 @@ def build(
         source_views=source_views,
         store=store,
         wanted=wanted,
+        copies=copies,
         clock=clock,
         stop=stop,
         limits=current.limits,
@@ -277,6 +283,7 @@ def build(
             store=store,
             requests=requests,
             wanted=wanted,
+            copies=copies,
             cascading=cascading,
             snapshot_origins=sorted(current.settings.region_buses),
             stop=stop,

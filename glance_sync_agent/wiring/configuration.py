@@ -10,6 +10,7 @@ from oslo_service import opts as service_opts
 from glance_sync_agent import errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.engine import progress
@@ -44,6 +45,10 @@ class CurrentSettings:
     def policy(self) -> strategy.Policy:
         """Return what decides in which regions an image belongs."""
         return self.settings.policy
+
+    def metadata_policy(self) -> metadata_policy.Policy:
+        """Return what copies share with their sources."""
+        return self.settings.metadata_policy
 
     def limits(self) -> progress.Limits:
         """Return the times that an attempt may take."""

@@ -8,6 +8,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
@@ -19,6 +20,7 @@ from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from tests.fakes import clock as clocks
 from tests.fakes import glance
@@ -34,12 +36,18 @@ class FakeCatalogue:
     def __init__(self) -> None:
         self.cascading = CASCADING
         self.names = frozenset({CASCADING, *CASCADED})
+        self.project = "agents"
         self.is_down = False
 
     def regions(self) -> frozenset[images.RegionId]:
         if self.is_down:
             raise errors.ServiceUnavailable("Keystone does not answer")
         return self.names
+
+    def own_project(self) -> str:
+        if self.is_down:
+            raise errors.ServiceUnavailable("Keystone does not answer")
+        return self.project
 
 
 class FakeIdentity:
@@ -112,6 +120,7 @@ class World:
         self.store = task_store.MemoryTaskStore()
         self.identity = FakeIdentity()
         self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
+        self.metadata = metadata_policy.Policy()
         self.cache_seconds = 60.0
         self.stop = threading.Event()
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
@@ -122,6 +131,7 @@ class World:
             self.identity, self.clock, lambda: self.cache_seconds
         )
         self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
+        self.copies = wanted_copies.WantedCopies(self.catalogue, lambda: self.metadata)
         self.intake = intake.Intake(
             store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
         )
@@ -137,6 +147,7 @@ class World:
             source_views=self.source_views,
             store=self.store,
             wanted=self.targets,
+            copies=self.copies,
             clock=self.clock,
             stop=self.stop,
             limits=lambda: self.limits,
@@ -158,6 +169,7 @@ class World:
             store=self.store,
             requests=self.intake,
             wanted=self.targets,
+            copies=self.copies,
             cascading=CASCADING,
             snapshot_origins=snapshot_origins,
             stop=self.stop,

@@ -131,12 +131,15 @@ def test_mutable_options_follow_the_file(configure, file):
         scp_copy_timeout = 7
         [reconcile]
         max_deletes = 3
+        [metadata]
+        members = false
         """,
     )
     current.reload()
     assert current.policy().strategy is strategy.Strategy.NONE
     assert not current.settings.sync_enabled
     assert current.settings.max_deletes == 3
+    assert not current.metadata_policy().members
     assert current.retry_policy().retries == 9
     assert current.limits().transfer == 7
 
