@@ -18,6 +18,7 @@ from glance_sync_agent.cmd import findings
 from glance_sync_agent.cmd import local_checks
 from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
 
@@ -95,13 +96,16 @@ class Checks:
         section = self._conf[wiring.CREDENTIALS]
 
         def probe() -> str | findings.Finding:
-            roles = wiring.open_catalogue(self._conf, self._current).roles()
+            catalogue = wiring.open_catalogue(self._conf, self._current)
+            roles = catalogue.roles()
             user = _first(section, "username", "user_id") or "USER"
             project = _first(section, "project_name", "project_id") or "PROJECT"
             seen = f"{user} in {project} has the roles {', '.join(sorted(roles)) or 'none'}"
             add = f"openstack role add --user {user} --project {project} "
             if "admin" not in roles:
                 return findings.failure(link, f"{seen}, not admin", f"{add}admin")
+            if self._current.metadata_policy().owner is metadata_policy.Owner.AGENT:
+                catalogue.own_project()
             if "service" not in roles:
                 return findings.warning(link, f"{seen}, not service", f"{add}service")
             return seen
@@ -164,6 +168,11 @@ class Checks:
             functools.partial(region_checks.glance, region, catalogue, session)
             for region in regions
         ]
+        if (map_file := self._current.settings.project_map) is not None:
+            policy = self._current.metadata_policy()
+            looks.append(
+                functools.partial(region_checks.project_map, map_file, policy, regions)
+            )
         try:
             services = wiring.open_regions(self._conf, self._current, catalogue)
             self._opened.callback(services.close)

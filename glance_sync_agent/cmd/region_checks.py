@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The links of ``check`` in the regions: each Glance, and each way to its bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import functools
 import pathlib
 import sys
@@ -12,6 +12,7 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd import findings
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers import glance_probe
 from glance_sync_agent.drivers import keystone
 
@@ -51,6 +52,27 @@ def glance(
         return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
 
     return findings.look(link, probe, remedy)
+
+
+def project_map(
+    file: pathlib.Path,
+    policy: metadata_policy.Policy,
+    regions: Collection[images.RegionId],
+) -> findings.Finding:
+    """Look for what the project map says of regions that there are not."""
+    link = "project_map.yaml"
+    if policy.owner is not metadata_policy.Owner.MAPPED:
+        return findings.skipped(link, f"{file} is not used: [metadata] owner = {policy.owner}")
+    unknown = sorted(policy.project_map.keys() - set(regions))
+    if unknown:
+        return findings.warning(
+            link,
+            f"{file}: {', '.join(unknown)}: no region of the catalogue",
+            f"correct the names in {file}; those that there are: {', '.join(sorted(regions))}",
+        )
+    projects = sum(map(len, policy.project_map.values()))
+    detail = f"{file}: {projects} projects in {len(policy.project_map)} regions"
+    return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=detail)
 
 
 def store(
