@@ -369,3 +369,18 @@ def test_an_agent_that_is_told_to_copy_nothing_is_warned_about(cloud, configured
 
     assert report.having("WARN") == ["sync.conf"]
     assert "sync_enabled" in report.found["sync.conf"]["remedy"]
+
+
+def test_a_project_map_is_read_and_regions_that_there_are_not_are_warned_about(cloud, configured):
+    agent = configured(options={"metadata": {"owner": "mapped"}})
+    file = agent.directory / "project_map.yaml"
+    file.write_text("RegionTwo: {a: b}\nRegionNine: {a: b}\n")
+
+    report = check(agent, cloud)
+
+    assert report.status == 0
+    assert report.having("WARN") == ["project_map.yaml"]
+    assert "RegionNine" in report.found["project_map.yaml"]["detail"]
+    assert "RegionTwo" in report.found["project_map.yaml"]["remedy"]
+    file.write_text("RegionTwo: {a: the other}\n")
+    assert f"{file}:1: expected the id of a project for 'a'" in run(agent).stdout
