@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How tasks look to an operator and to a program."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ COLUMNS = (
     "status",
     "reason",
     "copy_id",
+    "copied_from",
     "bytes_done",
     "bytes_total",
     "attempts",
@@ -39,7 +40,9 @@ class Regions(columns.FormattableColumn[Any]):
 
     def human_readable(self) -> str:
         """Return the text for a table."""
-        return "\n".join(_sentence(one) for one in self._value)
+        # Where the source is there is no task of its image.
+        copied = {one["region"] for one in self._value}
+        return "\n".join(_sentence(one, copied) for one in self._value)
 
 
 def row(task: tasks.Task, names: Sequence[str]) -> list[Any]:
@@ -57,6 +60,7 @@ def fields(task: tasks.Task) -> dict[str, Any]:
         "status": task.status.value,
         "reason": task.reason,
         "copy_id": task.copy_id,
+        "copied_from": task.copied_from,
         "bytes_done": task.bytes_done,
         "bytes_total": task.bytes_total,
         "attempts": task.attempts,
@@ -71,7 +75,7 @@ def time(moment: datetime.datetime) -> str:
     return f"{utc.isoformat(timespec='seconds')}Z"
 
 
-def _sentence(values: dict[str, Any]) -> str:
+def _sentence(values: dict[str, Any], copied: Collection[str]) -> str:
     parts = [f"{values['region']}: {values['status']}"]
     if values["reason"]:
         parts.append(values["reason"])
@@ -83,4 +87,7 @@ def _sentence(values: dict[str, Any]) -> str:
         parts.append(f"{values['attempts']} failed attempts")
     if values["copy_id"] not in {None, values["image_id"]}:
         parts.append(f"copy {values['copy_id']}")
-    return "; ".join([*parts, f"since {values['updated_at']}"])
+    parts.append(f"since {values['updated_at']}")
+    if values["copied_from"] in copied:
+        parts[-1] += f", copied from {values['copied_from']}"
+    return "; ".join(parts)

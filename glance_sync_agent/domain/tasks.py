@@ -71,6 +71,8 @@ class CopySeen:
     copy_id: images.ImageId
     image_name: str | None
     size: int | None  # bytes
+    #: Where this attempt got the bytes; None: it brought none, and what is known stays.
+    copied_from: images.RegionId | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -128,8 +128,11 @@ def seen(outcome: tasks.Outcome) -> dict[str, Any]:
     copy = outcome.copy
     name = task_table.name_text(copy.image_name)
     values: dict[str, Any] = {"copy_id": copy.copy_id, "image_name": name}
-    size = {"bytes_done": copy.size, "bytes_total": copy.size}
-    return values | ({} if copy.size is None else size)
+    if copy.size is not None:
+        values |= {"bytes_done": copy.size, "bytes_total": copy.size}
+    if copy.copied_from is not None:
+        values["copied_from"] = copy.copied_from
+    return values
 
 
 def earliest(connection: sa.Connection) -> dict[images.RegionId, datetime.datetime]:

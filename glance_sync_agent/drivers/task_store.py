@@ -200,8 +200,9 @@ class TaskStore:
     def note_copy(
         self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
     ) -> None:
-        """Remember which image is the copy."""
-        self._update(lease, copy_id=copy_id, image_name=task_table.name_text(image_name))
+        """Remember which image is the copy; its bytes are yet to come, from wherever."""
+        name = task_table.name_text(image_name)
+        self._update(lease, copy_id=copy_id, image_name=name, copied_from=None)
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         """Give the lease back as if the task had never been claimed."""

@@ -238,7 +238,7 @@ class TaskStore(Protocol):
     def note_copy(
         self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
     ) -> None:
-        """Remember which image is the copy.
+        """Remember which image is the copy; its bytes are yet to come, from wherever.
 
         :raises LeaseLost: the lease is somebody else's.
         """

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
+import dataclasses
 import datetime
 import functools
 import threading
@@ -520,6 +521,31 @@ def test_the_copy_is_remembered_across_requests_and_outcomes(store):
     store.note_copy(lease, None, None)
     assert (task(store).copy_id, task(store).image_name) == (None, None)
     assert task(store).status is PROCESSING
+
+
+def test_where_the_bytes_came_from_is_known_until_the_copy_is_another(store):
+    ask(store)
+    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=1, copied_from=ELSEWHERE)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert task(store).copied_from == ELSEWHERE
+
+    ask(store)
+    looked_at = dataclasses.replace(copy, copied_from=None)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=looked_at), NOW)
+    assert task(store).copied_from == ELSEWHERE
+
+    ask(store)
+    store.note_copy(claim(store), None, None)
+    assert task(store).copied_from is None
+
+
+def test_where_the_bytes_came_from_is_known_though_the_outcome_is_superseded(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=1, copied_from=ELSEWHERE)
+    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert task(store).copied_from == ELSEWHERE
 
 
 def test_a_success_is_remembered_with_its_reason(store):

@@ -37,6 +37,7 @@ outcomes = st.one_of(
             copy_id=image_ids,
             image_name=st.sampled_from([None, "name"]),
             size=st.sampled_from([None, 0, 9]),
+            copied_from=st.none() | regions,
         ),
     ),
     st.builds(tasks.Forgotten),

@@ -139,7 +139,9 @@ class MemoryTaskStore:
     ) -> None:
         with self._open():
             row = self._held(lease)
-            task = dataclasses.replace(row.task, copy_id=copy_id, image_name=image_name)
+            task = dataclasses.replace(
+                row.task, copy_id=copy_id, image_name=image_name, copied_from=None
+            )
             self._put(dataclasses.replace(row, task=task))
 
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
@@ -249,7 +251,12 @@ class MemoryTaskStore:
 
 
 def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
-    task = dataclasses.replace(task, copy_id=copy.copy_id, image_name=copy.image_name)
+    task = dataclasses.replace(
+        task,
+        copy_id=copy.copy_id,
+        image_name=copy.image_name,
+        copied_from=copy.copied_from or task.copied_from,
+    )
     if copy.size is None:
         return task
     return dataclasses.replace(task, bytes_done=copy.size, bytes_total=copy.size)

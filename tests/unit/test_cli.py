@@ -24,6 +24,7 @@ COLUMNS = [
     "status",
     "reason",
     "copy_id",
+    "copied_from",
     "bytes_done",
     "bytes_total",
     "attempts",
@@ -154,6 +155,7 @@ def test_status_has_exactly_the_columns_that_scripts_rely_on(ctl_run, filled):
         "status": "failure",
         "reason": "not ours",
         "copy_id": IMAGE,
+        "copied_from": None,
         "bytes_done": 30,
         "bytes_total": 40,
         "attempts": 1,
@@ -255,6 +257,25 @@ def test_show_names_a_copy_of_another_id(ctl_run, store):
     store.note_copy(lease, OTHER, "cirros")
 
     assert f"copy {OTHER}" in ctl_run("show", IMAGE)[1]
+
+
+def test_where_a_copy_came_from_is_shown(ctl_run, store):
+    for region, origin in (("RegionTwo", "RegionOne"), ("RegionThree", "RegionTwo")):
+        copy = tasks.CopySeen(copy_id=IMAGE, image_name="cirros", size=40, copied_from=origin)
+        fill(store, IMAGE, region, tasks.Succeeded(reason="in sync", copy=copy))
+
+    for_a_person = ctl_run("show", IMAGE)[1]
+    shown = json.loads(ctl_run("show", IMAGE, "-f", "json")[1])["regions"]
+    listed = json.loads(ctl_run("status", "-f", "json", "--region", "RegionThree")[1])
+
+    assert {one["region"]: one["copied_from"] for one in shown} == {
+        "RegionTwo": "RegionOne", "RegionThree": "RegionTwo",
+    }
+    assert [one["copied_from"] for one in listed] == ["RegionTwo"]
+    assert "RegionThree: success; in sync; since 2026-11-22T08:00:00Z, copied from RegionTwo" in (
+        for_a_person
+    )
+    assert "copied from RegionOne" not in for_a_person
 
 
 @pytest.mark.parametrize("command", ["show", "retry"])
