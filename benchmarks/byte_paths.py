@@ -217,7 +217,7 @@ def _exec_curl(transport: paramiko.Transport, bench: Bench, url: str) -> None:
     )
     channel.sendall(f"X-Auth-Token: {bench.token}\n".encode())
     with bench.source_store.read(bench.source) as chunks:
-        for chunk in transfers.withheld(chunks, image=bench.source, progress=lambda _: None):
+        for chunk in transfers.withheld(chunks, image=bench.source):
             view = memoryview(chunk)
             while view:
                 view = view[channel.send(view) :]  # type: ignore[arg-type]
@@ -231,7 +231,7 @@ def by_store(scheme: str) -> Callable[[Bench, str, str], None]:
 
     def run(bench: Bench, region: str, image_id: str) -> None:
         with bench.source_store.read(bench.source) as chunks:
-            checked = transfers.withheld(chunks, image=bench.source, progress=lambda _: None)
+            checked = transfers.withheld(chunks, image=bench.source)
             bench.stores[region][scheme].write(images.ImageId(image_id), bench.size, checked)
 
     return run

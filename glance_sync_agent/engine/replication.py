@@ -252,8 +252,9 @@ class Replication:
         digest = self._digests.of(source)
         try:
             with self._regions.source_store(source.region).read(source) as chunks:
-                data = transfers.withheld(chunks, image=source, progress=signs, digest=digest)
-                self._regions.store(into.region, size).write(into.image_id, size, data)
+                data = transfers.withheld(chunks, image=source, digest=digest)
+                watched = transfers.watched(data, signs)
+                self._regions.store(into.region, size).write(into.image_id, size, watched)
         except errors.DigestMismatch:
             self._digests.forget(source)
             raise

@@ -12,7 +12,6 @@ def withheld(
     chunks: Iterable[bytes],
     *,
     image: images.Image,
-    progress: Callable[[int], None],
     digest: digests.SharedDigest | None = None,
 ) -> Iterator[bytes]:
     """Pass ``chunks`` on, the last one only after the sum of all is the expected one.
@@ -20,8 +19,6 @@ def withheld(
     The receiver was told the whole length, so while the last chunk is missing it cannot take
     what it has for an image. Wrong bytes therefore never become active anywhere.
 
-    :param progress: called with the bytes passed on so far, before each further chunk; what
-        it raises ends the transfer.
     :param digest: shared with others who read the same image now; None: with nobody.
     :raises DigestMismatch: the bytes are not what ``image`` says.
     :raises TransferInterrupted: there are fewer or more bytes than ``image`` says.
@@ -37,7 +34,6 @@ def withheld(
         if held:
             yield held
             done += len(held)
-            progress(done)
         digest.take(number, block)
         held = block
     done += len(held)
@@ -46,7 +42,23 @@ def withheld(
     _check_sum(image, what, digest.multihash())
     if held:
         yield held
+
+
+def watched(blocks: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
+    """Pass ``blocks`` on, and tell how many bytes that makes so far.
+
+    Apart from :func:`withheld`, so that what ends a transfer is not taken for a fault of what
+    is read.
+
+    :param progress: called before each further block and at the end; what it raises ends the
+        transfer.
+    """
+    done = 0
     progress(done)
+    for block in blocks:
+        yield block
+        done += len(block)
+        progress(done)
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:

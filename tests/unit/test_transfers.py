@@ -10,7 +10,6 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import transfers
 from tests.unit import builders
 
@@ -26,7 +25,8 @@ class Receiver:
         self.progress: list[int] = []
 
     def take(self, chunks: Iterable[bytes], image: images.Image) -> None:
-        for chunk in transfers.withheld(chunks, image=image, progress=self.progress.append):
+        checked = transfers.withheld(chunks, image=image)
+        for chunk in transfers.watched(checked, self.progress.append):
             self.received += chunk
 
 
@@ -123,13 +123,12 @@ def test_an_error_of_the_source_comes_through(receiver: Receiver) -> None:
         receiver.take(broken(), image(b"headtail"))
 
 
-def test_what_progress_raises_ends_the_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "BLOCK_BYTES", 1)
+def test_what_progress_raises_ends_the_transfer() -> None:
+    def stop(done: int) -> None:
+        if done:
+            raise errors.Cancelled("stopping")
 
-    def stop(_done: int) -> None:
-        raise errors.Cancelled("stopping")
-
-    passed = transfers.withheld([b"a", b"b", b"c"], image=image(b"abc"), progress=stop)
+    passed = transfers.watched([b"a", b"b", b"c"], stop)
     assert next(passed) == b"a"
     with pytest.raises(errors.Cancelled):
         next(passed)
