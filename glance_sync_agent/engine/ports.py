@@ -170,7 +170,10 @@ class Regions(Protocol):
         """Return the way to write ``size`` bytes into the region."""
 
     def source_store(self, region: images.RegionId) -> ImageStore:
-        """Return the way to read data of a region."""
+        """Return the way to read data of a region.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
 
 
 class TaskStore(Protocol):

@@ -68,6 +68,7 @@ class RegionServices:
         self._services: dict[Place, glance.Glance] = {}
         self._api_stores: dict[Place, api.Store] = {}
         self._scheme_stores: dict[Place, ports.ImageStore | None] = {}
+        self._source_stores: dict[Place, ports.ImageStore] = {}
 
     def image_service(self, region: images.RegionId) -> glance.Glance:
         """Return the region's Glance.
@@ -83,10 +84,11 @@ class RegionServices:
         return self._scheme_store(region) or self._api_store(region)
 
     def source_store(self, region: images.RegionId) -> ports.ImageStore:
-        """Return the way to read data of a region."""
-        by_scheme = self._scheme_store(region)
-        by_api = self._api_store(region)
-        return fallback.WithFallback(by_scheme, by_api) if by_scheme else by_api
+        """Return the way to read data of a region, which ends at its image API if need be.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+        return self._made(self._source_stores, region, self._make_source_store)
 
     def entry(self, region: images.RegionId) -> store_file.Entry | None:
         """Return what the store file says of a region: by its name, or else by its address.
@@ -163,6 +165,16 @@ class RegionServices:
 
     def _api_store(self, region: images.RegionId) -> api.Store:
         return self._made(self._api_stores, region, lambda _: api.Store(self._context(region)))
+
+    def _make_source_store(self, region: images.RegionId) -> ports.ImageStore:
+        by_scheme, by_api = self._scheme_store(region), self._api_store(region)
+        if by_scheme is None:
+            return by_api
+        # The way into a cascaded region mostly leads to no file, and need not.
+        is_usual = region != self._catalogue.cascading
+        return fallback.WithFallback(
+            by_scheme, by_api, told_at=logging.DEBUG if is_usual else logging.INFO
+        )
 
     def _scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
         return self._made(self._scheme_stores, region, self._make_scheme_store)

@@ -97,7 +97,7 @@ class FakeRegions:
         return glance.FakeImageStore(self.glances[region], chunk_bytes=self._chunk_bytes)
 
     def source_store(self, region: images.RegionId) -> glance.FakeImageStore:
-        return self.store(region, 0)
+        return glance.FakeImageStore(self.image_service(region), chunk_bytes=self._chunk_bytes)
 
 
 class World:

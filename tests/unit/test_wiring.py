@@ -21,6 +21,7 @@ from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.stores import filesystem
 from glance_sync_agent.wiring import regions as wired_regions
+from tests.unit import builders
 
 MIB = 1024 * 1024
 CONF = """
@@ -221,7 +222,8 @@ def test_without_a_store_file_every_region_is_reached_through_its_image_api(serv
     made = services()
     made.check()
     assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
-    assert isinstance(made.source_store("RegionOne"), api.Store)
+    for region in ("RegionOne", "RegionTwo"):
+        assert isinstance(made.source_store(region), api.Store)
 
 
 def test_small_images_take_the_image_api_and_large_ones_ssh(services):
@@ -231,9 +233,28 @@ def test_small_images_take_the_image_api_and_large_ones_ssh(services):
     assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
 
 
-def test_a_source_that_cannot_be_read_its_own_way_is_read_through_its_image_api(services):
-    made = services([entry("RegionOne", FILESYSTEM)])
-    assert isinstance(made.source_store("RegionOne"), fallback.WithFallback)
+@pytest.mark.parametrize("region", ["RegionOne", "RegionTwo"])
+def test_a_region_that_cannot_be_read_its_own_way_is_read_through_its_image_api(
+    services, region
+):
+    made = services([entry(region, FILESYSTEM)])
+    assert isinstance(made.source_store(region), fallback.WithFallback)
+    assert made.source_store(region) is made.source_store(region)
+    with pytest.raises(errors.UnknownRegion):
+        made.source_store("RegionNine")
+
+
+@pytest.mark.parametrize(("region", "is_told"), [("RegionOne", True), ("RegionTwo", False)])
+def test_only_of_the_cascading_region_is_it_told_that_its_files_cannot_be_read(
+    services, monkeypatch, capsys, region, is_told
+):
+    monkeypatch.setitem(ENDPOINTS, region, "http://127.0.0.1:1")  # where nobody listens
+    blind = {"name": "filesystem", "parameters": {"host": "192.0.2.99", "login_user": "glance"}}
+    made = services([entry(region, blind)])
+    for _ in range(2):
+        with pytest.raises(errors.ServiceUnavailable, match="127.0.0.1:1"):
+            made.source_store(region).read(builders.source()).__enter__()
+    assert capsys.readouterr().err.count("has no datadir to read from") == is_told
 
 
 def test_an_entry_is_found_by_name_and_else_by_address(services):

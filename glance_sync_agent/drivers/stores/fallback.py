@@ -18,11 +18,17 @@ _OTHER_WAY = (errors.ServiceUnavailable, errors.TransferInterrupted, errors.Refu
 
 
 class WithFallback:
-    """Reads the first way, or else the second; writes the first. Thread safe."""
+    """Reads the first way, or else the second; writes the first. Thread safe.
 
-    def __init__(self, first: ports.ImageStore, second: ports.ImageStore) -> None:
+    :param told_at: level of the log at which it is said, once, that the first way is none.
+    """
+
+    def __init__(
+        self, first: ports.ImageStore, second: ports.ImageStore, *, told_at: int = logging.INFO
+    ) -> None:
         self._first = first
         self._second = second
+        self._told_at = told_at
         self._lock = threading.Lock()
         self._told = False
 
@@ -47,6 +53,6 @@ class WithFallback:
     def _tell(self, image: images.Image, exc: errors.SyncError) -> None:
         """Say so once; the cause is mostly one that stays."""
         with self._lock:
-            level = logging.DEBUG if self._told else logging.INFO
+            level = logging.DEBUG if self._told else self._told_at
             self._told = True
         LOG.log(level, "Reading image %s through its image API: %s", image.image_id, exc)
