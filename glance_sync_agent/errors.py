@@ -7,6 +7,7 @@
     ├── ConfigurationError          the operator's files are wrong
     ├── NotificationError           a message that is no image event
     ├── LeaseLost                   somebody else owns the task now
+    ├── OriginFailed                one of the places that have the bytes does not give them
     ├── TransientError              worth trying again later
     │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
     │   ├── TransferInterrupted     the bytes stopped before the end
@@ -39,6 +40,18 @@ class NotificationError(SyncError):
 
 class LeaseLost(SyncError):
     """The task was claimed by somebody else, or removed, since it was leased."""
+
+
+class OriginFailed(SyncError):
+    """The bytes cannot be read in one region; another may have them, too.
+
+    :param reason: what the reader found.
+    """
+
+    def __init__(self, reason: SyncError, *, region: str) -> None:
+        super().__init__(f"no data from region {region}: {type(reason).__name__}: {reason}")
+        self.reason = reason
+        self.region = region
 
 
 class TransientError(SyncError):

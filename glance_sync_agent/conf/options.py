@@ -214,6 +214,16 @@ _TRANSFER = [
         help="Images up to this size in MiB go through the image API even where SSH is set up: "
         "one request costs less than a channel.",
     ),
+    cfg.BoolOpt(
+        "copies_as_sources",
+        default=True,
+        mutable=True,
+        help="Where an image cannot be read in its own region, or others are being read there "
+        "already, read a verified copy of it in another region instead; what arrives is "
+        "compared with the hash of the source either way. Images up to small_image_mib are "
+        "only read elsewhere if their own region fails. Switch it off where the path between "
+        "two cascaded regions is slower, or costs more, than the one from the cascading region.",
+    ),
     cfg.FloatOpt(
         "connect_timeout_seconds",
         default=10.0,

@@ -68,7 +68,7 @@ class SharedDigests:
         """
         self._limit = limit
         self._lock = threading.Lock()
-        self._digests: OrderedDict[tuple[str, str], SharedDigest] = OrderedDict()
+        self._digests: OrderedDict[tuple[str, str, str], SharedDigest] = OrderedDict()
 
     def of(self, image: images.Image) -> SharedDigest:
         """Return the sum that the readers of an image share."""
@@ -87,5 +87,6 @@ class SharedDigests:
             self._digests.pop(_key(image), None)
 
 
-def _key(image: images.Image) -> tuple[str, str]:
-    return image.image_id, str(image.multihash)
+def _key(image: images.Image) -> tuple[str, str, str]:
+    # With the region, or who reads a damaged copy would spoil the sum of who reads a good one.
+    return image.region, image.image_id, str(image.multihash)

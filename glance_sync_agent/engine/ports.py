@@ -287,5 +287,8 @@ class StopFlag(Protocol):
     def is_set(self) -> bool:
         """Tell whether to stop."""
 
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is set, for so many seconds at most; tell whether it is."""
+
 
 Wake = Callable[[], None]  # tells the worker that there may be something due

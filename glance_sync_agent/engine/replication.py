@@ -13,12 +13,12 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
-from glance_sync_agent.engine import digests
+from glance_sync_agent.engine import copying
+from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import transfers
 from glance_sync_agent.engine import wanted_copies
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Replication:
         *,
         regions: ports.Regions,
         source_views: sources.SourceViews,
+        data_origins: origins.Origins,
         store: ports.TaskStore,
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
@@ -60,7 +61,9 @@ class Replication:
         self._stop = stop
         self._limits = limits
         self._busy = busy_copies.BusyCopies(clock)
-        self._digests = digests.SharedDigests()
+        self._copying = copying.Copying(
+            regions=regions, data_origins=data_origins, clock=clock, stop=stop
+        )
 
     def run(self, lease: tasks.Lease) -> tasks.Outcome:
         """Do what brings the copy in step; return only what was seen, never what was hoped.
@@ -119,7 +122,8 @@ class Replication:
             return self._awaiting(task, action)
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)
-        return _nothing_left(action, source, copy, self._mark(task))
+        came_from = None if copy is None else self._copying.origin_of(copy)
+        return _nothing_left(action, source, copy, self._mark(task), came_from)
 
     def _mark(self, task: tasks.Task) -> images.Mark:
         return images.Mark(source_id=task.key.image_id, source_region=self._sources.region(task))
@@ -240,25 +244,15 @@ class Replication:
         self, lease: tasks.Lease, source: images.Image, into: images.Image
     ) -> images.Multihash:
         """Bring the bytes; return their hash."""
-        size = source.size or 0
         signs = progress.Progress(
             lease,
-            size,
+            source.size or 0,
             store=self._store,
             clock=self._clock,
             stop=self._stop,
             limits=self._limits(),
         )
-        digest = self._digests.of(source)
-        try:
-            with self._regions.source_store(source.region).read(source) as chunks:
-                data = transfers.withheld(chunks, image=source, digest=digest)
-                watched = transfers.watched(data, signs)
-                self._regions.store(into.region, size).write(into.image_id, size, watched)
-        except errors.DigestMismatch:
-            self._digests.forget(source)
-            raise
-        return digest.multihash()
+        return self._copying.bring(lease.task.key, source, into, signs)
 
     def _delete(
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
@@ -297,13 +291,17 @@ def _nothing_left(
     source: images.Image | None,
     copy: images.Image | None,
     mark: images.Mark,
+    came_from: images.RegionId | None,
 ) -> tasks.Outcome:
     if copy is None or copy.mark != mark:
         return tasks.Forgotten()  # a row tells of a copy, or of why there should be one
     if source is None or action.reason != plans.IN_SYNC:
         return tasks.Succeeded(reason=action.reason)
     seen = tasks.CopySeen(
-        copy_id=copy.image_id, image_name=source.metadata.name, size=copy.size
+        copy_id=copy.image_id,
+        image_name=source.metadata.name,
+        size=copy.size,
+        copied_from=came_from,
     )
     return tasks.Succeeded(reason=action.reason, copy=seen)
 

@@ -23,6 +23,7 @@ from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
@@ -249,6 +250,13 @@ def build(
     attempt = replication.Replication(
         regions=services,
         source_views=source_views,
+        data_origins=origins.Origins(
+            regions=services,
+            store=store,
+            clock=clock,
+            copies_too=lambda: current.settings.copies_as_sources,
+            small_image_bytes=current.settings.small_image_bytes,
+        ),
         store=store,
         wanted=wanted,
         copies=copies,

@@ -22,3 +22,25 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.seconds += seconds
+
+
+class FakeStopFlag:
+    """``engine.ports.StopFlag``; who waits for it lets time pass.
+
+    Held to ``tests/contract/test_stop_flag.py``.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout: float) -> bool:
+        if not self._is_set:
+            self._clock.advance(timeout)
+        return self._is_set

@@ -2,7 +2,6 @@
 """A whole cloud in memory, with an engine that works on it."""
 
 from collections.abc import Callable, Sequence
-import threading
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
@@ -13,6 +12,7 @@ from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
@@ -110,6 +110,7 @@ class World:
         per_region: int = 4,
         chunk_bytes: int = 4,
         snapshot_origins: Sequence[images.RegionId] = (),
+        small_image_bytes: int = 4,
     ) -> None:
         self.clock = clocks.FakeClock()
         self.catalogue = FakeCatalogue()
@@ -122,7 +123,8 @@ class World:
         self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
         self.metadata = metadata_policy.Policy()
         self.cache_seconds = 60.0
-        self.stop = threading.Event()
+        self.stop = clocks.FakeStopFlag(self.clock)
+        self.copies_as_sources = True
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
         self.woken = 0
@@ -135,6 +137,13 @@ class World:
         self.intake = intake.Intake(
             store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
         )
+        self.origins = origins.Origins(
+            regions=self.regions,
+            store=self.store,
+            clock=self.clock,
+            copies_too=lambda: self.copies_as_sources,
+            small_image_bytes=small_image_bytes,
+        )
         self.source_views = sources.SourceViews(self.regions, CASCADING, self.clock)
         self.snapshots = snapshots.SnapshotWatch(
             regions=self.regions,
@@ -145,6 +154,7 @@ class World:
         self.replication = replication.Replication(
             regions=self.regions,
             source_views=self.source_views,
+            data_origins=self.origins,
             store=self.store,
             wanted=self.targets,
             copies=self.copies,

@@ -13,6 +13,7 @@ import yaml
 
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import task_store
 from tests.unit import builders
@@ -260,7 +261,8 @@ def test_show_names_a_copy_of_another_id(ctl_run, store):
 
 
 def test_where_a_copy_came_from_is_shown(ctl_run, store):
-    for region, origin in (("RegionTwo", "RegionOne"), ("RegionThree", "RegionTwo")):
+    for region, name in (("RegionTwo", "RegionOne"), ("RegionThree", "RegionTwo")):
+        origin = images.RegionId(name)
         copy = tasks.CopySeen(copy_id=IMAGE, image_name="cirros", size=40, copied_from=origin)
         fill(store, IMAGE, region, tasks.Succeeded(reason="in sync", copy=copy))
 

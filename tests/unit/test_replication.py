@@ -632,7 +632,9 @@ def test_an_outcome_carries_the_size_of_the_copy(world, copied):
     )
     assert world.replication.run(lease) == tasks.Succeeded(
         reason="in sync",
-        copy=tasks.CopySeen(copy_id=copied.image_id, image_name="golden", size=12),
+        copy=tasks.CopySeen(
+            copy_id=copied.image_id, image_name="golden", size=12, copied_from=worlds.CASCADING
+        ),
     )
 
 

@@ -134,6 +134,8 @@ def test_mutable_options_follow_the_file(configure, file):
         max_deletes = 3
         [metadata]
         members = false
+        [transfer]
+        copies_as_sources = false
         """,
     )
     current.reload()
@@ -141,6 +143,7 @@ def test_mutable_options_follow_the_file(configure, file):
     assert not current.settings.sync_enabled
     assert current.settings.max_deletes == 3
     assert not current.metadata_policy().members
+    assert not current.settings.copies_as_sources
     assert current.retry_policy().retries == 9
     assert current.limits().transfer == 7
 
@@ -252,7 +255,7 @@ def test_only_of_the_cascading_region_is_it_told_that_its_files_cannot_be_read(
     blind = {"name": "filesystem", "parameters": {"host": "192.0.2.99", "login_user": "glance"}}
     made = services([entry(region, blind)])
     for _ in range(2):
-        with pytest.raises(errors.ServiceUnavailable, match="127.0.0.1:1"):
+        with pytest.raises(errors.ServiceUnavailable, match=r"127\.0\.0\.1:1"):
             made.source_store(region).read(builders.source()).__enter__()
     assert capsys.readouterr().err.count("has no datadir to read from") == is_told
 
