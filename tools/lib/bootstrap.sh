@@ -12,6 +12,8 @@
 
 BOOTSTRAP_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BOOTSTRAP_LOG_DIR=$BOOTSTRAP_ROOT/.cloud/log
+# Where systemd's links and Debian's policy are; empty: of this machine.
+SYSTEM_ROOT=
 CLOUD_DEBIAN_PACKAGES=(
     rabbitmq-server openssh-server openssh-client curl
     python3-venv python3-dev gcc libc6-dev
@@ -61,24 +63,33 @@ _apt_install() {
 # Keeps maintainer scripts from starting daemons. Prints "created" when it made
 # the policy, which is then ours to remove.
 _forbid_daemon_starts() {
-    [ -e /usr/sbin/policy-rc.d ] && return 0
-    printf '#!/bin/sh\nexit 101\n' | _as_root tee /usr/sbin/policy-rc.d >/dev/null &&
-        _as_root chmod 0755 /usr/sbin/policy-rc.d && echo created
+    local policy=$SYSTEM_ROOT/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && return 0
+    printf '#!/bin/sh\nexit 101\n' | _as_root tee "$policy" >/dev/null &&
+        _as_root chmod 0755 "$policy" && echo created
 }
 
-# A freshly installed daemon must not come up at the next boot either.
-_disable_units_of() {
-    [ -d /run/systemd/system ] || return 0
-    local unit
-    for unit in $(dpkg -L "$@" | sed -n 's|.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$|\1|p'); do
-        _as_root systemctl disable --quiet "$unit" >/dev/null 2>&1 || true
-    done
+# The units that are enabled: systemd's links to them, aliases aside.
+_enabled_units() {
+    local links=$SYSTEM_ROOT/etc/systemd/system
+    [ ! -d "$links" ] || find "$links" -mindepth 2 -type l -printf '%f\n' | sort -u
+}
+
+# A freshly installed daemon must not come up at the next boot either, nor one that it
+# depends on. $1: what was enabled before, and so is the operator's.
+_disable_units_enabled_since() {
+    local units
+    command -v systemctl >/dev/null || return 0
+    mapfile -t units < <(comm -13 <(printf '%s\n' "$1") <(_enabled_units))
+    [ "${#units[@]}" -eq 0 ] ||
+        _as_root systemctl ${SYSTEM_ROOT:+"--root=$SYSTEM_ROOT"} disable "${units[@]}" >>"$BOOTSTRAP_LOG_DIR/apt.log" 2>&1 ||
+        _fail "could not keep what was installed from starting at boot; run as root: systemctl disable ${units[*]}"
 }
 
 ensure_debian_packages() {
     command -v dpkg-query >/dev/null ||
         _fail "this needs Debian or Ubuntu (dpkg-query is not here); install by hand what provides: $*"
-    local missing policy status=0
+    local missing policy enabled status=0
     mapfile -t missing < <(_missing_packages "$@")
     [ "${#missing[@]}" -eq 0 ] && return 0
     if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
@@ -87,14 +98,15 @@ ensure_debian_packages() {
     _say "Installing Debian packages: ${missing[*]}"
     mkdir -p "$BOOTSTRAP_LOG_DIR"
     : >"$BOOTSTRAP_LOG_DIR/apt.log"
+    enabled=$(_enabled_units)
     policy=$(_forbid_daemon_starts)
     _apt_install "${missing[@]}" || status=$?
-    if [ "$policy" = created ]; then _as_root rm -f /usr/sbin/policy-rc.d; fi
+    if [ "$policy" = created ]; then _as_root rm -f "$SYSTEM_ROOT/usr/sbin/policy-rc.d"; fi
+    _disable_units_enabled_since "$enabled"
     if [ "$status" -ne 0 ]; then
         _show_tail "$BOOTSTRAP_LOG_DIR/apt.log"
         _fail "apt-get could not install ${missing[*]} (is the network there?); all of its output is in $BOOTSTRAP_LOG_DIR/apt.log"
     fi
-    _disable_units_of "${missing[@]}"
 }
 
 ensure_cloud_packages() {
