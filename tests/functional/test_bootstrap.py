@@ -4,6 +4,7 @@
 from collections.abc import Callable
 import os
 import pathlib
+import pty
 import shutil
 import subprocess
 from typing import NoReturn
@@ -18,6 +19,10 @@ SYSTEM_ROOT=$2
 ensure_debian_packages {_PACKAGE}
 echo installed
 """
+#: One that wants a password before it does anything, and writes down what it did.
+_SUDO = """\
+echo "$*" >>{log}
+[ "$1" = -v ] || grep -qx -e -v {log}"""
 #: What each unit has to say of its installation.
 _UNITS = {
     "operators.service": "WantedBy=multi-user.target",
@@ -64,12 +69,14 @@ class Machine:
         found = self.root.joinpath("etc/systemd/system").rglob("*")
         return {path.name for path in found if path.is_symlink()}
 
-    def install(self) -> subprocess.CompletedProcess[str]:
+    def install(
+        self, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.CompletedProcess[str]:
         """Ask for a package that is not there."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", _ENSURE, "-", self._checkout, self.root],
             env=os.environ | {"PATH": f"{self._bin}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            stdin=stdin, capture_output=True, text=True, check=False,
         )
 
 
@@ -115,3 +122,36 @@ def test_a_policy_of_the_operators_stays(machine: Machine) -> None:
 
     assert done.returncode == 0, done.stderr
     assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_sudo_asks_for_the_password_of_somebody_who_sits_at_a_terminal(
+    machine: Machine, tmp_path: pathlib.Path
+) -> None:
+    log = tmp_path / "sudo.log"
+    machine.program("id", "echo 1000")
+    machine.program("sudo", _SUDO.format(log=log))
+    ours, theirs = pty.openpty()
+    try:
+        done = machine.install(stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert done.returncode == 0, done.stderr
+    assert "your password" in done.stdout
+    assert "-v" in log.read_text().splitlines()
+    assert f"install --no-install-recommends {_PACKAGE}" in log.read_text()
+
+
+def test_a_user_whom_sudo_cannot_ask_is_told_what_root_has_to_do(
+    machine: Machine, tmp_path: pathlib.Path
+) -> None:
+    log = tmp_path / "sudo.log"
+    machine.program("id", "echo 1000")
+    machine.program("sudo", _SUDO.format(log=log))
+
+    done = machine.install()
+
+    assert done.returncode == 1
+    assert f"run as root: apt-get install {_PACKAGE}" in done.stderr
+    assert log.read_text() == "-n true\n"

@@ -30,12 +30,21 @@ _show_tail() {
     if [ -f "$1" ]; then tail -n 15 "$1" | sed 's/^/    /' >&2; fi
 }
 
-# Runs the arguments as root, or fails when that is impossible.
+# Tells whether _as_root works. sudo may ask for a password where somebody can give it.
+_may_become_root() {
+    [ "$(id -u)" -eq 0 ] && return
+    command -v sudo >/dev/null || return
+    sudo -n true 2>/dev/null && return
+    [ -t 0 ] || return
+    _say "Debian packages are missing, and installing them takes root's rights: sudo asks for your password"
+    sudo -v
+}
+
 _as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
     else
-        sudo -n "$@"
+        sudo "$@"
     fi
 }
 
@@ -92,7 +101,7 @@ ensure_debian_packages() {
     local missing policy enabled status=0
     mapfile -t missing < <(_missing_packages "$@")
     [ "${#missing[@]}" -eq 0 ] && return 0
-    if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
+    if ! _may_become_root; then
         _fail "Debian packages are missing and this user may not install them; run as root: apt-get install ${missing[*]}"
     fi
     _say "Installing Debian packages: ${missing[*]}"
