@@ -177,7 +177,6 @@ _create_venv() {
 
 _fill_agent_venv() {
     cd "$BOOTSTRAP_ROOT" || return
-    [ -e .git ] || export PBR_VERSION=${PBR_VERSION:-0.0.0}
     _create_venv "$BOOTSTRAP_ROOT/.venv" && _install .venv -e '.[test]'
 }
 
