@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -89,6 +90,26 @@ def test_the_programs_of_the_checkout_exist() -> None:
 
     assert programs >= {"tools/demo.sh", "tools/test.sh", "tools/cloud/wipe"}
     assert all(os.access(_ROOT / program, os.X_OK) for program in programs)
+
+
+def test_ci_runs_the_tests_that_are_named_and_takes_no_skip_for_a_pass(
+    tmp_path: pathlib.Path,
+) -> None:
+    for directory in (".ci", "tools"):
+        (tmp_path / directory).mkdir()
+    shutil.copy(_ROOT / ".ci" / "run", tmp_path / ".ci")
+    script = tmp_path / "tools" / "test.sh"
+    script.write_text('#!/bin/sh\necho "$CI $*"\n')
+    script.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+
+    done = subprocess.run(
+        ["bash", ".ci/run"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )
+
+    assert done.stdout == "true \n"
+    assert ["tools/test.sh"] in list(_commands())
 
 
 def test_the_options_of_the_demo_exist() -> None:
