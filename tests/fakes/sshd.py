@@ -35,6 +35,8 @@ UseDNS no
 Subsystem sftp internal-sftp
 """
 _START_SECONDS = 10.0
+#: What README gives an account that the files of images are read with.
+READ_ONLY = "internal-sftp -R"
 
 
 def program() -> str | None:
@@ -53,22 +55,25 @@ def free_port() -> int:
 class Sshd:
     """An OpenSSH server with keys of its own.
 
-    The key ``confined`` may do nothing but forward to what :meth:`permit` says, ``unconfined``
-    may do all that the account may, and ``unknown`` nothing.
+    The key ``confined`` may do nothing but forward to what :meth:`permit` says, ``reading``
+    nothing but read files, ``unconfined`` may do all that the account may, and ``unknown``
+    nothing.
+
+    :param more: lines for the end of its configuration.
     """
 
-    def __init__(self, home: pathlib.Path) -> None:
+    def __init__(self, home: pathlib.Path, more: str = "") -> None:
         self.port = free_port()
         self.known_hosts = home / "known_hosts"
         self._home = home
         self._server: subprocess.Popen[bytes] | None = None
-        for name in ("host_key", "confined", "unconfined", "unknown"):
+        for name in ("host_key", "confined", "reading", "unconfined", "unknown"):
             make_key(home / name)
         self.permit(ADDRESS, 1)
         name = logins.Login(host=ADDRESS, port=self.port, user="", known_hosts="").name
         self.known_hosts.write_text(f"{name} {public_key(home / 'host_key')}\n")
         (home / "sshd_config").write_text(
-            _CONFIG.format(address=ADDRESS, port=self.port, home=home)
+            _CONFIG.format(address=ADDRESS, port=self.port, home=home) + more
         )
 
     def __enter__(self) -> Self:
@@ -98,6 +103,7 @@ class Sshd:
         confined = f'restrict,port-forwarding,permitopen="{host}:{port}",command="/bin/false"'
         (self._home / "authorized_keys").write_text(
             f"{confined} {public_key(self._home / 'confined')}\n"
+            f'restrict,command="{READ_ONLY}" {public_key(self._home / "reading")}\n'
             f"{public_key(self._home / 'unconfined')}\n"
         )
 

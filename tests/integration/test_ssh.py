@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SSH driver against a real OpenSSH server, and against one that misbehaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
+import getpass
 import hashlib
 import os
 import pathlib
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from typing import NoReturn
@@ -44,6 +46,21 @@ def sshd(
     home.mkdir()
     with fakes.Sshd(home) as running:
         yield running
+
+
+@pytest.fixture(params=["authorized_keys", "sshd_config"])
+def reading(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path, sshd: fakes.Sshd
+) -> Iterator[logins.Login]:
+    """A log-in that may read files and do nothing else, on the word of one file or the other."""
+    if request.param == "authorized_keys":
+        yield sshd.login("reading")
+        return
+    home = tmp_path / "forced"
+    home.mkdir()
+    match = f"Match User {getpass.getuser()}\n AllowTcpForwarding no\n"
+    with fakes.Sshd(home, f"{match} ForceCommand {fakes.READ_ONLY}\n") as running:
+        yield running.login("unconfined")
 
 
 @pytest.fixture
@@ -436,6 +453,42 @@ def test_a_confined_key_reads_no_files(
     host = connect(sshd.login())
     with pytest.raises(errors.Refused, match="may not use SFTP"), host.open_file("/etc/passwd"):
         pass
+
+
+def test_the_files_of_images_are_read_by_who_may_do_nothing_else(
+    reading: logins.Login, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(3 * MIB + 1))
+    host = connect(reading)
+
+    with host.open_file(str(path)) as chunks:
+        assert b"".join(chunks) == path.read_bytes()
+
+    with pytest.raises(errors.Refused, match="permitopen"):
+        host.probe_forward(fakes.ADDRESS, reading.port)
+    assert openssh(reading, "sftp", "-b", "-", said=f"put {path} {path}.new") != 0
+    assert openssh(reading, "sftp", "-b", "-", said=f"rm {path}") != 0
+    openssh(reading, "ssh", arguments=["touch", f"{path}.new"])
+    assert list(tmp_path.glob("file*")) == [path]
+
+
+def openssh(
+    login: logins.Login, *program: str, arguments: Sequence[str] = (), said: str = ""
+) -> int:
+    """Run a client of OpenSSH's; return its status."""
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityFile": login.key_filename,
+        "Port": login.port,
+        "UserKnownHostsFile": login.known_hosts,
+    }
+    given = [f"-o{name}={value}" for name, value in options.items()]
+    command = [*program, *given, f"{login.user}@{login.host}", *arguments]
+    return subprocess.run(
+        command, input=said.encode(), capture_output=True, check=False
+    ).returncode
 
 
 def test_a_host_that_freezes_before_sftp_answers_is_given_up(
