@@ -23,10 +23,11 @@ _MARKUP = re.compile(r"<(style|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOT
 _UNAUTHORIZED = 401
 # The record went away under us; the next look at it will tell.
 _GONE = frozenset({404, 410})
-# Another upload is not over yet: often our own last one, of which Glance has not seen the end
+# The record is not queued any more: another upload is not over yet, or was over just now. Often
+# it is our own last one, of which Glance had all when we were killed. The next look tells which
 # (glance/domain/__init__.py: InvalidImageStatusTransition).
 _CONFLICT = 409
-_BUSY = re.compile(r"transition from (saving|uploading|importing) to")
+_MOVED_ON = re.compile(r"status transition from \w+ to saving")
 _LATER = frozenset({408, 425, 429})
 _TOO_LARGE = 413  # also said of a quota and of an image, which stay as they are
 _FULL = re.compile(r"storage media is full")  # a disk, which somebody will make room on
@@ -84,7 +85,8 @@ class Connection:
         whole (glance/api/v2/image_data.py: upload).
 
         :raises ServiceUnavailable: 401, 429 or 5xx: not now.
-        :raises TransferInterrupted: the connection broke, stood still, or the record is gone.
+        :raises TransferInterrupted: the connection broke, stood still, or the record is gone or
+            takes no data just now.
         :raises Refused: Glance said no.
         """
         what = f"upload of image {image_id} to {self._endpoint}"
@@ -255,7 +257,7 @@ def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError
     is_full = status == _TOO_LARGE and _FULL.search(message)
     if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR or is_full:
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
-    if status in _GONE or (status == _CONFLICT and _BUSY.search(message)):
+    if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):
         return errors.TransferInterrupted(message)
     return errors.Refused(message)
 

@@ -152,7 +152,8 @@ class ImageStore(Protocol):
         ``chunks`` comes through as it is.
 
         :param size: bytes that ``chunks`` yields in total.
-        :raises TransferInterrupted: the connection broke; the image may be anything but active.
+        :raises TransferInterrupted: the connection broke, or the record takes no data just now;
+            what became of the image, only the next look at it tells.
         :raises Refused: Glance or the SSH host said no.
         """
 

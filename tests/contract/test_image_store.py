@@ -228,16 +228,16 @@ def test_a_length_that_was_not_kept_is_an_interruption(
 
 def test_an_active_image_is_not_written_again(region: StoreRegion) -> None:
     image = region.users.publish(b"first", owner=region.owner)
-    with pytest.raises(errors.Refused):
+    with pytest.raises(errors.TransferInterrupted, match="active"):
         region.store.write(image.image_id, 6, [b"second"])
     assert b"".join(read(region.store, image)) == b"first"
 
 
-def test_a_large_upload_into_an_active_image_is_refused_and_not_merely_broken(
+def test_a_large_upload_into_an_active_image_says_so_and_is_not_merely_broken(
     region: StoreRegion,
 ) -> None:
     image = region.users.publish(b"first", owner=region.owner)
-    with pytest.raises(errors.Refused):
+    with pytest.raises(errors.TransferInterrupted, match="active"):
         region.store.write(image.image_id, 64 * MIB, (bytes(MIB) for _ in range(64)))
 
 

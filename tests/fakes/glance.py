@@ -298,7 +298,7 @@ class FakeImageStore:
             if image is None:
                 raise errors.TransferInterrupted(f"no image {image_id}")
             if image.status is not images.ImageStatus.QUEUED:
-                raise errors.Refused(f"image {image_id} is {image.status}")
+                raise errors.TransferInterrupted(f"image {image_id} is {image.status}")
             self._glance.change(image_id, status="saving")
         received = bytearray()
         try:

@@ -66,7 +66,7 @@ def test_only_a_queued_record_takes_data(
     region: fake_glance.FakeGlance, store: fake_glance.FakeImageStore
 ) -> None:
     image = region.publish(DATA)
-    with pytest.raises(errors.Refused, match="active"):
+    with pytest.raises(errors.TransferInterrupted, match="active"):
         store.write(image.image_id, 1, [b"x"])
     assert region.data(image.image_id) == DATA
 

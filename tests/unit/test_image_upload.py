@@ -187,15 +187,12 @@ def test_an_answer_that_is_no_success_is_told_apart(
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [("saving", errors.TransferInterrupted), ("active", errors.Refused)],
-)
-def test_an_upload_that_is_not_over_yet_is_no_refusal(
-    connect: Callable[..., Line], state: str, expected: type[Exception]
+@pytest.mark.parametrize("state", ["saving", "importing", "active", "deactivated"])
+def test_an_upload_that_is_not_over_yet_or_was_over_just_now_is_no_refusal(
+    connect: Callable[..., Line], state: str
 ) -> None:
     text = f"Image status transition from {state} to saving is not allowed"
-    with pytest.raises(expected):
+    with pytest.raises(errors.TransferInterrupted, match=f"from {state} to saving"):
         connect(answering(status("409 Conflict", text), size=4)).put([b"data"], 4)
 
 

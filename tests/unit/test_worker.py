@@ -132,6 +132,21 @@ def test_a_permanent_error_fails_at_once_and_says_what_to_do(world, caplog):
     assert "Gave up image" in caplog.text
 
 
+def test_an_upload_of_a_killed_agent_that_ends_after_the_look_fails_no_task(world):
+    (image,) = publish(world)
+
+    def end_the_old_upload(name, image_id):
+        if name == "write":
+            world.two.before = lambda _name, _id: None
+            world.two.put_data(image_id, b"0")
+
+    world.two.before = end_the_old_upload
+    world.run()
+    assert world.task(image).reason == f"TransferInterrupted: image {image.image_id} is active"
+    world.settle()
+    assert world.task(image).status == "success"
+
+
 def test_a_failed_task_is_looked_at_again_when_its_image_changes(world):
     (image,) = publish(world)
     fail(world, errors.Refused("Forbidden"))
