@@ -2,6 +2,7 @@
 """What the cascading region says of an image, read once for all regions that ask together."""
 
 from collections import OrderedDict
+from concurrent import futures
 import dataclasses
 import threading
 
@@ -11,13 +12,13 @@ from glance_sync_agent.engine import ports
 
 _ENTRIES = 512
 
+_Key = tuple[images.ImageId, str]  # the image, and the request that asks for it
 
-@dataclasses.dataclass(slots=True)
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _View:
     read_at: float  # monotonic seconds, before the request was sent
-    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    read: bool = False
-    image: images.Image | None = None
+    image: futures.Future[images.Image | None] = dataclasses.field(default_factory=futures.Future)
 
 
 class SourceViews:
@@ -41,7 +42,7 @@ class SourceViews:
         self._clock = clock
         self._max_age = max_age_seconds
         self._lock = threading.Lock()
-        self._views: OrderedDict[tuple[str, str], _View] = OrderedDict()
+        self._views: OrderedDict[_Key, _View] = OrderedDict()
 
     def region(self, task: tasks.Task) -> images.RegionId:
         """Return the region of a task's source."""
@@ -50,24 +51,37 @@ class SourceViews:
     def read(self, task: tasks.Task) -> images.Image | None:
         """Return the source of a task with its members; None if there is none.
 
+        The first to come looks, the others wait for what he sees. They share his failure, too:
+        one look after the other into a Glance that hangs would outlast their leases.
+
         :raises ServiceUnavailable: the Glance of its region does not answer.
         """
-        view = self._view((task.key.image_id, task.request_id))
-        with view.lock:  # the first to come reads, the others wait for it
-            if not view.read:
-                service = self._regions.image_service(self.region(task))
-                view.image = service.get(task.key.image_id)
-                view.read = True
-            return view.image
+        key = task.key.image_id, task.request_id
+        view, is_new = self._view(key)
+        if is_new:
+            self._look(self.region(task), key, view)
+        return view.image.result()
 
-    def _view(self, key: tuple[str, str]) -> _View:
+    def _view(self, key: _Key) -> tuple[_View, bool]:
+        """Return a view, and whether it is for the caller to look."""
         now = self._clock.monotonic()
         with self._lock:
             view = self._views.get(key)
-            if view is None or now - view.read_at > self._max_age:
-                view = _View(read_at=now)
-                self._views[key] = view
+            is_new = view is None or now - view.read_at > self._max_age
+            if view is None or is_new:
+                view = self._views[key] = _View(read_at=now)
             self._views.move_to_end(key)
             while len(self._views) > _ENTRIES:
                 self._views.popitem(last=False)
-            return view
+            return view, is_new
+
+    def _look(self, region: images.RegionId, key: _Key, view: _View) -> None:
+        try:
+            image = self._regions.image_service(region).get(key[0])
+        except BaseException as exc:
+            with self._lock:  # whoever comes now looks anew
+                if self._views.get(key) is view:
+                    del self._views[key]
+            view.image.set_exception(exc)
+            raise
+        view.image.set_result(image)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was read of a source for one region is good for the others that asked with it."""
 
+import threading
+
 import pytest
 
 from glance_sync_agent import errors
@@ -78,6 +80,66 @@ def test_an_error_is_not_remembered(views, service):
         views.read(builders.task())
     service.before = lambda _name, _id: None
     assert views.read(builders.task()) is not None
+
+
+class CountedLock:
+    """A lock that tells how often it was left."""
+
+    def __init__(self):
+        self.left = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+        self.left.release()
+
+
+def test_who_waited_for_a_look_that_failed_does_not_look_himself(views, service):
+    views._lock = lock = CountedLock()
+    all_wait = threading.Event()
+
+    def hang(_name, _id):
+        assert all_wait.wait(10)
+        raise errors.ServiceUnavailable("no answer")
+
+    def read():
+        with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+            views.read(builders.task())
+        failed.append(True)
+
+    asked = service.asked
+    failed: list[bool] = []
+    service.before = lambda name, id_: (asked.append(name), hang(name, id_))
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert lock.left.acquire(timeout=10)
+    all_wait.set()
+    for thread in threads:
+        thread.join()
+    assert failed == [True] * 4
+    assert asked == ["get"]
+
+
+def test_a_look_that_fails_late_takes_no_younger_one_along(views, service, clock):
+    asked = service.asked
+
+    def be_slow(name, _id):
+        asked.append(name)
+        if len(asked) == 1:
+            clock.advance(5.1)
+            assert views.read(builders.task()) is not None
+            raise errors.ServiceUnavailable("no answer")
+
+    service.before = be_slow
+    with pytest.raises(errors.ServiceUnavailable):
+        views.read(builders.task())
+    assert views.read(builders.task()) is not None
+    assert asked == ["get", "get"]
 
 
 def test_the_views_used_last_are_kept(views, service, monkeypatch):
