@@ -10,6 +10,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.engine import sources
 from tests.fakes import clock as clocks
 from tests.fakes import glance
+from tests.fakes import locks
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -82,23 +83,8 @@ def test_an_error_is_not_remembered(views, service):
     assert views.read(builders.task()) is not None
 
 
-class CountedLock:
-    """A lock that tells how often it was left."""
-
-    def __init__(self):
-        self.left = threading.Semaphore(0)
-        self._lock = threading.Lock()
-
-    def __enter__(self):
-        self._lock.acquire()
-
-    def __exit__(self, *_):
-        self._lock.release()
-        self.left.release()
-
-
 def test_who_waited_for_a_look_that_failed_does_not_look_himself(views, service):
-    views._lock = lock = CountedLock()
+    views._lock = lock = locks.CountedLock()
     all_wait = threading.Event()
 
     def hang(_name, _id):
@@ -116,8 +102,7 @@ def test_who_waited_for_a_look_that_failed_does_not_look_himself(views, service)
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in threads:
-        assert lock.left.acquire(timeout=10)
+    assert lock.was_left(len(threads))
     all_wait.set()
     for thread in threads:
         thread.join()

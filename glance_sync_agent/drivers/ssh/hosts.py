@@ -2,6 +2,7 @@
 """One SSH connection to each host, shared by all of its transfers."""
 
 from collections.abc import Iterator
+from concurrent import futures
 import contextlib
 import dataclasses
 import threading
@@ -13,6 +14,8 @@ from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import channels
 from glance_sync_agent.drivers.ssh import files
 from glance_sync_agent.drivers.ssh import logins
+
+_Entry = futures.Future[paramiko.Transport]  # a log-in, for all who wait for it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +68,10 @@ class SshHost:
         self.login = login
         self._timeouts = timeouts
         self._keep_seconds = keep_seconds
-        self._lock = threading.Lock()
-        self._transport: paramiko.Transport | None = None
-        self._users = 0
+        self._lock = threading.Lock()  # held for moments only, never while we log in
+        #: The log-in that is going on, or has worked.
+        self._entry: _Entry | None = None
+        self._users = 0  # those who wait for it included
         self._idle_since = 0.0  # monotonic seconds
         self._timer: threading.Timer | None = None
 
@@ -132,32 +136,58 @@ class SshHost:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[paramiko.Transport]:
-        """Lend the connection; a new one if there is none that is alive."""
+        """Lend the connection; a new one if there is none that is alive.
+
+        The first to come logs in, the others wait for that. They share his failure, too: one
+        log-in after the other at a host that hangs would outlast their leases.
+        """
         with self._lock:
-            if self._transport is None or not self._transport.is_active():
-                self._drop()
-                self._transport = logins.log_in(self.login, self._timeouts)
-            transport = self._transport
+            entry, is_new = self._open_entry()
             self._users += 1
         try:
-            yield transport
+            if is_new:
+                self._log_in(entry)
+            yield entry.result()
         finally:
             with self._lock:
                 self._users -= 1
                 self._idle_since = time.monotonic()
                 self._watch(self._keep_seconds)
 
+    def _open_entry(self) -> tuple[_Entry, bool]:
+        """Return a log-in, and whether it is for the caller to do it."""
+        entry = self._entry
+        if entry is not None and (not entry.done() or entry.result().is_active()):
+            return entry, False
+        self._drop()
+        self._entry = _Entry()
+        return self._entry, True
+
+    def _log_in(self, entry: _Entry) -> None:
+        try:
+            transport = logins.log_in(self.login, self._timeouts)
+        except BaseException as exc:
+            with self._lock:  # whoever comes now tries anew
+                if self._entry is entry:
+                    self._entry = None
+            entry.set_exception(exc)
+            raise
+        with self._lock:
+            entry.set_result(transport)
+            if self._entry is not entry:  # closed meanwhile
+                transport.close()
+
     def _drop(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
+        entry, self._entry = self._entry, None
+        if entry is not None and entry.done():
+            entry.result().close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _watch(self, seconds: float) -> None:
         """Look after ``seconds`` whether the connection is in use; at most one timer waits."""
-        if self._transport is None or self._users or self._timer is not None:
+        if self._entry is None or self._users or self._timer is not None:
             return
         self._timer = threading.Timer(seconds, self._drop_if_idle)
         self._timer.daemon = True
