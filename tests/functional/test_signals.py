@@ -92,6 +92,27 @@ def test_sigterm_calls_off_what_takes_too_long_and_the_next_start_finishes(held,
     assert "Traceback" not in agent.said()
 
 
+def test_sigterm_ends_an_agent_whose_log_ins_hang(make_agent, through, valve, people, cloud):
+    agent = make_agent()
+    through(agent, valve)
+    reconfigure(
+        agent, valve, cloud, graceful_shutdown_timeout=1, ssh__connect_timeout_seconds=60
+    )
+    agent.begin()
+    valve.hold_after(0)
+    images = [people.publish(f"waits {number}", size=SIZE) for number in range(4)]
+    agent.wait_until(
+        lambda: all(agent.statuses(one.image_id).get(REGION) == "processing" for one in images),
+        "four tasks that wait for one host",
+    )
+    valve.held()
+    agent.signal(signal.SIGTERM)
+    assert agent.wait_for_end() == 0
+    assert " Stopped\n" in agent.said()  # and was not killed
+    assert {agent.statuses(one.image_id)[REGION] for one in images} == {"pending"}
+    assert "Traceback" not in agent.said()
+
+
 def test_sigint_ends_the_agent_and_the_next_start_finishes(held, valve, people):
     agent, image = held()
     worker = agent.worker

@@ -29,6 +29,7 @@ from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.stores import filesystem
 from tests.fakes import certificates
+from tests.fakes import locks
 from tests.fakes import sshd as fakes
 
 TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
@@ -280,6 +281,28 @@ def test_a_host_that_freezes_before_the_log_in_is_given_up(
         connect(sshd.login(), IMPATIENT).probe()
 
 
+def test_a_log_in_that_works_after_the_end_is_not_used(sshd: fakes.Sshd) -> None:
+    pool = hosts.SshHosts(timeouts=TIMEOUTS)
+    host = pool.host(sshd.login())
+    host._lock = lock = locks.CountedLock()  # type: ignore[assignment]
+    sshd.signal(signal.SIGSTOP)
+    cancelled = threading.Event()
+
+    def log_in() -> None:
+        with pytest.raises(errors.Cancelled):
+            host.probe()
+        cancelled.set()
+
+    thread = threading.Thread(target=log_in)
+    thread.start()
+    assert lock.was_left(1)
+    pool.close()
+    sshd.signal(signal.SIGCONT)
+    thread.join()
+    assert cancelled.is_set()
+    eventually(lambda: sshd.sessions == 0)
+
+
 def test_a_host_that_freezes_in_the_middle_is_given_up_within_the_idle_timeout(
     sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
 ) -> None:
@@ -356,7 +379,7 @@ def test_channels_of_many_threads_share_one_connection(
     for thread in threads:
         thread.join()
     one = counts[0]
-    host.close()
+    host.cut()
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(connect(sshd.login()).open_channel(fakes.ADDRESS, sink.port))

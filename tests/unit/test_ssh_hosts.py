@@ -5,6 +5,7 @@ What a real one does is in ``tests/integration/test_ssh.py``.
 """
 
 import contextlib
+import dataclasses
 import socket
 import threading
 from typing import Any
@@ -60,7 +61,14 @@ def server():
 
 
 @pytest.fixture
-def host(server, tmp_path):
+def pool():
+    made = hosts.SshHosts(timeouts=PATIENT)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def host(pool, server, tmp_path):
     (tmp_path / "known_hosts").touch()
     login = logins.Login(
         host="127.0.0.1",
@@ -68,9 +76,7 @@ def host(server, tmp_path):
         user="glance",
         known_hosts=str(tmp_path / "known_hosts"),
     )
-    pool = hosts.SshHosts(timeouts=PATIENT)
-    yield pool.host(login)
-    pool.close()
+    return pool.host(login)
 
 
 class Visitors:
@@ -113,3 +119,20 @@ def test_who_comes_after_a_log_in_that_failed_tries_anew(host, server):
         with pytest.raises(errors.ServiceUnavailable):
             host.probe()
     assert server.connections == 2
+
+
+def test_the_end_waits_for_no_log_in_and_none_begins_after_it(pool, host, server):
+    host._lock = lock = locks.CountedLock()
+    visitors = Visitors(host, 4)
+    assert lock.was_left(4)
+    assert server.taken.acquire(timeout=10)
+    closing = threading.Thread(target=pool.close)
+    closing.start()
+    closing.join(5)
+    assert not closing.is_alive()
+    for one in (host, pool.host(dataclasses.replace(host.login, user="another"))):
+        with pytest.raises(errors.Cancelled, match="the agent is stopping"):
+            one.probe()
+    server.hang_up()
+    assert len(visitors.leave()) == 4
+    assert server.connections == 1

@@ -10,6 +10,7 @@ import time
 
 import paramiko
 
+from glance_sync_agent import errors
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import channels
 from glance_sync_agent.drivers.ssh import files
@@ -42,32 +43,44 @@ class SshHosts:
         self._timeouts = timeouts or http_streams.Timeouts()
         self._keep_seconds = keep_seconds
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._hosts: dict[logins.Login, SshHost] = {}
 
     def host(self, login: logins.Login) -> "SshHost":
         """Return the host; the same one for the same log-in."""
         with self._lock:
             if login not in self._hosts:
-                self._hosts[login] = SshHost(login, self._timeouts, self._keep_seconds)
+                self._hosts[login] = SshHost(
+                    login, self._timeouts, self._keep_seconds, self._closed
+                )
             return self._hosts[login]
 
     def close(self) -> None:
-        """Cut all connections. Idempotent."""
+        """Cut all connections, for good; waits for no host. Idempotent."""
+        self._closed.set()
         with self._lock:
             hosts = list(self._hosts.values())
         for host in hosts:
-            host.close()
+            host.cut()
 
 
 class SshHost:
-    """A host that a region's Glance can be reached from. Thread safe."""
+    """A host that a region's Glance can be reached from. Thread safe.
+
+    :param closed: set when nobody may log in any more.
+    """
 
     def __init__(
-        self, login: logins.Login, timeouts: http_streams.Timeouts, keep_seconds: float
+        self,
+        login: logins.Login,
+        timeouts: http_streams.Timeouts,
+        keep_seconds: float,
+        closed: threading.Event,
     ) -> None:
         self.login = login
         self._timeouts = timeouts
         self._keep_seconds = keep_seconds
+        self._closed = closed
         self._lock = threading.Lock()  # held for moments only, never while we log in
         #: The log-in that is going on, or has worked.
         self._entry: _Entry | None = None
@@ -75,8 +88,8 @@ class SshHost:
         self._idle_since = 0.0  # monotonic seconds
         self._timer: threading.Timer | None = None
 
-    def close(self) -> None:
-        """Cut the connection, whoever uses it. Idempotent."""
+    def cut(self) -> None:
+        """Cut the connection, whoever uses it; one that is being made ends up unused."""
         with self._lock:
             self._drop()
 
@@ -87,6 +100,7 @@ class SshHost:
         :raises ServiceUnavailable: the host, or the address behind it, does not answer.
         :raises Refused: the log-in or the forwarding is not allowed.
         :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        :raises Cancelled: all connections were cut for good.
         """
         with self._connection() as transport:
             channel = channels.forward(transport, self.login, host, port)
@@ -104,6 +118,7 @@ class SshHost:
         :raises TransferInterrupted: the connection broke.
         :raises Refused: the log-in, SFTP or the file is not allowed.
         :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        :raises Cancelled: all connections were cut for good.
         """
         with (
             self._connection() as transport,
@@ -160,6 +175,8 @@ class SshHost:
         if entry is not None and (not entry.done() or entry.result().is_active()):
             return entry, False
         self._drop()
+        if self._closed.is_set():
+            raise self._cancelled()
         self._entry = _Entry()
         return self._entry, True
 
@@ -173,9 +190,14 @@ class SshHost:
             entry.set_exception(exc)
             raise
         with self._lock:
-            entry.set_result(transport)
-            if self._entry is not entry:  # closed meanwhile
-                transport.close()
+            if self._entry is entry:
+                entry.set_result(transport)
+                return
+        transport.close()
+        entry.set_exception(self._cancelled())
+
+    def _cancelled(self) -> errors.Cancelled:
+        return errors.Cancelled(f"log-in as {self.login}: the agent is stopping")
 
     def _drop(self) -> None:
         entry, self._entry = self._entry, None
