@@ -12,7 +12,6 @@ import errno
 import io
 import os
 import pathlib
-import socket
 import stat
 
 from glance_sync_agent import errors
@@ -20,6 +19,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers import this_machine
 from glance_sync_agent.drivers.ssh import logins
 
 _SCHEME = "filesystem"
@@ -110,7 +110,7 @@ class Store:
         """
         if self._datadir is None:
             raise errors.Refused(f"region {self._context.region} has no datadir to read from")
-        if _is_here(self._login.host) and os.access(self._datadir, os.R_OK | os.X_OK):
+        if self._is_here() and os.access(self._datadir, os.R_OK | os.X_OK):
             return f"{self._datadir} on this machine"
         found = self._context.ssh.host(self._login).probe()
         return f"{self._login}, {found.host_key}, {found.cipher}"
@@ -134,12 +134,15 @@ class Store:
         """
         path = self._path(image.image_id)
         with contextlib.ExitStack() as stack:
-            file = _open_here(path) if _is_here(self._login.host) else None
+            file = _open_here(path) if self._is_here() else None
             if file is not None:
                 yield _chunks(stack.enter_context(file), path)
             else:
                 host = self._context.ssh.host(self._login)
                 yield stack.enter_context(host.open_file(str(path)))
+
+    def _is_here(self) -> bool:
+        return this_machine.has_address_of(self._login.host)
 
     def _path(self, image_id: images.ImageId) -> pathlib.Path:
         if self._datadir is None:
@@ -164,19 +167,6 @@ def _directory(text: str | None, where: str) -> pathlib.Path | None:
     if not path.is_absolute() or ".." in path.parts:
         raise errors.ConfigurationError(f"{where}: datadir {text!r} is not an absolute path")
     return path
-
-
-def _is_here(host: str) -> bool:
-    """Tell whether an address of ``host`` is one of this machine's: only those can be bound."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except OSError:
-        return False
-    for family, kind, protocol, _, address in found:
-        with socket.socket(family, kind, protocol) as probe, contextlib.suppress(OSError):
-            probe.bind(address)
-            return True
-    return False
 
 
 def _open_here(path: pathlib.Path) -> io.FileIO | None:
