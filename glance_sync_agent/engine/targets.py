@@ -62,18 +62,13 @@ class Targets:
         regions = self._others(None if is_ours else image.region)
         policy, owner = self._policy(), image.metadata.owner
         needed: list[rules.Fact] = []
-        # Each round brings one fact more, and there are no more than these.
-        for _ in range(len(rules.Fact) + 1):
-            facts = self._facts(owner, needed)
-            decision = strategy.decide(policy, image, regions, facts)
-            if not isinstance(decision, rules.Fact):
-                return decision
-            needed.append(decision)
-        raise AssertionError(f"{needed} of project {owner} were not enough")
+        decision = strategy.decide(policy, image, regions, strategy.Facts())
+        while isinstance(decision, rules.Fact):
+            needed.append(decision)  # each once, for what is known is not asked for
+            decision = strategy.decide(policy, image, regions, self._facts(owner, needed))
+        return decision
 
     def _facts(self, owner: str | None, needed: list[rules.Fact]) -> strategy.Facts:
-        if not needed:
-            return strategy.Facts()
         try:
             return self._projects.facts(owner, *needed)
         except (errors.TransientError, errors.Refused) as exc:

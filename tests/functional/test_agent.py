@@ -291,7 +291,10 @@ def test_an_image_that_is_itself_a_copy_is_not_copied(agent, people):
     image = people.publish(
         "copied back", glance_sync_source_id=str(uuid.uuid4()), glance_sync_source_region="Far"
     )
-    agent.wait_until(lambda: finished(agent, image), "the end of its tasks")
+    later = people.publish("published after it")
+    copied(agent, people, later)
+    agent.wait_until(lambda: finished(agent, later), "the end of later tasks")
+    assert not agent.tasks_of(image.image_id)
     assert not any(people.record(region, image.image_id) for region in people.cascaded)
 
 

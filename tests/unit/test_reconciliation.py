@@ -210,3 +210,43 @@ def test_a_second_look_at_one_region_deletes_nothing(world, copied):
     assert world.reconciliation.look(only={TWO}) == reconciliation.Report(sources=2)
     world.settle()
     assert len(world.two.ids()) == 3
+
+
+def test_what_cannot_be_reached_any_more_counts_for_nothing(world, copied):
+    world.catalogue.names -= {THREE}
+    world.source.delete_as_user(copied[0].image_id)
+    look(world, sources=2, requested=1, deleted_sources=1)
+    assert copied[0].image_id not in world.two.ids()
+    world.catalogue.names = frozenset({worlds.CASCADING})
+    world.source.delete_as_user(copied[1].image_id)
+    look(world, sources=1)
+
+
+def test_who_is_no_administrator_any_more_concludes_nothing(world, copied):
+    def demoted(name, _image_id):
+        if name == "require_all_rights":
+            raise errors.Refused("no administrator any more")
+
+    world.source.delete_as_user(copied[0].image_id)
+    world.source.before = demoted
+    with pytest.raises(errors.Refused):
+        world.reconciliation.look()
+    world.settle()
+    assert copied[0].image_id in world.two.ids()
+
+
+def test_what_was_announced_does_not_count_against_the_brake(world, copied):
+    world.max_deletes = 0
+
+    def away(_name, _image_id):
+        raise errors.ServiceUnavailable("RegionTwo does not answer")
+
+    world.two.before = away
+    world.source.delete_as_user(copied[0].image_id)
+    world.deleted(copied[0].image_id)
+    world.settle()
+    assert world.task(copied[0]).status == "failure"
+    world.two.before = lambda _name, _image_id: None
+    assert world.reconciliation.look().held_back == 0
+    world.settle()
+    assert copied[0].image_id not in world.two.ids()

@@ -240,3 +240,23 @@ def test_an_attempt_that_outlives_its_lease_never_runs_beside_another(world, cap
         work()
     world.run(seconds=31.0)
     assert world.task(image).status == "success"
+
+
+def test_one_that_cannot_be_put_off_keeps_nobody_else_from_being_started(world, caplog):
+    publish(world)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    hanging, world.submitted[:] = list(world.submitted), []
+    world.clock.advance(61.0)
+    original = world.store.finish
+
+    def lost(lease, outcome, now):
+        del lease, outcome, now
+        raise errors.LeaseLost("somebody was faster")
+
+    world.store.finish = lost
+    assert world.worker.dispatch() == 2
+    world.store.finish = original
+    assert caplog.text.count("Could not put off") == 2
+    for work in hanging:
+        work()
