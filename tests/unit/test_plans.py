@@ -89,6 +89,28 @@ TABLE = [
                        Status.KILLED)
         for existing in (None, copy())
     ],
+    # snapshots that were announced before their data
+    *[
+        case(f"snapshot {status}", plans.AwaitSource(reason=f"snapshot is {status}"),
+             source(status=status, properties={"image_type": "snapshot"}), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+        for existing in (None, queued())
+    ],
+    case("snapshot queued, unwanted", plans.Nothing(reason="source is queued"),
+         source(status=Status.QUEUED, properties={"image_type": "snapshot"}), None, wanted=False),
+    case("snapshot killed", plans.Nothing(reason="source is killed"),
+         source(status=Status.KILLED, properties={"image_type": "snapshot"}), None),
+    case(
+        "snapshot that is a copy",
+        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
+        source(status=Status.QUEUED, properties={"image_type": "snapshot"},
+               mark=images.Mark(source_id="x", source_region="RegionNine")), None,
+    ),
+    case(
+        "snapshot with data",
+        plans.CopyData(source=source(properties={"image_type": "snapshot"}), into=None),
+        source(properties={"image_type": "snapshot"}), None,
+    ),
     # strangers
     case(
         "stranger on the id",

@@ -25,6 +25,7 @@ def test_the_decision_table(row):
     assert set(verdicts) == set(REGIONS)
     assert {name for name, verdict in verdicts.items() if verdict.wanted} == set(row.regions)
     assert {verdict.step for verdict in verdicts.values()} == {row.step}
+    assert all(isinstance(verdict.wanted, bool) for verdict in verdicts.values())
 
 
 def test_the_table_is_long_enough_and_has_no_row_twice():
@@ -154,6 +155,20 @@ def test_roles_are_not_asked_for_where_the_project_is_another():
 def test_names_that_are_no_region_are_told(text, unknown):
     image = builders.source(properties={"sync_regions": text})
     assert strategy.names_unknown(image, REGIONS) == unknown
+
+
+@pytest.mark.parametrize(
+    ("match", "is_about"),
+    [
+        ({"container_format": ["bare"]}, True),
+        ({"container_format": ["ova"]}, False),
+        ({"project_domain": ["default"]}, True),  # its id
+        ({"project_domain": ["Def*"]}, True),  # its name
+        ({"project_domain": ["other"]}, False),
+    ],
+)
+def test_a_rule_is_about_what_its_conditions_say(match, is_about):
+    assert rules.matches(rules.Match(**match), builders.source(), KNOWN) is is_about
 
 
 def test_names_in_rules_that_fit_no_region_are_told():
