@@ -79,7 +79,7 @@ def test_a_region_is_filled_from_a_copy_if_the_source_is_no_good(
     image = people.publish("rescued", size=size)
     agent.wait_until(lambda: finished(agent, image), "the first copies")
     origins = {task.copied_from for task in agent.tasks_of(image.image_id).values()}
-    assert origins == {people.cascading}
+    assert people.cascading in origins  # where it was busy, a copy may have served already
     fault(pathlib.Path(cloud.describe().region(people.cascading).datadir) / image.image_id)
     people.delete(image.image_id, REGION, "admin")
     glance_sync(agent, "sync", image.image_id, REGION)
