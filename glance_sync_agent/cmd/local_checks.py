@@ -79,7 +79,11 @@ def _rules_file(settings: conf_settings.Settings) -> findings.Finding:
             return findings.skipped(
                 link, "there is none: sync_regions and Keystone's endpoint filter decide"
             )
-        return findings.skipped(link, "there is none, and only sync_strategy = USER reads it")
+        return findings.Finding(
+            verdict=findings.Verdict.OK,
+            link=link,
+            detail="there is none, and only sync_strategy = USER reads it",
+        )
     count = f"{len(settings.policy.rules)} rules"
     unused = "" if is_used else ", unused unless sync_strategy = USER"
     return findings.Finding(

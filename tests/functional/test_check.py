@@ -19,6 +19,7 @@ from tools import agents
 LINKS = [
     "sync.conf",
     "glance_store.yaml",
+    "sync_strategy.yaml",
     "state_path",
     "database",
     "message bus",
