@@ -83,9 +83,14 @@ class Reconciliation:
         """
         report = Report()
         self._look_from(self._cascading, only, report)
+        is_empty = report.sources == 0
         for origin in self._origins:
             self._look_from_cascaded(origin, only, report)
-        if only is None and not self._stop.is_set():
+        if only is not None or self._stop.is_set():
+            return report
+        if is_empty:
+            LOG.warning("The cascading region lists no image at all; nothing is deleted for it")
+        else:
             self._look_for_deleted(report)
         return report
 
@@ -200,9 +205,6 @@ class Reconciliation:
 
     def _look_for_deleted(self, report: Report) -> None:
         """Find tasks whose source is gone, and request them unless there are too many."""
-        if report.sources == 0:
-            LOG.warning("The cascading region lists no image at all; nothing is deleted for it")
-            return
         announced: list[Keys] = []
         found: list[Keys] = []
         for rows in self._gone():

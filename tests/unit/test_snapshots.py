@@ -277,6 +277,19 @@ def test_a_region_that_cannot_tell_has_lost_nothing(world, caplog):
     assert image.image_id in world.three.ids()
 
 
+def test_snapshots_elsewhere_do_not_make_an_empty_cascading_region_believable(world, caplog):
+    image = world.source.publish(b"1")
+    world.changed(image.image_id)
+    world.run()
+    world.two.publish(DATA, properties=SNAPSHOT)
+    world.source.delete_as_user(image.image_id)
+    report = world.reconciliation.look()
+    assert (report.sources, report.deleted_sources) == (1, 0)
+    assert "lists no image at all" in caplog.text
+    world.settle()
+    assert image.image_id in world.three.ids()
+
+
 def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog):
     image = world.two.publish(DATA, properties=SNAPSHOT)
     world.source.publish(b"1")
