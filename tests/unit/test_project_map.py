@@ -13,6 +13,7 @@ import yaml
 from glance_sync_agent import errors
 from glance_sync_agent.conf import project_map
 from glance_sync_agent.domain import metadata_policy
+from tests.unit import yaml_files
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "etc" / "glance" / "project_map.yaml"
 
@@ -28,11 +29,8 @@ def load(file, text):
 
 
 def problems(file, text):
-    """Return what is wrong in a file, as pairs of line and complaint."""
-    with pytest.raises(errors.ConfigurationError) as caught:
-        load(file, text)
-    lines = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines()]
-    return [(int(number), said.strip()) for number, said in (line.split(":", 1) for line in lines)]
+    file.write_text(textwrap.dedent(text))
+    return yaml_files.problems(project_map.load, file)
 
 
 def test_projects_arrive_by_region(file):

@@ -12,6 +12,7 @@ import yaml
 
 from glance_sync_agent import errors
 from glance_sync_agent.conf import store_file
+from tests.unit import yaml_files
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "etc" / "glance" / "glance_store.yaml"
 OF_2014 = """\
@@ -39,11 +40,8 @@ def write(file, text):
 
 
 def problems(file, text):
-    """Return what is wrong in a file, as pairs of line and complaint."""
-    with pytest.raises(errors.ConfigurationError) as caught:
-        store_file.load(write(file, text))
-    lines = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines()]
-    return [(int(number), said.strip()) for number, said in (line.split(":", 1) for line in lines)]
+    file.write_text(textwrap.dedent(text))
+    return yaml_files.problems(store_file.load, file)
 
 
 def with_schemes(*names):

@@ -13,6 +13,7 @@ import yaml
 from glance_sync_agent import errors
 from glance_sync_agent.conf import strategy_file
 from glance_sync_agent.domain import rules
+from tests.unit import yaml_files
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "etc" / "glance" / "sync_strategy.yaml"
 MIB = 1024 * 1024
@@ -29,11 +30,8 @@ def load(file, text):
 
 
 def problems(file, text):
-    """Return what is wrong in a file, as pairs of line and complaint."""
-    with pytest.raises(errors.ConfigurationError) as caught:
-        load(file, text)
-    lines = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines()]
-    return [(int(number), said.strip()) for number, said in (line.split(":", 1) for line in lines)]
+    file.write_text(textwrap.dedent(text))
+    return yaml_files.problems(strategy_file.load, file)
 
 
 def test_every_condition_arrives(file):
