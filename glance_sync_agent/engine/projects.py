@@ -54,11 +54,6 @@ class Projects:
                 entry.facts = self._completed(entry.facts, project_id, fact)
             return entry.facts
 
-    def forget(self) -> None:
-        """Ask for everything anew."""
-        with self._lock:
-            self._entries.clear()
-
     def _entry(self, project_id: str) -> _Entry:
         now = self._clock.monotonic()
         with self._lock:

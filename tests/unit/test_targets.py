@@ -47,7 +47,7 @@ def test_an_image_that_moves_into_a_region_is_copied_and_out_of_it_stays(world):
     image = publish(world, properties={"sync_regions": "RegionTwo,RegionThree"})
     assert regions(world, image) == {TWO}
     world.identity.associated["alpha"] = frozenset({THREE})
-    world.projects.forget()
+    world.clock.advance(world.cache_seconds)
     world.changed(image.image_id)
     world.run()
     assert regions(world, image) == {TWO, THREE}
@@ -86,7 +86,7 @@ def test_a_keystone_that_refuses_delays_and_does_not_fail(world):
 def test_a_deleted_image_takes_its_copy_along_without_keystone(world):
     image = publish(world)
     world.identity.is_down = True
-    world.projects.forget()
+    world.clock.advance(world.cache_seconds)
     world.source.delete_as_user(image.image_id)
     world.deleted(image.image_id)
     world.run()
@@ -123,7 +123,7 @@ def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
 
 def test_a_look_without_keystone_concludes_nothing(world):
     image = publish(world)
-    world.projects.forget()
+    world.clock.advance(world.cache_seconds)
     world.identity.is_down = True
     with pytest.raises(errors.Undecided):
         world.reconciliation.look()
@@ -135,7 +135,7 @@ def test_what_failed_and_is_wanted_no_more_is_forgotten_at_the_next_look(world):
     image = publish(world, image_id="350715cd-181a-47d0-9587-19f0221ea26b")
     assert world.task(image).status == "failure"
     world.identity.associated["alpha"] = frozenset()
-    world.projects.forget()
+    world.clock.advance(world.cache_seconds)
     world.reconciliation.look()
     world.settle()
     assert not list(world.store.list())
