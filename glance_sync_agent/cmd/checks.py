@@ -86,7 +86,7 @@ class Checks:
     def _region_bus(self, region: images.RegionId, url: str) -> findings.Finding:
         return findings.look(
             f"bus of {region}",
-            functools.partial(wiring.check_bus, self._conf, url),
+            functools.partial(wiring.check_region_bus, self._conf, region, url),
             lambda _: "set it in [notifications] region_transport_urls to the transport_url of "
             "that region's Glance",
         )

@@ -185,20 +185,18 @@ def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.P
 
 def _region_buses(texts: Sequence[str]) -> Mapping[images.RegionId, str]:
     found: dict[images.RegionId, str] = {}
-    for text in texts:
-        region, colon, url = text.partition(":")
-        if not colon or "://" not in url:
+    for number, text in enumerate(texts, 1):
+        name, _colon, url = text.partition(":")
+        region = images.RegionId(name.strip())
+        if not region or "://" not in url:
             # Without the text, which may hold a password.
             raise ValueError(
-                f"[notifications] region_transport_urls: expected REGION:URL, such as "
-                f"RegionTwo:rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST, in entry "
-                f"{texts.index(text) + 1}"
+                "[notifications] region_transport_urls: expected REGION:URL, such as "
+                f"RegionTwo:rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST, in entry {number}"
             )
         if region in found:
-            raise ValueError(
-                f"[notifications] region_transport_urls: {region.strip()} is given twice"
-            )
-        found[images.RegionId(region.strip())] = url.strip()
+            raise ValueError(f"[notifications] region_transport_urls: {region} is given twice")
+        found[region] = url.strip()
     return found
 
 

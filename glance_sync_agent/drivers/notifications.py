@@ -211,9 +211,12 @@ class Listener:
             LOG.warning("Left the message bus without a farewell: it does not answer")
 
 
-def check(conf: cfg.ConfigOpts, text: str | None = None) -> oslo_messaging.TransportURL:
+def check(
+    conf: cfg.ConfigOpts, text: str | None = None, *, name: str = "transport_url"
+) -> oslo_messaging.TransportURL:
     """Read the URL of a bus, by default ``transport_url``; connects to nothing.
 
+    :param name: what an operator knows the URL by.
     :raises ConfigurationError: it is none.
     """
     try:
@@ -226,7 +229,6 @@ def check(conf: cfg.ConfigOpts, text: str | None = None) -> oslo_messaging.Trans
         oslo_messaging.DriverLoadFailure,
     ) as exc:
         # From None, and without its text: both may quote the URL, which holds a password.
-        name = "transport_url" if text is None else "a URL of region_transport_urls"
         raise errors.ConfigurationError(
             f"{name} is none that oslo.messaging knows ({type(exc).__name__}); expected "
             "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
@@ -234,16 +236,23 @@ def check(conf: cfg.ConfigOpts, text: str | None = None) -> oslo_messaging.Trans
     return url
 
 
-def ping(conf: cfg.ConfigOpts, timeout_seconds: float, text: str | None = None) -> str:
+def ping(
+    conf: cfg.ConfigOpts,
+    timeout_seconds: float,
+    text: str | None = None,
+    *,
+    name: str = "transport_url",
+) -> str:
     """Connect once to each host of a bus; return addresses without credentials.
 
     What is not RabbitMQ is not connected to, and the answer says so.
 
     :param text: the URL; None: the ``transport_url`` of ``conf``.
+    :param name: what an operator knows the URL by.
     :raises ConfigurationError: the URL is none.
     :raises ServiceUnavailable: a host does not answer, or does not let us in.
     """
-    url = check(conf, text)
+    url = check(conf, text, name=name)
     if url.transport != "rabbit":
         return f"{url.transport}://, which cannot be checked"
     # As oslo.messaging does it for a URL without hosts

@@ -66,8 +66,8 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
     :raises ConfigurationError: something in the files is wrong; the message says what.
     """
     notifications.check(conf)
-    for url in current.settings.region_buses.values():
-        notifications.check(conf, url)
+    for region, url in current.settings.region_buses.items():
+        notifications.check(conf, url, name=_bus_name(region))
     store = open_task_store(current)
     store.upgrade()
     store.close()
@@ -199,14 +199,22 @@ def make_listeners(
     return listeners.Listeners(listener(None, None), others)
 
 
-def check_bus(conf: cfg.ConfigOpts, url: str | None = None) -> str:
-    """Connect to a message bus once; return its address without credentials.
+def check_bus(conf: cfg.ConfigOpts) -> str:
+    """Connect to the cascading region's message bus once; return its address.
 
-    :param url: of the bus; None: that of the cascading region.
-    :raises ConfigurationError: the URL is none.
+    :raises ConfigurationError: its URL is none.
     :raises ServiceUnavailable: it does not answer.
     """
-    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS, url)
+    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS)
+
+
+def check_region_bus(conf: cfg.ConfigOpts, region: images.RegionId, url: str) -> str:
+    """Do the same with the message bus of another region."""
+    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS, url, name=_bus_name(region))
+
+
+def _bus_name(region: images.RegionId) -> str:
+    return f"[notifications] region_transport_urls: what stands there for {region}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

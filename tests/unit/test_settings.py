@@ -140,6 +140,34 @@ def test_what_may_hold_a_password_is_neither_logged_nor_shown(written):
     assert "hidden" not in repr(settings.load(conf))
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["rabbit://u:hidden@h"], "expected REGION:URL"),
+        (["RegionTwo"], "expected REGION:URL"),
+        (["RegionTwo=rabbit://u:hidden@h"], "in entry 1"),
+        ([" :rabbit://u:hidden@h"], "in entry 1"),
+        (["RegionTwo:rabbit://u:hidden@h", "RegionThree:h:1"], "in entry 2"),
+        (["R:rabbit://u:hidden@h", " R :rabbit://u:hidden@i"], "R is given twice"),
+    ],
+)
+def test_a_bus_of_a_region_that_is_none_is_told_without_its_password(written, lines, said):
+    text = "".join(f"region_transport_urls = {line}\n" for line in lines)
+    conf = written(f"[notifications]\n{text}")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        settings.load(conf)
+    assert said in str(caught.value)
+    assert "sync.conf" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_the_buses_of_regions_are_not_shown(written):
+    conf = written("[notifications]\nregion_transport_urls = RegionTwo:rabbit://u:hidden@h\n")
+    (option,) = [one for one in options.GROUPS["notifications"] if "region" in one.dest]
+    assert option.secret
+    assert "hidden" not in repr(settings.load(conf))
+
+
 def test_the_database_is_in_the_state_path_unless_it_is_named(written):
     found = settings.load(written(section(None, "state_path", "/srv/state")))
 

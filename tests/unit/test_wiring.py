@@ -15,6 +15,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.stores import api
@@ -313,3 +314,45 @@ def test_settings_do_not_show_the_database_s_password(configure):
     _conf, current = configure("[database]\nconnection = postgresql+psycopg://agent:s3cret@db/x")
     assert "s3cret" not in repr(current.settings)
     assert dataclasses.is_dataclass(current.settings)
+
+
+BUS = "rabbit://u:hidden@h:1/v"
+ONE = images.RegionId("RegionOne")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("snapshot_region_names = RegionTwo,Atlantis", "snapshot_region_names: the catalogue has"),
+        (
+            f"[notifications]\nregion_transport_urls = Atlantis:{BUS}",
+            "region_transport_urls: the catalogue has no image endpoint in region Atlantis",
+        ),
+        (
+            f"[notifications]\nregion_transport_urls = RegionOne:{BUS}",
+            "RegionOne is the cascading region, whose bus is transport_url",
+        ),
+    ],
+)
+def test_a_region_that_is_named_and_is_none_is_told_with_those_that_are(configure, line, said):
+    _conf, current = configure(line)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+    assert said in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_regions_that_are_there_may_be_named(configure):
+    _conf, current = configure(
+        "snapshot_region_names = RegionOne,RegionTwo\n"
+        f"[notifications]\nregion_transport_urls = RegionTwo:{BUS}"
+    )
+    wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+
+
+def test_a_bus_of_a_region_that_is_none_keeps_the_agent_from_starting(configure):
+    conf, current = configure("[notifications]\nregion_transport_urls = RegionTwo:no://u:hidden@h")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.prepare(conf, current)
+    assert "region_transport_urls: what stands there for RegionTwo is none" in str(caught.value)
+    assert "hidden" not in str(caught.value)
