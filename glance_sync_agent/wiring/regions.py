@@ -172,9 +172,7 @@ class RegionServices:
             return by_api
         # The way into a cascaded region mostly leads to no file, and need not.
         is_usual = region != self._catalogue.cascading
-        return fallback.WithFallback(
-            by_scheme, by_api, told_at=logging.DEBUG if is_usual else logging.INFO
-        )
+        return fallback.WithFallback(by_scheme, by_api, is_usual=is_usual)
 
     def _scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
         return self._made(self._scheme_stores, region, self._make_scheme_store)

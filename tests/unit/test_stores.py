@@ -4,12 +4,14 @@
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import pathlib
 import socket
 import threading
 from typing import Any
+from unittest import mock
 
 import pytest
 import stevedore
@@ -173,26 +175,47 @@ def test_a_region_without_datadir_is_not_read_from(image: images.Image) -> None:
         read(filesystem.Store.from_parameters(given, context()), image)
 
 
-@pytest.mark.parametrize("why", ["elsewhere", "not ours"])
-def test_a_file_that_is_elsewhere_or_not_ours_to_read_is_fetched_over_ssh(
-    store: filesystem.Store,
-    tmp_path: pathlib.Path,
-    image: images.Image,
-    monkeypatch: pytest.MonkeyPatch,
-    why: str,
+def test_a_file_that_is_elsewhere_is_fetched_over_ssh(
+    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     (tmp_path / image.image_id).write_bytes(b"data")
-    if why == "elsewhere":
-        elsewhere = dataclasses.replace(store._login, host="ssh.invalid")
-        store._login = elsewhere
-    else:
-        # Root, who runs tests, may read everything.
-        def denied(*_: object) -> int:
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr(os, "open", denied)
+    store._login = dataclasses.replace(store._login, host="ssh.invalid")
     with pytest.raises(errors.HostKeyMismatch, match="/nowhere/known_hosts"):
         read(store, image)
+
+
+@pytest.fixture
+def unreadable() -> Iterator[None]:
+    """Let no file be opened: root, who runs tests, may read everything."""
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with mock.patch.object(os, "open", autospec=True, side_effect=denied):
+        yield
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_a_file_that_is_here_and_not_ours_to_read_is_no_matter_of_host_keys(
+    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+) -> None:
+    with pytest.raises(errors.Refused) as caught:
+        read(store, image)
+    assert str(tmp_path / image.image_id) in str(caught.value)
+    assert "usermod" in str(caught.value)
+    assert "/nowhere/known_hosts" in str(caught.value)
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_files_that_are_not_ours_to_read_come_through_the_image_api_with_one_warning(
+    store: filesystem.Store,
+    secondary: tuple[fake_glance.FakeImageStore, images.Image],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    by_api, image = secondary
+    both = fallback.WithFallback(store, by_api)
+    for _ in range(3):
+        assert read(both, image) == [builders.DATA]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "usermod" in record.getMessage()
 
 
 class Broken:
@@ -232,6 +255,7 @@ def secondary() -> tuple[fake_glance.FakeImageStore, images.Image]:
         errors.ServiceUnavailable("down"),
         errors.TransferInterrupted("cut"),
         errors.Refused("no"),
+        errors.HostKeyMismatch("who are you"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -253,15 +277,12 @@ def test_after_the_first_chunk_there_is_no_other_way(
         read(fallback.WithFallback(primary, store), image)
 
 
-@pytest.mark.parametrize(
-    "error", [errors.HostKeyMismatch("who are you"), errors.Cancelled("stopping")]
-)
-def test_what_an_operator_must_see_is_not_covered_up(
-    secondary: tuple[fake_glance.FakeImageStore, images.Image], error: Exception
+def test_an_agent_that_is_stopping_tries_no_other_way(
+    secondary: tuple[fake_glance.FakeImageStore, images.Image],
 ) -> None:
     store, image = secondary
-    with pytest.raises(type(error)):
-        read(fallback.WithFallback(Broken(error, at="open"), store), image)
+    with pytest.raises(errors.Cancelled):
+        read(fallback.WithFallback(Broken(errors.Cancelled("stopping"), at="open"), store), image)
 
 
 def test_the_first_way_is_taken_while_it_works(
@@ -285,18 +306,38 @@ def test_writing_takes_the_first_way_only(
         both.write(image.image_id, 1, [b"x"])
 
 
-def test_the_other_way_is_announced_once(
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (errors.ServiceUnavailable("down"), logging.INFO),
+        (errors.Refused("no SFTP"), logging.WARNING),
+        (errors.HostKeyMismatch("who are you"), logging.WARNING),
+    ],
+)
+@pytest.mark.parametrize("is_usual", [False, True])
+def test_the_other_way_is_announced_once_for_each_kind_of_failure_unless_it_is_usual(
     secondary: tuple[fake_glance.FakeImageStore, images.Image],
     caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    level: int,
+    is_usual: bool,
 ) -> None:
     store, image = secondary
-    both = fallback.WithFallback(Broken(errors.Refused("no SFTP"), at="open"), store)
+    first = Broken(errors.TransferInterrupted("cut"), at="open")
+    both = fallback.WithFallback(first, store, is_usual=is_usual)
+    read(both, image)
+    caplog.clear()
+    first._error = error
     with caplog.at_level(logging.INFO, logger=fallback.__name__):
-        read(both, image)
-        read(both, image)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"Reading image {image.image_id} through its image API: no SFTP"
-    ]
+        for _ in range(3):
+            read(both, image)
+    if is_usual:
+        assert not caplog.records
+        return
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert image.image_id in record.getMessage()
+    assert str(error) in record.getMessage()
 
 
 class Server:

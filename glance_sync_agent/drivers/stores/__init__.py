@@ -16,6 +16,15 @@ from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.engine import ports
 
+#: What says that one way does not lead to the data of an image, while another may.
+#: HostKeyMismatch is among them: whoever reads elsewhere tells the wrong host nothing.
+NO_WAY = (
+    errors.ServiceUnavailable,
+    errors.TransferInterrupted,
+    errors.Refused,
+    errors.HostKeyMismatch,
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoreContext:

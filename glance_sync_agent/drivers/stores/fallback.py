@@ -9,39 +9,41 @@ import threading
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import stores
 from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
-
-# Not HostKeyMismatch, which an operator must see.
-_OTHER_WAY = (errors.ServiceUnavailable, errors.TransferInterrupted, errors.Refused)
 
 
 class WithFallback:
     """Reads the first way, or else the second; writes the first. Thread safe.
 
-    :param told_at: level of the log at which it is said, once, that the first way is none.
+    :param is_usual: whether nobody has to hear that the first way leads nowhere.
     """
 
     def __init__(
-        self, first: ports.ImageStore, second: ports.ImageStore, *, told_at: int = logging.INFO
+        self, first: ports.ImageStore, second: ports.ImageStore, *, is_usual: bool = False
     ) -> None:
         self._first = first
         self._second = second
-        self._told_at = told_at
+        self._is_usual = is_usual
         self._lock = threading.Lock()
-        self._told = False
+        self._told: set[type[errors.SyncError]] = set()
 
     @contextlib.contextmanager
     def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
         """Open the data of an image; once a byte was read there is no way back."""
+        failure: errors.SyncError | None = None
         with contextlib.ExitStack() as stack:
             try:
                 chunks = stack.enter_context(self._first.read(image))
                 begun = list(itertools.islice(chunks, 1))
-            except _OTHER_WAY as exc:
+            except stores.NO_WAY as exc:
+                failure = exc
+            # Out here, because oslo.log repeats the error in hand behind every warning.
+            if failure is not None:
                 stack.close()
-                self._tell(image, exc)
+                self._tell(image, failure)
                 chunks = stack.enter_context(self._second.read(image))
                 begun = []
             yield itertools.chain(begun, chunks)
@@ -50,9 +52,20 @@ class WithFallback:
         """Upload data the first way."""
         self._first.write(image_id, size, chunks)
 
-    def _tell(self, image: images.Image, exc: errors.SyncError) -> None:
-        """Say so once; the cause is mostly one that stays."""
+    def _tell(self, image: images.Image, failure: errors.SyncError) -> None:
+        """Say so once for each kind of failure: what stays would be told with every image."""
         with self._lock:
-            level = logging.DEBUG if self._told else self._told_at
-            self._told = True
-        LOG.log(level, "Reading image %s through its image API: %s", image.image_id, exc)
+            is_known = self._is_usual or type(failure) in self._told
+            self._told.add(type(failure))
+        if is_known:
+            level = logging.DEBUG
+        elif isinstance(failure, errors.PermanentError):
+            level = logging.WARNING
+        else:
+            level = logging.INFO
+        LOG.log(
+            level,
+            "Reading image %s through the image API of region %s, and all that fail alike without "
+            "another word: %s",
+            image.image_id, image.region, failure,
+        )

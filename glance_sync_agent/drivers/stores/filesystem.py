@@ -34,6 +34,17 @@ _KNOWN = _REQUIRED | {
 }
 
 
+class _Denied(errors.Refused):
+    """A file is here, and its owner does not let us read it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__(
+            f"{path}: user {os.geteuid()} of this machine, who runs this, may not read it. Put "
+            "the agent's user into Glance's group, as in: usermod --append --groups glance "
+            "glance-sync; then restart the agent"
+        )
+
+
 class Store:
     """Reads and writes over SSH. Thread safe.
 
@@ -131,15 +142,22 @@ class Store:
         :raises ServiceUnavailable: there is no such file, or the host does not answer.
         :raises TransferInterrupted: the connection broke.
         :raises Refused: the file is no regular one, or may not be read.
+        :raises HostKeyMismatch: the host is not the one that known_hosts knows.
         """
         path = self._path(image.image_id)
         with contextlib.ExitStack() as stack:
-            file = _open_here(path) if self._is_here() else None
-            if file is not None:
-                yield _chunks(stack.enter_context(file), path)
-            else:
-                host = self._context.ssh.host(self._login)
-                yield stack.enter_context(host.open_file(str(path)))
+            yield self._open(path, stack)
+
+    def _open(self, path: pathlib.Path, stack: contextlib.ExitStack) -> Iterator[bytes]:
+        denied = None
+        if self._is_here():
+            try:
+                return _chunks(stack.enter_context(_open_here(path)), path)
+            except _Denied as exc:
+                denied = exc
+        with _beside(denied):
+            host = self._context.ssh.host(self._login)
+            return stack.enter_context(host.open_file(str(path)))
 
     def _is_here(self) -> bool:
         return this_machine.has_address_of(self._login.host)
@@ -169,13 +187,24 @@ def _directory(text: str | None, where: str) -> pathlib.Path | None:
     return path
 
 
-def _open_here(path: pathlib.Path) -> io.FileIO | None:
-    """Open a regular file; None if it belongs to somebody who does not let us read it."""
+@contextlib.contextmanager
+def _beside(denied: _Denied | None) -> Iterator[None]:
+    """Tell a failure over SSH together with what made us try that at all."""
+    try:
+        yield
+    except stores.NO_WAY as exc:
+        if denied is None:
+            raise
+        raise errors.Refused(f"{denied}. Nor is there another way: {exc}") from exc
+
+
+def _open_here(path: pathlib.Path) -> io.FileIO:
+    """Open a regular file."""
     try:
         # O_NONBLOCK: a FIFO of that name must not hold us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError:
-        return None
+    except PermissionError as exc:
+        raise _Denied(path) from exc
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise errors.Refused(f"{path} is a symbolic link") from exc
