@@ -16,6 +16,11 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers import glance_probe
 from glance_sync_agent.drivers import keystone
 
+_COMPARE = (
+    "compare the fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' says on "
+    "the host itself; only then put the key into known_hosts"
+)
+
 
 @runtime_checkable
 class Probed(Protocol):
@@ -99,14 +104,33 @@ def store(
         way = services.store(region, sys.maxsize)
         if not isinstance(way, Probed):
             return findings.skipped(link, f"the driver of scheme {scheme.name} cannot be tried")
-        found = way.probe_read() if is_source else way.probe_write()
-        return f"{scheme.name}: {found}"
+        if is_source:
+            return _source(link, scheme.name, way, f"remove the entry of {region} from {file}")
+        return f"{scheme.name}: {way.probe_write()}"
 
-    found = findings.look(link, probe, functools.partial(_store_remedy, file, region))
-    if is_source and found.verdict is findings.Verdict.FAIL:
-        seen = f"{found.detail}; images are read through the image API instead"
-        return findings.warning(link, seen, found.remedy)
-    return found
+    return findings.look(link, probe, functools.partial(_store_remedy, file, region))
+
+
+def _source(
+    link: str, scheme: str, way: Probed, last_resort: str
+) -> str | findings.Finding:
+    """Look at a way to read; where it leads nowhere, the agent has another."""
+    try:
+        return f"{scheme}: {way.probe_read()}"
+    except errors.HostKeyMismatch as exc:
+        failure: errors.SyncError = exc
+        remedy = _COMPARE
+    except (errors.TransientError, errors.PermanentError) as exc:
+        failure = exc
+        remedy = (
+            "correct host and datadir, which is filesystem_store_datadir of that Glance; let the "
+            "agent's user read there, or login_user over SFTP, as members of Glance's group"
+        )
+    return findings.warning(
+        link,
+        f"{failure}; images are read through the image API instead",
+        f"{remedy}; or {last_resort}, so that nothing else is tried",
+    )
 
 
 def _store_remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncError) -> str:
@@ -114,10 +138,7 @@ def _store_remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncE
         case errors.ConfigurationError():
             return f"edit the entry of {region} in {file}"
         case errors.HostKeyMismatch():
-            return (
-                "compare the fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key"
-                ".pub' says on the host itself; only then put the key into known_hosts"
-            )
+            return _COMPARE
         case errors.Refused():
             return (
                 f"check login_user and key_filename of {region} in {file}; on the host: the "

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
+import errno
 import getpass
 import hashlib
 import os
@@ -15,6 +16,7 @@ import subprocess
 import threading
 import time
 from typing import NoReturn
+from unittest import mock
 
 import paramiko
 from paramiko import common
@@ -476,6 +478,68 @@ def test_a_confined_key_reads_no_files(
     host = connect(sshd.login())
     with pytest.raises(errors.Refused, match="may not use SFTP"), host.open_file("/etc/passwd"):
         pass
+    with pytest.raises(errors.Refused, match="may not use SFTP"):
+        host.find_name("/etc", bool)
+
+
+def test_a_name_is_found_in_a_directory(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    directory = tmp_path / "images"
+    directory.mkdir()
+    host = connect(sshd.login("unconfined"))
+    assert host.find_name(str(directory), bool) is None
+    for number in range(1000):
+        (directory / f"{number}").touch()
+    assert host.find_name(str(directory), lambda name: name == "777") == "777"
+    assert host.find_name(str(directory), bool)
+    assert host.find_name(str(directory), lambda name: name == "1000") is None
+    with pytest.raises(errors.ServiceUnavailable, match=r"/nowhere.*no such file"):
+        host.find_name("/nowhere", bool)
+
+
+def test_a_probe_reads_an_image_as_the_agent_would(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path
+) -> None:
+    image_id = "350715cd-181a-47d0-9587-19f0221ea26b"
+    directory = tmp_path / "images"
+    directory.mkdir()
+    with reader(sshd, directory, "unconfined") as store:
+        assert store.probe_read().endswith(f"; {directory}, where no image is yet")
+        (directory / image_id).touch()
+        assert store.probe_read().endswith(f"; {directory}, where image {image_id} can be read")
+        (directory / image_id).unlink()
+        (directory / image_id).symlink_to("/etc/passwd")
+        with pytest.raises(errors.Refused, match="not a regular file"):
+            store.probe_read()
+    with (
+        reader(sshd, directory, "confined") as store,
+        pytest.raises(errors.Refused, match=r"usermod.*may not use SFTP"),
+    ):
+        store.probe_read()
+
+
+@contextlib.contextmanager
+def reader(
+    sshd: fakes.Sshd, directory: pathlib.Path, key: str
+) -> Iterator[filesystem.Store]:
+    """Give a store that may list nothing on this machine itself."""
+    login = sshd.login(key)
+    endpoint = http_streams.endpoint(f"http://{fakes.ADDRESS}:9292")
+    context = stores.StoreContext(
+        region=images.RegionId("RegionOne"),
+        endpoint=str(endpoint),
+        token=lambda: "secret",
+        ssh=hosts.SshHosts(timeouts=TIMEOUTS),
+        known_hosts=login.known_hosts,
+    )
+    store = filesystem.Store(context, login=login, endpoint=endpoint, datadir=directory)
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with (
+        mock.patch.object(os, "scandir", autospec=True, side_effect=denied),
+        contextlib.closing(context.ssh),
+    ):
+        yield store
 
 
 def test_the_files_of_images_are_read_by_who_may_do_nothing_else(

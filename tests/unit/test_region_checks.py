@@ -2,11 +2,14 @@
 """What ``check`` says of the regions that the operator's files name."""
 
 import pathlib
+from typing import Any
 
 import pytest
 
+from glance_sync_agent import errors
 from glance_sync_agent.cmd import findings
 from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 
@@ -41,3 +44,67 @@ def test_a_map_that_is_not_used_is_skipped_and_says_why(owner):
 
     assert found.verdict is SKIP
     assert f"[metadata] owner = {owner}" in found.detail
+
+
+class Services:
+    """What ``check`` asks of a region whose one way shows, or raises, what it is given."""
+
+    def __init__(self, seen):
+        self._seen = seen
+
+    def entry(self, region):
+        return store_file.Entry(name=region, service_ip=None, schemes=(self.scheme(region),))
+
+    def scheme(self, _region):
+        return store_file.Scheme(name="filesystem", parameters={})
+
+    def store(self, _region, _size):
+        if isinstance(self._seen, errors.ConfigurationError):
+            raise self._seen
+        return self
+
+    def probe_read(self):
+        if isinstance(self._seen, Exception):
+            raise self._seen
+        return self._seen
+
+    probe_write = probe_read
+
+
+def look_at_store(seen, *, is_source):
+    services: Any = Services(seen)
+    file = pathlib.Path("/etc/glance/glance_store.yaml")
+    return region_checks.store(REGIONS[0], services, file, is_source=is_source)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.ServiceUnavailable("no sshd"),
+        errors.TransferInterrupted("cut"),
+        errors.Refused("may not be read"),
+        errors.HostKeyMismatch("who are you"),
+    ],
+)
+def test_a_way_to_read_that_leads_nowhere_is_a_warning_because_there_is_another(failure):
+    found = look_at_store(failure, is_source=True)
+
+    assert found.verdict is WARN
+    assert found.detail == f"{failure}; images are read through the image API instead"
+    assert found.remedy.endswith(
+        "or remove the entry of RegionOne from /etc/glance/glance_store.yaml, so that nothing "
+        "else is tried"
+    )
+    assert look_at_store(failure, is_source=False).verdict is FAIL
+
+
+def test_a_store_file_that_ends_the_start_is_no_mere_warning():
+    failure = errors.ConfigurationError("unknown parameter 'colour'")
+
+    assert look_at_store(failure, is_source=True).verdict is FAIL
+
+
+def test_a_way_to_read_that_works_is_shown():
+    found = look_at_store("/images on this machine", is_source=True)
+
+    assert (found.verdict, found.detail) == (OK, "filesystem: /images on this machine")

@@ -218,6 +218,43 @@ def test_files_that_are_not_ours_to_read_come_through_the_image_api_with_one_war
     assert "usermod" in record.getMessage()
 
 
+def test_a_probe_opens_an_image_of_the_directory(
+    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    assert store.probe_read() == f"{tmp_path} on this machine, where no image is yet"
+    (tmp_path / image.image_id).touch()
+    assert store.probe_read().endswith(f"machine, where image {image.image_id} can be read")
+
+
+def test_a_probe_names_a_directory_that_is_not_there(
+    store: filesystem.Store, tmp_path: pathlib.Path
+) -> None:
+    tmp_path.rmdir()
+    with pytest.raises(errors.ServiceUnavailable, match=f"{tmp_path}.*No such file"):
+        store.probe_read()
+
+
+@pytest.mark.parametrize("barred", ["open", "scandir"])
+def test_a_probe_finds_that_images_may_not_be_read_and_tries_ssh(
+    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image, barred: str
+) -> None:
+    (tmp_path / image.image_id).touch()
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with (
+        mock.patch.object(os, barred, autospec=True, side_effect=denied),
+        pytest.raises(errors.Refused, match=r"usermod.*/nowhere/known_hosts"),
+    ):
+        store.probe_read()
+
+
+def test_a_probe_without_datadir_says_so() -> None:
+    given = parameters()
+    del given["datadir"]
+    with pytest.raises(errors.Refused, match="no datadir"):
+        filesystem.Store.from_parameters(given, context()).probe_read()
+
+
 class Broken:
     """A store that fails where it is told to."""
 

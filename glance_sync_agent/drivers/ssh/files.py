@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file on an SSH host, read over SFTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import stat
 import threading
@@ -42,6 +42,27 @@ def open_file(
             file = stack.enter_context(sftp.open(path, "rb", bufsize=0))
             size = file.stat().st_size or 0
         yield _chunks(file, size, what)
+
+
+def find_name(
+    transport: paramiko.Transport,
+    login: logins.Login,
+    directory: str,
+    is_wanted: Callable[[str], bool],
+    timeouts: http_streams.Timeouts,
+) -> str | None:
+    """Return a name of a directory; None if it holds none that is wanted.
+
+    :raises ServiceUnavailable: no such directory, or the host does not answer.
+    :raises Refused: it may not be listed, or there is no SFTP.
+    """
+    what = f"SFTP of {directory} from {login}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_translated(what))
+        stack.enter_context(_deadline(transport, timeouts.idle_seconds))
+        sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
+        names = (entry.filename for entry in sftp.listdir_iter(directory))
+        return next(filter(is_wanted, names), None)
 
 
 def _chunks(file: paramiko.SFTPFile, size: int, what: str) -> Iterator[bytes]:

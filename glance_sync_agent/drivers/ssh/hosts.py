@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One SSH connection to each host, shared by all of its transfers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -125,6 +125,14 @@ class SshHost:
             files.open_file(transport, self.login, path, self._timeouts) as chunks,
         ):
             yield chunks
+
+    def find_name(self, directory: str, is_wanted: Callable[[str], bool]) -> str | None:
+        """Return a name of a directory; None if it holds none that is wanted.
+
+        :raises SyncError: as :meth:`open_file`.
+        """
+        with self._connection() as transport:
+            return files.find_name(transport, self.login, directory, is_wanted, self._timeouts)
 
     def probe(self) -> Found:
         """Log in, if we are not, and tell what was found.

@@ -115,16 +115,30 @@ class Store:
         return f"{self._login}, {found.host_key}, {found.cipher}; reaches {self._endpoint}"
 
     def probe_read(self) -> str:
-        """Look at the directory if it is here, or else log in; tell what was found.
+        """Look for an image in the directory, and open it; tell what was found.
 
         :raises SyncError: as :meth:`read`.
         """
         if self._datadir is None:
-            raise errors.Refused(f"region {self._context.region} has no datadir to read from")
-        if self._is_here() and os.access(self._datadir, os.R_OK | os.X_OK):
-            return f"{self._datadir} on this machine"
-        found = self._context.ssh.host(self._login).probe()
-        return f"{self._login}, {found.host_key}, {found.cipher}"
+            raise self._blind()
+        denied = None
+        if self._is_here():
+            try:
+                return f"{self._datadir} on this machine, {_probe_here(self._datadir)}"
+            except _Denied as exc:
+                denied = exc
+        with _beside(denied):
+            return self._probe_there(self._datadir)
+
+    def _probe_there(self, directory: pathlib.Path) -> str:
+        host = self._context.ssh.host(self._login)
+        found = host.probe()
+        name = host.find_name(str(directory), _is_image)
+        if name is not None:
+            with host.open_file(str(directory / name)):
+                pass
+        where = f"{self._login}, {found.host_key}, {found.cipher}; {directory}"
+        return f"{where}, {_seen(name)}"
 
     def _tls(self, channel: http_streams.WrappedStream) -> http_streams.TlsStream:
         try:
@@ -162,11 +176,14 @@ class Store:
     def _is_here(self) -> bool:
         return this_machine.has_address_of(self._login.host)
 
+    def _blind(self) -> errors.Refused:
+        return errors.Refused(
+            f"region {self._context.region} has no datadir to read from in the store file"
+        )
+
     def _path(self, image_id: images.ImageId) -> pathlib.Path:
         if self._datadir is None:
-            raise errors.Refused(
-                f"image {image_id}: region {self._context.region} has no datadir to read from"
-            )
+            raise self._blind()
         return self._datadir / image_upload.checked(image_id)
 
 
@@ -214,6 +231,31 @@ def _open_here(path: pathlib.Path) -> io.FileIO:
         raise errors.Refused(f"{path} is not a regular file")
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     return io.FileIO(descriptor)
+
+
+def _probe_here(directory: pathlib.Path) -> str:
+    try:
+        with os.scandir(directory) as entries:
+            name = next((one.name for one in entries if _is_image(one.name)), None)
+    except PermissionError as exc:
+        raise _Denied(directory) from exc
+    except OSError as exc:
+        raise errors.ServiceUnavailable(f"{directory} cannot be read: {exc.strerror}") from exc
+    if name is not None:
+        _open_here(directory / name).close()
+    return _seen(name)
+
+
+def _is_image(name: str) -> bool:
+    try:
+        images.image_id(name)
+    except errors.NotificationError:
+        return False
+    return True
+
+
+def _seen(name: str | None) -> str:
+    return "where no image is yet" if name is None else f"where image {name} can be read"
 
 
 def _chunks(file: io.FileIO, path: pathlib.Path) -> Iterator[bytes]:
