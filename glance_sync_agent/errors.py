@@ -6,6 +6,7 @@
     SyncError
     ├── ConfigurationError          the operator's files are wrong
     ├── NotificationError           a message that is no image event
+    │   └── UnknownEvent            its type is none that Glance has
     ├── LeaseLost                   somebody else owns the task now
     ├── OriginFailed                one of the places that have the bytes does not give them
     ├── TransientError              worth trying again later
@@ -36,6 +37,10 @@ class ConfigurationError(SyncError):
 
 class NotificationError(SyncError):
     """A message that is not an image event this agent understands."""
+
+
+class UnknownEvent(NotificationError):
+    """A message of a type that Glance has not, as other services send them."""
 
 
 class LeaseLost(SyncError):

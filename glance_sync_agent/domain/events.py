@@ -15,6 +15,12 @@ from glance_sync_agent.domain import images
 _CHANGES = frozenset({"image.create", "image.activate", "image.update"})
 _DELETION = "image.delete"
 _MEMBERS = frozenset({"image.member.create", "image.member.update", "image.member.delete"})
+_OF_INTEREST = _CHANGES | _MEMBERS | {_DELETION}
+
+# Steps of an upload, a download, and what is not about images
+# (glance/notifier.py: ImageProxy, TaskProxy, MetadefNamespaceProxy).
+_OF_NO_INTEREST = frozenset({"image.prepare", "image.upload", "image.send"})
+_OTHER_THINGS = ("task.", "metadef_")
 
 # A change in one of these states is a step of an upload, whose end is announced by
 # ``image.activate``; but not that of every snapshot, which is therefore waited for.
@@ -42,12 +48,15 @@ class ImageEvent:
 def parse(event_type: object, payload: object) -> ImageEvent | None:
     """Read a notification; None if it is of no interest.
 
+    :raises UnknownEvent: Glance has no such events.
     :raises NotificationError: it should be an image event and is not.
     """
     if not isinstance(event_type, str):
         raise errors.NotificationError(f"event type {_shown(event_type)} is not a string")
-    if event_type not in _CHANGES | _MEMBERS | {_DELETION}:
+    if event_type in _OF_NO_INTEREST or event_type.startswith(_OTHER_THINGS):
         return None
+    if event_type not in _OF_INTEREST:
+        raise errors.UnknownEvent(f"Glance has no events of type {_shown(event_type)}")
     if not isinstance(payload, Mapping):
         raise errors.NotificationError(f"payload {_shown(payload)} is not an object")
     image_id = images.image_id(payload.get("image_id" if event_type in _MEMBERS else "id"))

@@ -7,6 +7,7 @@ neither hands on nor acknowledges, so that a place of the prefetch is lost with 
 logs a traceback. Here JSON is read first, and what oslo.messaging is given always looks the same.
 """
 
+from collections.abc import Callable
 import json
 import logging
 import reprlib
@@ -30,9 +31,6 @@ def install() -> None:
     register: Any = serialization.register  # has no types
     encode = kombu_json.dumps
     register("json", encode, decode, content_type="application/json", content_encoding="utf-8")
-    for name in _LOGGERS:
-        # Adding a filter of a logger twice does nothing, if it is the same one.
-        logging.getLogger(name).addFilter(one_line)
 
 
 def decode(body: str | bytes) -> dict[str, object]:
@@ -68,13 +66,37 @@ def shown(value: object) -> str:
     return short.repr(value)[:_SHOWN_CHARACTERS]
 
 
-def one_line(record: logging.LogRecord) -> bool:
-    """Take the traceback, and whatever a stranger wrote at length, out of a driver's error."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if exc is not None and record.levelno >= logging.ERROR:
-        record.msg = "Dropped a message that cannot be read: %s: %s"
-        record.args = (type(exc).__name__, shown(str(exc)))
-        record.exc_info = record.exc_text = None
-        # No warning, for oslo.log would repeat the error in hand behind it, as it is.
-        record.levelno, record.levelname = logging.INFO, "INFO"
-    return True
+class Watch(logging.Filter):
+    """Sees by the driver's log which messages fail there, and says it in one line.
+
+    Of several at work, one sees a message, be it of its own bus or another's.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        """Begin with :meth:`start`.
+
+        :param count: called for each of the messages; returns how many were dropped so far.
+        """
+        super().__init__()
+        self._count = count
+
+    def start(self) -> None:
+        """Watch from now on. Idempotent."""
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def stop(self) -> None:
+        """Watch no more. Idempotent."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the traceback, and whatever a stranger wrote at length, out of an error."""
+        exc = record.exc_info[1] if record.exc_info else None
+        if exc is not None and record.levelno >= logging.ERROR:
+            record.msg = "Dropped a message (%d so far): it cannot be read: %s: %s"
+            record.args = (self._count(), type(exc).__name__, shown(str(exc)))
+            record.exc_info = record.exc_text = None
+            # No warning, for oslo.log would repeat the error in hand behind it, as it is.
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True

@@ -30,6 +30,9 @@ _REQUEUE_PAUSE_SECONDS = 5.0
 #: Seconds that the library gets to let go of the broker; it does not while the broker is away.
 _STOP_SECONDS = 10.0
 
+#: Types of events that are told of, however many a stranger makes up.
+_UNKNOWN_TYPES = 100
+
 _AMQP_PORT = 5672
 _RABBIT = "oslo_messaging_rabbit"
 _HANDLED: str = oslo_messaging.NotificationResult.HANDLED
@@ -52,6 +55,7 @@ class Dispatcher(dispatcher.DispatcherBase):
         self._handle = handle
         self._stopping = stopping
         self._lock = threading.Lock()
+        self._unknown: set[str] = set()  # types that were told of
         self.counts: Counter[str] = Counter()
 
     def dispatch(self, incoming: Any) -> str:
@@ -63,9 +67,26 @@ class Dispatcher(dispatcher.DispatcherBase):
         else:
             return self._store(event)
         # Out here, because oslo.log repeats the error in hand behind every warning.
-        self._count("dropped")
-        LOG.warning("Dropped a message (%d so far): %s", self.counts["dropped"], failure)
+        if isinstance(failure, errors.UnknownEvent):
+            self._ignore(failure)
+        else:
+            LOG.warning("Dropped a message (%d so far): %s", self.drop(), failure)
         return _HANDLED
+
+    def drop(self) -> int:
+        """Count a message that cannot be read; return how many there were."""
+        return self._count("dropped")
+
+    def _ignore(self, unknown: errors.UnknownEvent) -> None:
+        """Say once for each type that nothing comes of it: other services may send many."""
+        self._count("unknown")
+        text = str(unknown)
+        with self._lock:
+            is_new = text not in self._unknown and len(self._unknown) < _UNKNOWN_TYPES
+            if is_new:
+                self._unknown.add(text)
+        if is_new:
+            LOG.info("Ignoring a message, and without another word all of its type: %s", text)
 
     def _store(self, event: events.ImageEvent | None) -> str:
         if event is None:
@@ -87,9 +108,10 @@ class Dispatcher(dispatcher.DispatcherBase):
         self._stopping.wait(_REQUEUE_PAUSE_SECONDS)
         return _REQUEUE
 
-    def _count(self, what: str) -> None:
+    def _count(self, what: str) -> int:
         with self._lock:
             self.counts[what] += 1
+            return self.counts[what]
 
 
 def _parse(incoming: object) -> events.ImageEvent | None:
@@ -101,6 +123,8 @@ def _parse(incoming: object) -> events.ImageEvent | None:
         raise errors.NotificationError(f"{bus_messages.shown(message)} is no notification")
     try:
         return events.parse(message.get("event_type"), message.get("payload"))
+    except errors.UnknownEvent:
+        raise
     except errors.NotificationError as exc:
         sender = bus_messages.shown(message.get("publisher_id"))
         kind = bus_messages.shown(message.get("event_type"))
@@ -135,6 +159,7 @@ class Listener:
         self._prefetch = prefetch
         self._stopping = threading.Event()
         self._dispatcher = Dispatcher(handle, self._stopping)
+        self._watch = bus_messages.Watch(self._dispatcher.drop)
         self._lock = threading.Lock()
         self._server: listener.NotificationServer | None = None
 
@@ -144,6 +169,7 @@ class Listener:
         :raises ServiceUnavailable: :meth:`stop` was called before the broker answered.
         """
         bus_messages.install()
+        self._watch.start()
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(oslo_messaging.MessagingException),
             stop=tenacity.stop_when_event_set(self._stopping),
@@ -192,6 +218,7 @@ class Listener:
         """Take no more messages and finish those in hand. What was not acknowledged comes back."""
         self._stopping.set()
         self._close()
+        self._watch.stop()
         LOG.info("Stopped listening: %s", dict(self._dispatcher.counts))
 
     def _close(self) -> None:

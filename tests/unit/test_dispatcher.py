@@ -223,23 +223,88 @@ def test_an_envelope_around_something_else_is_dropped(dispatcher, caplog, inner)
     assert "cannot be read" in caplog.text
 
 
-def test_a_driver_s_error_is_one_short_line_and_other_records_stay(caplog):
-    bus_messages.install()
-    bus_messages.install()
+def test_events_that_glance_has_not_are_counted_and_told_of_once_for_each_type(
+    dispatcher, handled, caplog
+):
+    caplog.set_level(logging.INFO, notifications.LOG.name)
+    long = "x\n" * 100_000
+    for event_type in ("compute.instance.exists", "\x1b[2J\n", long) * 3:
+        assert dispatcher.dispatch(Incoming(notification(event_type))) == HANDLED
+    assert dispatcher.counts == {"unknown": 9}
+    assert not handled
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert "compute.instance.exists" in lines[0]
+    assert not [line for line in lines if "\n" in line or "\x1b" in line]
+    assert max(map(len, lines)) < LINE_BYTES
+
+
+def test_a_stranger_who_makes_up_types_fills_neither_the_log_nor_the_memory(dispatcher, caplog):
+    caplog.set_level(logging.INFO, notifications.LOG.name)
+    for number in range(3 * notifications._UNKNOWN_TYPES):
+        dispatcher.dispatch(Incoming(notification(f"type {number}")))
+    assert len(caplog.records) == len(dispatcher._unknown) == notifications._UNKNOWN_TYPES
+    assert dispatcher.counts == {"unknown": 3 * notifications._UNKNOWN_TYPES}
+
+
+@pytest.fixture
+def driver_log(caplog):
     log = logging.getLogger("oslo.messaging._drivers.impl_rabbit")
     caplog.set_level(logging.INFO, log.name)
+    return log
+
+
+@pytest.fixture
+def watched(dispatcher):
+    watch = bus_messages.Watch(dispatcher.drop)
+    watch.start()
+    watch.start()
+    yield watch
+    watch.stop()
+    watch.stop()
+
+
+def fail(driver_log, text="\n\x1b" * 10_000):
+    """Log as the driver does of a message that it cannot read."""
     try:
-        raise ValueError("\n\x1b" * 10_000)
+        raise ValueError(text)
     except ValueError:
-        log.exception("Failed to process message ... skipping it.")
-    log.error("AMQP server is unreachable")
-    log.info("Reconnected")
+        driver_log.exception("Failed to process message ... skipping it.")
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_driver_s_error_is_one_short_line_and_other_records_stay(driver_log, caplog):
+    fail(driver_log)
+    driver_log.error("AMQP server is unreachable")
+    driver_log.info("Reconnected")
     first, *others = caplog.records
     assert "\n" not in logging.Formatter().format(first)
     assert len(first.getMessage()) < LINE_BYTES
     assert [record.getMessage() for record in others] == [
         "AMQP server is unreachable", "Reconnected",
     ]
+
+
+def test_a_message_that_fails_in_the_driver_is_counted_with_those_that_are_dropped(
+    dispatcher, driver_log, caplog, watched
+):
+    dispatcher.dispatch(Incoming("no notification"))
+    fail(driver_log, "no JSON")
+    driver_log.error("AMQP server is unreachable")
+    assert dispatcher.counts == {"dropped": 2}
+    assert "Dropped a message (2 so far): it cannot be read: ValueError: 'no JSON'" in caplog.text
+    watched.stop()
+    fail(driver_log)
+    assert dispatcher.counts == {"dropped": 2}
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_message_that_fails_is_counted_once_however_many_listen(dispatcher, driver_log):
+    other = bus_messages.Watch(dispatcher.drop)
+    other.start()
+    fail(driver_log)
+    other.stop()
+    assert dispatcher.counts == {"dropped": 1}
 
 
 @pytest.mark.parametrize(

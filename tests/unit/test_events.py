@@ -173,18 +173,13 @@ def test_an_event_type_that_is_no_text_is_an_error(event_type: object) -> None:
 @pytest.mark.parametrize(
     "event_type",
     [
-        "",
-        "image",
-        "image.",
         "image.upload",
         "image.prepare",
         "image.send",
-        "image.updates",
-        "ximage.update",
-        "IMAGE.UPDATE",
-        "image.member",
-        "image.member.",
+        "task.create",
         "task.success",
+        "metadef_namespace.create",
+        "metadef_tag.delete",
     ],
 )
 @pytest.mark.parametrize("payload", [{"id": ID}, {}, "text", None])
@@ -192,6 +187,31 @@ def test_other_events_are_of_no_interest_whatever_they_hold(
     event_type: str, payload: object
 ) -> None:
     assert events.parse(event_type, payload) is None
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "",
+        "image",
+        "image.",
+        "image.updates",
+        "image.uploads",
+        "ximage.update",
+        "IMAGE.UPDATE",
+        "image.member",
+        "image.member.",
+        "task",
+        "metadef",
+        "compute.instance.create.end",
+        "image.update\n",
+    ],
+)
+@pytest.mark.parametrize("payload", [{"id": ID}, "text"])
+def test_events_that_glance_has_not_are_told_apart(event_type: str, payload: object) -> None:
+    with pytest.raises(errors.UnknownEvent) as caught:
+        events.parse(event_type, payload)
+    assert str(caught.value) == f"Glance has no events of type {event_type!r}"
 
 
 @pytest.mark.parametrize(("length", "shown"), [(78, 80), (79, 80), (1000, 80), (10, 12)])
