@@ -20,6 +20,7 @@ from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import bus_probe
 from glance_sync_agent.drivers import keystone
 
 _TIMEOUT_SECONDS = 10
@@ -78,18 +79,29 @@ class Checks:
     def _bus(self) -> findings.Finding:
         return findings.look(
             "message bus",
-            functools.partial(wiring.check_bus, self._conf),
-            lambda _: "set transport_url in sync.conf to that of the cascading Glance; on the "
-            "broker: rabbitmqctl status, rabbitmqctl list_vhosts, rabbitmqctl list_permissions",
+            functools.partial(wiring.check_bus, self._conf, self._current),
+            functools.partial(
+                self._bus_remedy,
+                "set transport_url in sync.conf to that of the cascading Glance; on the broker: "
+                "rabbitmqctl status, rabbitmqctl list_vhosts, rabbitmqctl list_permissions",
+            ),
         )
 
     def _region_bus(self, region: images.RegionId, url: str) -> findings.Finding:
         return findings.look(
             f"bus of {region}",
-            functools.partial(wiring.check_region_bus, self._conf, region, url),
-            lambda _: "set it in [notifications] region_transport_urls to the transport_url of "
-            "that region's Glance",
+            functools.partial(wiring.check_region_bus, self._conf, self._current, region, url),
+            functools.partial(
+                self._bus_remedy,
+                "set it in [notifications] region_transport_urls to the transport_url of that "
+                "region's Glance",
+            ),
         )
+
+    def _bus_remedy(self, way_there: str, exc: errors.SyncError) -> str:
+        if isinstance(exc, errors.Refused):
+            return bus_probe.remedy(self._current.settings.pool)
+        return way_there
 
     def _identity(self) -> findings.Finding:
         link = "Keystone"

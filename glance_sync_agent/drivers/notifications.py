@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance's notifications, off the message bus. The only door of oslo.messaging."""
+"""Glance's notifications, off the message bus."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 import logging
-import ssl
 import threading
 from typing import Any
 
-from kombu import connection as kombu_connection
-from kombu import exceptions as kombu_errors
 from oslo_config import cfg
 import oslo_messaging
 from oslo_messaging import dispatcher
@@ -19,6 +16,7 @@ import tenacity
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.drivers import bus_messages
+from glance_sync_agent.drivers import bus_probe
 
 LOG = logging.getLogger(__name__)
 
@@ -33,8 +31,6 @@ _STOP_SECONDS = 10.0
 #: Types of events that are told of, however many a stranger makes up.
 _UNKNOWN_TYPES = 100
 
-_AMQP_PORT = 5672
-_RABBIT = "oslo_messaging_rabbit"
 _HANDLED: str = oslo_messaging.NotificationResult.HANDLED
 _REQUEUE: str = oslo_messaging.NotificationResult.REQUEUE
 
@@ -175,7 +171,7 @@ class Listener:
             stop=tenacity.stop_when_event_set(self._stopping),
             wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
             sleep=tenacity.sleep_using_event(self._stopping),
-            before_sleep=tenacity.before_sleep_log(LOG, logging.WARNING),
+            before_sleep=self._tell,
             reraise=True,
         )
         try:
@@ -201,9 +197,20 @@ class Listener:
         if self._stopping.is_set():
             self._close()
             return
-        where = "" if self._url is None else " on " + _address(self._parsed_url())
+        where = "" if self._url is None else " on " + bus_probe.address(self._parsed_url())
         topics = ", ".join(self._topics)
         LOG.info("Listening on topics %s in pool %s%s", topics, self._pool, where)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        failure = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        where = bus_probe.address(self._parsed_url())
+        what = f"Cannot listen on the message bus {where}, next attempt in {seconds:.0f} s"
+        if bus_probe.is_refusal(failure):
+            remedy = bus_probe.remedy(self._pool)
+            LOG.error("%s, but in vain until somebody acts: %s: %s", what, remedy, failure)
+        else:
+            LOG.warning("%s: %s", what, failure)
 
     def _parsed_url(self) -> Any:
         return oslo_messaging.TransportURL.parse(self._conf, self._url)
@@ -236,106 +243,3 @@ class Listener:
         closing.join(_STOP_SECONDS)
         if closing.is_alive():
             LOG.warning("Left the message bus without a farewell: it does not answer")
-
-
-def check(
-    conf: cfg.ConfigOpts, text: str | None = None, *, name: str = "transport_url"
-) -> oslo_messaging.TransportURL:
-    """Read the URL of a bus, by default ``transport_url``; connects to nothing.
-
-    :param name: what an operator knows the URL by.
-    :raises ConfigurationError: it is none.
-    """
-    try:
-        url = oslo_messaging.TransportURL.parse(conf, text)
-        # Registers the driver's options, and connects to nothing.
-        oslo_messaging.get_notification_transport(conf, url=url)
-    except (
-        ValueError,
-        oslo_messaging.InvalidTransportURL,
-        oslo_messaging.DriverLoadFailure,
-    ) as exc:
-        # From None, and without its text: both may quote the URL, which holds a password.
-        raise errors.ConfigurationError(
-            f"{name} is none that oslo.messaging knows ({type(exc).__name__}); expected "
-            "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
-        ) from None
-    return url
-
-
-def ping(
-    conf: cfg.ConfigOpts,
-    timeout_seconds: float,
-    text: str | None = None,
-    *,
-    name: str = "transport_url",
-) -> str:
-    """Connect once to each host of a bus; return addresses without credentials.
-
-    What is not RabbitMQ is not connected to, and the answer says so.
-
-    :param text: the URL; None: the ``transport_url`` of ``conf``.
-    :param name: what an operator knows the URL by.
-    :raises ConfigurationError: the URL is none.
-    :raises ServiceUnavailable: a host does not answer, or does not let us in.
-    """
-    url = check(conf, text, name=name)
-    if url.transport != "rabbit":
-        return f"{url.transport}://, which cannot be checked"
-    # As oslo.messaging does it for a URL without hosts
-    # (oslo_messaging/_drivers/impl_rabbit.py: Connection).
-    hosts = url.hosts or [
-        oslo_messaging.TransportHost("localhost", username="guest", password="guest")  # noqa: S106
-    ]
-    answers = [_connect(conf, host, url.virtual_host or "", timeout_seconds) for host in hosts]
-    return ", ".join(answers)
-
-
-def _address(url: Any) -> str:
-    """Return the hosts of a bus without credentials."""
-    hosts = ", ".join(f"{host.hostname}:{host.port or _AMQP_PORT}" for host in url.hosts)
-    return f"{hosts}/{url.virtual_host or ''}"
-
-
-def _connect(conf: cfg.ConfigOpts, host: Any, virtual_host: str, timeout_seconds: float) -> str:
-    port = host.port or _AMQP_PORT
-    address = f"{host.hostname}:{port}/{virtual_host}"
-    make: Any = kombu_connection.Connection  # has no types
-    connection = make(
-        transport="pyamqp",
-        hostname=host.hostname,
-        port=port,
-        userid=host.username or "",
-        password=host.password or "",
-        virtual_host=virtual_host,
-        connect_timeout=timeout_seconds,
-        login_method=conf[_RABBIT].rabbit_login_method,
-        ssl=_tls(conf, host.hostname),
-    )
-    # A refused log-in counts as an error of a channel.
-    failures = (*connection.connection_errors, *connection.channel_errors)
-    try:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout_seconds)
-    except (OSError, kombu_errors.KombuError, *failures) as exc:
-        raise errors.ServiceUnavailable(
-            f"connect to the message bus {address}: {exc or type(exc).__name__}"
-        ) from exc
-    finally:
-        connection.release()
-    return address
-
-
-def _tls(conf: cfg.ConfigOpts, hostname: str) -> dict[str, Any] | bool:
-    """Return what the options say (oslo_messaging/_drivers/impl_rabbit.py: _fetch_ssl_params)."""
-    options = conf[_RABBIT]
-    if not options.ssl:
-        return False
-    files = {
-        "keyfile": options.ssl_key_file,
-        "certfile": options.ssl_cert_file,
-        "ca_certs": options.ssl_ca_file,
-    }
-    found: dict[str, Any] = {name: file for name, file in files.items() if file}
-    if options.ssl_ca_file:
-        found |= {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": hostname}
-    return found or True

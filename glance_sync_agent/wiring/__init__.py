@@ -16,6 +16,7 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.drivers import bus_probe
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import keystone_projects
@@ -65,9 +66,9 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
 
     :raises ConfigurationError: something in the files is wrong; the message says what.
     """
-    notifications.check(conf)
+    bus_probe.check(conf)
     for region, url in current.settings.region_buses.items():
-        notifications.check(conf, url, name=_bus_name(region))
+        bus_probe.check(conf, url, name=_bus_name(region))
     store = open_task_store(current)
     store.upgrade()
     store.close()
@@ -199,22 +200,37 @@ def make_listeners(
     return listeners.Listeners(listener(None, None), others)
 
 
-def check_bus(conf: cfg.ConfigOpts) -> str:
+def check_bus(conf: cfg.ConfigOpts, current: CurrentSettings) -> str:
     """Connect to the cascading region's message bus once; return its address.
 
     :raises ConfigurationError: its URL is none.
     :raises ServiceUnavailable: it does not answer.
+    :raises Refused: what is there does not fit our options.
     """
-    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS)
+    return _ping(conf, current, None, bus_probe.NAME)
 
 
-def check_region_bus(conf: cfg.ConfigOpts, region: images.RegionId, url: str) -> str:
+def check_region_bus(
+    conf: cfg.ConfigOpts, current: CurrentSettings, region: images.RegionId, url: str
+) -> str:
     """Do the same with the message bus of another region."""
-    return notifications.ping(conf, _BUS_TIMEOUT_SECONDS, url, name=_bus_name(region))
+    return _ping(conf, current, url, _bus_name(region))
 
 
 def _bus_name(region: images.RegionId) -> str:
     return f"[notifications] region_transport_urls: what stands there for {region}"
+
+
+def _ping(conf: cfg.ConfigOpts, current: CurrentSettings, url: str | None, name: str) -> str:
+    settings = current.settings
+    return bus_probe.ping(
+        conf,
+        _BUS_TIMEOUT_SECONDS,
+        url,
+        name=name,
+        exchange=settings.exchange,
+        pool=settings.pool,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

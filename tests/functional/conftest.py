@@ -96,18 +96,19 @@ def rewrite(
 
 def purge(cloud: clouds.Cloud, queue: str) -> None:
     """Lose what waits in a queue of the cascading region's bus."""
-    with _channel(cloud) as channel:
+    with bus(cloud) as channel:
         channel.queue_purge(queue)
 
 
 def ready(cloud: clouds.Cloud, queue: str) -> int:
     """Return how many messages wait in a queue of the cascading region's bus."""
-    with _channel(cloud) as channel:
+    with bus(cloud) as channel:
         return int(channel.queue_declare(queue, passive=True).message_count)
 
 
 @contextlib.contextmanager
-def _channel(cloud: clouds.Cloud) -> Iterator[Any]:
+def bus(cloud: clouds.Cloud) -> Iterator[Any]:
+    """Open a channel on the cascading region's bus."""
     described = cloud.describe()
     broker = described.rabbitmq
     make: Any = kombu_connection.Connection  # has no types

@@ -6,12 +6,14 @@ import json
 import pathlib
 import subprocess
 from typing import Any
+import uuid
 
 import pytest
 import yaml
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import glance_probe
+from tests.functional import conftest
 from tests.functional import databases
 from tests.functional import running
 from tools import agents
@@ -363,6 +365,23 @@ def test_a_bus_that_does_not_let_us_in_is_found(cloud, configured, wrong, seen):
     assert failure["link"] == "message bus"
     assert seen in failure["detail"]
     assert "transport_url" in failure["remedy"]
+
+
+def test_a_glance_with_durable_queues_is_found_with_the_options_that_help(cloud, configured):
+    exchange = f"durable-{uuid.uuid4().hex[:8]}"
+    agent = configured(options={"notifications": {"exchange": exchange}})
+    assert check(agent, cloud).status == 0
+    with conftest.bus(cloud) as channel:
+        channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
+    try:
+        failure = check(agent, cloud).failure()
+    finally:
+        with conftest.bus(cloud) as channel:
+            channel.exchange_delete(exchange)
+
+    assert failure["link"] == "message bus"
+    assert f"'durable' for exchange '{exchange}'" in failure["detail"]
+    assert "amqp_durable_queues" in failure["remedy"]
 
 
 def test_an_agent_that_is_told_to_copy_nothing_is_warned_about(cloud, configured):

@@ -30,6 +30,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
+from glance_sync_agent.drivers import bus_probe
 from glance_sync_agent.drivers import notifications
 from tests.integration import junk
 from tools import cloud as clouds
@@ -72,12 +73,21 @@ class Bus:
         self.name = f"test-{uuid.uuid4().hex[:8]}"
         self.broker = described.rabbitmq
         self.vhost = region.vhost
-        path = directory / "bus.conf"
+        self.url = region.transport_url
+        self._directory = directory
+        self.conf = self.configured()
+
+    def configured(self, **rabbit: Any) -> cfg.ConfigOpts:
+        """Return a configuration, with these options of RabbitMQ's driver."""
+        path = self._directory / "bus.conf"
+        lines = [f"{name} = {value}" for name, value in rabbit.items()]
         path.write_text(
-            f"[DEFAULT]\ntransport_url = {region.transport_url}\ncontrol_exchange = {self.name}\n"
+            f"[DEFAULT]\ntransport_url = {self.url}\ncontrol_exchange = {self.name}\n"
+            + "\n".join(["[oslo_messaging_rabbit]", *lines, ""])
         )
-        self.conf = cfg.ConfigOpts()
-        self.conf(["--config-file", str(path)], project="test")
+        conf = cfg.ConfigOpts()
+        conf(["--config-file", str(path)], project="test")
+        return conf
 
     def listener(self, handle: Callable[[events.ImageEvent], None], **other: Any):
         """Return a listener as the agent makes it."""
@@ -88,6 +98,16 @@ class Bus:
             "prefetch": PREFETCH,
         }
         return notifications.Listener(self.conf, handle=handle, **(values | other))
+
+    def ping(self, conf: cfg.ConfigOpts | None = None, url: str | None = None) -> str:
+        """Ask as ``check`` does."""
+        pool = f"{self.name}-pool"
+        return bus_probe.ping(conf or self.conf, 10, url, exchange=self.name, pool=pool)
+
+    def declare(self, *, durable: bool) -> None:
+        """Make the exchange, as a Glance does with its first notification."""
+        with self.channel() as channel:
+            channel.exchange_declare(self.name, "topic", durable=durable, auto_delete=False)
 
     def notify(self, event_type: str, payload: dict[str, Any]) -> None:
         """Send a notification as Glance does."""
@@ -237,6 +257,76 @@ def test_whoever_comes_first_to_the_bus_glance_and_agent_get_along(bus, listen, 
         channel.queue_declare(f"{bus.name}-pool", durable=False, auto_delete=False)
     with pytest.raises(amqp.PreconditionFailed), bus.channel() as channel:
         channel.exchange_declare(bus.name, "topic", durable=True, auto_delete=False)
+
+
+DURABLE = {"amqp_durable_queues": "true"}
+QUORUM = {"rabbit_quorum_queue": "true"}
+
+
+@pytest.mark.parametrize("options", [{}, DURABLE, QUORUM], ids=["default", "durable", "quorum"])
+def test_a_bus_that_nobody_used_yet_is_left_as_it_is(bus, options):
+    assert bus.ping(bus.configured(**options)).endswith(f"/{bus.vhost}")
+    with pytest.raises(amqp.NotFound), bus.channel() as channel:
+        channel.exchange_declare(bus.name, "topic", passive=True)
+    with pytest.raises(amqp.NotFound), bus.channel() as channel:
+        channel.queue_declare(f"{bus.name}-pool", passive=True)
+
+
+@pytest.mark.parametrize("options", [{}, DURABLE, QUORUM], ids=["default", "durable", "quorum"])
+@pytest.mark.parametrize("is_in_url", [False, True], ids=["file", "url"])
+def test_a_glance_whose_options_are_ours_is_heard(bus, listen, handled, options, is_in_url):
+    bus.conf = bus.configured(**options)
+    bus.declare(durable=bool(options))
+    if is_in_url:
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        url = f"{bus.url}?{query}"
+        bus.notify("image.update", {"id": new_id(), "status": "active"})
+        bus.conf = bus.configured()
+        listen(handled, url=url)
+        bus.ping(url=url)
+        bus.conf = bus.configured(**options)
+    else:
+        listen(handled)
+    bus.ping()
+    image_id = new_id()
+    bus.notify("image.update", {"id": image_id, "status": "active"})
+    eventually(lambda: handled.ids[image_id] == 1)
+
+
+def test_a_glance_with_durable_queues_is_an_error_that_says_what_to_do(bus, handled, agent_log):
+    bus.declare(durable=True)
+    with pytest.raises(errors.Refused, match=r"'durable' for exchange .*received 'false'"):
+        bus.ping()
+    listener = bus.listener(handled)
+    waiting = threading.Thread(target=listener.start)
+    waiting.start()
+    try:
+        eventually(lambda: "until somebody acts" in agent_log.getvalue())
+        (first, *_) = [
+            line for line in agent_log.getvalue().splitlines() if "until somebody acts" in line
+        ]
+        assert " ERROR glance_sync_agent.drivers.notifications " in first
+        assert "copy amqp_durable_queues and rabbit_quorum_queue of [oslo_mess" in first
+        assert f"rabbitmqctl delete_queue {bus.name}-pool" in first
+        assert bus.broker.password not in first
+        bus.remove()  # whoever made it durable has thought better of it
+        waiting.join(60)
+        assert not waiting.is_alive()
+        image_id = new_id()
+        bus.notify("image.update", {"id": image_id, "status": "active"})
+        eventually(lambda: handled.ids[image_id] == 1)
+    finally:
+        listener.stop()
+        waiting.join(60)
+
+
+def test_our_own_queue_from_before_the_options_changed_is_found(bus):
+    bus.declare(durable=True)
+    with bus.channel() as channel:
+        channel.queue_declare(f"{bus.name}-pool", durable=False, auto_delete=False)
+    for options in (DURABLE, QUORUM):
+        with pytest.raises(errors.Refused, match="for queue"):
+            bus.ping(bus.configured(**options))
 
 
 def test_what_came_while_no_agent_ran_is_handled_by_the_next(bus, listen, handled):

@@ -11,7 +11,7 @@ import oslo_messaging
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers import notifications
+from glance_sync_agent.drivers import bus_probe
 
 
 @pytest.fixture
@@ -57,9 +57,13 @@ def closed_port():
         yield held.getsockname()[1]
 
 
+def ping(conf, timeout_seconds):
+    return bus_probe.ping(conf, timeout_seconds, exchange="glance", pool="test")
+
+
 @pytest.mark.parametrize("url", ["fake://", "fake:///vhost", "kombu+memory://"])
 def test_what_is_no_broker_is_said_to_be_unchecked(conf_with, url):
-    said = notifications.ping(conf_with(url), 1)
+    said = ping(conf_with(url), 1)
 
     assert said == f"{url.partition(':')[0]}://, which cannot be checked"
 
@@ -67,7 +71,7 @@ def test_what_is_no_broker_is_said_to_be_unchecked(conf_with, url):
 @pytest.mark.parametrize("url", ["carrier-pigeon://u:hidden@h/", "rabbit://u:hidden@[::1/"])
 def test_a_url_that_is_none_is_refused_without_its_password(conf_with, url):
     with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
-        notifications.ping(conf_with(url), 1)
+        ping(conf_with(url), 1)
 
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -77,7 +81,7 @@ def test_a_broker_that_is_not_there_is_named_without_its_password(conf_with, clo
     conf = conf_with(f"rabbit://user:hidden@127.0.0.1:{closed_port}/region")
 
     with pytest.raises(errors.ServiceUnavailable) as caught:
-        notifications.ping(conf, 1)
+        ping(conf, 1)
 
     assert f"127.0.0.1:{closed_port}/region" in str(caught.value)
     assert "refused" in str(caught.value)
@@ -88,7 +92,7 @@ def test_a_server_that_is_no_broker_is_given_up(conf_with, listener):
     port, first = listener
 
     with pytest.raises(errors.ServiceUnavailable, match=f"127.0.0.1:{port}/"):
-        notifications.ping(conf_with(f"rabbit://u:p@127.0.0.1:{port}/"), 1)
+        ping(conf_with(f"rabbit://u:p@127.0.0.1:{port}/"), 1)
 
     assert bytes(first).startswith(b"AMQP")
 
@@ -97,7 +101,7 @@ def test_tls_is_spoken_where_the_options_say_so(conf_with, listener):
     port, first = listener
 
     with pytest.raises(errors.ServiceUnavailable):
-        notifications.ping(conf_with(f"rabbit://u:p@127.0.0.1:{port}/", ssl="true"), 1)
+        ping(conf_with(f"rabbit://u:p@127.0.0.1:{port}/", ssl="true"), 1)
 
     handshake = 0x16
     assert first[0] == handshake
@@ -128,4 +132,4 @@ def test_the_options_of_tls_are_taken_as_oslo_messaging_takes_them(conf_with, op
     conf = conf_with("rabbit://", **options)
     oslo_messaging.get_notification_transport(conf)  # registers them
 
-    assert notifications._tls(conf, "broker.example") == expected
+    assert bus_probe._tls(conf, "broker.example") == expected
