@@ -22,6 +22,9 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import filesystem
+from tests.fakes import sshd as fakes
+from tests.functional import databases
+from tests.functional import running
 from tools import cloud as clouds
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -170,6 +173,54 @@ def test_the_unit_of_systemd_is_that_of_the_documentation() -> None:
     assert "ExecStart=/opt/glance-sync-agent/bin/glance-sync-agent\n" in unit
 
 
+def test_the_state_of_the_agent_is_where_the_installation_makes_it() -> None:
+    (path,) = {one.default for one in options.GROUPS[None] if one.dest == "state_path"}
+    unit = _block("ini", "[Unit]")
+
+    made = " ".join(next(words for words in _commands() if words[-1] == path))
+
+    assert made == f"install -d -o glance-sync -g glance-sync -m 0750 {path}"
+    assert "User=glance-sync\nGroup=glance-sync\n" in unit
+    assert f"StateDirectory={pathlib.Path(path).name}\nStateDirectoryMode=0750\n" in unit
+
+
+def test_the_installation_is_that_of_the_documentation() -> None:
+    block = _block("console", "pip install")
+    documented = (_ROOT / "doc/source/install.rst").read_text()
+
+    assert textwrap.indent(block, "   ") in documented
+
+
+def test_check_prints_what_is_shown(cloud: clouds.Cloud, tmp_path: pathlib.Path) -> None:
+    agent = running.Agent(cloud.describe(), tmp_path)
+    databases.make(agent.directory)
+    shown = _block("console", "manage check").splitlines()
+
+    done = _run(*agent.command("glance-sync-manage", "check"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [_form(line) for line in shown if line.startswith("OK ")] == [
+        _form(line)
+        for line in done.stdout.splitlines()
+        if not line[:26].rstrip().endswith(("RegionThree", "RegionFour"))
+    ]
+
+
+def _form(line: str) -> str:
+    """Return a line of ``check`` with names in the place of what differs from cloud to cloud."""
+    for name, pattern in {
+        "URL": r"http://[^\s,]+",
+        "KEY": r"SHA256:\S{43}",
+        "LOGIN": r"\S+@[^\s,]+(?=, ssh-)",
+        "PATH": r"(?<= )/[^\s:]+",
+        "BUS": r"(?<= )[\w.]+:\d+/\w*",
+        "TARGETS": r"(?<=go to ).*",
+        "NUMBER": r"\d+(?= entries)",
+    }.items():
+        line = re.sub(pattern, name, line)
+    return line
+
+
 def test_property_protections_protect_the_mark_and_nothing_else() -> None:
     rules = configparser.RawConfigParser()
     rules.read_string(_block("ini", "glance_sync_.*"))
@@ -189,26 +240,46 @@ def test_the_line_of_authorized_keys_is_the_one_that_the_test_cloud_uses(
     region = cloud.describe().region("RegionTwo")
     used = (cloud.state_dir / "ssh" / region.name / "authorized_keys").read_text()
 
-    line = _block("text", "restrict,").replace(
+    line = _block("text", "port-forwarding").replace(
         "192.0.2.12:9292", f"{region.glance_host}:{region.glance_port}"
     )
 
     assert used.startswith(line.partition(" ssh-ed25519")[0] + " ssh-ed25519")
 
 
-def test_sshd_accepts_the_lines_for_its_configuration(tmp_path: pathlib.Path) -> None:
+def test_the_line_for_reading_is_the_one_that_the_driver_is_tested_with() -> None:
+    assert _block("text", "restrict,command").startswith(
+        f'restrict,command="{fakes.READ_ONLY}" ssh-ed25519 '
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        pytest.param(
+            "PermitOpen", ["permitopen 192.0.2.12:9292", "allowtcpforwarding local"], id="writing"
+        ),
+        pytest.param(
+            "ForceCommand internal-sftp",
+            [f"forcecommand {fakes.READ_ONLY}", "allowtcpforwarding no"],
+            id="reading",
+        ),
+    ],
+)
+def test_sshd_accepts_the_lines_for_its_configuration(
+    tmp_path: pathlib.Path, kind: str, said: list[str]
+) -> None:
     key = tmp_path / "host_key"
     assert _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)).returncode == 0
     config = tmp_path / "sshd_config"
-    config.write_text(f"HostKey {key}\n{_block('text', 'Match User')}")
+    config.write_text(f"HostKey {key}\n{_block('text', kind)}")
 
     done = _run(
         "/usr/sbin/sshd", "-T", "-f", str(config), "-C", "user=glance-sync,host=x,addr=192.0.2.1"
     )
 
     assert done.returncode == 0, done.stderr
-    assert "permitopen 192.0.2.12:9292" in done.stdout
-    assert "allowtcpforwarding local" in done.stdout
+    assert set(said) <= set(done.stdout.splitlines())
 
 
 def test_every_option_that_is_mentioned_exists() -> None:
@@ -229,7 +300,7 @@ def test_every_option_that_is_mentioned_exists() -> None:
 
 
 def test_the_columns_of_status_are_those_that_are_shown() -> None:
-    block = next(block for block in _blocks("console") if "$ glance-sync status\n" in block)
+    block = next(block for block in _blocks("console") if "/glance-sync status\n" in block)
     header = next(line for line in block.splitlines() if line.startswith("| image_id "))
 
     assert tuple(header.strip("| ").replace(" ", "").split("|")) == task_view.SHORT_COLUMNS
