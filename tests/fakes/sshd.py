@@ -37,6 +37,12 @@ Subsystem sftp internal-sftp
 _START_SECONDS = 10.0
 #: What README gives an account that the files of images are read with.
 READ_ONLY = "internal-sftp -R"
+_FORWARDING = 'restrict,port-forwarding,permitopen="{address}"'
+_CONFINED = {
+    "confined": f'{_FORWARDING},command="/bin/false"',
+    "reading": f'restrict,command="{READ_ONLY}"',
+    "both": f'{_FORWARDING},command="{READ_ONLY}"',
+}
 
 
 def program() -> str | None:
@@ -56,8 +62,8 @@ class Sshd:
     """An OpenSSH server with keys of its own.
 
     The key ``confined`` may do nothing but forward to what :meth:`permit` says, ``reading``
-    nothing but read files, ``unconfined`` may do all that the account may, and ``unknown``
-    nothing.
+    nothing but read files, ``both`` these two, ``unconfined`` all that the account may, and
+    ``unknown`` nothing.
 
     :param more: lines for the end of its configuration.
     """
@@ -67,7 +73,7 @@ class Sshd:
         self.known_hosts = home / "known_hosts"
         self._home = home
         self._server: subprocess.Popen[bytes] | None = None
-        for name in ("host_key", "confined", "reading", "unconfined", "unknown"):
+        for name in ("host_key", *_CONFINED, "unconfined", "unknown"):
             make_key(home / name)
         self.permit(ADDRESS, 1)
         name = logins.Login(host=ADDRESS, port=self.port, user="", known_hosts="").name
@@ -99,13 +105,13 @@ class Sshd:
             time.sleep(0.02)
 
     def permit(self, host: str, port: int) -> None:
-        """Let the confined key forward to ``host:port``, from the next log-in on."""
-        confined = f'restrict,port-forwarding,permitopen="{host}:{port}",command="/bin/false"'
-        (self._home / "authorized_keys").write_text(
-            f"{confined} {public_key(self._home / 'confined')}\n"
-            f'restrict,command="{READ_ONLY}" {public_key(self._home / "reading")}\n'
-            f"{public_key(self._home / 'unconfined')}\n"
-        )
+        """Let those that may forward do so to ``host:port``, from the next log-in on."""
+        lines = [
+            f"{options.format(address=f'{host}:{port}')} {public_key(self._home / name)}\n"
+            for name, options in _CONFINED.items()
+        ]
+        unconfined = f"{public_key(self._home / 'unconfined')}\n"
+        (self._home / "authorized_keys").write_text("".join([*lines, unconfined]))
 
     def login(self, key: str = "confined", **overrides: Any) -> logins.Login:
         """Return how to log in with one of the keys."""

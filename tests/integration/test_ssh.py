@@ -51,19 +51,31 @@ def sshd(
         yield running
 
 
+@pytest.fixture
+def forced(sshd: fakes.Sshd, tmp_path: pathlib.Path) -> Iterator[Callable[[str], logins.Login]]:
+    """Give log-ins at servers whose configuration forces a command on everybody."""
+    with contextlib.ExitStack() as stack:
+
+        def make(command: str) -> logins.Login:
+            home = tmp_path / "forced"
+            home.mkdir()
+            match = f"Match User {getpass.getuser()}\n AllowTcpForwarding no\n"
+            more = f"{match} ForceCommand {command}\n"
+            return stack.enter_context(fakes.Sshd(home, more)).login("unconfined")
+
+        yield make
+
+
 @pytest.fixture(params=["authorized_keys", "sshd_config"])
 def reading(
-    request: pytest.FixtureRequest, tmp_path: pathlib.Path, sshd: fakes.Sshd
-) -> Iterator[logins.Login]:
+    request: pytest.FixtureRequest,
+    sshd: fakes.Sshd,
+    forced: Callable[[str], logins.Login],
+) -> logins.Login:
     """A log-in that may read files and do nothing else, on the word of one file or the other."""
     if request.param == "authorized_keys":
-        yield sshd.login("reading")
-        return
-    home = tmp_path / "forced"
-    home.mkdir()
-    match = f"Match User {getpass.getuser()}\n AllowTcpForwarding no\n"
-    with fakes.Sshd(home, f"{match} ForceCommand {fakes.READ_ONLY}\n") as running:
-        yield running.login("unconfined")
+        return sshd.login("reading")
+    return forced(fakes.READ_ONLY)
 
 
 @pytest.fixture
@@ -470,6 +482,26 @@ def test_what_is_no_regular_file_is_refused(
         connect(sshd.login("unconfined")).open_file(str(path)),
     ):
         pass
+
+
+def test_an_account_whose_shell_says_that_it_lets_nobody_in_reads_no_files(
+    forced: Callable[[str], logins.Login], connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(forced("echo This account is currently not available."))
+    with pytest.raises(errors.Refused, match="may not use SFTP"), host.open_file("/etc/passwd"):
+        pass
+
+
+def test_a_key_may_forward_and_read_files_as_well(
+    sshd: fakes.Sshd, sink: Sink, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host = connect(sshd.login("both"))
+
+    host.probe_forward(fakes.ADDRESS, sink.port)
+    with host.open_file(str(tmp_path / "file")) as chunks:
+        assert b"".join(chunks) == b"data"
 
 
 def test_a_confined_key_reads_no_files(

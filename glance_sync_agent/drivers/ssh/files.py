@@ -89,7 +89,8 @@ def _session(
     try:
         channel.invoke_subsystem("sftp")
         client = paramiko.SFTPClient(channel)
-    except (EOFError, paramiko.SSHException) as exc:
+    # SFTPError: a shell that lets nobody in says so where SFTP is expected.
+    except (EOFError, paramiko.SSHException, paramiko.SFTPError) as exc:
         if transport.is_active():
             raise errors.Refused(f"{what}: the account may not use SFTP") from exc
         raise
@@ -119,5 +120,5 @@ def _translated(what: str) -> Iterator[None]:
         raise errors.Refused(f"{what}: {exc}") from exc
     except FileNotFoundError as exc:
         raise errors.ServiceUnavailable(f"{what}: there is no such file") from exc
-    except (OSError, EOFError, paramiko.SSHException) as exc:
+    except (OSError, EOFError, paramiko.SSHException, paramiko.SFTPError) as exc:
         raise errors.TransferInterrupted(f"{what}: {logins.described(exc)}") from exc
