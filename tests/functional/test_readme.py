@@ -215,7 +215,7 @@ def _form(line: str) -> str:
         "PATH": r"(?<= )/[^\s:]+",
         "BUS": r"(?<= )[\w.]+:\d+/\w*",
         "TARGETS": r"(?<=go to ).*",
-        "NUMBER": r"\d+(?= entries)",
+        "NUMBER": r"\d+(?= entries)|(?<=revision )\d+|(?<=API v2\.)\d+",
     }.items():
         line = re.sub(pattern, name, line)
     return line
