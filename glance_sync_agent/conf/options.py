@@ -178,7 +178,8 @@ _DATABASE = [
         secret=True,
         default="sqlite:///$state_path/sync.sqlite",
         help="SQLAlchemy URL of the tasks. SQLite suits one agent; "
-        "postgresql+psycopg:// or mysql+pymysql:// are for several that share the work.",
+        "postgresql+psycopg:// or mysql+pymysql:// are for several that share the work; the "
+        "package's extras postgresql and mysql bring their drivers.",
     ),
 ]
 

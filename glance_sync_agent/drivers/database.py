@@ -81,7 +81,8 @@ class Database:
             )
         except (ImportError, sa_exc.SQLAlchemyError) as exc:
             raise errors.ConfigurationError(
-                f"[database] connection {self.name}: cannot load its driver: {exc}"
+                f"[database] connection {self.name}: cannot load its driver: {exc};"
+                " the extras postgresql and mysql of this package bring psycopg and PyMySQL"
             ) from exc
         if self.path is not None:
             event.listen(engine, "do_connect", _open_existing)

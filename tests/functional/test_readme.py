@@ -299,6 +299,19 @@ def test_every_option_that_is_mentioned_exists() -> None:
     assert mentioned <= known
 
 
+def test_the_extras_that_are_named_can_be_installed() -> None:
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(_ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    named = set(re.findall(r"\.\[(\w+)\]", _README))
+
+    assert named == {"postgresql", "mysql"}
+    assert extras["postgresql"].strip().startswith("psycopg[binary]>=")
+    assert extras["mysql"].strip().startswith("PyMySQL>=")
+    for name in named:
+        assert extras[name].strip() in extras["test"].splitlines()
+
+
 def test_the_columns_of_status_are_those_that_are_shown() -> None:
     block = next(block for block in _blocks("console") if "/glance-sync status\n" in block)
     header = next(line for line in block.splitlines() if line.startswith("| image_id "))
