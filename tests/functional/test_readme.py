@@ -14,6 +14,7 @@ import textwrap
 
 import pytest
 
+from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.cmd import task_view
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
@@ -310,6 +311,14 @@ def test_the_extras_that_are_named_can_be_installed() -> None:
     assert extras["mysql"].strip().startswith("PyMySQL>=")
     for name in named:
         assert extras[name].strip() in extras["test"].splitlines()
+
+
+def test_who_adds_a_store_driver_is_told_what_check_looks_for() -> None:
+    hacking = (_ROOT / "HACKING.rst").read_text()
+    text = hacking[hacking.index("How to add a store driver") :]
+    methods = {name for name in vars(region_checks.Probed) if name.startswith("probe_")}
+
+    assert methods == {name for name in _LITERAL.findall(text) if name.startswith("probe_")}
 
 
 def test_the_columns_of_status_are_those_that_are_shown() -> None:
