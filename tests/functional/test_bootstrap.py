@@ -103,14 +103,28 @@ def test_what_an_installation_enables_is_disabled_and_what_the_operator_enabled_
     assert machine.links() == {"operators.service"}
 
 
-def test_daemons_are_not_started_by_an_installation_and_are_afterwards(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        pytest.param("exit 0", "installed", id="done"),
+        pytest.param("exit 1", "could not install", id="failed"),
+        pytest.param("kill $PPID", "could not install", id="interrupted"),
+    ],
+)
+def test_what_tells_packages_to_start_and_to_make_nothing_goes_again(
+    machine: Machine, tmp_path: pathlib.Path, last: str, said: str
+) -> None:
     policy = machine.root / "usr/sbin/policy-rc.d"
-    machine.program("apt-get", f"test -x {policy} && {policy}; test $? -eq 101")
+    cluster = machine.root / "etc/postgresql-common/createcluster.d/glance-sync.conf"
+    seen = tmp_path / "seen"
+    machine.program("apt-get", f"{policy}; echo $? >{seen}; cat {cluster} >>{seen}; {last}")
 
     done = machine.install()
 
-    assert done.returncode == 0, done.stderr
+    assert said in done.stdout + done.stderr
+    assert seen.read_text() == "101\ncreate_main_cluster = false\n"
     assert not policy.exists()
+    assert not cluster.parents[1].exists()
 
 
 def test_a_policy_of_the_operators_stays(machine: Machine) -> None:
@@ -140,7 +154,7 @@ def test_sudo_asks_for_the_password_of_somebody_who_sits_at_a_terminal(
     assert done.returncode == 0, done.stderr
     assert "your password" in done.stdout
     assert "-v" in log.read_text().splitlines()
-    assert f"install --no-install-recommends {_PACKAGE}" in log.read_text()
+    assert f"install --no-install-recommends --no-remove {_PACKAGE}" in log.read_text()
 
 
 def test_a_user_whom_sudo_cannot_ask_is_told_what_root_has_to_do(

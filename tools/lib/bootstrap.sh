@@ -7,6 +7,7 @@
 #
 #   ensure_debian_packages PACKAGE...   install those that are missing
 #   ensure_cloud_packages               the Debian packages of the test cloud
+#   ensure_database_packages            those of the databases of the tests
 #   ensure_agent_venv                   .venv: this checkout, editable, extra "test"
 #   ensure_cloud_venv                   .cloud/venv: Glance, Keystone, uWSGI
 
@@ -18,6 +19,8 @@ CLOUD_DEBIAN_PACKAGES=(
     rabbitmq-server openssh-server openssh-client curl
     python3-venv python3-dev gcc libc6-dev
 )
+# Of MariaDB the programs alone: mariadb-server would make a user, a database and a service.
+DATABASE_DEBIAN_PACKAGES=(postgresql mariadb-server-core mariadb-client-core)
 
 _say() { printf '==> %s\n' "$*"; }
 
@@ -63,20 +66,40 @@ _apt_get() {
 }
 
 # The package lists of a long-running machine may be stale, those of a container
-# are empty: refresh them only when the first try fails.
+# are empty: refresh them only when the first try fails. What the operator has is
+# never removed in favour of what we want.
 _apt_install() {
-    _apt_get install --no-install-recommends "$@" && return
-    _apt_get update && _apt_get install --no-install-recommends "$@"
+    _apt_get install --no-install-recommends --no-remove "$@" && return
+    _apt_get update && _apt_get install --no-install-recommends --no-remove "$@"
 }
 
-# Keeps maintainer scripts from starting daemons. Prints "created" when it made
-# the policy, which is then ours to remove.
-_forbid_daemon_starts() {
-    local policy=$SYSTEM_ROOT/usr/sbin/policy-rc.d
-    [ -e "$policy" ] && return 0
-    printf '#!/bin/sh\nexit 101\n' | _as_root tee "$policy" >/dev/null &&
-        _as_root chmod 0755 "$policy" && echo created
+# _put FILE MODE TEXT: makes a file of root's and notes it in "made"; what the operator
+# has there stays.
+_put() {
+    local file=$SYSTEM_ROOT$1
+    [ -e "$file" ] && return
+    made+=("$file")
+    _as_root mkdir -p "${file%/*}" && printf '%b' "$3" | _as_root tee "$file" >/dev/null &&
+        _as_root chmod "$2" "$file"
 }
+
+_take_away() {
+    local file
+    for file in "${made[@]}"; do
+        _as_root rm -f "$file"
+        _as_root rmdir -p --ignore-fail-on-non-empty "${file%/*}"
+    done
+}
+
+# Installs packages; their maintainer scripts start no daemon, and make no database.
+# What tells them so is gone afterwards, also when we are interrupted.
+_install_quietly() (
+    made=()
+    trap _take_away EXIT
+    _put /usr/sbin/policy-rc.d 0755 '#!/bin/sh\nexit 101\n' &&
+        _put /etc/postgresql-common/createcluster.d/glance-sync.conf 0644 'create_main_cluster = false\n' &&
+        _apt_install "$@"
+)
 
 # The units that are enabled: systemd's links to them, aliases aside.
 _enabled_units() {
@@ -98,7 +121,7 @@ _disable_units_enabled_since() {
 ensure_debian_packages() {
     command -v dpkg-query >/dev/null ||
         _fail "this needs Debian or Ubuntu (dpkg-query is not here); install by hand what provides: $*"
-    local missing policy enabled status=0
+    local missing enabled status=0
     mapfile -t missing < <(_missing_packages "$@")
     [ "${#missing[@]}" -eq 0 ] && return 0
     if ! _may_become_root; then
@@ -108,9 +131,7 @@ ensure_debian_packages() {
     mkdir -p "$BOOTSTRAP_LOG_DIR"
     : >"$BOOTSTRAP_LOG_DIR/apt.log"
     enabled=$(_enabled_units)
-    policy=$(_forbid_daemon_starts)
-    _apt_install "${missing[@]}" || status=$?
-    if [ "$policy" = created ]; then _as_root rm -f "$SYSTEM_ROOT/usr/sbin/policy-rc.d"; fi
+    _install_quietly "${missing[@]}" || status=$?
     _disable_units_enabled_since "$enabled"
     if [ "$status" -ne 0 ]; then
         _show_tail "$BOOTSTRAP_LOG_DIR/apt.log"
@@ -120,6 +141,10 @@ ensure_debian_packages() {
 
 ensure_cloud_packages() {
     ensure_debian_packages "${CLOUD_DEBIAN_PACKAGES[@]}"
+}
+
+ensure_database_packages() {
+    ensure_debian_packages "${DATABASE_DEBIAN_PACKAGES[@]}"
 }
 
 # Prints what a virtualenv was made from: a change of it means "install again".
