@@ -14,7 +14,7 @@ import pytest
 # settles on eventlet.
 backend.init_backend(backend.BackendType.THREADING)
 
-pytest_plugins = ["tests.fixtures_cloud"]
+pytest_plugins = ["tests.fixtures_cloud", "tests.fixtures_databases"]
 
 #: Seconds for one test with its fixtures, by directory.
 TIMEOUTS = {"unit": 30, "contract": 120, "integration": 300, "functional": 600}

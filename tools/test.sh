@@ -166,6 +166,7 @@ prepare() {
     case " $* " in
     *" py3 "* | *" cover "* | *" functional "*)
         ensure_cloud_packages
+        ensure_database_packages
         ensure_cloud_venv
         ;;
     esac

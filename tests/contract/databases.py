@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which databases the tests of the task store run on."""
 
-import os
+from collections.abc import Callable
 import pathlib
 
 import sqlalchemy as sa
@@ -9,18 +9,14 @@ import sqlalchemy as sa
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.drivers import task_table
 
-#: URLs of empty databases on servers, separated by spaces. They lose what is in them.
-SERVERS = tuple(os.environ.get("GLANCE_SYNC_TEST_DATABASES", "").split())
+#: Each is the name of a fixture that gives a URL.
+SERVERS = ("postgresql", "mariadb")
+KINDS = ("sqlite", *SERVERS)
 
 
-def label(url: str) -> str:
-    """Return the test id for the URL of a server."""
-    return sa.make_url(url).get_backend_name()
-
-
-def sqlite_url(directory: pathlib.Path) -> str:
-    """Return the URL of a file in a directory."""
-    return f"sqlite:///{directory / 'tasks.db'}"
+def url_of(kind: str, directory: pathlib.Path, server: Callable[[str], str]) -> str:
+    """Return the URL of a database: a file in the directory, or what is on a server."""
+    return f"sqlite:///{directory / 'tasks.db'}" if kind == "sqlite" else server(kind)
 
 
 def empty(url: str) -> None:

@@ -49,17 +49,15 @@ def store(path) -> Iterator[task_store.TaskStore]:
     made.close()
 
 
-@pytest.fixture(
-    params=["sqlite", *databases.SERVERS], ids=["sqlite", *map(databases.label, databases.SERVERS)]
-)
+@pytest.fixture(params=databases.KINDS)
 def url(request, tmp_path) -> Iterator[str]:
     """The URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        yield databases.sqlite_url(tmp_path)
-        return
-    databases.empty(request.param)
-    yield request.param
-    databases.empty(request.param)
+    found = databases.url_of(request.param, tmp_path, request.getfixturevalue)
+    if request.param in databases.SERVERS:
+        databases.empty(found)
+    yield found
+    if request.param in databases.SERVERS:
+        databases.empty(found)
 
 
 def ask(store: task_store.TaskStore) -> int:
@@ -471,7 +469,7 @@ def test_a_claim_looks_again_when_it_takes_a_task(store):
     assert claim(store) == []
 
 
-@pytest.mark.parametrize("url", databases.SERVERS, ids=databases.label)
+@pytest.mark.parametrize("url", databases.SERVERS, indirect=True)
 def test_claims_on_a_server_do_not_wait_for_each_other(url):
     store, other = databases.made(url), task_store.TaskStore(url)
     for image_id in (IMAGE, OTHER):

@@ -33,16 +33,12 @@ SUCCESS = tasks.TaskStatus.SUCCESS
 FAILURE = tasks.TaskStatus.FAILURE
 
 
-@pytest.fixture(
-    params=["memory", "sqlite", *databases.SERVERS],
-    ids=["memory", "sqlite", *map(databases.label, databases.SERVERS)],
-)
+@pytest.fixture(params=["memory", *databases.KINDS])
 def store(request, tmp_path) -> Iterator[ports.TaskStore]:
     if request.param == "memory":
         yield fake.MemoryTaskStore()
         return
-    sqlite = request.param == "sqlite"
-    sql = databases.made(databases.sqlite_url(tmp_path) if sqlite else request.param)
+    sql = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
     yield sql
     sql.close()
 

@@ -2,15 +2,14 @@
 """The SQL task store does what the one in memory does, whatever is done to them."""
 
 from collections.abc import Callable
-import contextlib
 import datetime
-import pathlib
-import tempfile
+import functools
 from typing import Any
 
 import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
+import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -51,16 +50,13 @@ class TaskStores(stateful.RuleBasedStateMachine):
 
     leases = stateful.Bundle("leases")
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
-        self._resources = contextlib.ExitStack()
-        directory = self._resources.enter_context(tempfile.TemporaryDirectory())
-        self._sql = databases.made(databases.sqlite_url(pathlib.Path(directory)))
-        self._resources.callback(self._sql.close)
+        self._sql = databases.made(url)
         self._memory = fake.MemoryTaskStore()
 
     def teardown(self) -> None:
-        self._resources.close()
+        self._sql.close()
 
     def _both(self, call: Callable[[ports.TaskStore], Any]) -> Any:
         answers = [call(store) for store in (self._memory, self._sql)]
@@ -155,5 +151,10 @@ class TaskStores(stateful.RuleBasedStateMachine):
         self._both(lambda store: list(store.list()))
 
 
-TestTaskStores = TaskStores.TestCase
-TestTaskStores.settings = hypothesis.settings(max_examples=40, stateful_step_count=25)
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_database_keeps_what_the_memory_keeps(kind, request, tmp_path):
+    url = databases.url_of(kind, tmp_path, request.getfixturevalue)
+    stateful.run_state_machine_as_test(
+        functools.partial(TaskStores, url),  # type: ignore[arg-type] # a factory will do
+        settings=hypothesis.settings(max_examples=40, stateful_step_count=25),
+    )
