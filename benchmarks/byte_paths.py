@@ -15,7 +15,7 @@ trust ratios more than seconds.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -44,6 +44,7 @@ from glance_sync_agent.drivers.ssh import hosts  # noqa: E402
 from glance_sync_agent.drivers.ssh import logins  # noqa: E402
 from glance_sync_agent.drivers.stores import api  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
+from glance_sync_agent.engine import digests  # noqa: E402
 from glance_sync_agent.engine import ports  # noqa: E402
 from glance_sync_agent.engine import transfers  # noqa: E402
 from tools import cloud as clouds  # noqa: E402
@@ -217,7 +218,7 @@ def _exec_curl(transport: paramiko.Transport, bench: Bench, url: str) -> None:
     )
     channel.sendall(f"X-Auth-Token: {bench.token}\n".encode())
     with bench.source_store.read(bench.source) as chunks:
-        for chunk in transfers.withheld(chunks, image=bench.source):
+        for chunk in verified(chunks, bench.source):
             view = memoryview(chunk)
             while view:
                 view = view[channel.send(view) :]  # type: ignore[arg-type]
@@ -226,12 +227,19 @@ def _exec_curl(transport: paramiko.Transport, bench: Bench, url: str) -> None:
         raise RuntimeError(f"curl on the host: {status}: {channel.recv_stderr(1000)!r}")
 
 
+def verified(chunks: Iterable[bytes], image: images.Image) -> Iterator[bytes]:
+    """Hash and withhold as the agent does."""
+    digest = digests.SharedDigest(image)
+    blocks = transfers.hashed(chunks, image=image, digest=digest)
+    return transfers.withheld(blocks, image=image, digest=digest)
+
+
 def by_store(scheme: str) -> Callable[[Bench, str, str], None]:
     """Copy as the agent does, the hash included."""
 
     def run(bench: Bench, region: str, image_id: str) -> None:
         with bench.source_store.read(bench.source) as chunks:
-            checked = transfers.withheld(chunks, image=bench.source)
+            checked = verified(chunks, bench.source)
             bench.stores[region][scheme].write(images.ImageId(image_id), bench.size, checked)
 
     return run

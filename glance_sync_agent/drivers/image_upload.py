@@ -33,6 +33,7 @@ _TOO_LARGE = 413  # also said of a quota and of an image, which stay as they are
 _FULL = re.compile(r"storage media is full")  # a disk, which somebody will make room on
 _SERVER_ERROR = 500
 _NO_CONTENT = 204
+_PARTIAL_CONTENT = 206
 _LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -99,23 +100,28 @@ class Connection:
                 self._send(chunk, what, size)
             self._answer(what, self._timeouts.idle_seconds)
 
-    def get(self, image_id: images.ImageId, *, token: str, size: int | None) -> Iterator[bytes]:
+    def get(
+        self, image_id: images.ImageId, *, token: str, size: int | None, offset: int = 0
+    ) -> Iterator[bytes]:
         """Ask for the data of an image; return its chunks.
 
         :param size: bytes that the record says; None if it does not.
+        :param offset: bytes to leave out at the beginning.
         :raises ServiceUnavailable: 401, 429 or 5xx: not now.
         :raises TransferInterrupted: the data is not there, or the image is gone.
         :raises Refused: Glance said no.
         """
         what = f"download of image {image_id} from {self._endpoint}"
         with self._cut_on_error():
-            self._request("GET", image_id, token, what)
+            self._request("GET", image_id, token, what, offset=offset)
             response = self._begin(what, self._timeouts.idle_seconds)
             if response.status == _NO_CONTENT and size:
                 raise errors.TransferInterrupted(
                     f"{what}: Glance has a record of {size} bytes but no data"
                 )
-        return self._chunks(response, what, size)
+        if offset and response.status != _PARTIAL_CONTENT:
+            return skipped(self._chunks(response, what, size), offset)
+        return self._chunks(response, what, size and size - offset)
 
     def _chunks(
         self, response: http.client.HTTPResponse, what: str, size: int | None
@@ -143,7 +149,14 @@ class Connection:
             raise
 
     def _request(
-        self, method: str, image_id: images.ImageId, token: str, what: str, size: int | None = None
+        self,
+        method: str,
+        image_id: images.ImageId,
+        token: str,
+        what: str,
+        *,
+        size: int | None = None,
+        offset: int = 0,
     ) -> None:
         self._sent = 0
         self._stream.settimeout(self._timeouts.idle_seconds)
@@ -151,6 +164,8 @@ class Connection:
         self._http.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         self._http.putheader("Host", self._endpoint.host_header)
         self._http.putheader("X-Auth-Token", token)
+        if offset:
+            self._http.putheader("Range", f"bytes={offset}-")
         if size is not None:
             self._http.putheader("Content-Type", "application/octet-stream")
             self._http.putheader("Content-Length", str(size))
@@ -222,6 +237,15 @@ def checked(image_id: images.ImageId) -> images.ImageId:
         return images.image_id(image_id)
     except errors.NotificationError as exc:
         raise errors.Refused(str(exc)) from exc
+
+
+def skipped(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """Leave out the first ``count`` bytes."""
+    for chunk in chunks:
+        rest = chunk[count:]
+        count -= len(chunk) - len(rest)
+        if rest:
+            yield rest
 
 
 def _exactly(size: int, chunks: Iterable[bytes], what: str) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One sum over the bytes of an image, for all who read them at the same time.
 
-An image that goes to three regions is read three times and would be hashed three times, on
-cores that the Glances need for hashing too. Here whoever reads a block first hashes it; those
-who read the same block later only compare a cheap checksum with what was hashed. Nobody waits
-for anybody: if the first falls behind or fails, the next one to reach the end goes on.
+An image that goes to regions of different speed is read more than once, and would be hashed more
+than once, on cores that Glances need for hashing too. Here whoever reads a block first hashes it;
+those who read the same block later only compare a cheap checksum with what was hashed. Nobody
+waits for anybody: if the first falls behind or fails, the next one to reach the end goes on.
 """
 
 from collections import OrderedDict

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
+import functools
 import logging
 import threading
 
@@ -14,6 +15,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import shared_reads
 from glance_sync_agent.engine import transfers
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Origins:
         self._clock = clock
         self._copies_too = copies_too
         self._small = small_image_bytes
+        self._shared = shared_reads.SharedReads()
         self._lock = threading.Lock()
         self._reads: Counter[images.RegionId] = Counter()  # that run
         self._failed: dict[tuple[images.RegionId, images.ImageId], float] = {}  # monotonic
@@ -76,22 +79,32 @@ class Origins:
     ) -> Iterator[Iterator[bytes]]:
         """Open the data of an origin; what comes is verified, see :func:`transfers.withheld`.
 
+        Who has the same ``digest`` takes part in one read of it.
+
         :raises OriginFailed: it is not to be had there; the blocks raise it, too.
         """
         with self._counted(origin.region), contextlib.ExitStack() as stack:
             try:
                 self._check(origin)
-                store = self._regions.source_store(origin.region)
-                chunks = stack.enter_context(store.read(origin))
+                open_at = functools.partial(self._open_at, origin, digest)
+                blocks = stack.enter_context(self._shared.open(digest, open_at))
             except errors.SyncError as exc:
                 raise self._shun(origin, exc) from exc
-            yield self._verified(origin, chunks, digest)
+            yield self._verified(origin, blocks, digest)
+
+    @contextlib.contextmanager
+    def _open_at(
+        self, origin: images.Image, digest: digests.SharedDigest, number: int
+    ) -> Iterator[Iterator[bytes]]:
+        store = self._regions.source_store(origin.region)
+        with store.read(origin, offset=number * digests.BLOCK_BYTES) as chunks:
+            yield transfers.hashed(chunks, image=origin, digest=digest, first=number)
 
     def _verified(
-        self, origin: images.Image, chunks: Iterator[bytes], digest: digests.SharedDigest
+        self, origin: images.Image, blocks: Iterator[bytes], digest: digests.SharedDigest
     ) -> Iterator[bytes]:
         try:
-            yield from transfers.withheld(chunks, image=origin, digest=digest)
+            yield from transfers.withheld(blocks, image=origin, digest=digest)
         except errors.SyncError as exc:
             raise self._shun(origin, exc) from exc
 

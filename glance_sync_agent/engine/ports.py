@@ -137,9 +137,14 @@ class ImageStore(Protocol):
     Drivers are found through the entry point namespace ``glance_sync_agent.stores``.
     """
 
-    def read(self, image: images.Image) -> AbstractContextManager[Iterator[bytes]]:
+    def read(
+        self, image: images.Image, *, offset: int = 0
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """Open the data of an image; chunks of at most 1 MiB.
 
+        The chunks may be asked for by one thread after another.
+
+        :param offset: bytes to leave out at the beginning, fewer than there are.
         :raises TransientError: it cannot be read now.
         :raises Refused: this way will never lead to the data.
         """

@@ -8,38 +8,46 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.engine import digests
 
 
-def withheld(
+def hashed(
     chunks: Iterable[bytes],
     *,
     image: images.Image,
-    digest: digests.SharedDigest | None = None,
+    digest: digests.SharedDigest,
+    first: int = 0,
 ) -> Iterator[bytes]:
-    """Pass ``chunks`` on, the last one only after the sum of all is the expected one.
+    """Cut ``chunks`` into blocks, and pass those on that ``digest`` took.
 
-    The receiver was told the whole length, so while the last chunk is missing it cannot take
-    what it has for an image. Wrong bytes therefore never become active anywhere.
-
-    :param digest: shared with others who read the same image now; None: with nobody.
-    :raises DigestMismatch: the bytes are not what ``image`` says.
+    :param first: number of the block that ``chunks`` begin with.
+    :raises DigestMismatch: others read other bytes there.
     :raises TransferInterrupted: there are fewer or more bytes than ``image`` says.
     """
-    what = f"data of image {image.image_id} read from region {image.region}"
-    digest = digest or digests.SharedDigest(image)
-    done = 0
+    done = first * digests.BLOCK_BYTES
+    for number, block in enumerate(_blocks(chunks), first):
+        done += len(block)
+        # Before a block is hashed that others would find longer.
+        _check_size(image, done, is_last=len(block) < digests.BLOCK_BYTES)
+        digest.take(number, block)
+        yield block
+    _check_size(image, done, is_last=True)
+
+
+def withheld(
+    blocks: Iterable[bytes], *, image: images.Image, digest: digests.SharedDigest
+) -> Iterator[bytes]:
+    """Pass ``blocks`` on, the last one only after the sum of all is the expected one.
+
+    The receiver was told the whole length, so while the last block is missing it cannot take
+    what it has for an image. Wrong bytes therefore never become active anywhere.
+
+    :param blocks: what :func:`hashed` gives, with the same ``digest``.
+    :raises DigestMismatch: the bytes are not what ``image`` says.
+    """
     held = b""
-    for number, block in enumerate(_blocks(chunks)):
-        # Before the block in hand goes, for what it completes must not be taken for the whole,
-        # and before a block is hashed that others would find longer.
-        _check_size(image, what, done + len(held) + len(block), last=len(block))
+    for block in blocks:
         if held:
             yield held
-            done += len(held)
-        digest.take(number, block)
         held = block
-    done += len(held)
-    if image.size is not None and done != image.size:
-        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {done}")
-    _check_sum(image, what, digest.multihash())
+    _check_sum(image, digest.multihash())
     if held:
         yield held
 
@@ -77,15 +85,21 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(rest)
 
 
-def _check_size(image: images.Image, what: str, seen: int, *, last: int) -> None:
+def _check_size(image: images.Image, seen: int, *, is_last: bool) -> None:
     if image.size is None:
         return
+    expected = f"{_what(image)}: expected {image.size} bytes"
     if seen > image.size:
-        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got more")
-    if last < digests.BLOCK_BYTES and seen != image.size:
-        raise errors.TransferInterrupted(f"{what}: expected {image.size} bytes, got {seen}")
+        raise errors.TransferInterrupted(f"{expected}, got more")
+    if is_last and seen != image.size:
+        raise errors.TransferInterrupted(f"{expected}, got {seen}")
 
 
-def _check_sum(image: images.Image, what: str, actual: images.Multihash) -> None:
+def _check_sum(image: images.Image, actual: images.Multihash) -> None:
     if image.multihash is not None and actual != image.multihash:
-        raise errors.DigestMismatch(what=what, expected=str(image.multihash), actual=str(actual))
+        expected = str(image.multihash)
+        raise errors.DigestMismatch(what=_what(image), expected=expected, actual=str(actual))
+
+
+def _what(image: images.Image) -> str:
+    return f"data of image {image.image_id} read from region {image.region}"

@@ -170,8 +170,8 @@ def _forget(fake: fake_glance.FakeGlance, image_id: images.ImageId) -> None:
     del fake._data[image_id]
 
 
-def read(store: ports.ImageStore, image: images.Image) -> list[bytes]:
-    with store.read(image) as chunks:
+def read(store: ports.ImageStore, image: images.Image, offset: int = 0) -> list[bytes]:
+    with store.read(image, offset=offset) as chunks:
         return list(chunks)
 
 
@@ -191,6 +191,14 @@ def test_what_was_written_is_active_with_its_hash_and_reads_back(
     assert image.multihash == builders.multihash(data)
     chunks = read(region.store, image)
     assert b"".join(chunks) == data
+    assert max(map(len, chunks)) <= MIB
+
+
+@pytest.mark.parametrize("offset", [1, MIB, 2 * MIB + 5, len(DATA) - 1])
+def test_reading_may_begin_in_the_middle(region: StoreRegion, offset: int) -> None:
+    image = region.users.publish(DATA, owner=region.owner)
+    chunks = read(region.store, image, offset)
+    assert b"".join(chunks) == DATA[offset:]
     assert max(map(len, chunks)) <= MIB
 
 

@@ -282,14 +282,14 @@ class FakeImageStore:
         self._chunk_bytes = chunk_bytes
 
     @contextlib.contextmanager
-    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+    def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         self._glance.before("read", image.image_id)
         try:
             data = self._glance.data(image.image_id)
         except KeyError:
             raise errors.TransferInterrupted(f"no data of image {image.image_id}") from None
         step = self._chunk_bytes
-        yield (data[start : start + step] for start in range(0, len(data), step))
+        yield (data[start : start + step] for start in range(offset, len(data), step))
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         self._glance.before("write", image_id)

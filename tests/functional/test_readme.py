@@ -217,6 +217,7 @@ def _form(line: str) -> str:
         "PATH": r"(?<= )/[^\s:]+",
         "BUS": r"(?<= )[\w.]+:\d+/\w*",
         "TARGETS": r"(?<=go to ).*",
+        "SEEN": r"(?<=where )(no image is yet|image \S+ can be read)",
         "NUMBER": r"\d+(?= entries)|(?<=revision )\d+|(?<=API v2\.)\d+",
     }.items():
         line = re.sub(pattern, name, line)

@@ -443,6 +443,17 @@ def test_a_file_comes_over_sftp_in_chunks_of_at_most_one_mib(
     assert digest.digest() == hashlib.sha256(path.read_bytes()).digest()
 
 
+@pytest.mark.parametrize("offset", [1, 4 * 255 * 1024, 9 * MIB + 1, 10 * MIB + 2])
+def test_a_file_may_be_read_from_the_middle(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost], offset: int
+) -> None:
+    data = os.urandom(10 * MIB + 3)
+    (tmp_path / "file").write_bytes(data)
+    host = connect(sshd.login("unconfined"))
+    with host.open_file(str(tmp_path / "file"), offset=offset) as chunks:
+        assert b"".join(chunks) == data[offset:]
+
+
 def test_reading_may_stop_in_the_middle(
     sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
 ) -> None:

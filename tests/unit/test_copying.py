@@ -66,8 +66,8 @@ def broken(world, region, *, after):
     original = world.regions.source_store
 
     @contextlib.contextmanager
-    def read(image):
-        with original(region).read(image) as chunks:
+    def read(image, *, offset=0):
+        with original(region).read(image, offset=offset) as chunks:
             yield cut(chunks)
 
     def cut(chunks):
@@ -225,7 +225,7 @@ def test_damage_since_the_last_reading_is_found_at_the_first_damaged_block(
     assert_copied(world, image, THREE)
     (line,) = [one for one in caplog.messages if "DigestMismatch" in one]
     assert "no data from region RegionOne: DigestMismatch: block 1 of 4 bytes, read twice" in line
-    assert len(sent) == 1 + 3
+    assert len(sent) == 3  # none of the damaged one's
 
 
 def test_what_failed_everywhere_is_copied_once_one_is_mended(world, image):

@@ -26,7 +26,8 @@ def blocks(data, size=MIB):
 
 
 def read(chunks, digest, source=SOURCE):
-    return b"".join(transfers.withheld(chunks, image=source, digest=digest))
+    hashed = transfers.hashed(chunks, image=source, digest=digest)
+    return b"".join(transfers.withheld(hashed, image=source, digest=digest))
 
 
 @settings(max_examples=10)

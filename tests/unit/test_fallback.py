@@ -22,7 +22,7 @@ class Store:
         self.written = []
 
     @contextlib.contextmanager
-    def read(self, image):
+    def read(self, image, *, offset=0):
         assert image is IMAGE
         self.opened += 1
         self.is_open = True
@@ -44,7 +44,7 @@ class Store:
 class Shut(Store):
     """An image store that does not even open."""
 
-    def read(self, image):
+    def read(self, image, *, offset=0):
         self.opened += 1
         raise errors.Refused("no such file")
 

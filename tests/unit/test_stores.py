@@ -25,6 +25,7 @@ from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.stores import filesystem
 from tests.fakes import glance as fake_glance
+from tests.fakes import scripted_http
 from tests.unit import builders
 
 MIB = 1024 * 1024
@@ -120,8 +121,8 @@ def store(tmp_path: pathlib.Path) -> filesystem.Store:
     return filesystem.Store.from_parameters(parameters(datadir=str(tmp_path)), context())
 
 
-def read(store: Any, image: images.Image) -> list[bytes]:
-    with store.read(image) as chunks:
+def read(store: Any, image: images.Image, offset: int = 0) -> list[bytes]:
+    with store.read(image, offset=offset) as chunks:
         return list(chunks)
 
 
@@ -134,6 +135,7 @@ def test_a_file_of_this_machine_is_read_from_the_disk(
     chunks = read(store, image)
     assert b"".join(chunks) == data
     assert all(len(chunk) <= MIB for chunk in chunks)
+    assert b"".join(read(store, image, size // 2)) == data[size // 2 :]
 
 
 def test_a_file_that_is_not_there_is_named(
@@ -264,7 +266,7 @@ class Broken:
         self._at = at
 
     @contextlib.contextmanager
-    def read(self, _image: images.Image) -> Iterator[Iterator[bytes]]:
+    def read(self, _image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         if self._at == "open":
             raise self._error
         yield self._chunks()
@@ -476,3 +478,56 @@ def test_uploads_at_the_same_time_have_connections_of_their_own(
     for thread in threads:
         thread.join()
     assert server.connections == 3
+
+
+@pytest.fixture
+def glance() -> Iterator[scripted_http.Server]:
+    with scripted_http.serving() as running:
+        yield running
+
+
+WHOLE = scripted_http.Reply(200, b"0123456789")
+TOLD = scripted_http.Reply(503, b"down for maintenance")
+
+
+@pytest.mark.parametrize(
+    ("script", "asked"),
+    [
+        pytest.param([scripted_http.Reply(206, b"456789")], ["bytes=4-"], id="a part"),
+        pytest.param([WHOLE], ["bytes=4-"], id="all instead"),
+        pytest.param(
+            [scripted_http.Reply.html(400, "No random access"), WHOLE],
+            ["bytes=4-", None],
+            id="refused",
+        ),
+        pytest.param([scripted_http.Reply(501), WHOLE], ["bytes=4-", None], id="not there"),
+    ],
+)
+def test_reading_begins_in_the_middle_whatever_store_that_glance_has(
+    glance: scripted_http.Server, script: list[scripted_http.Reply], asked: list[str | None]
+) -> None:
+    glance.script = script
+    with contextlib.closing(api.Store(context(endpoint=glance.url))) as store:
+        assert b"".join(read(store, builders.source(size=10), 4)) == b"456789"
+    assert [one.headers.get("Range") for one in glance.requests] == asked
+
+
+def test_a_glance_that_gives_neither_a_part_nor_the_whole_is_told(
+    glance: scripted_http.Server,
+) -> None:
+    glance.script = [TOLD]
+    with (
+        contextlib.closing(api.Store(context(endpoint=glance.url))) as store,
+        pytest.raises(errors.ServiceUnavailable, match="down for maintenance"),
+    ):
+        read(store, builders.source(size=10), 4)
+
+
+def test_a_part_that_ends_early_is_an_interruption(glance: scripted_http.Server) -> None:
+    glance.script = [scripted_http.Reply(206, b"4567", {"Content-Length": "6"})]
+    glance.script.append(scripted_http.Reply(0))
+    with (
+        contextlib.closing(api.Store(context(endpoint=glance.url))) as store,
+        pytest.raises(errors.TransferInterrupted),
+    ):
+        read(store, builders.source(size=10), 4)

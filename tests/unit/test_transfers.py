@@ -10,6 +10,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import transfers
 from tests.unit import builders
 
@@ -25,7 +26,9 @@ class Receiver:
         self.progress: list[int] = []
 
     def take(self, chunks: Iterable[bytes], image: images.Image) -> None:
-        checked = transfers.withheld(chunks, image=image)
+        digest = digests.SharedDigest(image)
+        blocks = transfers.hashed(chunks, image=image, digest=digest)
+        checked = transfers.withheld(blocks, image=image, digest=digest)
         for chunk in transfers.watched(checked, self.progress.append):
             self.received += chunk
 

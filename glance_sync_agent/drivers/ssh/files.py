@@ -26,9 +26,12 @@ def open_file(
     login: logins.Login,
     path: str,
     timeouts: http_streams.Timeouts,
+    *,
+    offset: int,
 ) -> Iterator[Iterator[bytes]]:
     """Open a regular file; its chunks are of at most 1 MiB, and a few are read ahead.
 
+    :param offset: of the first byte.
     :raises ServiceUnavailable: no such file, or the host does not answer.
     :raises Refused: it is no regular file, or may not be read, or there is no SFTP.
     """
@@ -41,7 +44,7 @@ def open_file(
                 raise errors.Refused(f"{what}: it is not a regular file")
             file = stack.enter_context(sftp.open(path, "rb", bufsize=0))
             size = file.stat().st_size or 0
-        yield _chunks(file, size, what)
+        yield _chunks(file, offset, size, what)
 
 
 def find_name(
@@ -65,9 +68,9 @@ def find_name(
         return next(filter(is_wanted, names), None)
 
 
-def _chunks(file: paramiko.SFTPFile, size: int, what: str) -> Iterator[bytes]:
+def _chunks(file: paramiko.SFTPFile, offset: int, size: int, what: str) -> Iterator[bytes]:
     file.MAX_REQUEST_SIZE = _REQUEST_BYTES
-    pieces = [(start, _CHUNK_BYTES) for start in range(0, size, _CHUNK_BYTES)]
+    pieces = [(start, _CHUNK_BYTES) for start in range(offset, size, _CHUNK_BYTES)]
     if pieces:
         pieces[-1] = (pieces[-1][0], size - pieces[-1][0])
     for first in range(0, len(pieces), _AHEAD_CHUNKS):

@@ -111,9 +111,10 @@ class SshHost:
                 channel.close()
 
     @contextlib.contextmanager
-    def open_file(self, path: str) -> Iterator[Iterator[bytes]]:
+    def open_file(self, path: str, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """Open a regular file; chunks of at most 1 MiB.
 
+        :param offset: of the first byte.
         :raises ServiceUnavailable: no such file, or the host does not answer.
         :raises TransferInterrupted: the connection broke.
         :raises Refused: the log-in, SFTP or the file is not allowed.
@@ -122,7 +123,9 @@ class SshHost:
         """
         with (
             self._connection() as transport,
-            files.open_file(transport, self.login, path, self._timeouts) as chunks,
+            files.open_file(
+                transport, self.login, path, self._timeouts, offset=offset
+            ) as chunks,
         ):
             yield chunks
 

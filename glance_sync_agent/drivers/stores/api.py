@@ -4,13 +4,17 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 import contextlib
+import logging
 import threading
 import time
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
+
+LOG = logging.getLogger(__name__)
 
 # Apache closes after 5 s; whoever closes first should be us.
 _KEEP_SECONDS = 4.0
@@ -42,10 +46,28 @@ class Store:
         return cls(context)
 
     @contextlib.contextmanager
-    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+    def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """Open the data of an image; chunks of at most 1 MiB."""
-        with self._connection() as connection:
-            yield connection.get(image.image_id, token=self._context.token(), size=image.size)
+        with contextlib.ExitStack() as stack:
+            yield (self._rest if offset else self._get)(image, offset, stack)
+
+    def _get(
+        self, image: images.Image, offset: int, stack: contextlib.ExitStack
+    ) -> Iterator[bytes]:
+        connection = stack.enter_context(self._connection())
+        token = self._context.token()
+        return connection.get(image.image_id, token=token, size=image.size, offset=offset)
+
+    def _rest(
+        self, image: images.Image, offset: int, stack: contextlib.ExitStack
+    ) -> Iterator[bytes]:
+        """Read a part, or the whole where Glance's store cannot begin in the middle."""
+        try:
+            return self._get(image, offset, stack)
+        except (errors.Refused, errors.ServiceUnavailable) as exc:
+            # Which status that has depends on the store; what else may be wrong, the whole tells.
+            LOG.debug("Reading image %s from the start: %s", image.image_id, exc)
+        return image_upload.skipped(self._get(image, 0, stack), offset)
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record, all of it or nothing."""

@@ -31,12 +31,12 @@ class WithFallback:
         self._told: set[type[errors.SyncError]] = set()
 
     @contextlib.contextmanager
-    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+    def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """Open the data of an image; once a byte was read there is no way back."""
         failure: errors.SyncError | None = None
         with contextlib.ExitStack() as stack:
             try:
-                chunks = stack.enter_context(self._first.read(image))
+                chunks = stack.enter_context(self._first.read(image, offset=offset))
                 begun = list(itertools.islice(chunks, 1))
             except stores.NO_WAY as exc:
                 failure = exc
@@ -44,7 +44,7 @@ class WithFallback:
             if failure is not None:
                 stack.close()
                 self._tell(image, failure)
-                chunks = stack.enter_context(self._second.read(image))
+                chunks = stack.enter_context(self._second.read(image, offset=offset))
                 begun = []
             yield itertools.chain(begun, chunks)
 

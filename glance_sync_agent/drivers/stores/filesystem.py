@@ -150,7 +150,7 @@ class Store:
             ) from exc
 
     @contextlib.contextmanager
-    def read(self, image: images.Image) -> Iterator[Iterator[bytes]]:
+    def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """Open the file of an image, here or over SFTP; chunks of at most 1 MiB.
 
         :raises ServiceUnavailable: there is no such file, or the host does not answer.
@@ -160,18 +160,22 @@ class Store:
         """
         path = self._path(image.image_id)
         with contextlib.ExitStack() as stack:
-            yield self._open(path, stack)
+            yield self._open(path, offset, stack)
 
-    def _open(self, path: pathlib.Path, stack: contextlib.ExitStack) -> Iterator[bytes]:
+    def _open(
+        self, path: pathlib.Path, offset: int, stack: contextlib.ExitStack
+    ) -> Iterator[bytes]:
         denied = None
         if self._is_here():
             try:
-                return _chunks(stack.enter_context(_open_here(path)), path)
+                file = stack.enter_context(_open_here(path))
+                file.seek(offset)
+                return _chunks(file, path)
             except _Denied as exc:
                 denied = exc
         with _beside(denied):
             host = self._context.ssh.host(self._login)
-            return stack.enter_context(host.open_file(str(path)))
+            return stack.enter_context(host.open_file(str(path), offset=offset))
 
     def _is_here(self) -> bool:
         return this_machine.has_address_of(self._login.host)
