@@ -15,7 +15,7 @@ import threading
 from glance_sync_agent.engine import digests
 
 #: Blocks that are kept for those who come later, in all reads together.
-KEPT_BLOCKS = 48
+KEPT_BLOCKS = 24
 
 #: Opens the data of an image at a block; what it yields are blocks, that one first.
 Open = Callable[[int], contextlib.AbstractContextManager[Iterator[bytes]]]
