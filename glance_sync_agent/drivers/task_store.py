@@ -22,6 +22,7 @@ from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_rows
 from glance_sync_agent.drivers import task_table
+from glance_sync_agent.drivers import turns
 
 _TASKS = task_table.TASKS
 _PAGE_ROWS = 500
@@ -77,6 +78,17 @@ class TaskStore:
         self._database.read(
             "read tasks", lambda connection: connection.execute(sa.select(_TASKS).limit(1)).all()
         )
+
+    def turns(self) -> turns.Turns:
+        """Return the turns that are kept beside the tasks."""
+        return turns.Turns(self._database)
+
+    def clock_ahead(self) -> datetime.timedelta:
+        """Return how far the clock of the database is ahead of this machine's.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        return self._database.read("read the time", _clock_ahead)
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""
@@ -323,6 +335,20 @@ class TaskStore:
 
 def _rows(query: sa.Select[Any], connection: sa.Connection) -> Sequence[sa.Row[Any]]:
     return connection.execute(query).all()
+
+
+def _clock_ahead(connection: sa.Connection) -> datetime.timedelta:
+    match connection.dialect.name:
+        case "postgresql":
+            query = sa.select(sa.func.timezone("UTC", sa.func.clock_timestamp()))
+        case "mysql" | "mariadb":
+            query = sa.select(sa.func.utc_timestamp(sa.literal_column("6")))
+        case _:  # a file of this machine
+            return datetime.timedelta()
+    before = datetime.datetime.now(datetime.UTC)
+    theirs: datetime.datetime = connection.execute(query).scalar_one()
+    after = datetime.datetime.now(datetime.UTC)
+    return theirs.replace(tzinfo=datetime.UTC) - (before + (after - before) / 2)
 
 
 def _as_claimed(lease: tasks.Lease, now: datetime.datetime) -> tasks.Lease:

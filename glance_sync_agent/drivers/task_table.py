@@ -42,6 +42,10 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
 
 
 METADATA = sa.MetaData()
+_MYSQL = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+_OPTIONS: dict[str, Any] = {
+    f"{kind}_{name}": value for kind in ("mysql", "mariadb") for name, value in _MYSQL.items()
+}
 _REGION = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 
 #: Texts are compared byte by byte in all three databases (collations ``C`` and ``utf8mb4_bin``;
@@ -75,12 +79,17 @@ TASKS = sa.Table(
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
     sa.Index("tasks_by_due_time", "status", "region", "not_before", "image_id"),
     sqlite_with_rowid=False,
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
-    mariadb_engine="InnoDB",
-    mariadb_charset="utf8mb4",
-    mariadb_collate="utf8mb4_bin",
+    **_OPTIONS,
+)
+
+#: What one of several agents does at a time, and which one that is.
+TURNS = sa.Table(
+    "turns",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
 )
 
 

@@ -287,6 +287,23 @@ class TaskStore(Protocol):
         """Walk the images that have a task, each once, in constant memory."""
 
 
+class Turns(Protocol):
+    """For what one of several agents that share a database does at a time."""
+
+    def take(
+        self, name: str, *, owner: str, now: datetime.datetime, until: datetime.datetime
+    ) -> bool:
+        """Take a turn, or keep it for longer; False if it is somebody else's.
+
+        After ``until`` anybody may take it.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+
+    def give_back(self, name: str, *, owner: str) -> None:
+        """Let the next one have it. Idempotent."""
+
+
 class StopFlag(Protocol):
     """Set once, when the agent has to let go of what it is doing."""
 

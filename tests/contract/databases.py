@@ -23,7 +23,7 @@ def empty(url: str) -> None:
     """Drop what the agent makes in a database on a server."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for table in ("tasks", "alembic_version"):
+        for table in ("tasks", "turns", "alembic_version"):
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     engine.dispose()
 
@@ -34,6 +34,7 @@ def made(url: str) -> task_store.TaskStore:
     store.upgrade()
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.delete(task_table.TASKS))
+        for table in task_table.METADATA.tables.values():
+            connection.execute(sa.delete(table))
     engine.dispose()
     return store

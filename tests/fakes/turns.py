@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns in memory."""
+
+import datetime
+
+
+class MemoryTurns:
+    """``engine.ports.Turns``; held to ``tests/contract/test_turns.py``."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[str, datetime.datetime]] = {}
+
+    def take(
+        self, name: str, *, owner: str, now: datetime.datetime, until: datetime.datetime
+    ) -> bool:
+        holder, expires_at = self._held.get(name, (owner, now))
+        if holder != owner and expires_at > now:
+            return False
+        self._held[name] = owner, until
+        return True
+
+    def give_back(self, name: str, *, owner: str) -> None:
+        if self._held.get(name, ("", None))[0] == owner:
+            del self._held[name]
