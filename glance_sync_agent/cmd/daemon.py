@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Set
 from concurrent import futures
-import datetime
 import functools
 import logging
 import os
@@ -169,7 +168,7 @@ class Daemon(service.ServiceBase):
         due = agent.store.next_due()
         if due is None:
             return _POLL_SECONDS
-        seconds = (due - datetime.datetime.now(datetime.UTC)).total_seconds()
+        seconds = (due - agent.clock.now()).total_seconds()
         # Due and not taken: its region has no room until a task ends, which wakes us.
         return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
 

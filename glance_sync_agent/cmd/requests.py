@@ -43,7 +43,7 @@ class Retry(command.Command):
         conf, current = self.app.configure()
         with known_tasks.opened(current) as store:
             found = known_tasks.of_image(store, parsed_args.image, parsed_args.region)
-            now = datetime.datetime.now(datetime.UTC)
+            now = wiring.clock_of(store).now()
             stuck = [task for task in found if _is_stuck(task, now)]
             targets = wiring.make_targets(conf, wiring.open_catalogue(conf, current), current)
             requests = wiring.make_intake(store, targets)

@@ -39,6 +39,7 @@ from glance_sync_agent.wiring import regions
 LOG = logging.getLogger(__name__)
 
 _BUS_TIMEOUT_SECONDS = 10.0
+_TOLD_DIFFERENCE = datetime.timedelta(seconds=5)
 
 CREDENTIALS = configuration.CREDENTIALS
 CurrentSettings = configuration.CurrentSettings
@@ -48,11 +49,32 @@ RegionServices = regions.RegionServices
 
 
 class SystemClock:
-    """The clock of this machine; implements ``engine.ports.Clock``."""
+    """The clock of this machine, set by that of the database; ``engine.ports.Clock``.
+
+    Several agents write times for each other into one database, and one of them may run on a
+    host whose clock is wrong.
+    """
+
+    def __init__(self, ahead: datetime.timedelta = datetime.timedelta()) -> None:
+        """Set it.
+
+        :param ahead: of this machine's.
+        """
+        self._ahead = ahead
+
+    def follow(self, ahead: datetime.timedelta) -> None:
+        """Set it anew."""
+        if abs(ahead) >= _TOLD_DIFFERENCE and abs(self._ahead) < _TOLD_DIFFERENCE:
+            LOG.warning(
+                "The clock of the database is %+.0f s ahead of this machine's; the agent goes by "
+                "the database's",
+                ahead.total_seconds(),
+            )
+        self._ahead = ahead
 
     def now(self) -> datetime.datetime:
         """Return the time of day, aware, UTC."""
-        return datetime.datetime.now(datetime.UTC)
+        return datetime.datetime.now(datetime.UTC) + self._ahead
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
@@ -166,16 +188,30 @@ def make_targets(
     return targets.Targets(catalogue, known, current.policy)
 
 
+def clock_of(store: task_store.TaskStore) -> SystemClock:
+    """Return the clock that the agents of a database go by.
+
+    :raises ServiceUnavailable: the database does not answer.
+    """
+    clock = SystemClock()
+    clock.follow(store.clock_ahead())
+    return clock
+
+
 def make_intake(
     store: task_store.TaskStore,
     wanted: targets.Targets,
     wake: Callable[[], None] = lambda: None,
+    clock: SystemClock | None = None,
 ) -> intake.Intake:
-    """Return the way to request tasks."""
+    """Return the way to request tasks.
+
+    :raises ServiceUnavailable: without ``clock``, the database does not answer.
+    """
     return intake.Intake(
         store=store,
         wanted=wanted,
-        clock=SystemClock(),
+        clock=clock or clock_of(store),
         wake=wake,
     )
 
@@ -237,6 +273,7 @@ def _ping(conf: cfg.ConfigOpts, current: CurrentSettings, url: str | None, name:
 class Agent:
     """The parts of a running agent."""
 
+    clock: SystemClock
     store: task_store.TaskStore
     worker: worker.Worker
     reconciliation: reconciliation.Reconciliation
@@ -261,14 +298,14 @@ def build(
     :param wake: called when there may be something due.
     :raises SyncError: Keystone or the database does not answer.
     """
-    clock = SystemClock()
     store = open_task_store(current)
+    clock = clock_of(store)
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
     wanted = make_targets(conf, catalogue, current)
     copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy)
     cascading = catalogue.cascading
-    requests = make_intake(store, wanted, wake)
+    requests = make_intake(store, wanted, wake, clock)
     source_views = sources.SourceViews(services, cascading, clock)
     owner = f"{socket.gethostname()}:{current.settings.state_path}"
     attempt = replication.Replication(
@@ -297,6 +334,7 @@ def build(
         store.close()
 
     return Agent(
+        clock=clock,
         store=store,
         worker=worker.Worker(
             store=store,

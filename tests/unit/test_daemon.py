@@ -66,9 +66,11 @@ class Stage:
         world.worker._submit = submit
         world.replication._stop = stop
         world.reconciliation._stop = stop
+        clock = wiring.SystemClock()  # the daemon waits in real time
         for part in (world.intake, world.worker, world.replication):
-            part._clock = wiring.SystemClock()  # the daemon waits in real time
+            part._clock = clock
         return wiring.Agent(
+            clock=clock,
             store=world.store,
             worker=world.worker,
             reconciliation=world.reconciliation,

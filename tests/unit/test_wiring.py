@@ -222,6 +222,22 @@ def test_the_clock_is_aware_and_never_goes_back():
     assert clock.monotonic() <= clock.monotonic()
 
 
+def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_off(caplog):
+    clock = wiring.SystemClock()
+    before = clock.monotonic()
+    for hours in (1, 1, 2):
+        clock.follow(datetime.timedelta(hours=hours))
+        ahead = clock.now() - datetime.datetime.now(datetime.UTC)
+        assert abs(ahead - datetime.timedelta(hours=hours)) < datetime.timedelta(seconds=1)
+    assert clock.monotonic() - before < 1
+    assert caplog.messages == [
+        "The clock of the database is +3600 s ahead of this machine's; the agent goes by the "
+        "database's"
+    ]
+    clock.follow(datetime.timedelta(milliseconds=20))
+    assert len(caplog.messages) == 1
+
+
 def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
     made = services()
     made.check()
