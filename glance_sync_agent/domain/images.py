@@ -110,6 +110,14 @@ class Metadata:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Location:
+    """One of the places where, as Glance says, the data is. It may hold credentials."""
+
+    url: str = dataclasses.field(repr=False)
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=_none)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """One image record of one region."""
 
@@ -122,6 +130,8 @@ class Image:
     members: Mapping[str, MemberStatus] = dataclasses.field(default_factory=_none)  # by project id
     mark: Mark | None = None  # None: not a copy of ours
     synced_properties: frozenset[str] = frozenset()  # on a copy: put there by the agent
+    #: None: this Glance does not show them (``show_multiple_locations``).
+    locations: tuple[Location, ...] | None = dataclasses.field(default=None, repr=False)
 
 
 #: The keys of :class:`Metadata` that are attributes of the image itself.
@@ -159,6 +169,7 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         metadata=_metadata(record),
         mark=_mark(record),
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
+        locations=_locations(record.get("locations")),
     )
 
 
@@ -200,6 +211,19 @@ def _synced_properties(text: object) -> frozenset[str]:
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
     return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT
+
+
+def _locations(listed: object) -> tuple[Location, ...] | None:
+    """Read the locations that are shown; what makes no sense is left out."""
+    if not isinstance(listed, list):
+        return None
+    return tuple(
+        Location(url=one["url"], metadata=types.MappingProxyType(one["metadata"]))
+        for one in listed
+        if isinstance(one, dict)
+        and isinstance(one.get("url"), str)
+        and isinstance(one.get("metadata"), dict)
+    )
 
 
 def mark_of(source: Image) -> Mark:

@@ -436,3 +436,68 @@ def test_the_attributes_are_those_that_glance_takes() -> None:
         "os_hidden",
         "owner",
     )
+
+
+# Locations
+
+
+FILE: dict[str, Any] = {"url": f"file:///srv/images/{ID}", "metadata": {"store": "local"}}
+COPY_URL = f"http://glance.two:9292/v2/images/{ID}"
+SWIFT = "swift+https://user:secret@host/container/object"
+
+
+def located(*locations: object) -> images.Image:
+    return images.parse(record(locations=list(locations)), REGION)
+
+
+def test_locations_are_read_where_glance_shows_them() -> None:
+    metadata = {"action": "upload", "depth": {"more": ["x"]}}
+    assert located(FILE, {"url": COPY_URL, "metadata": metadata}).locations == (
+        images.Location(url=FILE["url"], metadata={"store": "local"}),
+        images.Location(url=COPY_URL, metadata=metadata),
+    )
+
+
+def test_no_location_and_none_that_is_shown_are_different() -> None:
+    assert located().locations == ()
+    assert images.parse(record(), REGION).locations is None
+    assert builders.source().locations is None
+
+
+@pytest.mark.parametrize("listed", [None, "x", 5, FILE, (FILE,)])
+def test_what_is_no_list_of_locations_shows_none(listed: object) -> None:
+    assert images.parse(record(locations=listed), REGION).locations is None
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        None,
+        "url",
+        ["url", "metadata"],
+        {},
+        {"url": COPY_URL},
+        {"metadata": {}},
+        {"url": None, "metadata": {}},
+        {"url": COPY_URL, "metadata": None},
+        {"url": COPY_URL, "metadata": [["a", "b"]]},
+    ],
+)
+def test_a_location_that_makes_no_sense_is_left_out(one: object) -> None:
+    assert located(one, FILE, one) == located(FILE)
+
+
+@given(junk)
+def test_junk_in_the_place_of_locations_is_no_crash(value: Any) -> None:
+    images.parse(record(locations=value), REGION)
+    images.parse(record(locations=[value]), REGION)
+    located({"url": COPY_URL, "metadata": value}, {"url": value, "metadata": {}})
+
+
+def test_the_url_of_a_location_which_may_hold_a_password_is_not_shown() -> None:
+    image = located({"url": SWIFT, "metadata": {"store": "objects"}})
+    assert image.locations is not None
+    assert "swift" not in repr(image)
+    assert "locations" not in repr(image)
+    assert "swift" not in repr(image.locations)
+    assert "objects" in repr(image.locations)
