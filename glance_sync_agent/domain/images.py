@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dataclasses
 import enum
 import json
+import re
 import types
 from typing import Any, NewType
 import uuid
@@ -27,6 +28,9 @@ SNAPSHOT = "snapshot"
 
 _OUR_PREFIX = "glance_sync_"
 _GLANCE_PREFIX = "os_glance_"
+_IMAGE_URL = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v2/images/([^/?#]+)")
+#: What ``image_from`` of a location says that it was made of.
+_MADE_OF = ("snapshot", "volume")
 
 
 class ImageStatus(enum.StrEnum):
@@ -118,6 +122,15 @@ class Location:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteData:
+    """An image of another region's Glance that holds the data of this one: a snapshot's."""
+
+    url: str = dataclasses.field(repr=False)  # of that image; it tells the region
+    image_id: ImageId
+    image_from: str  # what it was made of: "snapshot" or "volume"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """One image record of one region."""
 
@@ -132,6 +145,7 @@ class Image:
     synced_properties: frozenset[str] = frozenset()  # on a copy: put there by the agent
     #: None: this Glance does not show them (``show_multiple_locations``).
     locations: tuple[Location, ...] | None = dataclasses.field(default=None, repr=False)
+    remote: RemoteData | None = None  # None: the data is here, or nothing shows that it is not
 
 
 #: The keys of :class:`Metadata` that are attributes of the image itself.
@@ -160,6 +174,7 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
     except (KeyError, ValueError) as exc:
         raise errors.NotificationError(f"image of region {region}: bad status: {exc}") from exc
     algo, value = record.get("os_hash_algo"), record.get("os_hash_value")
+    locations = _locations(record.get("locations"))
     return Image(
         image_id=image_id(record.get("id")),
         region=region,
@@ -169,7 +184,8 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         metadata=_metadata(record),
         mark=_mark(record),
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
-        locations=_locations(record.get("locations")),
+        locations=locations,
+        remote=next(filter(None, map(_remote_data, locations or ())), None),
     )
 
 
@@ -210,7 +226,7 @@ def _synced_properties(text: object) -> frozenset[str]:
 
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT
+    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT or image.remote is not None
 
 
 def _locations(listed: object) -> tuple[Location, ...] | None:
@@ -224,6 +240,31 @@ def _locations(listed: object) -> tuple[Location, ...] | None:
         and isinstance(one.get("url"), str)
         and isinstance(one.get("metadata"), dict)
     )
+
+
+def _remote_data(location: Location) -> RemoteData | None:
+    """Return what a location says of a snapshot in another region; None: it says nothing."""
+    made_of = location.metadata.get("image_from")
+    in_url = url_image_id(location.url)
+    if made_of not in _MADE_OF or in_url is None:
+        return None
+    try:
+        return RemoteData(
+            url=location.url,
+            image_id=image_id(location.metadata.get("image_id", in_url)),
+            image_from=made_of,
+        )
+    except errors.NotificationError:
+        return None
+
+
+def url_image_id(url: str) -> ImageId | None:
+    """Return the id of the image whose record is at ``url``; None: that of no image is."""
+    found = _IMAGE_URL.fullmatch(url)
+    try:
+        return image_id(found[1]) if found else None
+    except errors.NotificationError:
+        return None
 
 
 def mark_of(source: Image) -> Mark:

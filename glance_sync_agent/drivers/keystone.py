@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keystone: who we are, which regions there are, and where their Glance is."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import logging
-import re
 import threading
 import time
 from typing import Any, Final, TypeAlias
-import urllib.parse
 
 from keystoneauth1 import access
 from keystoneauth1 import exceptions
@@ -22,6 +20,7 @@ from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import endpoint_urls
 
 #: Who we are and the connections that are open; what a driver needs to talk to a service.
 Session: TypeAlias = sessions.Session
@@ -35,8 +34,6 @@ _USER_AGENT: Final = "glance-sync-agent"
 _TIMEOUT_SECONDS: Final = 60.0
 _CONNECT_RETRIES: Final = 1
 _POOL_SIZE: Final = 64  # connections kept to one host, and hosts to which any are kept
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_VERSION: Final = re.compile(r"/v\d+(\.\d+)?$")
 
 
 def options() -> list[Any]:
@@ -163,8 +160,12 @@ class Keystone:
         :raises Refused: Keystone does not let us in.
         """
         endpoints = self._endpoints().urls
-        wanted = _normalised(self._cascading_url)
-        found = [region for region, url in endpoints.items() if _normalised(url) == wanted]
+        wanted = endpoint_urls.normalised(self._cascading_url)
+        found = [
+            region
+            for region, url in endpoints.items()
+            if endpoint_urls.normalised(url) == wanted
+        ]
         if len(found) == 1:
             return found[0]
         listed = ", ".join(f"{region}: {url}" for region, url in sorted(endpoints.items()))
@@ -196,6 +197,16 @@ class Keystone:
         :raises Refused: Keystone does not let us in.
         """
         return self._endpoints().regions
+
+    def region_of(self, url: str) -> images.RegionId | None:
+        """Return the region whose Glance ``url`` leads to, by an endpoint of any interface.
+
+        None: it leads to none of the catalogue, or several regions share that endpoint.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        :raises Refused: Keystone does not let us in.
+        """
+        return endpoint_urls.region_of(url, self._endpoints().all)
 
     def token(self) -> str:
         """Return a token with some minutes left.
@@ -273,11 +284,13 @@ class Keystone:
             )
             try:
                 catalogue = service_catalog.ServiceCatalogV3(answer.json()["catalog"])
+                everywhere = catalogue.get_endpoints(service_type="image")
                 return _Endpoints(
                     urls=_urls(
                         catalogue.get_endpoints(service_type="image", interface=self._interface)
                     ),
-                    regions=_regions(catalogue.get_endpoints(service_type="image")),
+                    regions=_regions(everywhere),
+                    all=tuple(_with_urls(everywhere)),
                 )
             except (ValueError, KeyError, TypeError, AttributeError) as exc:
                 raise errors.ServiceUnavailable(
@@ -291,6 +304,7 @@ class _Endpoints:
 
     urls: Mapping[images.RegionId, str]  # of the interface in use
     regions: Mapping[str, images.RegionId]  # by endpoint id, of all interfaces
+    all: Sequence[tuple[str, images.RegionId]]  # by URL, of all interfaces
 
 
 _Found: TypeAlias = Mapping[str, list[dict[str, Any] | None]]
@@ -311,21 +325,15 @@ def _regions(endpoints: _Found) -> Mapping[str, images.RegionId]:
     }
 
 
+def _with_urls(endpoints: _Found) -> Iterator[tuple[str, images.RegionId]]:
+    for endpoint in _with_region(endpoints):
+        yield str(endpoint["url"]), images.RegionId(str(endpoint["region_id"]))
+
+
 def _with_region(endpoints: _Found) -> Iterator[dict[str, Any]]:
     for endpoint in (one for same_type in endpoints.values() for one in same_type):
         if endpoint is not None and endpoint.get("region_id"):
             yield endpoint
-
-
-def _normalised(url: str) -> tuple[str, str | None, int | None, str]:
-    parts = urllib.parse.urlsplit(url)
-    scheme = parts.scheme.lower()
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    path = _VERSION.sub("", parts.path.rstrip("/")).rstrip("/")
-    return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme), path
 
 
 @contextlib.contextmanager

@@ -47,6 +47,14 @@ class Catalogue(Protocol):
         :raises Refused: Keystone does not let us in, or the token is of no project.
         """
 
+    def region_of(self, url: str) -> images.RegionId | None:
+        """Return the region whose Glance ``url`` leads to, by an endpoint of any interface.
+
+        None: it leads to none of the catalogue, or several regions share that endpoint.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        """
+
 
 class Identity(Protocol):
     """What Keystone knows of projects."""

@@ -127,6 +127,7 @@ def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: keystone.Keysto
     assert real.cascading == "RegionOne"
     for region in described:
         assert real.endpoint(images.RegionId(region.name)) == region.glance_url
+        assert real.region_of(f"{region.glance_url}/v2/images/x") == region.name
 
 
 @pytest.mark.cloud
@@ -250,6 +251,17 @@ def test_an_empty_catalogue_has_no_regions(
     assert service.regions() == frozenset()
     with pytest.raises(errors.ConfigurationError, match="none that this user may see"):
         _ = service.cascading
+
+
+def test_a_url_is_of_the_region_that_has_an_endpoint_there_of_any_interface(
+    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+) -> None:
+    server.script = [TOKEN, TWO_REGIONS]
+    service = make(interface="admin")
+    assert service.region_of("http://glance.two:9292/v2/images/x") == "RegionTwo"
+    assert service.region_of("http://admin.one:9292/v2/images/x") == "RegionOne"
+    assert service.region_of("http://nowhere/v2/images/x") is None  # an endpoint of no region
+    assert service.region_of("http://n/v2/images/x") is None  # Nova's
 
 
 # What is remembered

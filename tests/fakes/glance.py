@@ -21,6 +21,11 @@ _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ALL_FIELDS = {*images.ATTRIBUTES, "tags"}
 
 
+def endpoint(region: str) -> str:
+    """Return where a region's Glance would be."""
+    return f"http://{region.lower()}.example:9292"
+
+
 class FakeGlance:
     """``engine.ports.ImageService``; held to ``tests/contract/test_image_service.py``.
 
@@ -88,7 +93,7 @@ class FakeGlance:
                     for image in self._listed()
                     if image.metadata.os_hidden is hidden
                     and image.image_id > last
-                    and (images.is_snapshot(image) or not snapshots_only)
+                    and (_is_typed_snapshot(image) or not snapshots_only)
                 ]
                 if not rest:
                     break
@@ -321,6 +326,10 @@ class FakeImageStore:
             if data is not None:
                 self._glance.put_data(image_id, data)
             return True
+
+
+def _is_typed_snapshot(image: images.Image) -> bool:
+    return image.metadata.properties.get(images.IMAGE_TYPE) == images.SNAPSHOT
 
 
 def _check_property(name: str, value: object) -> None:

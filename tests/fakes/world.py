@@ -49,6 +49,10 @@ class FakeCatalogue:
             raise errors.ServiceUnavailable("Keystone does not answer")
         return self.project
 
+    def region_of(self, url: str) -> images.RegionId | None:
+        names = self.regions()
+        return next((name for name in names if url.startswith(f"{glance.endpoint(name)}/")), None)
+
 
 class FakeIdentity:
     """``engine.ports.Identity``; held to ``tests/contract/test_identity.py``."""

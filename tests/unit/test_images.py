@@ -501,3 +501,116 @@ def test_the_url_of_a_location_which_may_hold_a_password_is_not_shown() -> None:
     assert "locations" not in repr(image)
     assert "swift" not in repr(image.locations)
     assert "objects" in repr(image.locations)
+
+
+# Remote data
+
+OTHER_ID = str(builders.COPY_ID)
+
+
+def remote(url: object = COPY_URL, **metadata: object) -> images.RemoteData | None:
+    return located(FILE, {"url": url, "metadata": {"image_from": "snapshot"} | metadata}).remote
+
+
+@pytest.mark.parametrize("made_of", ["snapshot", "volume"])
+def test_the_data_of_a_snapshot_may_lie_in_another_region(made_of: str) -> None:
+    assert remote(image_from=made_of, image_id=OTHER_ID.upper()) == images.RemoteData(
+        url=COPY_URL, image_id=builders.COPY_ID, image_from=made_of
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        COPY_URL,
+        f"https://cloud.example/image/v2/images/{ID.upper()}",
+        f"http://[::1]:9292/v2/images/{ID}",
+    ],
+)
+def test_the_url_tells_the_image_if_the_metadata_do_not(url: str) -> None:
+    found = remote(url)
+    assert found is not None
+    assert (found.url, found.image_id) == (url, ID)
+
+
+@pytest.mark.parametrize("made_of", [None, "", "Snapshot", "image", 5, ["snapshot"], {}])
+def test_what_was_made_of_something_else_is_no_remote_data(made_of: object) -> None:
+    assert remote(image_from=made_of) is None
+
+
+def test_a_copy_of_an_upload_is_no_remote_data() -> None:
+    metadata = {"image_id": ID, "action": "upload", "region": "RegionTwo"}
+    assert located(FILE, {"url": COPY_URL, "metadata": metadata}).remote is None
+
+
+@pytest.mark.parametrize("told", [None, "", "x", 5, [ID], f"../{ID}", ID.replace("-", "")])
+def test_an_id_that_is_none_makes_no_remote_data(told: object) -> None:
+    assert remote(image_id=told) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{COPY_URL}/file",
+        f"{COPY_URL}/",
+        f"{COPY_URL}?x=1",
+        f"{COPY_URL}#x",
+        f"{COPY_URL}\n",
+        COPY_URL[:-1],
+        "http://glance.two:9292/v2/images/",
+        f"http:///v2/images/{ID}",
+        f"http://glance.two?x/v2/images/{ID}",
+        f"http://glance.two/x?x/v2/images/{ID}",
+        f"http://glance.two#x/v2/images/{ID}",
+        f"http://glance.two/x#x/v2/images/{ID}",
+        f"http://glance.two/images/{ID}",
+        f"http://glance.two/v1/images/{ID}",
+        f"http://glance.two/xv2/images/{ID}",
+        f"ftp://glance.two/v2/images/{ID}",
+        f"swift+https://glance.two/v2/images/{ID}",
+        f"x{COPY_URL}",
+        f"/v2/images/{ID}",
+        "",
+    ],
+)
+def test_a_url_that_leads_to_no_image_record_is_no_remote_data(url: str) -> None:
+    assert remote(url, image_id=OTHER_ID) is None
+    assert images.url_image_id(url) is None
+
+
+def test_the_first_remote_data_counts() -> None:
+    metadata = {"image_from": "volume"}
+    first = {"url": COPY_URL, "metadata": metadata}
+    second = {"url": COPY_URL.replace(ID, OTHER_ID), "metadata": metadata}
+    assert located({**first, "url": "x"}, FILE, first, second).remote == located(first).remote
+    assert located(first).remote != located(second).remote
+
+
+def test_an_image_with_its_data_here_has_no_remote_data() -> None:
+    for image in (located(FILE), located(), images.parse(record(), REGION), builders.source()):
+        assert image.remote is None
+
+
+def test_the_url_of_remote_data_is_not_shown() -> None:
+    image = located({"url": COPY_URL, "metadata": {"image_from": "snapshot"}})
+    assert "glance.two" not in repr(image)
+    assert f"RemoteData(image_id='{ID}', image_from='snapshot')" in repr(image)
+
+
+REMOTE = images.RemoteData(url="http://two", image_id=builders.COPY_ID, image_from="volume")
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (builders.source(properties={"image_type": "snapshot"}), True),
+        (builders.source(properties={"image_type": "snapshot"}, remote=REMOTE), True),
+        (builders.source(remote=REMOTE), True),
+        (builders.source(properties={"image_type": "base"}), False),
+        (builders.source(), False),
+    ],
+)
+def test_a_snapshot_says_so_or_has_its_data_where_it_was_made(
+    image: images.Image, expected: bool
+) -> None:
+    assert images.is_snapshot(image) is expected

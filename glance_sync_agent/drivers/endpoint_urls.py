@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""URLs of image endpoints, compared by where they lead and not by how they are written."""
+
+from collections.abc import Iterable
+import re
+from typing import Final, TypeAlias
+import urllib.parse
+
+from glance_sync_agent.domain import images
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_VERSION: Final = re.compile(r"/v\d+(\.\d+)?$")
+
+#: Scheme, host, port and path; host and port are None if they make no sense.
+Place: TypeAlias = tuple[str, str | None, int | None, str]
+
+
+def normalised(url: str) -> Place:
+    """Return where an endpoint is, the version of its API left out."""
+    scheme, host, port, path = _place(url)
+    return scheme, host, port, _VERSION.sub("", path.rstrip("/")).rstrip("/")
+
+
+def region_of(
+    url: str, endpoints: Iterable[tuple[str, images.RegionId]]
+) -> images.RegionId | None:
+    """Return the region of the endpoint that ``url`` is below; of several the longest counts.
+
+    None: it is below none, or several regions share that one.
+    """
+    scheme, host, port, path = _place(url)
+    found: dict[str, set[images.RegionId]] = {}
+    for endpoint, region in endpoints:
+        *place, prefix = normalised(endpoint)
+        if place == [scheme, host, port] and path.startswith(f"{prefix}/"):
+            found.setdefault(prefix, set()).add(region)
+    regions = found[max(found, key=len)] if found and host and port else set()
+    return next(iter(regions)) if len(regions) == 1 else None
+
+
+def _place(url: str) -> Place:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:  # brackets without a partner, or a port that is no number
+        return "", None, None, url
+    return scheme, host, port or _DEFAULT_PORTS.get(scheme), parts.path
