@@ -26,7 +26,9 @@ class Region:
     glance_host: str
     glance_port: int
     glance_log: str
-    config_dir: str  # a local.conf put here overrides glance-api.conf
+    #: A local.conf put here overrides glance-api.conf. A file tell-size makes HEAD of an image
+    #: answer with a size and without a token, as if a proxy stood before the Glance.
+    config_dir: str
     datadir: str  # of the filesystem store
     staging_dir: str
     vhost: str
