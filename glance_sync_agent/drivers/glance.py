@@ -12,6 +12,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import glance_listing
+from glance_sync_agent.drivers import glance_locations
 from glance_sync_agent.drivers import glance_probe
 from glance_sync_agent.drivers import keystone
 
@@ -46,6 +47,9 @@ class Glance:
             region=region, session=session, endpoint=endpoint, retries=retries, stop=stop
         )
         self._listing = glance_listing.Listing(calls=self._calls, region=region)
+        self._locations = glance_locations.Locations(
+            region=region, calls=self._calls, session=session
+        )
 
     def get(self, image_id: images.ImageId) -> images.Image | None:
         """Read an image with its members; None if there is no such image.
@@ -231,6 +235,34 @@ class Glance:
                 expected=_GONE,
             )
             self._calls.ask("DELETE", path, expected=_GONE)
+
+    def image_url(self, image_id: images.ImageId) -> str:
+        """Return where the record of an image is, or would be. Asks nobody."""
+        return self._locations.url(image_id)
+
+    def require_public_size(self, image_id: images.ImageId) -> None:
+        """Make sure that a HEAD of an image's URL tells a size without a token.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: the answer tells none; that of a Glance with nothing before it.
+        """
+        self._locations.require_public_size(image_id)
+
+    def add_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        """Put a location on an image. Idempotent; nothing if the image is not active any more.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: this Glance takes no location, or not this one.
+        """
+        self._locations.add(image_id, location)
+
+    def remove_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        """Take a location off an image, and no other one. Idempotent.
+
+        :raises TransientError: no answer, or others keep changing the locations of the image.
+        :raises Refused: Glance said no.
+        """
+        self._locations.remove(image_id, location)
 
     def _update_record(self, changes: plans.UpdateMetadata) -> None:
         operations = glance_bodies.patch(changes)

@@ -80,13 +80,14 @@ class Calls:
         :param stop: set when no further retry makes sense.
         """
         self._region = region
+        self.root = _VERSION.sub("", endpoint).rstrip("/")  # without the version of the API
         # The override keeps keystoneauth1 from looking for the endpoint at every request. Its
         # own retries would repeat a POST whose answer was lost.
         self._http = glanceclient.Client(
             "2",
             session=session,
             region_name=region,
-            endpoint_override=_VERSION.sub("", endpoint).rstrip("/"),
+            endpoint_override=self.root,
             connect_retries=0,
         ).http_client
         self._retrying = tenacity.Retrying(

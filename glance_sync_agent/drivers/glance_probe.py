@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is a region's Glance there, and would it let us work? Asked without leaving a trace."""
 
+from collections.abc import Mapping
 import dataclasses
 import threading
 from typing import Any
+import uuid
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
+from glance_sync_agent.drivers import glance_locations
 from glance_sync_agent.drivers import keystone
 
 _FORBIDDEN = 403
+_NOT_FOUND = 404
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +27,14 @@ class Found:
     is_admin: bool
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Locations:
+    """What a look showed of a Glance that is to take URLs of copies for locations."""
+
+    are_shown: bool | None  # None: there is no image to see it by
+    has_http_store: bool | None  # None: it does not tell; one with a single store does not
+
+
 def probe(*, region: images.RegionId, session: keystone.Session, endpoint: str) -> Found:
     """Ask one Glance, once.
 
@@ -29,15 +42,46 @@ def probe(*, region: images.RegionId, session: keystone.Session, endpoint: str) 
     :raises ServiceUnavailable: no answer, or one that means "not now".
     :raises Refused: Glance does not let us list images.
     """
-    calls = glance_calls.Calls(
-        region=region,
-        session=session,
-        endpoint=endpoint,
-        retries=glance_calls.Retries(attempts=1),
-        stop=threading.Event(),
-    )
-    calls.ask("GET", "/images?visibility=all&limit=1")
+    calls = _calls(region, session, endpoint)
+    _first_image(calls)
     return Found(version=_version(session, endpoint), is_admin=is_admin(calls))
+
+
+def probe_locations(
+    *, region: images.RegionId, session: keystone.Session, endpoint: str
+) -> Locations:
+    """Ask one Glance, once, whether locations can be added to its images.
+
+    :raises ServiceUnavailable: no answer, or one that means "not now".
+    :raises Refused: Glance does not let us list images.
+    """
+    calls = _calls(region, session, endpoint)
+    image = _first_image(calls)
+    answer = calls.ask(
+        "GET", "/info/stores/detail", expected=frozenset({_FORBIDDEN, _NOT_FOUND})
+    )
+    stores = glance_bodies.objects(answer.body, "stores") if answer.status < 300 else None
+    types = None if stores is None else {one.get("type") for one in stores}
+    return Locations(
+        are_shown=None if image is None else "locations" in image,
+        has_http_store=None if types is None else "http" in types,
+    )
+
+
+def require_public_size(
+    *, region: images.RegionId, session: keystone.Session, endpoint: str
+) -> None:
+    """Make sure that a HEAD of an image, one that is there if any is, tells everybody a size.
+
+    :raises ServiceUnavailable: no answer, or one that means "not now".
+    :raises Refused: the answer tells none.
+    """
+    calls = _calls(region, session, endpoint)
+    image = _first_image(calls) or {}
+    image_id = images.image_id(str(image.get("id", uuid.uuid4())))
+    glance_locations.Locations(
+        region=region, calls=calls, session=session
+    ).require_public_size(image_id)
 
 
 def is_admin(calls: glance_calls.Calls) -> bool:
@@ -50,6 +94,23 @@ def is_admin(calls: glance_calls.Calls) -> bool:
     # (glance/policies/tasks.py: tasks_api_access).
     answer = calls.ask("GET", "/tasks?limit=1", expected=frozenset({_FORBIDDEN}))
     return answer.status != _FORBIDDEN
+
+
+def _calls(
+    region: images.RegionId, session: keystone.Session, endpoint: str
+) -> glance_calls.Calls:
+    return glance_calls.Calls(
+        region=region,
+        session=session,
+        endpoint=endpoint,
+        retries=glance_calls.Retries(attempts=1),
+        stop=threading.Event(),
+    )
+
+
+def _first_image(calls: glance_calls.Calls) -> Mapping[str, Any] | None:
+    body = calls.ask("GET", "/images?visibility=all&limit=1").body
+    return next(iter(glance_bodies.objects(body, "images")), None)
 
 
 def _version(session: keystone.Session, endpoint: str) -> str:

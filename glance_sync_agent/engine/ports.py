@@ -138,6 +138,32 @@ class ImageService(Protocol):
     def delete(self, image: images.Image) -> None:
         """Unprotect if needed, then delete record and data. Idempotent."""
 
+    def image_url(self, image_id: images.ImageId) -> str:
+        """Return where the record of an image is, or would be. Asks nobody."""
+
+    def require_public_size(self, image_id: images.ImageId) -> None:
+        """Make sure that a HEAD of an image's URL tells a size without a token.
+
+        It is what another Glance asks before it takes that URL for a location.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: the answer tells none; that of a Glance with nothing before it.
+        """
+
+    def add_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        """Put a location on an image. Idempotent; nothing if the image is not active any more.
+
+        :raises Refused: this Glance takes no location, or not this one.
+        """
+
+    def remove_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        """Take a location off an image, and no other one. Idempotent.
+
+        Glance removes the data behind it, where its store can do that.
+
+        :raises TransientError: others keep changing the locations of the image.
+        """
+
 
 class ImageStore(Protocol):
     """A way to and from the bytes of one region's images; one per scheme.

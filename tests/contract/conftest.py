@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the contract suites run over: the fakes, and the real services."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import dataclasses
 import json
 import threading
@@ -52,6 +52,13 @@ class RealUsers:
             if value is None
             else {"op": "add", "path": f"/{name}", "value": value}
             for name, value in fields.items()
+        ]
+        headers = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        self._http.patch(f"/v2/images/{image_id}", headers=headers, data=json.dumps(patch))
+
+    def locate(self, image_id: images.ImageId, url: str, metadata: Mapping[str, Any]) -> None:
+        patch = [
+            {"op": "add", "path": "/locations/-", "value": {"url": url, "metadata": metadata}}
         ]
         headers = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         self._http.patch(f"/v2/images/{image_id}", headers=headers, data=json.dumps(patch))

@@ -45,6 +45,9 @@ class FakeGlance:
         self.region = images.RegionId(region)
         self.before = before
         self.hash_algo = hash_algo
+        self.shows_locations = False  # show_multiple_locations
+        self.has_http_store = True
+        self.tells_size = False  # to a HEAD without a token, as something before a Glance may do
         self.lock = threading.RLock()
         self._records: dict[images.ImageId, dict[str, Any]] = {}
         self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
@@ -131,7 +134,45 @@ class FakeGlance:
             for kept in (self._records, self._members, self._data):
                 kept.pop(image.image_id, None)
 
+    def image_url(self, image_id: images.ImageId) -> str:
+        return f"{endpoint(self.region)}/v2/images/{image_id}"
+
+    def require_public_size(self, image_id: images.ImageId) -> None:
+        self.before("require_public_size", image_id)
+        if not self.tells_size:
+            raise errors.Refused(f"HEAD of image {image_id} of {self.region}: HTTP 401")
+
+    def add_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        self.before("add_location", image_id)
+        self.locate(image_id, location.url, location.metadata)
+
+    def remove_location(self, image_id: images.ImageId, location: images.Location) -> None:
+        self.before("remove_location", image_id)
+        one = {"url": location.url, "metadata": dict(location.metadata)}
+        with self.lock:
+            record = self._records.get(image_id, {"status": "deleted"})
+            if record["status"] != "active" or not self.shows_locations:
+                return
+            if one in record["locations"] and len(record["locations"]) == 1:
+                raise errors.Refused(f"the only location of image {image_id}")
+            record["locations"] = [other for other in record["locations"] if other != one]
+
     # As a user.
+
+    def locate(self, image_id: images.ImageId, url: str, metadata: Mapping[str, Any]) -> None:
+        """Put a location on an image; http and https only."""
+        with self.lock:
+            record = self._records.get(image_id, {"status": "deleted"})
+            if not self.shows_locations:
+                raise errors.Refused("locations are invisible")
+            if record["status"] != "active":
+                return
+            if not self.has_http_store or not url.startswith(("http://", "https://")):
+                raise errors.Refused("Invalid location")
+            one = {"url": url, "metadata": dict(metadata)}
+            if one not in record["locations"]:
+                record["locations"] = [*record["locations"], one]
+                record["size"] = record["size"] or 1
 
     def make(self, *, image_id: str | None = None, **metadata: Any) -> images.Image:
         """Make a queued record; ``metadata`` as in ``images.Metadata``."""
@@ -154,6 +195,7 @@ class FakeGlance:
                 "size": len(data),
                 "os_hash_algo": self.hash_algo,
                 "os_hash_value": hashlib.new(self.hash_algo, data).hexdigest(),
+                "locations": [{"url": f"file:///images/{image_id}", "metadata": {}}],
             }
 
     def publish(self, data: bytes = b"data", **metadata: Any) -> images.Image:
@@ -213,7 +255,8 @@ class FakeGlance:
                 raise errors.Refused(f"visibility {fields.get('visibility')}")
             defaults = {name: getattr(images.Metadata(), name) for name in images.ATTRIBUTES}
             record = {"tags": [], **defaults, **fields, **properties}
-            self._records[new] = record | {"id": new, "status": "queued", "size": None}
+            empty: dict[str, Any] = {"status": "queued", "size": None, "locations": []}
+            self._records[new] = record | {"id": new} | empty
             self._used.add(new)
             return self.image(new)
 
@@ -229,6 +272,8 @@ class FakeGlance:
             record = self._records.get(image_id)
             if record is None:
                 return None
+            if not self.shows_locations:
+                record = {name: record[name] for name in record.keys() - {"locations"}}
             try:
                 image = images.parse(record, self.region)
             except errors.NotificationError as exc:
