@@ -50,6 +50,20 @@ _DEFAULT = [
         help="Glance of the cascading region, as it stands in Keystone's catalogue; it tells "
         "the agent which region is the source.",
     ),
+    cfg.BoolOpt(
+        "record_locations",
+        default=False,
+        mutable=True,
+        help="Add each copy to its source in the cascading region as a location "
+        "GLANCE/v2/images/ID with the metadata image_id, action = upload and region, as the "
+        "Glance Sync Manager of 2014 did for a cascading Nova, and take it off when the copy is "
+        "deleted or kept in step no more. Off by default, because the cascading Glance has to "
+        "have show_multiple_locations, which shows all locations to everybody who may see the "
+        "image (OSSN-0065), and because it may lose what a user changes of an image in the very "
+        "moment that a location is added. Off again, locations that are there stay. "
+        "'glance-sync-manage check' tells what else it takes; without it the copies are in sync "
+        "all the same.",
+    ),
     cfg.ListOpt(
         "snapshot_region_names",
         default=[],

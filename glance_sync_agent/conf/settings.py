@@ -31,6 +31,7 @@ class Settings:
     metadata_policy: metadata_policy.Policy
     project_map: pathlib.Path | None  # None: there is no such file
     cascading_endpoint_url: str
+    record_locations: bool
     task_retry_times: int
     scp_copy_timeout: int  # seconds; 0: no limit
     state_path: pathlib.Path
@@ -147,6 +148,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         metadata_policy=_metadata_policy(conf, map_file),
         project_map=map_file,
         cascading_endpoint_url=conf.cascading_endpoint_url,
+        record_locations=conf.record_locations,
         task_retry_times=conf.task_retry_times,
         scp_copy_timeout=conf.scp_copy_timeout,
         state_path=pathlib.Path(conf.state_path),

@@ -16,6 +16,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
@@ -53,6 +54,7 @@ class Reconciliation:
         requests: intake.Intake,
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
+        recorded: location_map.LocationMap,
         cascading: images.RegionId,
         snapshot_origins: Sequence[images.RegionId] = (),
         stop: ports.StopFlag,
@@ -67,6 +69,7 @@ class Reconciliation:
         self._requests = requests
         self._targets = wanted
         self._copies = copies
+        self._map = recorded
         self._cascading = cascading
         self._origins = snapshot_origins
         self._stop = stop
@@ -167,6 +170,8 @@ class Reconciliation:
                 wanted.append((source, row))
             elif row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
                 yield source.image_id  # wanted no more; its task shall say so, or go
+            elif self._map.differs(source, service, None):
+                yield source.image_id
         ids = [(row and row.copy_id) or source.image_id for source, row in wanted]
         copies = service.find(ids) if ids else {}
         for copy_id, (source, row) in zip(ids, wanted, strict=True):
@@ -194,6 +199,8 @@ class Reconciliation:
         if row is None or row.reason != plans.IN_SYNC:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it. And a row has to be right.
+            return True
+        if self._map.differs(source, service, copy):
             return True
         # Members are not in a listing, and their changes leave no trace in the record.
         members = self._regions.image_service(source.region).members

@@ -14,6 +14,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
 from glance_sync_agent.engine import copying
+from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
@@ -48,6 +49,7 @@ class Replication:
         store: ports.TaskStore,
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
+        recorded: location_map.LocationMap,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -57,6 +59,7 @@ class Replication:
         self._store = store
         self._targets = wanted
         self._copies = copies
+        self._map = recorded
         self._clock = clock
         self._stop = stop
         self._limits = limits
@@ -105,6 +108,7 @@ class Replication:
                     return tasks.RetryAt(when=later, reason=action.reason, counts=False)
                 action = removal
             self._busy.forget(task.key)
+            self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
                 return self._end(task, action, source, copy)
             copy = self._act(lease, service, action)

@@ -24,6 +24,7 @@ from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
@@ -307,6 +308,9 @@ def build(
     cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake, clock)
     source_views = sources.SourceViews(services, cascading, clock)
+    recorded = location_map.LocationMap(
+        services, cascading, lambda: current.settings.record_locations
+    )
     owner = f"{socket.gethostname()}:{current.settings.state_path}"
     attempt = replication.Replication(
         regions=services,
@@ -321,6 +325,7 @@ def build(
         store=store,
         wanted=wanted,
         copies=copies,
+        recorded=recorded,
         clock=clock,
         stop=stop,
         limits=current.limits,
@@ -354,6 +359,7 @@ def build(
             requests=requests,
             wanted=wanted,
             copies=copies,
+            recorded=recorded,
             cascading=cascading,
             snapshot_origins=sorted(current.settings.region_buses),
             stop=stop,

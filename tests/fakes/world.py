@@ -12,6 +12,7 @@ from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
@@ -131,6 +132,7 @@ class World:
         self.copies_as_sources = True
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
+        self.record_locations = False
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []
         self.projects = projects.Projects(
@@ -138,6 +140,9 @@ class World:
         )
         self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
         self.copies = wanted_copies.WantedCopies(self.catalogue, lambda: self.metadata)
+        self.location_map = location_map.LocationMap(
+            self.regions, CASCADING, lambda: self.record_locations
+        )
         self.intake = intake.Intake(
             store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
         )
@@ -162,6 +167,7 @@ class World:
             store=self.store,
             wanted=self.targets,
             copies=self.copies,
+            recorded=self.location_map,
             clock=self.clock,
             stop=self.stop,
             limits=lambda: self.limits,
@@ -184,6 +190,7 @@ class World:
             requests=self.intake,
             wanted=self.targets,
             copies=self.copies,
+            recorded=self.location_map,
             cascading=CASCADING,
             snapshot_origins=snapshot_origins,
             stop=self.stop,

@@ -53,6 +53,7 @@ ARRIVING = [
         "metadata_policy", dataclasses.replace(METADATA, members=False),
     ),
     (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
+    (None, "record_locations", "true", "record_locations", True),
     (None, "task_retry_times", "7", "task_retry_times", 7),
     (None, "scp_copy_timeout", "0", "scp_copy_timeout", 0),
     (None, "state_path", "/srv/state", "state_path", pathlib.Path("/srv/state")),
@@ -344,6 +345,7 @@ def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
     [
         ("sync_enabled", "sync_enabled", "true", "false", True),
         ("sync_strategy", "policy", "ALL", "None", True),
+        ("record_locations", "record_locations", "false", "true", True),
         ("snapshot_region_names", "policy", "", "RegionTwo", True),
         ("task_retry_times", "task_retry_times", "1", "2", True),
         ("scp_copy_timeout", "scp_copy_timeout", "1", "2", True),
