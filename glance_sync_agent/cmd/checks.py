@@ -16,6 +16,7 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import findings
 from glance_sync_agent.cmd import local_checks
+from glance_sync_agent.cmd import location_checks
 from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -185,6 +186,9 @@ class Checks:
             looks.append(
                 functools.partial(region_checks.project_map, map_file, policy, regions)
             )
+        if self._current.settings.record_locations:
+            interface = self._conf[wiring.CREDENTIALS].interface
+            looks += location_checks.looks(regions, catalogue, session, interface)
         try:
             services = wiring.open_regions(self._conf, self._current, catalogue)
             self._opened.callback(services.close)

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import glance_probe
 from tests.functional import conftest
 from tests.functional import databases
+from tests.functional import people as users
 from tests.functional import running
 from tools import agents
 
@@ -404,3 +405,26 @@ def test_a_project_map_is_read_and_regions_that_there_are_not_are_warned_about(c
     assert "RegionTwo" in report.found["project_map.yaml"]["remedy"]
     file.write_text("RegionTwo: {a: the other}\n")
     assert f"{file}:1: expected the id of a project for 'a'" in run(agent).stdout
+
+
+RECORDING: agents.Options = {"DEFAULT": {"record_locations": "true"}}
+
+
+def test_what_record_locations_lacks_is_warned_about_and_no_failure(cloud, configured):
+    people = users.People(cloud)
+    people.publish()
+    try:
+        report = check(configured(options=RECORDING), cloud)
+    finally:
+        people.clean()
+
+    links = [f"locations {region.name}" for region in cloud.describe().regions]
+    assert sorted(report.having("WARN")) == sorted(links)
+    assert report.status == 0
+    source, *others = [link for link in report.found if link in links]
+    assert source == "locations RegionOne"
+    assert "shows no locations" in report.found[source]["detail"]
+    assert "show_multiple_locations = true" in report.found[source]["remedy"]
+    for link in others:
+        assert "HTTP 401" in report.found[link]["detail"]
+        assert "answers HEAD" in report.found[link]["remedy"]
