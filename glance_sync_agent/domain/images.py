@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images as the Images API v2 tells them, reduced to what replication needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 import enum
 import json
@@ -128,6 +128,10 @@ class RemoteData:
     url: str = dataclasses.field(repr=False)  # of that image; it tells the region
     image_id: ImageId
     image_from: str  # what it was made of: "snapshot" or "volume"
+    region: RegionId | None = None  # None: nobody has looked, or knows where the URL leads
+    status: ImageStatus | None = None  # of that image, when it was looked at; None: there is none
+    #: Why nobody may read the data for this image; None: it is free to be read.
+    fault: str | None = "nobody has looked at the image that holds the data"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +189,7 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         mark=_mark(record),
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
         locations=locations,
-        remote=next(filter(None, map(_remote_data, locations or ())), None),
+        remote=_remote(locations or ()),
     )
 
 
@@ -226,7 +230,9 @@ def _synced_properties(text: object) -> frozenset[str]:
 
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT or image.remote is not None
+    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT or any(
+        _remote_data(one) is not None for one in image.locations or ()
+    )
 
 
 def _locations(listed: object) -> tuple[Location, ...] | None:
@@ -240,6 +246,13 @@ def _locations(listed: object) -> tuple[Location, ...] | None:
         and isinstance(one.get("url"), str)
         and isinstance(one.get("metadata"), dict)
     )
+
+
+def _remote(locations: Iterable[Location]) -> RemoteData | None:
+    """Return where the data is if it is not here as well, for then Glance serves that."""
+    if any(url_image_id(one.url) is None for one in locations):
+        return None
+    return next(filter(None, map(_remote_data, locations)), None)
 
 
 def _remote_data(location: Location) -> RemoteData | None:

@@ -175,6 +175,18 @@ def test_an_image_without_bytes_would_get_a_size(
     assert region.users.image(image.image_id).size == 1  # and so nobody must do that
 
 
+def test_an_image_that_has_nothing_but_a_location_is_active_without_a_hash(
+    region: ImageRegion, entry: images.Location
+) -> None:
+    image = region.users.make(owner=region.owner)
+    region.users.locate(image.image_id, entry.url, {"image_from": "snapshot"})
+    after = region.users.image(image.image_id)
+    assert (after.status, after.size, after.multihash) == ("active", 1, None)
+    assert after.remote is not None
+    listed = region.service.find([image.image_id])[image.image_id]
+    assert listed.remote == after.remote
+
+
 def test_a_location_is_removed_and_no_other(region: ImageRegion, entry: images.Location) -> None:
     image = region.publish(data=DATA)
     data = shown(region, image)

@@ -160,18 +160,19 @@ class FakeGlance:
     # As a user.
 
     def locate(self, image_id: images.ImageId, url: str, metadata: Mapping[str, Any]) -> None:
-        """Put a location on an image; http and https only."""
+        """Put a location on an image, which makes a queued one active; http and https only."""
         with self.lock:
             record = self._records.get(image_id, {"status": "deleted"})
             if not self.shows_locations:
                 raise errors.Refused("locations are invisible")
-            if record["status"] != "active":
+            if record["status"] not in {"active", "queued"}:
                 return
             if not self.has_http_store or not url.startswith(("http://", "https://")):
                 raise errors.Refused("Invalid location")
             one = {"url": url, "metadata": dict(metadata)}
             if one not in record["locations"]:
                 record["locations"] = [*record["locations"], one]
+                record["status"] = "active"
                 record["size"] = record["size"] or 1
 
     def make(self, *, image_id: str | None = None, **metadata: Any) -> images.Image:

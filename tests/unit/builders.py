@@ -15,6 +15,11 @@ IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
 COPY_ID = images.ImageId("6a0d2f0b-6f2d-4f6c-8f0e-9d4b7c1c2a11")
 DATA = b"the bytes of an image"
 NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+REMOTE = images.RemoteData(
+    url=f"http://admin:secret@two.example:9292/v2/images/{COPY_ID}",
+    image_id=COPY_ID,
+    image_from="snapshot",
+)
 MARK = images.Mark(source_id=IMAGE_ID, source_region=SOURCE_REGION)
 
 
@@ -50,6 +55,18 @@ def source(**overrides: Any) -> images.Image:
         },
         overrides,
     )
+
+
+def elsewhere(**overrides: Any) -> images.Image:
+    """Return :func:`source` as Glance shows it when it has nothing but a location."""
+    location = images.Location(url=REMOTE.url, metadata={"image_from": REMOTE.image_from})
+    nothing: dict[str, Any] = {"size": 1, "multihash": None, "remote": REMOTE}
+    return source(**(nothing | {"locations": (location,)} | overrides))
+
+
+def snapshot(**overrides: Any) -> images.Image:
+    """Return the image of RegionTwo that holds the data of :func:`elsewhere`."""
+    return source(**({"image_id": COPY_ID, "region": REGION} | overrides))
 
 
 def copy(**overrides: Any) -> images.Image:

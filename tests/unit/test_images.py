@@ -509,7 +509,7 @@ OTHER_ID = str(builders.COPY_ID)
 
 
 def remote(url: object = COPY_URL, **metadata: object) -> images.RemoteData | None:
-    return located(FILE, {"url": url, "metadata": {"image_from": "snapshot"} | metadata}).remote
+    return located({"url": url, "metadata": {"image_from": "snapshot"} | metadata}).remote
 
 
 @pytest.mark.parametrize("made_of", ["snapshot", "volume"])
@@ -540,7 +540,11 @@ def test_what_was_made_of_something_else_is_no_remote_data(made_of: object) -> N
 
 def test_a_copy_of_an_upload_is_no_remote_data() -> None:
     metadata = {"image_id": ID, "action": "upload", "region": "RegionTwo"}
-    assert located(FILE, {"url": COPY_URL, "metadata": metadata}).remote is None
+    entry = {"url": COPY_URL, "metadata": metadata}
+    assert located(entry).remote is None
+    snapshot = {"url": COPY_URL.replace(ID, OTHER_ID), "metadata": {"image_from": "snapshot"}}
+    assert located(entry, snapshot).remote == located(snapshot).remote
+    assert located(snapshot).remote is not None
 
 
 @pytest.mark.parametrize("told", [None, "", "x", 5, [ID], f"../{ID}", ID.replace("-", "")])
@@ -582,7 +586,7 @@ def test_the_first_remote_data_counts() -> None:
     metadata = {"image_from": "volume"}
     first = {"url": COPY_URL, "metadata": metadata}
     second = {"url": COPY_URL.replace(ID, OTHER_ID), "metadata": metadata}
-    assert located({**first, "url": "x"}, FILE, first, second).remote == located(first).remote
+    assert located(first, second).remote == located(first).remote
     assert located(first).remote != located(second).remote
 
 
@@ -594,18 +598,37 @@ def test_an_image_with_its_data_here_has_no_remote_data() -> None:
 def test_the_url_of_remote_data_is_not_shown() -> None:
     image = located({"url": COPY_URL, "metadata": {"image_from": "snapshot"}})
     assert "glance.two" not in repr(image)
-    assert f"RemoteData(image_id='{ID}', image_from='snapshot')" in repr(image)
+    assert f"RemoteData(image_id='{ID}', image_from='snapshot', region=None" in repr(image)
 
 
-REMOTE = images.RemoteData(url="http://two", image_id=builders.COPY_ID, image_from="volume")
+@pytest.mark.parametrize("url", [FILE["url"], SWIFT, "x", f"{COPY_URL}/file"])
+def test_data_that_is_here_as_well_is_not_looked_for_elsewhere(url: str) -> None:
+    snapshot = {"url": COPY_URL, "metadata": {"image_from": "snapshot"}}
+    here = {"url": url, "metadata": {}}
+    for image in (located(here, snapshot), located(snapshot, here)):
+        assert image.remote is None
+        assert images.is_snapshot(image)
+
+
+def test_data_that_nobody_looked_at_is_not_free_to_be_read() -> None:
+    found = remote()
+    assert found is not None
+    assert found.fault == "nobody has looked at the image that holds the data"
+    assert (found.region, found.status) == (None, None)
+
+
+SNAPSHOT = images.Location(url=COPY_URL, metadata={"image_from": "volume"})
+ENTRY = images.Location(url=COPY_URL, metadata={"action": "upload"})
 
 
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
         (builders.source(properties={"image_type": "snapshot"}), True),
-        (builders.source(properties={"image_type": "snapshot"}, remote=REMOTE), True),
-        (builders.source(remote=REMOTE), True),
+        (builders.source(properties={"image_type": "snapshot"}, locations=(SNAPSHOT,)), True),
+        (builders.source(locations=(ENTRY, SNAPSHOT)), True),
+        (builders.source(locations=(ENTRY,)), False),
+        (builders.source(locations=()), False),
         (builders.source(properties={"image_type": "base"}), False),
         (builders.source(), False),
     ],
