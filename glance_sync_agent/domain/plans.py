@@ -9,6 +9,7 @@ import dataclasses
 from typing import TypeVar
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
 
@@ -29,7 +30,7 @@ class Wait:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AwaitSource:
-    """The source is a snapshot that was announced before its data; it may take long."""
+    """The source is a snapshot whose data is not there yet; it may take long."""
 
     reason: str
 
@@ -107,7 +108,8 @@ def next_action(
     Every pair has exactly one answer, and doing it leads to an answer nearer to
     :class:`Nothing`.
 
-    :param source: the image of the cascading region; None if there is none.
+    :param source: the image of the cascading region, joined with the one that holds its data
+        if that is elsewhere; None if there is none.
     :param copy: the image that stands at the copy's id; None if there is none.
     :param mark: what a copy of this source bears; an image with another one is not ours.
     :param known: ``copy`` was seen in step before. Otherwise its mark is all there is, which
@@ -115,14 +117,11 @@ def next_action(
     :param unwanted: why the image does not belong in the copy's region; None: it does.
     :param may_delete: it was proven that the source existed.
     """
-    if source is not None and source.status in _GONE:
-        source = None
-    if copy is not None and copy.status in _GONE:
-        copy = None
+    source, copy = _present(source), _present(copy)
     if source is None:
         return _without_source(copy, mark, may_delete=may_delete)
-    if is_awaited(source) and unwanted is None:
-        return AwaitSource(reason=f"snapshot is {source.status}")
+    if unwanted is None and (step := _before_data(source)) is not None:
+        return step
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
     if unwanted is not None:
@@ -134,16 +133,37 @@ def next_action(
 
 def is_awaited(source: Image) -> bool:
     """Tell whether an image is a snapshot that has no data yet and may still get it."""
-    return images.is_snapshot(source) and source.mark is None and source.status in _UNFINISHED
+    return (
+        images.is_snapshot(source)
+        and source.mark is None
+        and source.status in _UNFINISHED
+        and remotes.fault(source) is None
+    )
 
 
 def obstacle(source: Image) -> str | None:
     """Return why an image cannot be copied to any region at all; None: it can."""
     if source.mark is not None:
         return f"source is itself a copy, of region {source.mark.source_region}"
+    if (lost := remotes.loss(source)) is not None:
+        return lost
     if source.status not in _WITH_DATA:
         return f"source is {source.status}"
     return None
+
+
+def _present(image: Image | None) -> Image | None:
+    return None if image is None or image.status in _GONE else image
+
+
+def _before_data(source: Image) -> AwaitSource | Conflict | None:
+    """Return what comes before a look at the copy, where the data of the source is not at hand."""
+    if (why := remotes.fault(source)) is not None:
+        return Conflict(reason=why)
+    if not is_awaited(source):
+        return None
+    where = f" in region {source.remote.region}" if source.remote is not None else ""
+    return AwaitSource(reason=f"snapshot is {source.status}{where}")
 
 
 def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) -> Action:
@@ -242,7 +262,6 @@ def _metadata_step(source: Image, copy: Image) -> Action:
     return UpdateMetadata(
         copy=copy, attributes=attributes, tags=tags, properties=properties, members=members
     )
-
 
 
 def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:

@@ -41,6 +41,7 @@ class Step(enum.StrEnum):
     PROPERTY = SYNC_REGIONS
     RULE = "rule"
     ENDPOINT_FILTER = "endpoint filter"
+    HOME = "location"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +102,16 @@ def decide(
     :param facts: of ``image.metadata.owner``.
     """
     asked = frozenset(regions)
+    home = asked & {image.remote.region if image.remote is not None else None}
+    found = _chosen_regions(policy, image, asked - home, facts)
+    if isinstance(found, rules.Fact):
+        return found
+    return {**found, **_same(home, Step.HOME, "its data is there already")}
+
+
+def _chosen_regions(
+    policy: Policy, image: images.Image, asked: frozenset[images.RegionId], facts: Facts
+) -> Verdicts | rules.Fact:
     chosen = _chosen(image)
     if policy.strategy is Strategy.NONE:
         return _same(asked, Step.STRATEGY, "sync_strategy is None")

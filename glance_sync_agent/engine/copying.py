@@ -6,6 +6,7 @@ import threading
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
 from glance_sync_agent.engine import digests
@@ -53,7 +54,8 @@ class Copying:
         An origin that cannot be read, or holds other bytes, makes way for the next one. What
         the target or ``signs`` raises ends it all.
 
-        :raises SyncError: none has them; what is told is the fault of the source's own region.
+        :raises SyncError: none has them; what is told is the fault of the region that the data
+            of the source is in.
         """
         failures: list[errors.OriginFailed] = []
         for origin in self._origins.of(key, source):
@@ -65,7 +67,8 @@ class Copying:
                 return self._bring_from(origin, into, signs)
             except errors.OriginFailed as exc:
                 failures.append(exc)
-        told = next((one for one in failures if one.region == source.region), failures[-1])
+        home = remotes.home(source).region
+        told = next((one for one in failures if one.region == home), failures[-1])
         if told is not failures[-1]:
             LOG.warning("%s: %s", key, failures[-1])
         raise told.reason

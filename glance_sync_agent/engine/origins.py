@@ -12,6 +12,7 @@ import threading
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
@@ -29,7 +30,8 @@ class Origins:
     """Chooses where an image is read, and reads it. Thread safe.
 
     An origin is the source as it is found in one region: the same bytes, under the id that
-    they have there, and with our mark where they are a copy's.
+    they have there, and with our mark where they are a copy's. The first one is where the data
+    of the source itself is, which need not be the region of its record.
     """
 
     def __init__(
@@ -60,18 +62,19 @@ class Origins:
     def of(self, key: tasks.TaskKey, source: images.Image) -> Iterator[images.Image]:
         """Yield the origins for the copy of a task, the least used first.
 
-        The source is always among them. Copies are looked for only if it is busy, or once
-        another origin is asked for.
+        The home of the data is always among them. Copies are looked for only if it is busy, or
+        once another origin is asked for.
         """
-        if source.multihash is None or not self._copies_too():  # nothing proves other bytes
-            yield source
+        home = remotes.home(source)
+        if home.multihash is None or not self._copies_too():  # nothing proves other bytes
+            yield home
             return
-        others = [source]
-        if not self._is_shunned(source) and (self._is_small(source) or not self._used(source)):
-            yield source
+        others = [home]
+        if not self._is_shunned(home) and (self._is_small(home) or not self._used(home)):
+            yield home
             others = []
-        others += self._copies(key, source)
-        yield from sorted(others, key=lambda origin: self._rank(origin, source))
+        others += self._copies(key, source, home)
+        yield from sorted(others, key=lambda origin: self._rank(origin, home))
 
     @contextlib.contextmanager
     def reading(
@@ -108,7 +111,9 @@ class Origins:
         except errors.SyncError as exc:
             raise self._shun(origin, exc) from exc
 
-    def _copies(self, key: tasks.TaskKey, source: images.Image) -> Sequence[images.Image]:
+    def _copies(
+        self, key: tasks.TaskKey, source: images.Image, home: images.Image
+    ) -> Sequence[images.Image]:
         try:
             found = self._store.find([key.image_id])
         except errors.ServiceUnavailable as exc:
@@ -116,11 +121,11 @@ class Origins:
             return ()
         mark = images.mark_of(source)
         return [
-            dataclasses.replace(source, region=task.key.region, image_id=task.copy_id, mark=mark)
+            dataclasses.replace(home, region=task.key.region, image_id=task.copy_id, mark=mark)
             for task in found
             if task.copy_id is not None
             and _was_verified(task)
-            and task.key.region not in {key.region, source.region}
+            and task.key.region not in {key.region, home.region}
         ]
 
     def _check(self, origin: images.Image) -> None:
@@ -143,8 +148,8 @@ class Origins:
         with self._lock:
             return self._reads[origin.region]
 
-    def _rank(self, origin: images.Image, source: images.Image) -> tuple[bool, int, bool, str]:
-        is_elsewhere = origin.region != source.region
+    def _rank(self, origin: images.Image, home: images.Image) -> tuple[bool, int, bool, str]:
+        is_elsewhere = origin.region != home.region
         return self._is_shunned(origin), self._used(origin), is_elsewhere, origin.region
 
     @contextlib.contextmanager

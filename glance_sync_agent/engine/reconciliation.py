@@ -16,6 +16,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import targets
@@ -55,6 +56,7 @@ class Reconciliation:
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
+        joined: joining.Joining,
         cascading: images.RegionId,
         snapshot_origins: Sequence[images.RegionId] = (),
         stop: ports.StopFlag,
@@ -70,6 +72,7 @@ class Reconciliation:
         self._targets = wanted
         self._copies = copies
         self._map = recorded
+        self._joining = joined
         self._cascading = cascading
         self._origins = snapshot_origins
         self._stop = stop
@@ -116,17 +119,25 @@ class Reconciliation:
     ) -> None:
         """Walk the sources of one region."""
         wanted = self._targets.regions(self._noted(origin))
-        if only is not None:
-            wanted &= only
         service = self._regions.image_service(origin)
         is_cascading = origin == self._cascading
         for page in service.pages(PAGE_SIZE, snapshots_only=not is_cascading):
             report.sources += len(page)
-            pairs = self._pairs(page)
+            pairs = self._pairs(self._joined(page, report))
             for region in sorted(wanted - report.failed_regions):
-                self._look_at_page(region, pairs, report)
+                self._look_at_page(region, _unseen(pairs, region, only), report)
             if self._stop.is_set():
                 return
+
+    def _joined(
+        self, page: Sequence[images.Image], report: Report
+    ) -> Sequence[images.Image]:
+        """Return the sources of a page as they really are; those that cannot be seen are left."""
+        joined = self._joining.join_all(page)
+        for region, failure in joined.failures.items():
+            report.failed_regions.add(region)
+            LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
+        return [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
 
     def _noted(self, origin: images.RegionId) -> images.RegionId | None:
         """Return what tasks have as the region of their source."""
@@ -146,6 +157,8 @@ class Reconciliation:
         return {} if source.mark is not None else self._targets.verdicts(source)
 
     def _look_at_page(self, region: images.RegionId, pairs: Pairs, report: Report) -> None:
+        if not pairs:
+            return
         try:
             for image_id in self._differing(region, pairs):
                 self._requests.request(
@@ -274,6 +287,17 @@ class Reconciliation:
             failure = exc
         LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
         return ()
+
+
+def _unseen(
+    pairs: Pairs, region: images.RegionId, only: Set[images.RegionId] | None
+) -> Pairs:
+    """Return the pairs to look at in a region, if ``only`` these did not answer last time."""
+    if only is None or region in only:
+        return pairs
+    return [
+        pair for pair in pairs if pair[0].remote is not None and pair[0].remote.region in only
+    ]
 
 
 def _is_done(row: tasks.Task) -> bool:

@@ -10,6 +10,7 @@ from typing import assert_never
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
@@ -110,7 +111,7 @@ class Replication:
             self._busy.forget(task.key)
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
-                return self._end(task, action, source, copy)
+                return self._end(task, action, verdict, source, copy)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
 
@@ -118,12 +119,15 @@ class Replication:
         self,
         task: tasks.Task,
         action: plans.Nothing | plans.AwaitSource,
+        verdict: strategy.Verdict,
         source: images.Image | None,
         copy: images.Image | None,
     ) -> tasks.Outcome:
         """Return what an attempt came to that has nothing to do any more, or not yet."""
         if isinstance(action, plans.AwaitSource):
             return self._awaiting(task, action)
+        if copy is None and source is not None and (told := _told(verdict, source)):
+            return told
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)
         came_from = None if copy is None else self._copying.origin_of(copy)
@@ -280,6 +284,13 @@ def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image
     """Find the copy that a lost row knew: one that has an id of its own."""
     found = next(iter(service.copies_of(mark)), None)
     return found and service.get(found.image_id)  # with its members
+
+
+def _told(verdict: strategy.Verdict, source: images.Image) -> tasks.Outcome | None:
+    """Return why an image that whoever made it may miss here is not here; None: as usual."""
+    if verdict.wanted and (lost := remotes.loss(source)) is not None:
+        return tasks.Failed(reason=f"{lost} before it was copied")
+    return None
 
 
 def _awaited_in_vain(source: images.Image | None) -> tasks.Outcome:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for snapshots that were announced before their data.
+"""Waits for snapshots that were announced before their data was there.
 
 Their tasks are due when the waiting has to end. What ends it sooner is seen here, for a hundred
-snapshots with one question, so that those who wait cost neither threads nor writes.
+snapshots with one question to each region that tells of them, so that those who wait cost
+neither threads nor writes.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import sources
 
@@ -32,11 +34,13 @@ class SnapshotWatch:
         store: ports.TaskStore,
         requests: intake.Intake,
         source_views: sources.SourceViews,
+        joined: joining.Joining,
     ) -> None:
         self._regions = regions
         self._store = store
         self._requests = requests
         self._sources = source_views
+        self._joining = joined
 
     def look(self) -> int:
         """Request every snapshot that is not waited for in vain any more; return how many.
@@ -58,18 +62,21 @@ class SnapshotWatch:
         try:
             service = self._regions.image_service(region)
             found = service.find([task.key.image_id for task in batch])
+            joined = self._joining.join_all(found.values())
         except errors.SyncError as exc:
-            failure = exc
+            failures = {region: exc}
+            over: Sequence[tasks.Task] = ()
         else:
+            failures = dict(joined.failures)
             # What is not listed was deleted, or killed: the task itself will see.
-            over = [
-                task
-                for task in batch
-                if (image := found.get(task.key.image_id)) is None
-                or not plans.is_awaited(image)
-            ]
-            for task in over:
-                self._requests.request(task.key.image_id, source_region=task.source_region)
-            return len(over)
-        LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
-        return 0
+            awaited = {
+                one
+                for one in found
+                if one not in joined.sources or plans.is_awaited(joined.sources[one])
+            }
+            over = [task for task in batch if task.key.image_id not in awaited]
+        for task in over:
+            self._requests.request(task.key.image_id, source_region=task.source_region)
+        for silent, failure in failures.items():
+            LOG.warning("Could not look at the snapshots of region %s: %s", silent, failure)
+        return len(over)

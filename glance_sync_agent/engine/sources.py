@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cascading region says of an image, read once for all regions that ask together."""
+"""What there is to know of a source, read once for all regions that ask together."""
 
 from collections import OrderedDict
 from concurrent import futures
@@ -8,6 +8,7 @@ import threading
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import ports
 
 _ENTRIES = 512
@@ -33,12 +34,14 @@ class SourceViews:
         self,
         regions: ports.Regions,
         cascading: images.RegionId,
+        joined: joining.Joining,
         clock: ports.Clock,
         *,
         max_age_seconds: float = 5.0,
     ) -> None:
         self._regions = regions
         self._cascading = cascading
+        self._joining = joined
         self._clock = clock
         self._max_age = max_age_seconds
         self._lock = threading.Lock()
@@ -49,12 +52,12 @@ class SourceViews:
         return task.source_region or self._cascading
 
     def read(self, task: tasks.Task) -> images.Image | None:
-        """Return the source of a task with its members; None if there is none.
+        """Return the source of a task as it really is, with its members; None: there is none.
 
         The first to come looks, the others wait for what he sees. They share his failure, too:
         one look after the other into a Glance that hangs would outlast their leases.
 
-        :raises ServiceUnavailable: the Glance of its region does not answer.
+        :raises ServiceUnavailable: the Glance of its region, or of its data, does not answer.
         """
         key = task.key.image_id, task.request_id
         view, is_new = self._view(key)
@@ -78,6 +81,7 @@ class SourceViews:
     def _look(self, region: images.RegionId, key: _Key, view: _View) -> None:
         try:
             image = self._regions.image_service(region).get(key[0])
+            image = image and self._joining.join(image)
         except BaseException as exc:
             with self._lock:  # whoever comes now looks anew
                 if self._views.get(key) is view:

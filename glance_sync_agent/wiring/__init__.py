@@ -24,6 +24,7 @@ from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import projects
@@ -199,6 +200,11 @@ def clock_of(store: task_store.TaskStore) -> SystemClock:
     return clock
 
 
+def make_joining(services: RegionServices, catalogue: keystone.Keystone) -> joining.Joining:
+    """Return what looks at sources whose data is in another region."""
+    return joining.Joining(services, catalogue)
+
+
 def make_intake(
     store: task_store.TaskStore,
     wanted: targets.Targets,
@@ -307,7 +313,8 @@ def build(
     copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy)
     cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake, clock)
-    source_views = sources.SourceViews(services, cascading, clock)
+    joined = make_joining(services, catalogue)
+    source_views = sources.SourceViews(services, cascading, joined, clock)
     recorded = location_map.LocationMap(
         services, cascading, lambda: current.settings.record_locations
     )
@@ -360,13 +367,18 @@ def build(
             wanted=wanted,
             copies=copies,
             recorded=recorded,
+            joined=joined,
             cascading=cascading,
             snapshot_origins=sorted(current.settings.region_buses),
             stop=stop,
             max_deletes=lambda: current.settings.max_deletes,
         ),
         snapshots=snapshots.SnapshotWatch(
-            regions=services, store=store, requests=requests, source_views=source_views
+            regions=services,
+            store=store,
+            requests=requests,
+            source_views=source_views,
+            joined=joined,
         ),
         make_listener=lambda: make_listeners(conf, current, requests),
         release_leases=lambda: store.release_owned(owner, clock.now()),

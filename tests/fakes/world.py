@@ -2,6 +2,7 @@
 """A whole cloud in memory, with an engine that works on it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
@@ -12,6 +13,7 @@ from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import progress
@@ -153,12 +155,16 @@ class World:
             copies_too=lambda: self.copies_as_sources,
             small_image_bytes=small_image_bytes,
         )
-        self.source_views = sources.SourceViews(self.regions, CASCADING, self.clock)
+        self.joining = joining.Joining(self.regions, self.catalogue)
+        self.source_views = sources.SourceViews(
+            self.regions, CASCADING, self.joining, self.clock
+        )
         self.snapshots = snapshots.SnapshotWatch(
             regions=self.regions,
             store=self.store,
             requests=self.intake,
             source_views=self.source_views,
+            joined=self.joining,
         )
         self.replication = replication.Replication(
             regions=self.regions,
@@ -191,6 +197,7 @@ class World:
             wanted=self.targets,
             copies=self.copies,
             recorded=self.location_map,
+            joined=self.joining,
             cascading=CASCADING,
             snapshot_origins=snapshot_origins,
             stop=self.stop,
@@ -199,6 +206,16 @@ class World:
 
     def _wake(self) -> None:
         self.woken += 1
+
+    def refer(
+        self, there: images.Image, *, url: str | None = None, **metadata: Any
+    ) -> images.Image:
+        """Make an image of the cascading region whose data is an image of another region."""
+        image = self.source.make(**metadata)
+        told = {"image_from": "snapshot", "image_id": there.image_id}
+        at = self.regions.glances[there.region].image_url(there.image_id)
+        self.source.locate(image.image_id, url or at, told)
+        return self.source.image(image.image_id)
 
     def changed(self, image_id: images.ImageId) -> None:
         """Bring the event that an image changed."""

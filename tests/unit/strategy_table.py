@@ -103,6 +103,7 @@ class Row:
     tags: tuple[str, ...] = ()
     size: int = 100
     disk_format: str = "raw"
+    home: images.RegionId | None = None  # where the data is, if not where the image is
     on_cloud: bool = False
 
     def policy(self) -> strategy.Policy:
@@ -125,6 +126,9 @@ class Row:
             "size": self.size,
             "disk_format": self.disk_format,
         }
+        if self.home is not None:
+            values["remote"] = dataclasses.replace(builders.REMOTE, region=self.home)
+            values["locations"] = builders.elsewhere().locations
         return builders.source(**(values | overrides))
 
     def facts(self) -> strategy.Facts:
@@ -141,7 +145,7 @@ def _rules() -> tuple[rules.Rule, ...]:
 
 
 NONE, ALL, USER = strategy.Strategy
-STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER = strategy.Step
+STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME = strategy.Step
 SNAP = {"image_type": "snapshot"}
 
 
@@ -185,6 +189,16 @@ ROWS = [
         properties=chosen("none", **SNAP), on_cloud=True),
     row("all, no snapshot", EVERYWHERE, STRATEGY, sync_strategy=ALL, snapshot_regions=(TWO,),
         properties={"image_type": "image"}, on_cloud=True),
+    # snapshots whose data is in another region
+    row("all, data elsewhere", (TWO, FOUR), STRATEGY, sync_strategy=ALL, home=THREE),
+    row("all, data elsewhere, snapshot regions", (FOUR,), SNAPSHOT, sync_strategy=ALL,
+        home=TWO, snapshot_regions=(TWO, FOUR)),
+    row("data elsewhere, chosen", (TWO,), PROPERTY, home=THREE,
+        properties=chosen("RegionTwo,RegionThree")),
+    row("data elsewhere, associated", (TWO,), FILTER, home=THREE),
+    row("data elsewhere, none", (), STRATEGY, sync_strategy=NONE, home=THREE),
+    row("data in a region that holds no copies", EVERYWHERE, STRATEGY, sync_strategy=ALL,
+        home=images.RegionId("RegionOne")),
     # the image's own property
     row("chosen one", (TWO,), PROPERTY, properties=chosen("RegionTwo"), on_cloud=True),
     row("chosen two", (TWO, THREE), PROPERTY, properties=chosen("RegionThree , RegionTwo")),

@@ -271,3 +271,36 @@ def test_a_region_that_left_the_catalogue_is_no_origin_any_more(world, source):
         read(world, source, TWO)
     assert isinstance(caught.value.reason, errors.UnknownRegion)
     assert caught.value.region == TWO
+
+
+# Data that is in another region than its record.
+
+
+@pytest.fixture
+def elsewhere(world):
+    """A source with its data in RegionTwo and a verified copy in RegionThree."""
+    world.source.shows_locations = True
+    made = world.refer(world.two.publish(DATA, owner="alpha"), owner="alpha")
+    world.changed(made.image_id)
+    world.run()
+    return world.joining.join(made)
+
+
+def test_data_is_read_where_it_is_and_at_copies_but_not_where_its_record_is(world, elsewhere):
+    assert found(world, elsewhere) == [TWO, THREE]
+    origin = origin_in(world, elsewhere, TWO)
+    assert elsewhere.remote is not None
+    assert (origin.image_id, origin.mark) == (elsewhere.remote.image_id, None)
+    assert read(world, elsewhere, TWO) == read(world, elsewhere, THREE) == DATA
+
+
+def test_a_copy_stands_in_for_data_that_cannot_be_read(world, elsewhere):
+    fail(world, elsewhere, TWO)
+    assert found(world, elsewhere) == [THREE, TWO]
+    with reading(world, elsewhere, THREE):
+        assert found(world, elsewhere) == [THREE, TWO]
+
+
+def test_data_without_a_hash_is_read_where_it_is_only(world, elsewhere):
+    unproven = dataclasses.replace(elsewhere, multihash=None)
+    assert found(world, unproven) == [TWO]

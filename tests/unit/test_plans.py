@@ -10,6 +10,7 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
 from tests.unit import builders
 from tests.unit.builders import copy
 from tests.unit.builders import queued
@@ -38,6 +39,18 @@ def case(name, action, source, copy, **flags):
 OTHER = builders.multihash(b"damaged")
 SHA256 = builders.multihash(algo="sha256")
 UNWANTED = "not wanted here: rule 3 does not name it"
+
+
+
+def elsewhere(there=None, *, region=builders.REGION, **overrides):
+    """Return a snapshot that has its data in another region."""
+    return remotes.joined(builders.elsewhere(**overrides), region, there)
+
+
+THERE = builders.snapshot()
+STRANGERS = builders.snapshot(owner="mallory")
+FAULT = remotes.fault(elsewhere(STRANGERS))
+NOWHERE = remotes.fault(elsewhere(region=None))
 
 TABLE = [
     # no source
@@ -110,6 +123,66 @@ TABLE = [
         "snapshot with data",
         plans.CopyData(source=source(properties={"image_type": "snapshot"}), into=None),
         source(properties={"image_type": "snapshot"}), None,
+    ),
+    # snapshots whose data is in another region
+    case("data elsewhere", plans.CopyData(source=elsewhere(THERE), into=None),
+         elsewhere(THERE), None),
+    case("data elsewhere, in sync", plans.Nothing(reason=plans.IN_SYNC), elsewhere(THERE), copy()),
+    case("data elsewhere, unwanted", plans.Nothing(reason=UNWANTED),
+         elsewhere(THERE), None, wanted=False),
+    case(
+        "data elsewhere, copy with other bytes",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER), reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        elsewhere(THERE), copy(multihash=OTHER),
+    ),
+    *[
+        case(f"data elsewhere {status}",
+             plans.AwaitSource(reason=f"snapshot is {status} in region RegionTwo"),
+             elsewhere(builders.snapshot(status=status)), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+        for existing in (None, queued())
+    ],
+    case("data elsewhere queued, unwanted", plans.Nothing(reason="source is queued"),
+         elsewhere(builders.snapshot(status=Status.QUEUED)), None, wanted=False),
+    *[
+        case(f"data elsewhere {what}",
+             plans.Nothing(reason=f"snapshot was {what} in region RegionTwo"),
+             elsewhere(there), existing)
+        for what, there in (
+            ("deleted", None), ("killed", builders.snapshot(status=Status.KILLED)),
+        )
+        for existing in (None, copy(), queued(), stranger())
+    ],
+    case("data elsewhere deleted, deactivated here",
+         plans.Nothing(reason="snapshot was deleted in region RegionTwo"),
+         elsewhere(status=Status.DEACTIVATED), copy()),
+    case("data elsewhere, deactivated there", plans.SetActive(copy=copy(), active=False),
+         elsewhere(builders.snapshot(status=Status.DEACTIVATED)), copy()),
+    case("data elsewhere, record deleted",
+         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+         elsewhere(THERE, status=Status.DELETED), copy(), may_delete=True),
+    *[
+        case(f"data {name}", plans.Conflict(reason=str(reason)), source_, existing)
+        for name, reason, source_ in (
+            ("of a stranger", FAULT, elsewhere(STRANGERS)),
+            ("of a stranger, queued", FAULT,
+             elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED))),
+            ("nowhere", NOWHERE, elsewhere(region=None)),
+            ("that nobody looked at", remotes.fault(builders.elsewhere()), builders.elsewhere()),
+        )
+        for existing in (None, copy(), stranger())
+    ],
+    case("data of a stranger, unwanted", plans.Nothing(reason=UNWANTED),
+         elsewhere(STRANGERS), None, wanted=False),
+    case("data of a stranger, queued, unwanted", plans.Nothing(reason="source is queued"),
+         elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED)), None, wanted=False),
+    case(
+        "data elsewhere of what is itself a copy",
+        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
+        builders.elsewhere(mark=images.Mark(source_id="x", source_region="RegionNine")), None,
     ),
     # strangers
     case(

@@ -6,6 +6,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import reconciliation
@@ -163,6 +164,254 @@ def test_a_copy_that_fails_after_the_waiting_is_not_waited_for_any_more(world):
     world.run()
     assert world.task(image).attempts == 1
     assert not waiting(world)
+
+
+# Known in the cascading region by the place of its data alone.
+
+
+@pytest.fixture
+def showing(world):
+    world.source.shows_locations = True
+    return world
+
+
+def refer(world, there, **metadata):
+    """Publish a snapshot by where its data is, and bring the event of it."""
+    image = world.refer(there, **metadata)
+    world.changed(image.image_id)
+    world.run()
+    return image
+
+
+def reasons(world, image):
+    return {task.key.region: task.reason for task in world.store.find([image.image_id])}
+
+
+def test_data_of_another_region_goes_to_all_but_that_one(showing):
+    there = showing.two.publish(DATA, name="of the data")
+    image = refer(showing, there, name="of the record", properties={"a": "1"})
+    assert showing.three.data(image.image_id) == DATA
+    assert showing.two.ids() == {there.image_id}
+    copy = showing.three.image(image.image_id)
+    assert (copy.metadata.name, copy.metadata.properties) == ("of the record", {"a": "1"})
+    assert copy.mark == images.mark_of(image)
+    task = showing.task(image, THREE)
+    assert (task.status, task.copied_from, task.bytes_total) == ("success", TWO, len(DATA))
+    assert reasons(showing, image) == {THREE: plans.IN_SYNC}
+
+
+def test_snapshot_regions_hold_for_it(showing):
+    showing.policy = strategy.Policy(snapshot_regions=frozenset({TWO}))
+    image = refer(showing, showing.two.publish(DATA))
+    assert not reasons(showing, image)
+    showing.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    showing.changed(image.image_id)
+    showing.run()
+    assert showing.three.data(image.image_id) == DATA
+
+
+@pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing"])
+def test_data_that_is_not_there_yet_is_waited_for(showing, status):
+    there = showing.two.make()
+    showing.two.change(there.image_id, status=status)
+    image = refer(showing, there)
+    assert waiting(showing) == [(THREE, f"snapshot is {status} in region RegionTwo")]
+    assert showing.task(image, THREE).attempts == 0
+    assert showing.snapshots.look() == 0
+    showing.two.change(there.image_id, status="queued")
+    showing.two.put_data(there.image_id, DATA)
+    assert showing.snapshots.look() == 1
+    showing.run()
+    assert showing.three.data(image.image_id) == DATA
+    assert not waiting(showing)
+
+
+def test_a_hundred_of_them_cost_one_question_to_each_region(showing):
+    for _ in range(100):
+        showing.changed(showing.refer(showing.two.make()).image_id)
+    showing.run()
+    asked = []
+    for service in showing.regions.glances.values():
+        service.before = lambda name, _id, region=service.region: asked.append((region, name))
+    assert showing.snapshots.look() == 0
+    assert asked == [(ONE, "find"), (TWO, "find")]
+    assert len(waiting(showing)) == 100
+
+
+def test_data_that_takes_too_long_fails_with_that_reason(showing):
+    image = refer(showing, showing.two.make())
+    showing.run(seconds=300)
+    task = showing.task(image, THREE)
+    assert task.status == "failure"
+    assert task.reason.startswith("snapshot is queued in region RegionTwo still, after 300 s")
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_data_that_was_deleted_is_told_from_data_that_was_killed(showing, waited):
+    deleted, killed = showing.two.make(), showing.two.make()
+    made = [showing.refer(one) for one in (deleted, killed)]
+    if waited:
+        for image in made:
+            showing.changed(image.image_id)
+        showing.run()
+        assert len(waiting(showing)) == 2
+    showing.two.delete_as_user(deleted.image_id)
+    showing.two.change(killed.image_id, status="killed")
+    if waited:
+        assert showing.snapshots.look() == 2
+    for image in made:
+        showing.changed(image.image_id)
+    showing.run()
+    assert [reasons(showing, image) for image in made] == [
+        {THREE: "snapshot was deleted in region RegionTwo before it was copied"},
+        {THREE: "snapshot was killed in region RegionTwo before it was copied"},
+    ]
+    assert {showing.task(image, THREE).status for image in made} == {"failure"}
+
+
+def test_lost_data_is_missed_only_where_it_was_wanted(showing):
+    there = showing.two.publish(DATA)
+    image = showing.refer(there)
+    showing.two.delete_as_user(there.image_id)
+    showing.policy = strategy.Policy(snapshot_regions=frozenset({TWO}))
+    showing.changed(image.image_id)
+    showing.run()
+    assert not reasons(showing, image)
+
+
+def test_a_copy_outlives_the_data_it_was_made_of_but_not_its_source(showing):
+    there = showing.two.publish(DATA)
+    image = refer(showing, there)
+    showing.two.delete_as_user(there.image_id)
+    showing.changed(image.image_id)
+    showing.run()
+    assert showing.three.data(image.image_id) == DATA
+    assert reasons(showing, image) == {THREE: "snapshot was deleted in region RegionTwo"}
+    assert showing.task(image, THREE).status == "success"
+    assert showing.reconciliation.look().requested == 0
+    showing.source.delete_as_user(image.image_id)
+    showing.deleted(image.image_id)
+    showing.run()
+    assert not showing.three.ids()
+
+
+def test_the_end_of_its_source_leaves_the_data(showing):
+    there = showing.two.publish(DATA)
+    image = refer(showing, there)
+    showing.source.delete_as_user(image.image_id)
+    showing.deleted(image.image_id)
+    showing.run()
+    assert showing.two.data(there.image_id) == DATA
+    assert not showing.three.ids()
+
+
+def test_data_of_a_stranger_is_not_to_be_had_by_naming_it(showing):
+    there = showing.two.publish(b"secret", owner="alpha", visibility="private")
+    image = refer(showing, there, owner="mallory")
+    assert not showing.three.ids()
+    task = showing.task(image, THREE)
+    assert task.status == "failure"
+    assert task.reason.startswith(f"the data of the image is image {there.image_id} of region")
+    showing.two.change(there.image_id, owner="mallory")
+    showing.changed(image.image_id)
+    showing.run()
+    assert showing.three.data(image.image_id) == b"secret"
+
+
+def test_a_policy_that_gives_copies_to_others_opens_no_data_of_theirs(showing):
+    showing.metadata = metadata_policy.Policy(owner=metadata_policy.Owner.AGENT)
+    stranger = showing.two.publish(b"secret", owner="agents", visibility="private")
+    own = showing.two.publish(DATA, owner="mallory")
+    refer(showing, stranger, owner="mallory")
+    image = refer(showing, own, owner="mallory")
+    assert showing.three.ids() == {image.image_id}
+    assert showing.three.image(image.image_id).metadata.owner == "agents"
+
+
+def test_a_url_that_leads_nowhere_is_told_without_what_is_secret(showing):
+    there = showing.two.publish(DATA)
+    image = refer(
+        showing, there, url=f"http://u:secret@nine.example:9292/v2/images/{there.image_id}"
+    )
+    assert set(reasons(showing, image)) == {TWO, THREE}
+    for reason in reasons(showing, image).values():
+        assert "at nine.example:9292, which is the image endpoint of no region" in reason
+        assert "secret" not in reason
+    assert {showing.task(image, region).status for region in (TWO, THREE)} == {"failure"}
+
+
+def test_data_in_a_region_that_does_not_answer_is_tried_again(showing, caplog):
+    image = refer(showing, showing.two.make())
+
+    def away(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer")
+
+    showing.two.before = away
+    assert showing.snapshots.look() == 0
+    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    assert len(waiting(showing)) == 1
+    other = refer(showing, showing.three.publish(DATA))
+    late = refer(showing, showing.two.publish(DATA))
+    assert (showing.task(late, THREE).status, showing.task(late, THREE).attempts) == (
+        "pending", 1,
+    )
+    showing.two.before = lambda _name, _image_id: None
+    showing.settle()
+    assert showing.two.data(other.image_id) == showing.three.data(late.image_id) == DATA
+    assert showing.task(image, THREE).reason.startswith("snapshot is queued in region RegionTwo")
+
+
+def test_data_that_is_damaged_where_it_is_never_arrives(showing):
+    there = showing.two.publish(DATA)
+    showing.two._data[there.image_id] = DATA[::-1]
+    image = refer(showing, there)
+    assert "DigestMismatch" in showing.task(image, THREE).reason
+    assert showing.three.image(image.image_id).status == "queued"
+
+
+def test_the_look_at_everything_knows_what_it_is_about(showing):
+    made = [showing.refer(showing.two.publish(DATA)), showing.refer(showing.three.publish(DATA))]
+    assert showing.reconciliation.look().requested == 2
+    showing.settle()
+    assert showing.three.data(made[0].image_id) == showing.two.data(made[1].image_id) == DATA
+    assert showing.reconciliation.look().requested == 0
+    showing.source.change(made[0].image_id, name="renamed")
+    assert showing.reconciliation.look().requested == 1
+    showing.settle()
+    assert showing.three.image(made[0].image_id).metadata.name == "renamed"
+
+
+def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog):
+    image = showing.refer(showing.two.publish(DATA))
+    other = showing.source.publish(b"1")
+
+    def away(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer")
+
+    showing.two.before = away
+    report = showing.reconciliation.look()
+    assert (report.failed_regions, report.requested) == ({TWO}, 1)
+    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    showing.settle()
+    assert showing.three.ids() == {other.image_id}
+    showing.two.before = lambda _name, _image_id: None
+    again = showing.reconciliation.look(only=report.failed_regions)
+    assert (again.failed_regions, again.requested) == (set(), 2)
+    showing.settle()
+    assert showing.three.ids() == {other.image_id, image.image_id}
+
+
+def test_the_map_on_the_source_names_its_copies_too(showing):
+    showing.record_locations = True
+    showing.three.tells_size = True
+    image = refer(showing, showing.two.publish(DATA))
+    showing.changed(image.image_id)
+    showing.run()
+    known = showing.source.image(image.image_id)
+    assert known.locations is not None
+    assert [one.metadata.get("action") for one in known.locations] == [None, "upload"]
+    assert reasons(showing, image) == {THREE: plans.IN_SYNC}
+    assert showing.reconciliation.look().requested == 0
 
 
 # Made in a cascaded region whose bus is listened to.

@@ -7,6 +7,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import sources
 from tests.fakes import clock as clocks
 from tests.fakes import glance
@@ -39,7 +40,8 @@ def service():
 def views(service, clock):
     regions = worlds.FakeRegions(4)
     regions.glances[worlds.CASCADING] = service
-    return sources.SourceViews(regions, worlds.CASCADING, clock, max_age_seconds=5.0)
+    joined = joining.Joining(regions, worlds.FakeCatalogue())
+    return sources.SourceViews(regions, worlds.CASCADING, joined, clock, max_age_seconds=5.0)
 
 
 def test_one_request_reads_once(views, service):

@@ -24,7 +24,9 @@ def test_the_decision_table(row):
     assert not isinstance(verdicts, rules.Fact)
     assert set(verdicts) == set(REGIONS)
     assert {name for name, verdict in verdicts.items() if verdict.wanted} == set(row.regions)
-    assert {verdict.step for verdict in verdicts.values()} == {row.step}
+    others = {name: verdict.step for name, verdict in verdicts.items() if name != row.home}
+    assert set(others.values()) == {row.step}
+    assert others.keys() == set(REGIONS) - {row.home}
     assert all(isinstance(verdict.wanted, bool) for verdict in verdicts.values())
 
 
@@ -83,6 +85,15 @@ def test_a_verdict_says_why(policy, properties, metadata, two, three):
     found = verdicts(policy, builders.source(properties=properties, **metadata), facts)
     assert found["RegionTwo"].why == two
     assert found["RegionThree"].why == three
+
+
+@pytest.mark.parametrize("chosen", strategy.Strategy)
+def test_a_region_that_has_the_data_gets_no_copy_of_it(chosen):
+    remote = dataclasses.replace(builders.REMOTE, region=strategy_table.TWO)
+    policy = strategy.Policy(strategy=chosen, snapshot_regions=frozenset(REGIONS))
+    assert verdicts(policy, builders.elsewhere(remote=remote))["RegionTwo"] == strategy.Verdict(
+        wanted=False, step=strategy.Step.HOME, why="its data is there already"
+    )
 
 
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():

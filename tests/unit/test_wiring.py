@@ -230,10 +230,8 @@ def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_o
         ahead = clock.now() - datetime.datetime.now(datetime.UTC)
         assert abs(ahead - datetime.timedelta(hours=hours)) < datetime.timedelta(seconds=1)
     assert clock.monotonic() - before < 1
-    assert caplog.messages == [
-        "The clock of the database is +3600 s ahead of this machine's; the agent goes by the "
-        "database's"
-    ]
+    (told,) = caplog.messages
+    assert told.startswith("The clock of the database is +3600 s ahead of this machine's")
     clock.follow(datetime.timedelta(milliseconds=20))
     assert len(caplog.messages) == 1
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at the images of other regions that hold the data of sources."""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
+from glance_sync_agent.engine import ports
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Joined:
+    """What came of a look at several sources."""
+
+    #: The sources as they really are; without those whose data is in a region that failed.
+    sources: Mapping[images.ImageId, images.Image]
+    failures: Mapping[images.RegionId, errors.SyncError]
+
+
+class Joining:
+    """Tells of sources what Glance does not know where they are, see :mod:`domain.remotes`."""
+
+    def __init__(self, regions: ports.Regions, catalogue: ports.Catalogue) -> None:
+        self._regions = regions
+        self._catalogue = catalogue
+
+    def join(self, source: images.Image) -> images.Image:
+        """Return a source as it really is; one with its data where it is costs nothing.
+
+        :raises ServiceUnavailable: Keystone, or the region with the data, does not answer.
+        """
+        if source.remote is None or not remotes.is_elsewhere(source):
+            return source
+        region = self._catalogue.region_of(source.remote.url)
+        if region is None:
+            return remotes.joined(source, None, None)
+        there = self._regions.image_service(region).get_record(source.remote.image_id)
+        return remotes.joined(source, region, there)
+
+    def join_all(self, sources: Iterable[images.Image]) -> Joined:
+        """Do so for at most 100 sources, with one question to each region that has data.
+
+        :raises ServiceUnavailable: Keystone does not answer.
+        """
+        known: dict[images.ImageId, images.Image] = {}
+        by_region: dict[images.RegionId, list[tuple[images.Image, images.RemoteData]]] = {}
+        for source in sources:
+            known[source.image_id] = source
+            if source.remote is None or not remotes.is_elsewhere(source):
+                continue
+            region = self._catalogue.region_of(source.remote.url)
+            if region is None:
+                known[source.image_id] = remotes.joined(source, None, None)
+            else:
+                by_region.setdefault(region, []).append((source, source.remote))
+        failures: dict[images.RegionId, errors.SyncError] = {}
+        for region, pairs in by_region.items():
+            try:
+                known |= self._joined_in(region, pairs)
+            except errors.SyncError as exc:
+                failures[region] = exc
+                for source, _remote in pairs:
+                    del known[source.image_id]
+        return Joined(sources=known, failures=failures)
+
+    def _joined_in(
+        self,
+        region: images.RegionId,
+        pairs: Sequence[tuple[images.Image, images.RemoteData]],
+    ) -> Mapping[images.ImageId, images.Image]:
+        service = self._regions.image_service(region)
+        found = service.find(sorted({remote.image_id for _source, remote in pairs}))
+        return {
+            source.image_id: remotes.joined(
+                source,
+                region,
+                # A listing proves presence only, and names no image that was killed.
+                found.get(remote.image_id) or service.get_record(remote.image_id),
+            )
+            for source, remote in pairs
+        }

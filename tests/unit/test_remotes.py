@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources whose data is an image of another region."""
+
+import dataclasses
+
+import pytest
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
+from tests.unit import builders
+
+Status = images.ImageStatus
+TWO = builders.REGION
+GONE = (Status.DELETED, Status.PENDING_DELETE)
+UNFINISHED = (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+
+
+def joined(source=None, there=None, *, region=TWO):
+    return remotes.joined(source or builders.elsewhere(), region, there)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (builders.source(), False),
+        (builders.elsewhere(), True),
+        (builders.elsewhere(mark=builders.MARK), False),
+    ],
+)
+def test_the_data_of_an_image_is_elsewhere_if_it_says_so_and_is_no_copy(source, expected):
+    assert remotes.is_elsewhere(source) is expected
+
+
+def test_what_holds_the_data_tells_of_it_and_the_record_of_all_else():
+    source = builders.elsewhere(name="of the source", properties={"a": "1"})
+    there = builders.snapshot(name="of the data", properties={"b": "2"}, size=7)
+    found = joined(source, there)
+    assert found == dataclasses.replace(
+        source,
+        size=7,
+        multihash=there.multihash,
+        remote=dataclasses.replace(builders.REMOTE, region=TWO, status=Status.ACTIVE, fault=None),
+    )
+    assert remotes.fault(found) is None
+    assert remotes.loss(found) is None
+
+
+def test_who_has_his_data_needs_nobody_to_tell_of_it():
+    source = builders.source()
+    assert joined(source, builders.snapshot(size=7)) is source
+
+
+#: Of the record, of the image that holds the data (None: there is none), and of both together.
+STATUSES = [
+    (Status.ACTIVE, Status.ACTIVE, Status.ACTIVE),
+    *[(Status.ACTIVE, there, there) for there in UNFINISHED],
+    (Status.ACTIVE, Status.DEACTIVATED, Status.DEACTIVATED),
+    (Status.ACTIVE, Status.KILLED, Status.KILLED),
+    *[(Status.ACTIVE, there, Status.KILLED) for there in (*GONE, None)],
+    (Status.DEACTIVATED, Status.ACTIVE, Status.DEACTIVATED),
+    (Status.DEACTIVATED, Status.DEACTIVATED, Status.DEACTIVATED),
+    (Status.DEACTIVATED, Status.QUEUED, Status.QUEUED),
+    (Status.DEACTIVATED, None, Status.KILLED),
+    *[
+        (here, there, here)
+        for here in (*UNFINISHED, *GONE, Status.KILLED)
+        for there in (Status.ACTIVE, Status.SAVING, Status.KILLED, None)
+    ],
+]
+
+
+@pytest.mark.parametrize(("here", "there", "both"), STATUSES)
+def test_a_source_is_as_far_as_its_record_and_its_data(here, there, both):
+    holder = None if there is None else builders.snapshot(status=there)
+    found = joined(builders.elsewhere(status=here), holder)
+    assert found.status is both
+    assert found.remote is not None
+    assert found.remote.status is there
+
+
+def test_without_what_held_the_data_nothing_is_known_of_it():
+    found = joined()
+    assert (found.size, found.multihash) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (None, "snapshot was deleted in region RegionTwo"),
+        *[(builders.snapshot(status=one), "snapshot was deleted in region RegionTwo")
+          for one in GONE],
+        (builders.snapshot(status=Status.KILLED), "snapshot was killed in region RegionTwo"),
+        *[(builders.snapshot(status=one), None)
+          for one in (*UNFINISHED, Status.ACTIVE, Status.DEACTIVATED)],
+    ],
+)
+def test_data_that_is_lost_for_good_is_told(there, expected):
+    assert remotes.loss(joined(None, there)) == expected
+
+
+def test_nothing_is_lost_where_nobody_knows_what_there_was():
+    assert remotes.loss(builders.source()) is None
+    assert remotes.loss(builders.elsewhere()) is None
+    assert remotes.loss(joined(region=None)) is None
+
+
+NOWHERE = (
+    "the data of the image is at two.example:9292, which is the image endpoint of no region of "
+    "Keystone's catalogue, or of several; correct the location of the image, or the endpoint"
+)
+
+
+@pytest.mark.parametrize(
+    "before", ["", "admin:secret@", "admin:sec@ret@", "a%40b:c@"]
+)
+def test_a_location_that_leads_nowhere_is_told_by_its_host_alone(before):
+    url = f"https://{before}two.example:9292/v2/images/{builders.COPY_ID}"
+    remote = dataclasses.replace(builders.REMOTE, url=url)
+    source = builders.elsewhere(remote=remote)
+    found = joined(source, region=None)
+    assert remotes.fault(found) == NOWHERE
+    unread = dataclasses.replace(remote, fault=NOWHERE)
+    assert found == dataclasses.replace(source, remote=unread)
+
+
+@pytest.mark.parametrize(
+    ("owner", "visibility", "is_free"),
+    [
+        ("alpha", "private", True),
+        ("alpha", "shared", True),
+        ("beta", "public", True),
+        ("beta", "community", True),
+        ("beta", "shared", False),
+        ("beta", "private", False),
+        (None, "private", False),
+        (None, "public", True),
+    ],
+)
+def test_nobody_gets_the_data_of_a_stranger_by_naming_it(owner, visibility, is_free):
+    there = builders.snapshot(owner=owner, visibility=visibility)
+    found = remotes.fault(joined(builders.elsewhere(owner="alpha"), there))
+    assert found == (
+        None
+        if is_free
+        else f"the data of the image is image {builders.COPY_ID} of region RegionTwo, which "
+        f"belongs to project {owner}, and the image itself to alpha; give both to the same project"
+    )
+
+
+def test_whoever_may_not_read_it_does_not_learn_of_it_by_waiting_either():
+    there = builders.snapshot(status=Status.SAVING, owner="beta")
+    assert remotes.fault(joined(None, there)) is not None
+
+
+def test_what_was_not_looked_at_is_not_read():
+    assert remotes.fault(builders.elsewhere()) == builders.REMOTE.fault is not None
+
+
+def test_images_with_data_of_their_own_and_copies_have_no_fault():
+    assert remotes.fault(builders.source()) is None
+    assert remotes.fault(builders.elsewhere(mark=builders.MARK)) is None
+
+
+def test_the_data_has_a_home_with_another_id():
+    there = builders.snapshot()
+    found = joined(None, there)
+    assert remotes.home(found) == dataclasses.replace(
+        found, region=TWO, image_id=builders.COPY_ID, remote=None
+    )
+
+
+@pytest.mark.parametrize("source", [builders.source(), builders.elsewhere()])
+def test_the_home_of_all_other_data_is_where_its_record_is(source):
+    assert remotes.home(source) == source
