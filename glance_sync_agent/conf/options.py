@@ -8,6 +8,7 @@ from oslo_config import cfg
 from oslo_config import types
 
 from glance_sync_agent.conf import metadata_options
+from glance_sync_agent.conf import snapshot_options
 
 #: Where these defaults are in force, the files may be absent.
 DEFAULT_STORE_FILE = "glance_store.yaml"
@@ -64,30 +65,7 @@ _DEFAULT = [
         "'glance-sync-manage check' tells what else it takes; without it the copies are in sync "
         "all the same.",
     ),
-    cfg.ListOpt(
-        "snapshot_region_names",
-        default=[],
-        mutable=True,
-        help="Regions that snapshots of servers and volumes go to. Empty: to those that other "
-        "images of their owner go to. A name that is not in Keystone's catalogue keeps the "
-        "agent from starting.",
-    ),
-    cfg.IntOpt(
-        "snapshot_timeout",
-        default=300,
-        min=1,
-        mutable=True,
-        help="Seconds that a snapshot which was announced may take to become active. After that "
-        "its tasks fail; it is copied all the same when Glance says that it is active.",
-    ),
-    cfg.IntOpt(
-        "snapshot_sleep_interval",
-        default=10,
-        min=1,
-        mutable=True,
-        help="Seconds between two looks at the snapshots that are waited for. One question is "
-        "for a hundred of them, so many cost hardly more than one.",
-    ),
+    *snapshot_options.DEFAULT,
     cfg.IntOpt(
         "task_retry_times",
         default=5,
@@ -291,6 +269,7 @@ _RECONCILE = [
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: _DEFAULT,
     "strategy": _STRATEGY,
+    "snapshots": snapshot_options.OPTIONS,
     "metadata": metadata_options.OPTIONS,
     "notifications": _NOTIFICATIONS,
     "database": _DATABASE,

@@ -181,6 +181,7 @@ def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.P
         # Read under every strategy, so that a mistake shows before the day it is needed.
         rules=strategy_file.load(rules_file) if rules_file else (),
         snapshot_regions=frozenset(map(images.RegionId, conf.snapshot_region_names)),
+        volume_backed=conf.snapshots.volume_backed,
         unfiltered_projects_may_use_all=conf.strategy.unfiltered_projects_may_use_all,
     )
 

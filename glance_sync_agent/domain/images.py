@@ -31,6 +31,7 @@ _GLANCE_PREFIX = "os_glance_"
 _IMAGE_URL = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v2/images/([^/?#]+)")
 #: What ``image_from`` of a location says that it was made of.
 _MADE_OF = ("snapshot", "volume")
+_BLOCK_DEVICES = "block_device_mapping"
 
 
 class ImageStatus(enum.StrEnum):
@@ -233,6 +234,15 @@ def is_snapshot(image: Image) -> bool:
     return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT or any(
         _remote_data(one) is not None for one in image.locations or ()
     )
+
+
+def is_volume_backed(image: Image) -> bool:
+    """Tell whether an image is Nova's record of a server whose disks are volumes.
+
+    It has no bytes; the snapshots of the volumes are named in a property
+    (nova/compute/api.py: snapshot_volume_backed).
+    """
+    return image.size == 0 and _BLOCK_DEVICES in image.metadata.properties
 
 
 def _locations(listed: object) -> tuple[Location, ...] | None:

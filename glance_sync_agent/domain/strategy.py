@@ -42,6 +42,7 @@ class Step(enum.StrEnum):
     RULE = "rule"
     ENDPOINT_FILTER = "endpoint filter"
     HOME = "location"
+    VOLUME_BACKED = "volume_backed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,7 @@ class Policy:
     strategy: Strategy = Strategy.ALL
     rules: Rules = ()  # the first that matches counts
     snapshot_regions: frozenset[images.RegionId] = frozenset()  # empty: as any image
+    volume_backed: bool = False  # whether snapshots without data go anywhere
     #: A project that Keystone's endpoint filter associates with nothing may use every region;
     #: so has it Keystone's own ``[endpoint_filter] return_all_endpoints_if_no_filter``.
     unfiltered_projects_may_use_all: bool = True
@@ -90,6 +92,13 @@ class Verdict:
 
 Verdicts = Mapping[images.RegionId, Verdict]
 
+_VOLUME_BACKED = Verdict(
+    wanted=False,
+    step=Step.VOLUME_BACKED,
+    why="it is a snapshot of a server whose disks are volumes, so it has no data, and "
+    "[snapshots] volume_backed is false",
+)
+
 
 def decide(
     policy: Policy, image: images.Image, regions: Iterable[images.RegionId], facts: Facts
@@ -106,6 +115,11 @@ def decide(
     found = _chosen_regions(policy, image, asked - home, facts)
     if isinstance(found, rules.Fact):
         return found
+    if images.is_volume_backed(image) and not policy.volume_backed:
+        found = {
+            region: _VOLUME_BACKED if verdict.wanted else verdict
+            for region, verdict in found.items()
+        }
     return {**found, **_same(home, Step.HOME, "its data is there already")}
 
 

@@ -126,7 +126,7 @@ class Replication:
         """Return what an attempt came to that has nothing to do any more, or not yet."""
         if isinstance(action, plans.AwaitSource):
             return self._awaiting(task, action)
-        if copy is None and source is not None and (told := _told(verdict, source)):
+        if copy is None and source is not None and (told := _told(action, verdict, source)):
             return told
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)
@@ -286,8 +286,12 @@ def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image
     return found and service.get(found.image_id)  # with its members
 
 
-def _told(verdict: strategy.Verdict, source: images.Image) -> tasks.Outcome | None:
+def _told(
+    action: plans.Nothing, verdict: strategy.Verdict, source: images.Image
+) -> tasks.Outcome | None:
     """Return why an image that whoever made it may miss here is not here; None: as usual."""
+    if verdict.step is strategy.Step.VOLUME_BACKED:
+        return tasks.Succeeded(reason=action.reason)
     if verdict.wanted and (lost := remotes.loss(source)) is not None:
         return tasks.Failed(reason=f"{lost} before it was copied")
     return None

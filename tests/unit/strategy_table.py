@@ -104,6 +104,7 @@ class Row:
     size: int = 100
     disk_format: str = "raw"
     home: images.RegionId | None = None  # where the data is, if not where the image is
+    volume_backed: bool = False  # the option
     on_cloud: bool = False
 
     def policy(self) -> strategy.Policy:
@@ -112,6 +113,7 @@ class Row:
             strategy=self.sync_strategy,
             rules=_rules() if self.with_rules else (),
             snapshot_regions=frozenset(self.snapshot_regions),
+            volume_backed=self.volume_backed,
             unfiltered_projects_may_use_all=self.unfiltered_may_use_all,
         )
 
@@ -145,8 +147,9 @@ def _rules() -> tuple[rules.Rule, ...]:
 
 
 NONE, ALL, USER = strategy.Strategy
-STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME = strategy.Step
+STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME, VOLUME_BACKED = strategy.Step
 SNAP = {"image_type": "snapshot"}
+VOLUMES = {**SNAP, "block_device_mapping": "[]"}
 
 
 def row(
@@ -199,6 +202,17 @@ ROWS = [
     row("data elsewhere, none", (), STRATEGY, sync_strategy=NONE, home=THREE),
     row("data in a region that holds no copies", EVERYWHERE, STRATEGY, sync_strategy=ALL,
         home=images.RegionId("RegionOne")),
+    # records of volumes
+    row("all, volumes", (), VOLUME_BACKED, sync_strategy=ALL, properties=VOLUMES, size=0,
+        on_cloud=True),
+    row("all, volumes, wanted", EVERYWHERE, STRATEGY, sync_strategy=ALL, properties=VOLUMES,
+        size=0, volume_backed=True),
+    row("all, volumes and a disk", EVERYWHERE, STRATEGY, sync_strategy=ALL, properties=VOLUMES,
+        on_cloud=True),
+    row("all, empty", EVERYWHERE, STRATEGY, sync_strategy=ALL, size=0),
+    row("volumes that belong nowhere", (), FILTER, project=BETA, properties=VOLUMES, size=0),
+    row("volumes with data elsewhere", (), VOLUME_BACKED, sync_strategy=ALL, home=THREE,
+        properties=VOLUMES, size=0),
     # the image's own property
     row("chosen one", (TWO,), PROPERTY, properties=chosen("RegionTwo"), on_cloud=True),
     row("chosen two", (TWO, THREE), PROPERTY, properties=chosen("RegionThree , RegionTwo")),

@@ -637,3 +637,21 @@ def test_a_snapshot_says_so_or_has_its_data_where_it_was_made(
     image: images.Image, expected: bool
 ) -> None:
     assert images.is_snapshot(image) is expected
+
+
+@pytest.mark.parametrize(
+    ("size", "properties", "expected"),
+    [
+        (0, {"block_device_mapping": "[]"}, True),
+        (0, {"block_device_mapping": "", "image_type": "snapshot"}, True),
+        (0, {"image_type": "snapshot", "bdm_v2": "True"}, False),
+        (0, {}, False),
+        (1, {"block_device_mapping": "[]"}, False),
+        (None, {"block_device_mapping": "[]"}, False),
+    ],
+)
+def test_a_record_of_volumes_has_no_bytes_and_says_where_they_are(
+    size: int | None, properties: dict[str, str], expected: bool
+) -> None:
+    image = builders.source(size=size, properties=properties)
+    assert images.is_volume_backed(image) is expected

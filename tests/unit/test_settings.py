@@ -28,6 +28,7 @@ ARRIVING = [
         None, "snapshot_region_names", "RegionTwo, RegionFour",
         "policy", strategy.Policy(snapshot_regions=SNAPSHOT_REGIONS),
     ),
+    ("snapshots", "volume_backed", "true", "policy", strategy.Policy(volume_backed=True)),
     ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
     ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
     (

@@ -414,6 +414,71 @@ def test_the_map_on_the_source_names_its_copies_too(showing):
     assert showing.reconciliation.look().requested == 0
 
 
+# Records of volumes.
+
+VOLUMES = {**SNAPSHOT, "block_device_mapping": "[]", "bdm_v2": "True"}
+
+
+def publish_record(world, **metadata):
+    image = world.source.publish(b"", properties=VOLUMES, **metadata)
+    world.changed(image.image_id)
+    world.run()
+    return image
+
+
+def test_a_record_of_volumes_is_left_out_and_the_row_says_why(world):
+    image = publish_record(world)
+    assert not world.two.ids()
+    for region in (TWO, THREE):
+        task = world.task(image, region)
+        assert (task.status, task.copy_id) == ("success", None)
+        assert task.reason == (
+            "not wanted here: it is a snapshot of a server whose disks are volumes, so it has no "
+            "data, and [snapshots] volume_backed is false"
+        )
+    assert world.reconciliation.look().requested == 0
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.run()
+    assert not list(world.store.list())
+
+
+def test_where_it_would_not_go_anyway_there_is_no_row(world):
+    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    image = publish_record(world)
+    assert set(reasons(world, image)) == {THREE}
+
+
+def test_one_that_was_waited_for_is_left_out_too(world):
+    image = announce(world)
+    world.source.change(image.image_id, block_device_mapping="[]")
+    world.source.put_data(image.image_id, b"")
+    assert world.snapshots.look() == 1
+    world.run()
+    assert "volume_backed is false" in world.task(image).reason
+    assert not waiting(world)
+
+
+def test_who_wants_them_gets_the_record(world):
+    world.policy = strategy.Policy(volume_backed=True)
+    image = publish_record(world, name="a server")
+    copy = world.two.image(image.image_id)
+    assert (copy.status, copy.size) == ("active", 0)
+    assert copy.metadata == image.metadata
+    world.policy = strategy.Policy()
+    world.changed(image.image_id)
+    world.run()
+    assert world.task(image).reason.endswith("; the copy that is there stays as it is")
+
+
+def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
+    image = publish_record(world)
+    world.policy = strategy.Policy(volume_backed=True)
+    assert world.reconciliation.look().requested == 2
+    world.settle()
+    assert world.task(image).reason == plans.IN_SYNC
+
+
 # Made in a cascaded region whose bus is listened to.
 
 

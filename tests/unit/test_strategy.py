@@ -96,6 +96,20 @@ def test_a_region_that_has_the_data_gets_no_copy_of_it(chosen):
     )
 
 
+def test_of_a_record_of_volumes_it_is_told_why_it_is_not_where_it_would_be():
+    policy = strategy.Policy(
+        strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO, strategy_table.FOUR})
+    )
+    found = verdicts(policy, builders.source(size=0, properties=strategy_table.VOLUMES))
+    assert found["RegionTwo"] == found["RegionFour"] == strategy.Verdict(
+        wanted=False,
+        step=strategy.Step.VOLUME_BACKED,
+        why="it is a snapshot of a server whose disks are volumes, so it has no data, and "
+        "[snapshots] volume_backed is false",
+    )
+    assert found["RegionThree"].step is strategy.Step.SNAPSHOT
+
+
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     image = builders.source(properties={"sync_regions": "RegionTwo,RegionFour"})
     found = verdicts(strategy.Policy(strategy=USER), image)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is different for snapshots of servers and volumes."""
+
+from oslo_config import cfg
+
+DEFAULT = [
+    cfg.ListOpt(
+        "snapshot_region_names",
+        default=[],
+        mutable=True,
+        help="Regions that snapshots of servers and volumes go to. Empty: to those that other "
+        "images of their owner go to. A name that is not in Keystone's catalogue keeps the "
+        "agent from starting.",
+    ),
+    cfg.IntOpt(
+        "snapshot_timeout",
+        default=300,
+        min=1,
+        mutable=True,
+        help="Seconds that a snapshot which was announced may take to become active. After that "
+        "its tasks fail; it is copied all the same when Glance says that it is active.",
+    ),
+    cfg.IntOpt(
+        "snapshot_sleep_interval",
+        default=10,
+        min=1,
+        mutable=True,
+        help="Seconds between two looks at the snapshots that are waited for. One question is "
+        "for a hundred of them, so many cost hardly more than one.",
+    ),
+]
+
+OPTIONS = [
+    cfg.BoolOpt(
+        "volume_backed",
+        default=False,
+        mutable=True,
+        help="Bring the snapshots of servers whose disks are volumes to other regions, too. Such "
+        "an image is a record without data, whose property block_device_mapping names snapshots "
+        "of volumes in its own region. Off by default, because no server can be made of it where "
+        "these are not.",
+    ),
+]
