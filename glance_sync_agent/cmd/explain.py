@@ -14,7 +14,9 @@ from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import keystone
 
 _COLUMNS = ("region", "wanted", "decided_by", "why")
 _EXAMPLES = """\
@@ -31,7 +33,8 @@ class Explain(lister.Lister):
     sync_strategy.yaml are read as they are now, whether the agent has read them or not. The
     first that says something decides: sync_strategy None, the image's property sync_regions =
     none, snapshot_region_names, sync_strategy ALL, the image's property sync_regions, a rule,
-    Keystone's endpoint filter.
+    Keystone's endpoint filter. An image that is not in the cascading region is looked for among
+    the snapshots of the others.
     """
 
     app: console.Console
@@ -50,20 +53,51 @@ class Explain(lister.Lister):
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
         with contextlib.closing(wiring.open_regions(conf, current, catalogue)) as services:
-            source = services.image_service(catalogue.cascading).get_record(parsed_args.image)
-        if source is None:
-            raise errors.SyncError(
-                f"there is no image {parsed_args.image} in region {catalogue.cascading}"
-            )
+            found = self._find(services, catalogue, parsed_args.image)
+            source = wiring.make_joining(services, catalogue).join(found)
         if unknown := strategy.names_unknown(source, catalogue.regions()):
             names = ", ".join(sorted(unknown))
             self.app.say(f"{strategy.SYNC_REGIONS} of the image names no region with: {names}")
+        if source.region not in {catalogue.cascading, *current.settings.region_buses}:
+            self.app.say(
+                f"the image is a snapshot in region {source.region}; the agent does not hear of "
+                "it, because [notifications] region_transport_urls has no bus of that region"
+            )
         verdicts = wiring.make_targets(conf, catalogue, current).verdicts(source)
         return _COLUMNS, _rows(source, verdicts)
 
+    def _find(
+        self,
+        services: wiring.RegionServices,
+        catalogue: keystone.Keystone,
+        image_id: images.ImageId,
+    ) -> images.Image:
+        """Return a source: an image of the cascading region, or a snapshot of another one.
+
+        :raises SyncError: there is neither, or the cascading region does not answer.
+        """
+        cascading = catalogue.cascading
+        copy = services.image_service(cascading).get_record(image_id)
+        if copy is not None and copy.mark is None:
+            return copy
+        for region in sorted(catalogue.regions() - {cascading}):
+            try:
+                found = services.image_service(region).get_record(image_id)
+            except errors.SyncError as exc:
+                self.app.say(f"region {region} was not looked at: {exc}")
+                continue
+            if found is not None and found.mark is None and images.is_snapshot(found):
+                return found
+        if copy is None:
+            raise errors.SyncError(
+                f"there is no image {image_id} in region {cascading}, and no snapshot with that "
+                "id in another one"
+            )
+        return copy
+
 
 def _rows(source: images.Image, verdicts: strategy.Verdicts) -> Iterator[Sequence[Any]]:
-    obstacle = plans.obstacle(source)
+    obstacle = remotes.fault(source) or plans.obstacle(source)
     for region in sorted(verdicts):
         verdict = verdicts[region]
         if obstacle is not None:
