@@ -17,6 +17,13 @@ from tools import cloud as clouds
 
 MakeAgent = Callable[..., running.Agent]
 
+_SHOWING = """\
+[DEFAULT]
+show_multiple_locations = True
+enabled_backends = local:file, web:http
+[web]
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the cloud."""
@@ -31,6 +38,26 @@ def people(cloud: clouds.Cloud) -> Iterator[users.People]:
     found = users.People(cloud)
     yield found
     found.clean()
+
+
+@pytest.fixture(scope="module")
+def mapped(cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
+    """Give the cloud while RegionOne shows locations and RegionTwo tells sizes."""
+    described = cloud.describe()
+    files = {"RegionOne": ("local.conf", _SHOWING), "RegionTwo": ("tell-size", "")}
+    made = [
+        (name, pathlib.Path(described.region(name).config_dir, file), text)
+        for name, (file, text) in files.items()
+    ]
+    try:
+        for name, path, text in made:
+            path.write_text(text)
+            cloud.restart_service(f"glance-{name}")
+        yield cloud
+    finally:
+        for name, path, _text in made:
+            path.unlink(missing_ok=True)
+            cloud.restart_service(f"glance-{name}")
 
 
 @pytest.fixture

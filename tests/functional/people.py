@@ -86,6 +86,27 @@ class People:
             sha512=hashlib.sha512(data).hexdigest(),
         )
 
+    def refer(
+        self, image_id: str, region: str, *, url: str | None = None, **fields: Any
+    ) -> str:
+        """Publish an image of which only an image of another region has the data; return its id.
+
+        :param url: in the place of what leads there.
+        """
+        glance = self.cloud.describe().region(region).glance_url.rstrip("/")
+        self._count += 1
+        record = self.client().images.create(
+            name=f"{self._prefix}{self._count:04}-elsewhere",
+            disk_format="raw",
+            container_format="bare",
+            **fields,
+        )
+        told = {"image_from": "snapshot", "image_id": image_id}
+        self.client().images.add_location(
+            record.id, url or f"{glance}/v2/images/{image_id}", told
+        )
+        return str(record.id)
+
     def record(self, region: str, image_id: str, user: str = "admin") -> dict[str, Any] | None:
         """Return an image as a user sees it; None: there is none."""
         try:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``record_locations`` on a cascading Glance that can, and one region of three that can."""
 
-from collections.abc import Iterator
 import json
 import pathlib
 import re
@@ -17,37 +16,8 @@ from tests.functional import running
 from tools import agents
 from tools import cloud as clouds
 
-GLANCE = """\
-[DEFAULT]
-show_multiple_locations = True
-enabled_backends = local:file, web:http
-[web]
-"""
 ON: agents.Options = {"DEFAULT": {"record_locations": "true"}}
 RECORDED = "RegionTwo"  # something before its Glance tells a size
-
-
-@pytest.fixture(scope="module")
-def mapped(cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
-    """Give the cloud while RegionOne shows locations and RegionTwo tells sizes."""
-    described = cloud.describe()
-    files = {
-        "RegionOne": ("local.conf", GLANCE),
-        RECORDED: ("tell-size", ""),
-    }
-    made = [
-        (name, pathlib.Path(described.region(name).config_dir, file), text)
-        for name, (file, text) in files.items()
-    ]
-    try:
-        for name, path, text in made:
-            path.write_text(text)
-            cloud.restart_service(f"glance-{name}")
-        yield cloud
-    finally:
-        for name, path, _text in made:
-            path.unlink(missing_ok=True)
-            cloud.restart_service(f"glance-{name}")
 
 
 @pytest.fixture
