@@ -14,6 +14,7 @@ from glance_sync_agent.domain.images import ImageStatus
 _WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 _GONE = frozenset({None, ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
 _FOR_EVERYBODY = frozenset({"public", "community"})
+_SHOWN_CHARACTERS = 80
 
 
 def is_elsewhere(source: Image) -> bool:
@@ -109,4 +110,4 @@ def _fault(
 
 def _host(url: str) -> str:
     """Return host and port, without the user and the password that may stand before them."""
-    return url.split("/")[2].rpartition("@")[2]
+    return repr(url.split("/")[2].rpartition("@")[2])[:_SHOWN_CHARACTERS]

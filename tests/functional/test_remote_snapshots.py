@@ -123,8 +123,9 @@ def test_a_location_that_is_no_region_s_is_told_by_its_host(agent, people):
     agent.wait_until(
         lambda: set(agent.statuses(image_id).values()) == {"failure"}, "a failure"
     )
+    host = server.url.split("/")[2]
     for reason in reasons(agent, image_id).values():
-        assert reason.startswith(f"the data of the image is at {server.url.split('/')[2]}, which")
+        assert reason.startswith(f"the data of the image is at '{host}', which")
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])

@@ -105,7 +105,7 @@ def test_nothing_is_lost_where_nobody_knows_what_there_was():
 
 
 NOWHERE = (
-    "the data of the image is at two.example:9292, which is the image endpoint of no region of "
+    "the data of the image is at 'two.example:9292', which is the image endpoint of no region of "
     "Keystone's catalogue, or of several; correct the location of the image, or the endpoint"
 )
 
@@ -121,6 +121,16 @@ def test_a_location_that_leads_nowhere_is_told_by_its_host_alone(before):
     assert remotes.fault(found) == NOWHERE
     unread = dataclasses.replace(remote, fault=NOWHERE)
     assert found == dataclasses.replace(source, remote=unread)
+
+
+def test_what_is_no_host_is_shown_as_it_is_and_not_at_any_length():
+    url = "http://a\x1b[31m\n" + "b" * 80 + f"/v2/images/{builders.COPY_ID}"
+    source = builders.elsewhere(remote=dataclasses.replace(builders.REMOTE, url=url))
+    shown = "'a\\x1b[31m\\n" + "b" * 68
+    assert len(shown) == 80
+    assert remotes.fault(joined(source, region=None)) == NOWHERE.replace(
+        "'two.example:9292'", shown
+    )
 
 
 @pytest.mark.parametrize(

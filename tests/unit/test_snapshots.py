@@ -335,7 +335,7 @@ def test_a_url_that_leads_nowhere_is_told_without_what_is_secret(showing):
     )
     assert set(reasons(showing, image)) == {TWO, THREE}
     for reason in reasons(showing, image).values():
-        assert "at nine.example:9292, which is the image endpoint of no region" in reason
+        assert "at 'nine.example:9292', which is the image endpoint of no region" in reason
         assert "secret" not in reason
     assert {showing.task(image, region).status for region in (TWO, THREE)} == {"failure"}
 
