@@ -125,6 +125,15 @@ def test_the_decision_table_holds_on_the_real_cloud(make_agent, people, projects
                 people.delete(image_id, region, "admin")
 
 
+def explain(agent: running.Agent, image_id: str) -> tuple[dict[str, dict[str, str]], str]:
+    """Return what ``glance-sync explain`` shows of each region, and what it says beside that."""
+    done = subprocess.run(
+        agent.command("glance-sync", "explain", image_id, "-f", "json"),
+        capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
+    )
+    return {one["region"]: one for one in json.loads(done.stdout)}, done.stderr
+
+
 def test_a_third_of_the_table_runs_here():
     assert len(ROWS) * 3 >= len(strategy_table.ROWS)
 
@@ -136,11 +145,7 @@ def test_when_the_association_changes_the_rest_follows(make_agent, people, proje
     image_id = publish(people, projects, row)
     try:
         agent.wait_until(lambda: where(people, image_id) == {TWO, THREE}, "its two regions")
-        done = subprocess.run(
-            agent.command("glance-sync", "explain", image_id, "-f", "json"),
-            capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,
-        )
-        explained = {one["region"]: one for one in json.loads(done.stdout)}
+        explained, _said = explain(agent, image_id)
         assert {name: one["wanted"] for name, one in explained.items()} == {
             TWO: "yes", THREE: "yes", FOUR: "no"
         }
@@ -195,7 +200,25 @@ def test_a_snapshot_made_in_a_cascaded_region_goes_to_the_snapshot_regions(
     copy = people.record(people.cascading, image.image_id)
     assert copy is not None
     assert copy["glance_sync_source_region"] == TWO
+    explained, said = explain(agent, image.image_id)
+    assert {name: one["wanted"] for name, one in explained.items()} == {
+        people.cascading: "yes", THREE: "yes", FOUR: "no"
+    }
+    assert {one["decided_by"] for one in explained.values()} == {"snapshot_region_names"}
+    assert "does not hear of it" not in said
     # What was made here is a copy there, and so nobody's source.
     own = people.publish("other", **SNAPSHOT)
     agent.wait_until(lambda: people.in_step(own, [THREE]), "the snapshot region")
     assert people.record(TWO, own.image_id) is None
+
+
+def test_a_snapshot_of_a_region_that_nobody_listens_to_is_explained_as_such(make_agent, people):
+    agent = make_agent(options=options())
+    image = people.publish("snapshot", region=TWO, **SNAPSHOT)
+    explained, said = explain(agent, image.image_id)
+    assert {name: one["wanted"] for name, one in explained.items()} == {THREE: "yes", FOUR: "yes"}
+    assert f"a snapshot in region {TWO}; the agent does not hear of it" in said
+    other = people.publish("no snapshot", region=TWO)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        explain(agent, other.image_id)
+    assert "no snapshot with that id in another one" in caught.value.stderr
