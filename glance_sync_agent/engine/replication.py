@@ -126,7 +126,8 @@ class Replication:
         """Return what an attempt came to that has nothing to do any more, or not yet."""
         if isinstance(action, plans.AwaitSource):
             return self._awaiting(task, action)
-        if copy is None and source is not None and (told := _told(action, verdict, source)):
+        is_missing = copy is None or copy.size is None  # a record that waits for data is no copy
+        if is_missing and source is not None and (told := _told(action, verdict, source)):
             return told
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)

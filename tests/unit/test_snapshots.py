@@ -269,6 +269,19 @@ def test_data_that_was_deleted_is_told_from_data_that_was_killed(showing, waited
     assert {showing.task(image, THREE).status for image in made} == {"failure"}
 
 
+def test_a_record_that_waited_for_data_is_no_copy_of_what_was_lost(showing):
+    there = showing.two.publish(DATA)
+    showing.two._data[there.image_id] = DATA[::-1]
+    image = refer(showing, there)
+    assert showing.three.image(image.image_id).status == "queued"
+    showing.two.delete_as_user(there.image_id)
+    showing.settle()
+    task = showing.task(image, THREE)
+    assert (task.status, task.reason) == (
+        "failure", "snapshot was deleted in region RegionTwo before it was copied",
+    )
+
+
 def test_lost_data_is_missed_only_where_it_was_wanted(showing):
     there = showing.two.publish(DATA)
     image = showing.refer(there)
