@@ -6,6 +6,7 @@ import sys
 
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import explain
+from glance_sync_agent.cmd import reconcile
 from glance_sync_agent.cmd import requests
 from glance_sync_agent.cmd import views
 
@@ -19,6 +20,7 @@ examples:
   glance-sync explain IMAGE                   where it belongs, and what decided that
   glance-sync retry IMAGE RegionTwo           the cause is removed: try again now
   glance-sync sync IMAGE                      look at an image that no event announced
+  glance-sync reconcile --dry-run             what differs anywhere, and why
 
 exit status: 0, 1 for a failure, 2 for a usage error
 """
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "explain": explain.Explain,
             "retry": requests.Retry,
             "sync": requests.Sync,
+            "reconcile": reconcile.Reconcile,
         },
     )
     return console.run(tool, argv)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running agent: its threads, and how they begin and end."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from concurrent import futures
 import functools
 import logging
 import os
 import threading
-import time
 
 from oslo_config import cfg
 from oslo_service import service
@@ -15,12 +14,8 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
-from glance_sync_agent.domain import images
 
 LOG = logging.getLogger(__name__)
-
-#: The regions that did not answer; None: nothing was looked at yet.
-Missed = Set[images.RegionId] | None
 
 #: Seconds between two looks at the table when nothing wakes us; an operator's command is seen
 #: after that long at the most.
@@ -29,10 +24,6 @@ _POLL_SECONDS = 1.0
 _BUS_PATIENCE_SECONDS = 5.0
 #: Seconds between two looks while tasks run.
 _FLOCK_SECONDS = 0.1
-#: Seconds between two looks at everything while a region does not answer.
-_LOOK_AGAIN_SECONDS = 60.0
-#: It doubles with each look in vain, up to this.
-_LOOK_AGAIN_MAX_SECONDS = 960.0
 #: Seconds that transfers get to notice that they were called off.
 _CANCEL_SECONDS = 5.0
 #: Threads are made when needed, so this bounds nothing but mistakes.
@@ -99,7 +90,7 @@ class Daemon(service.ServiceBase):
             self._drain(self._agent)
         closing.join()
         if self._agent is not None:
-            self._agent.close()
+            self._leave(self._agent)
         LOG.info("Stopped")
         self._stopped.set()
 
@@ -173,39 +164,20 @@ class Daemon(service.ServiceBase):
         return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
 
     def _look_loop(self, agent: wiring.Agent) -> None:
-        """Look at everything at start, after a reload, and until every region has answered.
+        """Look at everything at start and after a reload, and from time to time.
 
         At start the queue comes first, so that nothing can happen between the two unseen; but a
         broker that is away does not keep us from looking.
         """
         wait: float | None = _BUS_PATIENCE_SECONDS
-        again = _LOOK_AGAIN_SECONDS
-        missed: Missed = None
         while not self._stopping.is_set():
             if self._look.wait(wait):
-                missed, again = None, _LOOK_AGAIN_SECONDS
+                agent.rounds.ask_for_everything()
             self._look.clear()
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
-            missed = self._look_once(agent, missed)
-            wait = None if missed == set() else again
-            again = min(again * 2, _LOOK_AGAIN_MAX_SECONDS)
-
-    def _look_once(self, agent: wiring.Agent, only: Missed) -> Missed:
-        """Look; return the regions that have to be looked at again, None for everything."""
-        started = time.monotonic()
-        try:
-            report = agent.reconciliation.look(only)
-        except errors.SyncError as exc:
-            LOG.warning("Could not look at all images: %s", exc)
-            return only
-        LOG.info(
-            "Looked at %d images in %.1f s: %d tasks requested, %d sources deleted, %d held back",
-            report.sources, time.monotonic() - started, report.requested,
-            report.deleted_sources, report.held_back,
-        )
-        return report.failed_regions
+            wait = agent.rounds.run()
 
     def _snapshot_loop(self, agent: wiring.Agent) -> None:
         """Look from time to time at the snapshots that are waited for."""
@@ -250,6 +222,13 @@ class Daemon(service.ServiceBase):
             listener, self._listener = self._listener, None
         if listener is not None:
             listener.stop()
+
+    def _leave(self, agent: wiring.Agent) -> None:
+        try:
+            agent.rounds.end()
+        except errors.SyncError as exc:
+            LOG.debug("Our turn to look at the images runs out by itself: %s", exc)
+        agent.close()
 
     def _drain(self, agent: wiring.Agent) -> None:
         timeout = self._conf.graceful_shutdown_timeout

@@ -255,6 +255,26 @@ _TRANSFER = [
 ]
 
 _RECONCILE = [
+    cfg.FloatOpt(
+        "interval",
+        default=600.0,
+        min=0,
+        mutable=True,
+        help="Seconds from the end of one look at everything to the next, give or take a tenth. "
+        "A look compares every image with its copies and requests what differs, as an event "
+        "would have. There is one at start and after a reload in any case. 0: no other. Of "
+        "several agents that share a database one looks.",
+    ),
+    cfg.FloatOpt(
+        "changes_interval",
+        default=60.0,
+        min=0,
+        mutable=True,
+        help="Seconds from one look at those images that changed lately to the next, give or "
+        "take a tenth. It costs two requests to the cascading Glance where nothing was missed, "
+        "and makes good within a minute what no message told of, deletions and changes of "
+        "members aside. 0: never.",
+    ),
     cfg.IntOpt(
         "max_deletes",
         default=10,

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
+import datetime
 import enum
 import json
 import re
@@ -151,6 +152,8 @@ class Image:
     #: None: this Glance does not show them (``show_multiple_locations``).
     locations: tuple[Location, ...] | None = dataclasses.field(default=None, repr=False)
     remote: RemoteData | None = None  # None: the data is here, or nothing shows that it is not
+    #: By the clock of its Glance, to the second; None: it says nothing that makes sense.
+    updated_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
 #: The keys of :class:`Metadata` that are attributes of the image itself.
@@ -191,7 +194,17 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
         locations=locations,
         remote=_remote(locations or ()),
+        updated_at=_time(record.get("updated_at")),
     )
+
+
+def _time(text: object) -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    # Glance's times are UTC, and end in Z.
+    return found if found is None or found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def _metadata(record: Mapping[str, Any]) -> Metadata:

@@ -6,6 +6,7 @@ The event path, the look at start and the operator's ``sync`` all ask :func:`nex
 
 from collections.abc import Mapping
 import dataclasses
+import enum
 from typing import TypeVar
 
 from glance_sync_agent.domain import images
@@ -84,6 +85,27 @@ Action = Nothing | Wait | AwaitSource | Deed
 
 V = TypeVar("V")
 
+
+class What(enum.StrEnum):
+    """Kinds of steps, as an operator reads them."""
+
+    COPY = "copy"
+    UPDATE = "update"
+    STATUS = "status"  # deactivate or reactivate
+    DELETE = "delete"
+    ADOPT = "adopt"  # a copy that is there and has no task
+    NOTE = "note"  # only our own notes are wrong
+    WAIT = "wait"
+    REPORT = "report"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What is to be done about an image in a region, in words."""
+
+    what: What
+    why: str
+
 #: Reasons of :class:`Nothing` that the engine tells apart.
 IN_SYNC = "in sync"
 ABSENT = "absent from both regions"
@@ -129,6 +151,33 @@ def next_action(
     if copy is not None and copy.mark != mark:
         return _foreign(copy)
     return _with_source(source, copy, known=known)
+
+
+def step_of(action: Action) -> Step | None:
+    """Return the words for an action; None: it does nothing."""
+    match action:
+        case CopyData(into=None):
+            return Step(what=What.COPY, why="there is no copy")
+        case CopyData():
+            return Step(what=What.COPY, why="the copy has no data")
+        case UpdateMetadata():
+            return Step(what=What.UPDATE, why=", ".join(_changed(action)))
+        case SetActive(active=active):
+            return Step(what=What.STATUS, why=f"source is {'active' if active else 'deactivated'}")
+        case DeleteCopy(reason=why):
+            return Step(what=What.DELETE, why=why)
+        case Wait(reason=why) | AwaitSource(reason=why):
+            return Step(what=What.WAIT, why=why)
+        case Conflict(reason=why):
+            return Step(what=What.REPORT, why=why)
+        case _:
+            return None
+
+
+def _changed(action: UpdateMetadata) -> list[str]:
+    names = sorted([*action.attributes, *action.properties])
+    names += ["tags"] if action.tags is not None else []
+    return names + (["members"] if action.members else [])
 
 
 def is_awaited(source: Image) -> bool:

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+import datetime
 import threading
 from typing import Final
 
@@ -22,6 +23,7 @@ _GONE: Final = frozenset({404})
 #: "Image status transition from deleted to deleted is not allowed": somebody else was faster.
 _IN_DELETION: Final = frozenset({400})
 _CONFLICT: Final = frozenset({409})
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"  # of filters
 
 
 class Glance:
@@ -146,11 +148,16 @@ class Glance:
         ]
 
     def pages(
-        self, page_size: int, *, snapshots_only: bool = False
+        self,
+        page_size: int,
+        *,
+        snapshots_only: bool = False,
+        changed_since: datetime.datetime | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``; with
+        ``changed_since``, those that changed then or later.
 
         The order is that of the ids, first of the visible images, then of the hidden ones; an
         image that is hidden or shown during the walk may come twice or not at all. Records that
@@ -163,6 +170,8 @@ class Glance:
             query = {"os_hidden": hidden}
             if snapshots_only:
                 query[images.IMAGE_TYPE] = images.SNAPSHOT
+            if changed_since is not None:
+                query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
             yield from self._listing.pages(query, page_size)
 
     def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:

@@ -113,11 +113,18 @@ class ImageService(Protocol):
         """Find the images that carry ``mark``, without members."""
 
     def pages(
-        self, page_size: int, *, snapshots_only: bool = False
+        self,
+        page_size: int,
+        *,
+        snapshots_only: bool = False,
+        changed_since: datetime.datetime | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
         With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
+
+        :param changed_since: leaves out what was changed before, to the second. Changes of
+            members are no changes of the image.
 
         A walk that fails raises; it never ends early in silence.
         """

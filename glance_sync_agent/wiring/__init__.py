@@ -23,19 +23,21 @@ from glance_sync_agent.drivers import keystone_projects
 from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
+from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from glance_sync_agent.wiring import configuration
+from glance_sync_agent.wiring import looks
 from glance_sync_agent.wiring import regions
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ CurrentSettings = configuration.CurrentSettings
 configure = configuration.configure
 Listener = listeners.Listeners
 RegionServices = regions.RegionServices
+make_reconciliation = looks.make_reconciliation
 
 
 class SystemClock:
@@ -205,6 +208,15 @@ def make_joining(services: RegionServices, catalogue: keystone.Keystone) -> join
     return joining.Joining(services, catalogue)
 
 
+def make_location_map(
+    current: CurrentSettings, services: RegionServices, cascading: images.RegionId
+) -> location_map.LocationMap:
+    """Return the map of copies on their sources."""
+    return location_map.LocationMap(
+        services, cascading, lambda: current.settings.record_locations
+    )
+
+
 def make_intake(
     store: task_store.TaskStore,
     wanted: targets.Targets,
@@ -283,7 +295,7 @@ class Agent:
     clock: SystemClock
     store: task_store.TaskStore
     worker: worker.Worker
-    reconciliation: reconciliation.Reconciliation
+    rounds: rounds.Rounds
     snapshots: snapshots.SnapshotWatch
     make_listener: Callable[[], Listener]
     release_leases: Callable[[], int]
@@ -315,9 +327,7 @@ def build(
     requests = make_intake(store, wanted, wake, clock)
     joined = make_joining(services, catalogue)
     source_views = sources.SourceViews(services, cascading, joined, clock)
-    recorded = location_map.LocationMap(
-        services, cascading, lambda: current.settings.record_locations
-    )
+    recorded = make_location_map(current, services, cascading)
     owner = f"{socket.gethostname()}:{current.settings.state_path}"
     attempt = replication.Replication(
         regions=services,
@@ -336,6 +346,17 @@ def build(
         clock=clock,
         stop=stop,
         limits=current.limits,
+    )
+    chance = random.SystemRandom().random
+    look = make_reconciliation(
+        current,
+        services=services,
+        catalogue=catalogue,
+        store=store,
+        wanted=wanted,
+        recorded=recorded,
+        stop=stop,
+        ask=differences.asking(requests),
     )
     # The lock of the state directory is ours, so whoever had these leases is dead.
     if released := store.release_owned(owner, clock.now()):
@@ -357,21 +378,16 @@ def build(
             per_region=current.settings.tasks_per_region,
             lease_seconds=current.settings.lease_seconds,
             policy=current.retry_policy,
-            chance=random.SystemRandom().random,
+            chance=chance,
             wake=wake,
         ),
-        reconciliation=reconciliation.Reconciliation(
-            regions=services,
-            store=store,
-            requests=requests,
-            wanted=wanted,
-            copies=copies,
-            recorded=recorded,
-            joined=joined,
-            cascading=cascading,
-            snapshot_origins=sorted(current.settings.region_buses),
-            stop=stop,
-            max_deletes=lambda: current.settings.max_deletes,
+        rounds=rounds.Rounds(
+            look=look.look,
+            turns=store.turns(),
+            owner=owner,
+            clock=clock,
+            intervals=current.intervals,
+            chance=chance,
         ),
         snapshots=snapshots.SnapshotWatch(
             regions=services,

@@ -14,6 +14,7 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.engine import progress
+from glance_sync_agent.engine import rounds
 
 CREDENTIALS = "service_credentials"
 # Libraries that tell of every connection and every statement.
@@ -56,6 +57,13 @@ class CurrentSettings:
             transfer=self.settings.scp_copy_timeout,
             lease=self.settings.lease_seconds,
             snapshot=self.settings.snapshot_timeout,
+        )
+
+    def intervals(self) -> rounds.Intervals:
+        """Return how often to look for what no event told of."""
+        return rounds.Intervals(
+            everything=self.settings.reconcile_interval,
+            changes=self.settings.reconcile_changes_interval,
         )
 
     def retry_policy(self) -> backoff.RetryPolicy:

@@ -3,6 +3,7 @@
 
 from concurrent import futures
 import dataclasses
+import datetime
 import itertools
 from typing import Any
 
@@ -474,6 +475,24 @@ def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
         if image.metadata.owner == region.owner
     ]
     assert walked == [snapshot.image_id]
+
+
+def test_a_walk_may_be_over_what_changed_lately(region: ImageRegion) -> None:
+    image = region.publish()
+    hidden = region.publish(os_hidden=True)
+    assert image.updated_at is not None
+    assert hidden.updated_at is not None
+    just_then = min(image.updated_at, hidden.updated_at)
+    afterwards = max(image.updated_at, hidden.updated_at) + datetime.timedelta(seconds=1)
+
+    def walked(since: datetime.datetime) -> set[images.ImageId]:
+        pages = region.service.pages(10, changed_since=since)
+        return {one.image_id for page in pages for one in page}
+
+    assert {image.image_id, hidden.image_id} <= walked(just_then)
+    in_another_zone = just_then.astimezone(datetime.timezone(datetime.timedelta(hours=5)))
+    assert {image.image_id, hidden.image_id} <= walked(in_another_zone)
+    assert {image.image_id, hidden.image_id}.isdisjoint(walked(afterwards))
 
 
 def test_an_administrator_is_shown_everything(region: ImageRegion) -> None:

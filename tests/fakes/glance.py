@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import re
 import threading
@@ -13,6 +14,7 @@ import uuid
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from tests.unit import builders
 
 CHUNK_BYTES = 1024 * 1024
 VISIBILITIES = ("public", "community", "shared", "private")
@@ -48,6 +50,7 @@ class FakeGlance:
         self.shows_locations = False  # show_multiple_locations
         self.has_http_store = True
         self.tells_size = False  # to a HEAD without a token, as something before a Glance may do
+        self.now: Callable[[], datetime.datetime] = lambda: builders.NOW
         self.lock = threading.RLock()
         self._records: dict[images.ImageId, dict[str, Any]] = {}
         self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
@@ -85,8 +88,13 @@ class FakeGlance:
         return [image for image in self._listed() if image.mark == mark]
 
     def pages(
-        self, page_size: int, *, snapshots_only: bool = False
+        self,
+        page_size: int,
+        *,
+        snapshots_only: bool = False,
+        changed_since: datetime.datetime | None = None,
     ) -> Iterator[Sequence[images.Image]]:
+        since = (changed_since or builders.LONG_AGO).replace(microsecond=0)
         for hidden in (False, True):
             last = ""
             while True:
@@ -97,6 +105,7 @@ class FakeGlance:
                     if image.metadata.os_hidden is hidden
                     and image.image_id > last
                     and (_is_typed_snapshot(image) or not snapshots_only)
+                    and (image.updated_at or since) >= since
                 ]
                 if not rest:
                     break
@@ -127,6 +136,7 @@ class FakeGlance:
             if record["status"] not in {"active", "deactivated"}:
                 raise errors.Refused(f"image {image_id} is {record['status']}")
             record["status"] = "active" if active else "deactivated"
+            self._touch(record)
 
     def delete(self, image: images.Image) -> None:
         self.before("delete", image.image_id)
@@ -174,6 +184,7 @@ class FakeGlance:
                 record["locations"] = [*record["locations"], one]
                 record["status"] = "active"
                 record["size"] = record["size"] or 1
+                self._touch(record)
 
     def make(self, *, image_id: str | None = None, **metadata: Any) -> images.Image:
         """Make a queued record; ``metadata`` as in ``images.Metadata``."""
@@ -198,6 +209,7 @@ class FakeGlance:
                 "os_hash_value": hashlib.new(self.hash_algo, data).hexdigest(),
                 "locations": [{"url": f"file:///images/{image_id}", "metadata": {}}],
             }
+            self._touch(record)
 
     def publish(self, data: bytes = b"data", **metadata: Any) -> images.Image:
         """Make a record and upload its data."""
@@ -214,6 +226,7 @@ class FakeGlance:
                     record.pop(name, None)
                 else:
                     record[name] = value
+            self._touch(record)
 
     def share(
         self, image_id: images.ImageId, member: str, status: str | None = "pending"
@@ -258,8 +271,12 @@ class FakeGlance:
             record = {"tags": [], **defaults, **fields, **properties}
             empty: dict[str, Any] = {"status": "queued", "size": None, "locations": []}
             self._records[new] = record | {"id": new} | empty
+            self._touch(self._records[new])
             self._used.add(new)
             return self.image(new)
+
+    def _touch(self, record: dict[str, Any]) -> None:
+        record["updated_at"] = f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
 
     def _existing(self, image_id: images.ImageId) -> dict[str, Any]:
         if image_id not in self._records:
@@ -308,6 +325,7 @@ class FakeGlance:
                 record.pop(name, None)
             else:
                 record[name] = value
+        self._touch(record)
 
     def _change_members(
         self, image_id: images.ImageId, members: Mapping[str, images.MemberStatus | None]

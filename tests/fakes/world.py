@@ -12,6 +12,8 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
@@ -20,6 +22,7 @@ from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
@@ -28,6 +31,7 @@ from glance_sync_agent.engine import worker
 from tests.fakes import clock as clocks
 from tests.fakes import glance
 from tests.fakes import task_store
+from tests.fakes import turns
 
 CASCADING = images.RegionId("RegionOne")
 CASCADED = (images.RegionId("RegionTwo"), images.RegionId("RegionThree"))
@@ -122,6 +126,8 @@ class World:
         self.clock = clocks.FakeClock()
         self.catalogue = FakeCatalogue()
         self.regions = FakeRegions(chunk_bytes)
+        for glance_of_region in self.regions.glances.values():
+            glance_of_region.now = self.clock.now
         self.source = self.regions.glances[CASCADING]
         self.two = self.regions.glances[CASCADED[0]]
         self.three = self.regions.glances[CASCADED[1]]
@@ -192,16 +198,36 @@ class World:
         )
         self.reconciliation = reconciliation.Reconciliation(
             regions=self.regions,
-            store=self.store,
-            requests=self.intake,
-            wanted=self.targets,
-            copies=self.copies,
-            recorded=self.location_map,
-            joined=self.joining,
+            compared=differences.Differences(
+                regions=self.regions,
+                store=self.store,
+                wanted=self.targets,
+                copies=self.copies,
+                recorded=self.location_map,
+                joined=self.joining,
+                cascading=CASCADING,
+            ),
+            gone=gone_sources.GoneSources(
+                regions=self.regions,
+                store=self.store,
+                wanted=self.targets,
+                cascading=CASCADING,
+            ),
+            ask=differences.asking(self.intake),
             cascading=CASCADING,
             snapshot_origins=snapshot_origins,
             stop=self.stop,
             max_deletes=lambda: self.max_deletes,
+        )
+        self.turns = turns.MemoryTurns()
+        self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
+        self.rounds = rounds.Rounds(
+            look=self.reconciliation.look,
+            turns=self.turns,
+            owner="agent",
+            clock=self.clock,
+            intervals=lambda: self.intervals,
+            chance=lambda: 0.5,
         )
 
     def _wake(self) -> None:

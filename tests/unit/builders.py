@@ -15,6 +15,7 @@ IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
 COPY_ID = images.ImageId("6a0d2f0b-6f2d-4f6c-8f0e-9d4b7c1c2a11")
 DATA = b"the bytes of an image"
 NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+LONG_AGO = datetime.datetime(2014, 1, 1, tzinfo=datetime.UTC)
 REMOTE = images.RemoteData(
     url=f"http://admin:secret@two.example:9292/v2/images/{COPY_ID}",
     image_id=COPY_ID,

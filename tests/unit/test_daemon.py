@@ -11,6 +11,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import daemon as daemons
+from glance_sync_agent.engine import rounds
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
@@ -67,13 +68,13 @@ class Stage:
         world.replication._stop = stop
         world.reconciliation._stop = stop
         clock = wiring.SystemClock()  # the daemon waits in real time
-        for part in (world.intake, world.worker, world.replication):
+        for part in (world.intake, world.worker, world.replication, world.rounds):
             part._clock = clock
         return wiring.Agent(
             clock=clock,
             store=world.store,
             worker=world.worker,
-            reconciliation=world.reconciliation,
+            rounds=world.rounds,
             snapshots=world.snapshots,
             make_listener=self.make_listener,
             release_leases=self.release,
@@ -230,7 +231,7 @@ def test_a_database_that_is_away_is_asked_again(stage, caplog):
 
 
 def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
-    monkeypatch.setattr(daemons, "_LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(rounds, "_AGAIN_SECONDS", 0.05)
     calls = []
 
     def away(name, _image_id):
@@ -247,7 +248,7 @@ def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
 
 
 def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monkeypatch, caplog):
-    monkeypatch.setattr(daemons, "_LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(rounds, "_AGAIN_SECONDS", 0.05)
     failures = [errors.ServiceUnavailable("no answer")]
 
     def away(name, _image_id):
@@ -258,7 +259,7 @@ def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monke
     image = stage.world.source.publish(b"1")
     stage.daemon.start()
     eventually(lambda: image.image_id in stage.world.two.ids())
-    assert "Could not look at all images: no answer" in caplog.text
+    assert "Could not look at the images: no answer" in caplog.text
 
 
 def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``domain.images``: records of the Images API become images."""
 
+import datetime
 import json
 import pathlib
 from typing import Any
@@ -655,3 +656,23 @@ def test_a_record_of_volumes_has_no_bytes_and_says_where_they_are(
 ) -> None:
     image = builders.source(size=size, properties=properties)
     assert images.is_volume_backed(image) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-22T08:00:07Z", datetime.datetime(2026, 11, 22, 8, 0, 7, tzinfo=datetime.UTC)),
+        ("2026-11-22T08:00:07", datetime.datetime(2026, 11, 22, 8, 0, 7, tzinfo=datetime.UTC)),
+        (
+            "2026-11-22T09:00:07+01:00",
+            datetime.datetime(2026, 11, 22, 8, 0, 7, tzinfo=datetime.UTC),
+        ),
+        ("yesterday", None),
+        ("", None),
+        (1732262407, None),
+        (None, None),
+    ],
+)
+def test_a_time_is_utc_and_nonsense_is_none(text: object, expected: object) -> None:
+    record = {"id": builders.IMAGE_ID, "status": "active", "updated_at": text}
+    assert images.parse(record, builders.REGION).updated_at == expected

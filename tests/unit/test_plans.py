@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -535,3 +536,42 @@ def test_in_sync_means_same_bytes_same_status_same_metadata(
         assert copy_image.members == source_image.members
         assert source_image.metadata.properties.items() <= copy_image.metadata.properties.items()
         assert copy_image.metadata.tags == source_image.metadata.tags
+
+
+def changed(**fields):
+    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
+    return plans.UpdateMetadata(copy=copy(), **{**nothing, **fields})
+
+
+@pytest.mark.parametrize(
+    ("action", "what", "why"),
+    [
+        (plans.CopyData(source=source(), into=None), "copy", "there is no copy"),
+        (plans.CopyData(source=source(), into=queued()), "copy", "the copy has no data"),
+        (changed(attributes={"name": "new"}), "update", "name"),
+        (
+            changed(attributes={"name": "new"}, properties={"os_type": None, "a": "b"}),
+            "update",
+            "a, name, os_type",
+        ),
+        (changed(tags=frozenset()), "update", "tags"),
+        (changed(members={"beta": None}), "update", "members"),
+        (
+            changed(attributes={"owner": "x"}, tags=frozenset({"t"}), members={"beta": None}),
+            "update",
+            "owner, tags, members",
+        ),
+        (plans.SetActive(copy=copy(), active=True), "status", "source is active"),
+        (plans.SetActive(copy=copy(), active=False), "status", "source is deactivated"),
+        (plans.DeleteCopy(copy=copy(), reason="copy is killed"), "delete", "copy is killed"),
+        (plans.Wait(reason="copy is saving"), "wait", "copy is saving"),
+        (plans.AwaitSource(reason="snapshot is queued"), "wait", "snapshot is queued"),
+        (plans.Conflict(reason="somebody else's"), "report", "somebody else's"),
+    ],
+)
+def test_every_deed_has_its_words(action, what, why):
+    assert plans.step_of(action) == plans.Step(what=plans.What(what), why=why)
+
+
+def test_nothing_to_do_has_no_words():
+    assert plans.step_of(plans.Nothing(reason="source is queued")) is None

@@ -80,6 +80,8 @@ ARRIVING = [
     ("transfer", "retry_base_seconds", "0.5", "retry_base_seconds", 0.5),
     ("transfer", "retry_max_seconds", "90", "retry_max_seconds", 90.0),
     ("transfer", "lease_seconds", "300", "lease_seconds", 300.0),
+    ("reconcile", "interval", "0", "reconcile_interval", 0.0),
+    ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
     ("reconcile", "max_deletes", "0", "max_deletes", 0),
 ]
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import threading
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,14 @@ BLOCKS = [b"zero", b"one", b"two", b"three", b"four", b"five", b"six"]
 class Origin:
     """Data that counts how often, and from where, it is read."""
 
-    def __init__(self, blocks=BLOCKS, *, fail_at=None):
+    def __init__(self, blocks=BLOCKS, *, fail_at=None, slow_seconds=0.0):
         self.digest = digests.SharedDigest(builders.source())
         self.opened_at = []
         self.open = 0
         self.given = 0
         self._blocks = blocks
         self._fail_at = fail_at
+        self._slow_seconds = slow_seconds
 
     @contextlib.contextmanager
     def open_at(self, number):
@@ -40,6 +42,7 @@ class Origin:
         for number, block in enumerate(self._blocks[first:], first):
             if number == self._fail_at:
                 raise errors.TransferInterrupted(f"broke at {number}")
+            time.sleep(self._slow_seconds)
             self.given += 1
             yield block
 
@@ -219,7 +222,7 @@ def test_nobody_waits_for_one_who_does_not_go_on(shared, origin):
 
 def test_while_one_reads_a_block_the_others_wait_for_that_read():
     shared = shared_reads.SharedReads()
-    origin = Origin()
+    origin = Origin(slow_seconds=0.005)  # nothing else tells that the others wait
     started = threading.Barrier(5, timeout=10)
     results = []
 

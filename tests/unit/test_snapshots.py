@@ -408,7 +408,8 @@ def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog)
     showing.settle()
     assert showing.three.ids() == {other.image_id}
     showing.two.before = lambda _name, _image_id: None
-    again = showing.reconciliation.look(only=report.failed_regions)
+    scope = reconciliation.Scope(only=report.failed_regions, deletions=False)
+    again = showing.reconciliation.look(scope)
     assert (again.failed_regions, again.requested) == (set(), 2)
     showing.settle()
     assert showing.three.ids() == {other.image_id, image.image_id}
@@ -630,7 +631,8 @@ def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog
     assert report.failed_regions == {TWO}
     assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
     world.two.before = lambda _name, _image_id: None
-    world.reconciliation.look(only=report.failed_regions)
+    scope = reconciliation.Scope(only=report.failed_regions, deletions=False)
+    world.reconciliation.look(scope)
     world.settle()
     assert image.image_id in world.three.ids()
 

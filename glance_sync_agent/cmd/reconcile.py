@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync reconcile``: compare all images with their copies, now."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+import contextlib
+import threading
+from typing import Any
+
+from cliff import lister
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd import console
+from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import keystone
+from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import reconciliation
+
+_COLUMNS = ("image_id", "image_name", "region", "what", "why")
+_EXAMPLES = """\
+examples:
+  glance-sync reconcile --dry-run               what a look would request; nothing is written
+  glance-sync reconcile --region RegionTwo      only what differs in one region
+  glance-sync reconcile --dry-run -f json
+"""
+
+
+class Reconcile(lister.Lister):
+    """Compare every image with its copies, and request what differs.
+
+    The agent does so itself at start, after a reload and every [reconcile] interval. Each line
+    is an image in a region, what is to be done and why; the agent then looks at it again and
+    does what is right at that moment. Sources that are gone take their copies along, unless
+    they are more than [reconcile] max_deletes. A region that does not answer is named, and the
+    exit status is 1.
+    """
+
+    app: console.Console
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the region, and that nothing is to be done."""
+        parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
+        parser.add_argument("--region", metavar="REGION", help="only in this region")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show what differs, and request nothing"
+        )
+        parser.set_defaults(fit_width=True)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
+        """Return the columns and the rows."""
+        conf, current = self.app.configure()
+        catalogue = wiring.open_catalogue(conf, current)
+        scope = reconciliation.Scope(only=_only(catalogue, parsed_args.region))
+        found: list[differences.Difference] = []
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(known_tasks.opened(current))
+            services = wiring.open_regions(conf, current, catalogue)
+            stack.enter_context(contextlib.closing(services))
+            wanted = wiring.make_targets(conf, catalogue, current)
+            # A dry run has nothing that could write: no way to request, and looks only read.
+            ask = (
+                _nothing
+                if parsed_args.dry_run
+                else differences.asking(wiring.make_intake(store, wanted))
+            )
+
+            def keep(one: differences.Difference) -> int:
+                found.append(one)
+                return ask(one)
+
+            report = wiring.make_reconciliation(
+                current,
+                services=services,
+                catalogue=catalogue,
+                store=store,
+                wanted=wanted,
+                recorded=wiring.make_location_map(current, services, catalogue.cascading),
+                stop=threading.Event(),
+                ask=keep,
+            ).look(scope)
+        self._tell(report, len(found), dry_run=parsed_args.dry_run)
+        return _COLUMNS, map(_row, found)
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; 1 if a region was left out, or sources are gone that were kept."""
+        self._is_partial = False
+        return super().run(parsed_args) or int(self._is_partial)
+
+    def _tell(self, report: reconciliation.Report, count: int, *, dry_run: bool) -> None:
+        did = "would be requested; nothing was written" if dry_run else "requested"
+        self.app.say(f"Compared {report.sources} images with their copies: {count} {did}")
+        if report.failed_regions:
+            names = ", ".join(sorted(report.failed_regions))
+            self.app.say(f"Not compared, because they failed: {names}")
+        self._is_partial = bool(report.failed_regions or report.held_back)
+        if not dry_run and count and not report.failed_regions:
+            self.app.say("See 'glance-sync status' for what becomes of them")
+
+
+def _only(
+    catalogue: keystone.Keystone, name: str | None
+) -> frozenset[images.RegionId] | None:
+    """Return the region that was asked for as a set; None: all.
+
+    :raises UnknownRegion: the catalogue has no such region.
+    """
+    if name is None:
+        return None
+    known = catalogue.regions()
+    if (region := images.RegionId(name)) not in known:
+        raise errors.UnknownRegion(
+            f"there is no region {name} in Keystone's catalogue; there are "
+            f"{', '.join(sorted(known))}"
+        )
+    return frozenset({region})
+
+
+def _nothing(_one: differences.Difference) -> int:
+    return 1
+
+
+def _row(one: differences.Difference) -> Sequence[Any]:
+    return one.image_id, one.image_name or "", one.region, one.step.what.value, one.step.why

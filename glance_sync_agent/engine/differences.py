@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between sources and their copies, a page of sources at a time."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
+from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """Something to be done about an image in a region."""
+
+    image_id: images.ImageId
+    image_name: str | None
+    region: images.RegionId
+    step: plans.Step
+    source_region: images.RegionId | None = None  # None: the cascading one
+    may_delete: bool = False  # it was proven that the source is gone
+
+
+#: Does something about a difference, or keeps it; returns how many tasks that made.
+Ask = Callable[[Difference], int]
+
+
+def asking(requests: intake.Intake) -> Ask:
+    """Return what requests a task for each difference."""
+
+    def ask(one: Difference) -> int:
+        return requests.request(
+            one.image_id,
+            one.region,
+            may_delete=one.may_delete,
+            source_region=one.source_region,
+        )
+
+    return ask
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A source, and what is known of it by region."""
+
+    source: images.Image
+    verdicts: strategy.Verdicts
+    rows: Mapping[images.RegionId, tasks.Task]
+
+
+class Differences:
+    """Compares sources with their copies. Writes nothing."""
+
+    def __init__(
+        self,
+        *,
+        regions: ports.Regions,
+        store: ports.TaskStore,
+        wanted: targets.Targets,
+        copies: wanted_copies.WantedCopies,
+        recorded: location_map.LocationMap,
+        joined: joining.Joining,
+        cascading: images.RegionId,
+    ) -> None:
+        self._regions = regions
+        self._store = store
+        self._targets = wanted
+        self._copies = copies
+        self._map = recorded
+        self._joining = joined
+        self._cascading = cascading
+
+    def regions_for(self, origin: images.RegionId) -> frozenset[images.RegionId]:
+        """Return the regions that sources of a region may go to."""
+        return self._targets.regions(self._noted(origin))
+
+    def pairs(
+        self, page: Sequence[images.Image]
+    ) -> tuple[Sequence[Pair], Mapping[images.RegionId, errors.SyncError]]:
+        """Return at most 100 sources with what belongs to them, and the regions that failed.
+
+        Sources whose data is in a region that failed are left out.
+
+        :raises SyncError: the database or Keystone does not answer.
+        """
+        joined = self._joining.join_all(page)
+        rows: dict[images.ImageId, dict[images.RegionId, tasks.Task]] = {}
+        for task in self._store.find([source.image_id for source in page]):
+            rows.setdefault(task.key.image_id, {})[task.key.region] = task
+        known = [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
+        return [
+            Pair(
+                source=source,
+                verdicts=self._verdicts(source),
+                rows=rows.get(source.image_id, {}),
+            )
+            for source in known
+        ], joined.failures
+
+    def find(self, region: images.RegionId, pairs: Sequence[Pair]) -> Iterator[Difference]:
+        """Yield what differs in a region, which is asked one question for all the pairs.
+
+        :raises SyncError: the region does not answer.
+        """
+        service = self._regions.image_service(region)
+        wanted = []
+        for pair in pairs:
+            verdict = pair.verdicts.get(region)
+            if verdict is not None and verdict.wanted:
+                wanted.append(pair)
+            elif (step := self._unwanted(pair, service, verdict)) is not None:
+                yield self._difference(pair, region, step)
+        ids = [_copy_id(pair, region) for pair in wanted]
+        copies = service.find(ids) if ids else {}
+        for copy_id, pair in zip(ids, wanted, strict=True):
+            step = self._step(service, pair, copies.get(copy_id))
+            if step is not None:
+                yield self._difference(pair, region, step)
+
+    def _verdicts(self, source: images.Image) -> strategy.Verdicts:
+        # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
+        return {} if source.mark is not None else self._targets.verdicts(source)
+
+    def _noted(self, origin: images.RegionId) -> images.RegionId | None:
+        """Return what tasks have as the region of their source."""
+        return None if origin == self._cascading else origin
+
+    def _difference(
+        self, pair: Pair, region: images.RegionId, step: plans.Step
+    ) -> Difference:
+        source = pair.source
+        return Difference(
+            image_id=source.image_id,
+            image_name=source.metadata.name,
+            region=region,
+            step=step,
+            source_region=self._noted(source.region),
+        )
+
+    def _unwanted(
+        self, pair: Pair, service: ports.ImageService, verdict: strategy.Verdict | None
+    ) -> plans.Step | None:
+        row = pair.rows.get(service.region)
+        if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
+            # Its task shall say so, or go.
+            why = "it is not wanted here" if verdict is None else verdict.why
+            return plans.Step(what=plans.What.NOTE, why=f"not wanted any more: {why}")
+        if self._map.differs(pair.source, service, None):
+            return plans.Step(what=plans.What.NOTE, why="a location names a copy")
+        return None
+
+    def _step(
+        self, service: ports.ImageService, pair: Pair, copy: images.Image | None
+    ) -> plans.Step | None:
+        row = pair.rows.get(service.region)
+        wanted = self._copies.in_region(service.region)(pair.source, copy)
+        action = plans.next_action(
+            wanted,
+            copy,
+            mark=images.mark_of(pair.source),
+            known=row is not None,
+            unwanted=None,
+            may_delete=False,
+        )
+        if action != plans.Nothing(reason=plans.IN_SYNC):
+            return plans.step_of(action)
+        if row is None:
+            # Without a row, because the database was lost, nothing would prove later that the
+            # source existed, and the copy would outlive it.
+            return plans.Step(what=plans.What.ADOPT, why="a copy of ours without a task")
+        if row.reason != plans.IN_SYNC:
+            why = f"in sync, and its task says: {row.reason}"
+            return plans.Step(what=plans.What.NOTE, why=why)
+        if self._map.differs(pair.source, service, copy):
+            return plans.Step(what=plans.What.NOTE, why="no location names the copy")
+        if copy is not None and self._have_other_members(wanted, service, copy):
+            return plans.Step(what=plans.What.UPDATE, why="members")
+        return None
+
+    def _have_other_members(
+        self, wanted: images.Image, service: ports.ImageService, copy: images.Image
+    ) -> bool:
+        """Ask, for members are not in a listing, and their changes leave no trace in a record."""
+        if not self._copies.have_our_members():
+            return False
+        theirs = self._regions.image_service(wanted.region).members(wanted)
+        return theirs != service.members(copy)
+
+
+def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
+    row = pair.rows.get(region)
+    return (row and row.copy_id) or pair.source.image_id
+
+
+def _is_done(row: tasks.Task) -> bool:
+    return row.status is tasks.TaskStatus.SUCCESS

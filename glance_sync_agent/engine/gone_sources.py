@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks whose source is not there any more."""
+
+from collections.abc import Iterator, Sequence, Set
+import logging
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import batches
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import targets
+
+LOG = logging.getLogger(__name__)
+
+_BATCH = 100  # ids; Glance takes that many in one ``id=in:`` filter
+
+
+class GoneSources:
+    """Finds them. Writes nothing."""
+
+    def __init__(
+        self,
+        *,
+        regions: ports.Regions,
+        store: ports.TaskStore,
+        wanted: targets.Targets,
+        cascading: images.RegionId,
+    ) -> None:
+        self._regions = regions
+        self._store = store
+        self._targets = wanted
+        self._cascading = cascading
+
+    def find(self) -> Iterator[Sequence[tasks.Task]]:
+        """Walk the tasks, image by image, whose image is not in the region of its source any more.
+
+        Tasks of regions that left the catalogue are left out: nothing can be done about them.
+
+        :raises SyncError: the cascading region, the database or Keystone does not answer.
+        """
+        reachable = self._targets.catalogue()
+        trusted: set[images.RegionId] = set()
+        for batch in batches.of(self._store.image_ids(), _BATCH):
+            by_origin: dict[images.RegionId, list[tasks.Task]] = {}
+            for task in self._store.find(batch):
+                if task.key.region in reachable:
+                    origin = task.source_region or self._cascading
+                    by_origin.setdefault(origin, []).append(task)
+            for origin, rows in by_origin.items():
+                for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
+                    yield [row for row in rows if row.key.image_id == image_id]
+
+    def _absent(
+        self,
+        origin: images.RegionId,
+        image_ids: Set[images.ImageId],
+        trusted: set[images.RegionId],
+    ) -> Sequence[images.ImageId]:
+        """Return those of ``image_ids`` that were proven not to be in a region.
+
+        :param trusted: regions that show us everything; added to.
+        """
+        try:
+            service = self._regions.image_service(origin)
+            if origin not in trusted:
+                # To somebody with fewer rights than before, other people's images are absent.
+                service.require_all_rights()
+                trusted.add(origin)
+            missing = image_ids - set(service.find(sorted(image_ids)))
+            # A listing proves presence only; absence is what a 404 for the very image says.
+            return [one for one in sorted(missing) if service.get_record(one) is None]
+        except errors.SyncError as exc:
+            if origin == self._cascading:
+                raise
+            failure = exc
+        LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
+        return ()

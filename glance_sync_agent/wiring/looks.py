@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The look at everything, as the agent and the operator's tool need it."""
+
+from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import task_store
+from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import gone_sources
+from glance_sync_agent.engine import joining
+from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
+from glance_sync_agent.wiring import configuration
+from glance_sync_agent.wiring import regions
+
+
+def make_reconciliation(
+    current: configuration.CurrentSettings,
+    *,
+    services: regions.RegionServices,
+    catalogue: keystone.Keystone,
+    store: task_store.TaskStore,
+    wanted: targets.Targets,
+    recorded: location_map.LocationMap,
+    stop: ports.StopFlag,
+    ask: differences.Ask,
+) -> reconciliation.Reconciliation:
+    """Return what compares all sources with their copies.
+
+    :param ask: is given what differs; the only part that may write.
+    """
+    return reconciliation.Reconciliation(
+        regions=services,
+        compared=differences.Differences(
+            regions=services,
+            store=store,
+            wanted=wanted,
+            copies=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+            recorded=recorded,
+            joined=joining.Joining(services, catalogue),
+            cascading=catalogue.cascading,
+        ),
+        gone=gone_sources.GoneSources(
+            regions=services, store=store, wanted=wanted, cascading=catalogue.cascading
+        ),
+        ask=ask,
+        cascading=catalogue.cascading,
+        snapshot_origins=sorted(current.settings.region_buses),
+        stop=stop,
+        max_deletes=lambda: current.settings.max_deletes,
+    )

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What no message told of is found all the same."""
+
+import json
+import subprocess
+from typing import Any
+
+from tests.functional import conftest
+from tests.functional import people as users
+from tests.functional import running
+
+#: An agent that hears nothing and looks at nothing by itself but at start.
+DEAF = {"notifications": {"exchange": "nobody", "pool": "deaf"}}
+NEVER: dict[str, Any] = {"interval": 0, "changes_interval": 0}
+
+
+def deaf(make_agent: conftest.MakeAgent, name: str = "deaf", **reconcile: Any) -> running.Agent:
+    options = {**running.FAST, **DEAF, "reconcile": {**NEVER, **reconcile}}
+    agent = make_agent(name, options=options)
+    agent.begin()
+    return agent
+
+
+def reconcile(agent: running.Agent, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
+    """Run ``glance-sync reconcile``; return its rows."""
+    done = subprocess.run(
+        agent.command("glance-sync", "reconcile", "-f", "json", *arguments),
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == status, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def everything(people: users.People, agent: running.Agent) -> Any:
+    """Return all there is to write to: the records of every Glance, and the tasks."""
+    records = {
+        region: {one["id"]: dict(one) for one in people.client(region, "admin").images.list()}
+        for region in (people.cascading, *people.cascaded)
+    }
+    return records, sorted(map(repr, agent.tasks()))
+
+
+def test_a_dry_run_tells_what_differs_and_writes_nothing(make_agent, people):
+    agent = deaf(make_agent)
+    deleted, changed, damaged = (people.publish(name) for name in ("gone", "new name", "lost"))
+    reconcile(agent)
+    for image in (deleted, changed, damaged):
+        agent.wait_until(lambda image=image: people.in_step(image), f"copies of {image.name}")
+    agent.wait_until(lambda: {str(t.status) for t in agent.tasks()} == {"success"}, "the end")
+    assert agent.stop() == 0
+    two, three, four = people.cascaded
+    people.delete(deleted.image_id)
+    people.client().images.update(changed.image_id, name="another", tags=["t"])
+    people.delete(damaged.image_id, two, user="admin")
+    before = everything(people, agent)
+
+    found = {
+        (row["image_id"], row["region"]): (row["what"], row["why"])
+        for row in reconcile(agent, "--dry-run")
+    }
+
+    assert found == {
+        **{(deleted.image_id, r): ("delete", "source was deleted") for r in people.cascaded},
+        **{(changed.image_id, r): ("update", "name, tags") for r in people.cascaded},
+        (damaged.image_id, two): ("copy", "there is no copy"),
+    }
+    only = reconcile(agent, "--dry-run", "--region", three)
+    assert {(row["image_id"], row["region"]) for row in only} == {
+        (deleted.image_id, three), (changed.image_id, three),
+    }
+    assert everything(people, agent) == before
+
+    agent.begin()
+    agent.wait_until(lambda: reconcile(agent, "--dry-run") == [], "nothing that differs")
+    (copy,) = people.copies(two, damaged.image_id)  # its first id is spent
+    assert copy["status"] == "active"
+    assert people.sha512(two, copy["id"]) == damaged.sha512
+    assert not any(people.record(region, deleted.image_id) for region in people.cascaded)
+    assert people.record(four, changed.image_id)["name"] == "another"
+
+
+def test_what_changed_is_found_by_a_look_at_changes_and_what_is_gone_by_one_at_everything(
+    make_agent, people
+):
+    agent = deaf(make_agent, "quick", changes_interval=1)
+    image = people.publish("unheard")
+    agent.wait_until(lambda: people.in_step(image), "the copies")
+    people.client().images.update(image.image_id, round="2")
+    agent.wait_until(
+        lambda: all(
+            people.record(region, image.image_id).get("round") == "2"
+            for region in people.cascaded
+        ),
+        "the change",
+    )
+    assert "what changed since" in agent.said()
+    assert agent.stop() == 0
+    agent = deaf(make_agent, "thorough", interval=1)
+    people.delete(image.image_id)
+    agent.wait_until(
+        lambda: not any(people.record(region, image.image_id) for region in people.cascaded),
+        "the end of the copies",
+    )
+
+
+def test_a_region_that_does_not_exist_is_told_with_those_that_do(make_agent, people):
+    agent = deaf(make_agent)
+    done = subprocess.run(
+        agent.command("glance-sync", "reconcile", "--region", "Atlantis"),
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 1
+    assert "there is no region Atlantis in Keystone's catalogue; there are Region" in done.stderr
+    assert "Traceback" not in done.stderr

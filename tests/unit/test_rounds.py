@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which look comes when, and whose it is."""
+
+import datetime
+import logging
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import rounds
+from tests.fakes import clock as clocks
+from tests.fakes import turns as fake_turns
+from tests.fakes import world as worlds
+
+TWO = worlds.CASCADED[0]
+NEWEST = datetime.datetime(2026, 11, 22, 7, 59, tzinfo=datetime.UTC)
+EVERYTHING = reconciliation.EVERYTHING
+
+
+class Agent:
+    """One agent's rounds over looks that a test makes up."""
+
+    def __init__(self, clock, turns, owner="a"):
+        self.clock = clock
+        self.scopes = []
+        self.report = reconciliation.Report(sources=1, newest=NEWEST)
+        self.failure = None
+        self.during = lambda _keep_on: None
+        self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
+        self.chance = 0.5
+        self.rounds = rounds.Rounds(
+            look=self.look,
+            turns=turns,
+            owner=owner,
+            clock=clock,
+            intervals=lambda: self.intervals,
+            chance=lambda: self.chance,
+        )
+
+    def look(self, scope, keep_on):
+        self.scopes.append(scope)
+        self.during(keep_on)
+        if self.failure is not None:
+            raise self.failure
+        return self.report
+
+    def run(self, seconds=0.0):
+        """Let time pass, run, and return what was looked at."""
+        self.clock.advance(seconds)
+        before = len(self.scopes)
+        self.wait = self.rounds.run()
+        return self.scopes[before:]
+
+
+@pytest.fixture
+def clock():
+    return clocks.FakeClock()
+
+
+@pytest.fixture
+def turns():
+    return fake_turns.MemoryTurns()
+
+
+@pytest.fixture
+def agent(clock, turns):
+    return Agent(clock, turns)
+
+
+def changed(scope):
+    return reconciliation.Scope(
+        since=NEWEST - datetime.timedelta(seconds=10), without=frozenset(scope), deletions=False
+    )
+
+
+def test_it_begins_with_everything(agent):
+    assert agent.run() == [EVERYTHING]
+    assert agent.run() == []
+
+
+def test_everything_comes_again_after_its_interval(agent):
+    agent.intervals = rounds.Intervals(everything=600.0, changes=0.0)
+    agent.run()
+    assert agent.run(599.9) == []
+    assert agent.run(0.1) == [EVERYTHING]
+
+
+def test_in_between_only_what_changed_is_looked_at(agent):
+    agent.run()
+    assert agent.run(59.9) == []
+    assert agent.run(0.1) == [changed(())]
+    assert agent.run(1) == []
+    assert agent.run(60) == [changed(())]
+
+
+def test_the_watermark_is_the_newest_change_ever_seen(agent):
+    agent.run()
+    later = NEWEST + datetime.timedelta(seconds=100)
+    agent.report = reconciliation.Report(newest=later)
+    agent.run(60)
+    agent.report = reconciliation.Report()  # nothing changed
+    agent.run(60)
+    (scope,) = agent.run(60)
+    assert scope.since == later - datetime.timedelta(seconds=10)
+    agent.report = reconciliation.Report(newest=NEWEST)
+    agent.run(60)
+    (scope,) = agent.run(60)
+    assert scope.since == later - datetime.timedelta(seconds=10)
+
+
+def test_a_cloud_without_images_has_no_watermark(agent):
+    agent.report = reconciliation.Report()
+    agent.run()
+    assert agent.run(60) == []
+
+
+def test_no_interval_is_no_look(agent):
+    agent.intervals = rounds.Intervals(everything=0.0, changes=0.0)
+    agent.run()
+    for _ in range(100):
+        assert agent.run(1000) == []
+    agent.rounds.ask_for_everything()
+    assert agent.run() == [EVERYTHING]
+
+
+@pytest.mark.parametrize(("chance", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
+def test_intervals_differ_by_a_tenth(agent, chance, seconds):
+    agent.intervals = rounds.Intervals(everything=600.0, changes=0.0)
+    agent.chance = chance
+    agent.run()
+    assert agent.run(seconds - 0.1) == []
+    assert agent.run(0.2) == [EVERYTHING]
+
+
+def test_what_is_asked_for_comes_at_once(agent):
+    agent.run()
+    agent.rounds.ask_for_everything()
+    assert agent.run() == [EVERYTHING]
+    assert agent.run() == []
+
+
+def test_a_region_that_did_not_answer_is_looked_at_again_and_left_out_meanwhile(agent):
+    agent.report = reconciliation.Report(failed_regions={TWO}, newest=NEWEST)
+    again = reconciliation.Scope(only=frozenset({TWO}), deletions=False)
+    agent.run()
+    assert agent.run(29.9) == []
+    assert agent.run(0.1) == [again]
+    agent.report = reconciliation.Report(newest=NEWEST)
+    assert agent.run(30) == [changed({TWO})]
+    assert agent.run(29.9) == []
+    agent.report = reconciliation.Report(failed_regions={TWO}, newest=NEWEST)
+    assert agent.run(0.1) == [again]  # after twice the time
+    agent.report = reconciliation.Report(newest=NEWEST)
+    assert agent.run(30) == [changed({TWO})]
+    assert agent.run(60) == [changed({TWO})]
+    assert agent.run(29.9) == []
+    assert agent.run(0.1) == [again]
+    assert agent.run(30) == [changed(())]
+
+
+def test_one_that_fails_in_a_look_at_changes_is_looked_at_again(agent):
+    agent.run()
+    agent.report = reconciliation.Report(failed_regions={TWO})
+    agent.run(60)
+    assert agent.run(30) == [reconciliation.Scope(only=frozenset({TWO}), deletions=False)]
+
+
+def test_a_look_that_failed_is_repeated_ever_later(agent, caplog):
+    agent.failure = errors.ServiceUnavailable("no answer")
+    assert agent.run() == [EVERYTHING]
+    assert "Could not look at the images: no answer" in caplog.text
+    for pause in (30, 60, 120, 240, 480, 960, 960):
+        assert agent.run(pause - 0.1) == []
+        assert agent.run(0.1) == [EVERYTHING]
+
+
+def test_once_it_succeeds_the_next_failure_is_the_first(agent):
+    agent.failure = errors.ServiceUnavailable("no answer")
+    agent.run()
+    agent.failure = None
+    agent.run(30)
+    agent.failure = errors.ServiceUnavailable("no answer")
+    agent.run(600)
+    assert agent.run(30) == [EVERYTHING]
+
+
+def test_one_of_two_agents_looks(agent, clock, turns):
+    other = Agent(clock, turns, "b")
+    assert agent.run() == [EVERYTHING]
+    assert other.run() == []
+    for _ in range(100):
+        agent.run(30)
+        assert other.run() == []
+
+
+def test_the_other_one_takes_over_once_it_is_gone(agent, clock, turns):
+    other = Agent(clock, turns, "b")
+    agent.run()
+    other.run()
+    assert other.run(299) == []
+    assert other.run(1) == [EVERYTHING]
+    assert agent.run() == []
+
+
+def test_one_that_ends_leaves_its_turn_to_the_other(agent, clock, turns):
+    other = Agent(clock, turns, "b")
+    agent.run()
+    other.run()
+    agent.rounds.end()
+    assert other.run() == [EVERYTHING]
+
+
+def test_the_turn_is_kept_in_a_look_that_takes_long(agent, clock, turns):
+    other = Agent(clock, turns, "b")
+
+    def slow(keep_on):
+        for _ in range(40):
+            clock.advance(20)
+            keep_on()
+            assert other.run() == []
+
+    agent.during = slow
+    assert agent.run() == [EVERYTHING]
+
+
+def test_a_look_that_hung_for_too_long_ends_for_another_one_s(agent, clock, turns, caplog):
+    other = Agent(clock, turns, "b")
+
+    def hang(keep_on):
+        clock.advance(400)
+        assert other.run() == [EVERYTHING]
+        keep_on()
+
+    agent.during = hang
+    agent.run()
+    assert "another agent looks at the images now" in caplog.text
+    assert agent.run(30) == []
+
+
+def test_a_database_that_is_away_is_asked_again(agent, turns, monkeypatch, caplog):
+    def away(*_args, **_keywords):
+        raise errors.ServiceUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(turns, "take", away)
+        assert agent.run() == []
+    assert "the database is away" in caplog.text
+    assert agent.wait == 30
+    assert agent.run(30) == [EVERYTHING]
+
+
+def test_a_look_at_changes_that_found_nothing_is_no_news(agent, caplog):
+    caplog.set_level(logging.INFO)
+    agent.run()
+    caplog.clear()
+    agent.run(60)
+    assert not caplog.messages
+    agent.report = reconciliation.Report(sources=1, requested=1)
+    agent.run(60)
+    (line,) = caplog.messages
+    assert line == (
+        "Looked at 1 images in 0.0 s, what changed since 07:58:50: 1 tasks requested, "
+        "0 sources deleted, 0 held back"
+    )
+
+
+def test_it_never_sleeps_for_longer_than_its_turn_needs(agent):
+    agent.intervals = rounds.Intervals(everything=0.0, changes=0.0)
+    agent.run()
+    assert agent.wait == 30
