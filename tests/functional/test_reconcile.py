@@ -44,8 +44,9 @@ def test_a_dry_run_tells_what_differs_and_writes_nothing(make_agent, people):
     agent = deaf(make_agent)
     deleted, changed, damaged = (people.publish(name) for name in ("gone", "new name", "lost"))
     reconcile(agent)
-    for image in (deleted, changed, damaged):
-        agent.wait_until(lambda image=image: people.in_step(image), f"copies of {image.name}")
+    agent.wait_until(
+        lambda: all(people.in_step(image) for image in (deleted, changed, damaged)), "the copies"
+    )
     agent.wait_until(lambda: {str(t.status) for t in agent.tasks()} == {"success"}, "the end")
     assert agent.stop() == 0
     two, three, four = people.cascaded

@@ -2,12 +2,14 @@
 """The look at everything finds what happened while nobody listened."""
 
 import dataclasses
+import datetime
 
 import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import world as worlds
 
@@ -251,3 +253,90 @@ def test_what_was_announced_does_not_count_against_the_brake(world, copied):
     assert world.reconciliation.look().held_back == 0
     world.settle()
     assert copied[0].image_id not in world.two.ids()
+
+
+def test_the_rights_are_proven_once_for_many_images(world, copied, monkeypatch):
+    monkeypatch.setattr(gone_sources, "_BATCH", 1)
+    asked = []
+    world.source.before = lambda name, _image_id: asked.append(name)
+    world.source.delete_as_user(copied[0].image_id)
+    look(world, sources=2, requested=2, deleted_sources=1)
+    assert asked.count("require_all_rights") == 1
+
+
+def test_a_look_at_one_region_on_demand_finds_what_is_gone_there(world, copied):
+    world.source.delete_as_user(copied[0].image_id)
+    report = world.reconciliation.look(reconciliation.Scope(only={TWO}))
+    assert report == reconciliation.Report(sources=2, requested=1, deleted_sources=1)
+    world.settle()
+    assert copied[0].image_id not in world.two.ids()
+    assert copied[0].image_id in world.three.ids()
+
+
+def test_what_is_gone_in_other_regions_only_is_none_of_this_look(world, copied):
+    world.source.delete_as_user(copied[0].image_id)
+    report = world.reconciliation.look(reconciliation.Scope(only=set()))
+    assert report == reconciliation.Report(sources=2)
+
+
+def test_a_look_at_changes_reads_nothing_else(world, copied):
+    world.clock.advance(3600)
+    since = world.clock.now()
+    world.source.change(copied[0].image_id, name="renamed")
+    world.source.change(copied[2].image_id, name="renamed, hidden")
+    report = world.reconciliation.look(reconciliation.Scope(since=since, deletions=False))
+    assert report == reconciliation.Report(sources=2, requested=4)
+    assert report.newest == since.replace(microsecond=0)
+    later = since + datetime.timedelta(seconds=1)
+    report = world.reconciliation.look(reconciliation.Scope(since=later, deletions=False))
+    assert report == reconciliation.Report()
+    assert report.newest is None
+
+
+def test_a_region_is_left_out_when_that_is_wanted(world):
+    world.source.publish(b"1")
+    asked = []
+    world.two.before = lambda name, _image_id: asked.append(name)
+    report = world.reconciliation.look(reconciliation.Scope(without={TWO}, deletions=False))
+    assert report == reconciliation.Report(sources=1, requested=1)
+    assert not asked
+
+
+@pytest.mark.parametrize("origins", [(), (TWO,)])
+def test_who_may_not_go_on_ends_the_look(origins):
+    world = worlds.World(snapshot_origins=origins)
+    where = world.two if origins else world.source
+    where.publish(b"1", properties={"image_type": "snapshot"})
+
+    def lost():
+        raise errors.LeaseLost("another agent looks")
+
+    with pytest.raises(errors.LeaseLost):
+        world.reconciliation.look(keep_on=lost)
+    assert world.store.next_due() is None
+
+
+def test_each_difference_says_what_it_is_and_why(world, copied):
+    world.source.change(copied[0].image_id, name="renamed")
+    world.two.delete_as_user(copied[1].image_id)
+    world.three.share(copied[2].image_id, "stranger")
+    new = world.source.publish(b"new", name="new")
+    found = []
+
+    def keep(one):
+        found.append(one)
+        return 1
+
+    world.reconciliation._ask = keep
+    world.reconciliation.look()
+    said = {(one.image_id, one.region): (one.step.what, one.step.why) for one in found}
+    assert said == {
+        (copied[0].image_id, TWO): ("update", "name"),
+        (copied[0].image_id, THREE): ("update", "name"),
+        (copied[1].image_id, TWO): ("copy", "there is no copy"),
+        (copied[2].image_id, THREE): ("update", "members"),
+        (new.image_id, TWO): ("copy", "there is no copy"),
+        (new.image_id, THREE): ("copy", "there is no copy"),
+    }
+    assert {one.image_name for one in found if one.image_id == new.image_id} == {"new"}
+    assert world.store.next_due() is None
