@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Iterator, Sequence
 import contextlib
+import sys
 import threading
 from typing import Any
 
@@ -56,6 +57,7 @@ class Reconcile(lister.Lister):
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
         scope = reconciliation.Scope(only=_only(catalogue, parsed_args.region))
+        limit = current.settings.max_deletes
         found: list[differences.Difference] = []
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(known_tasks.opened(current))
@@ -82,7 +84,12 @@ class Reconcile(lister.Lister):
                 recorded=wiring.make_location_map(current, services, catalogue.cascading),
                 stop=threading.Event(),
                 ask=keep,
+                # A dry run shows all that would go, and what keeps it from going.
+                max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
             ).look(scope)
+        if parsed_args.dry_run:
+            gone = len({one.image_id for one in found if one.may_delete})
+            report.held_back = gone if gone > limit else 0
         self._tell(report, len(found), dry_run=parsed_args.dry_run)
         return _COLUMNS, map(_row, found)
 
@@ -97,6 +104,11 @@ class Reconcile(lister.Lister):
         if report.failed_regions:
             names = ", ".join(sorted(report.failed_regions))
             self.app.say(f"Not compared, because they failed: {names}")
+        if report.held_back:
+            self.app.say(
+                f"{report.held_back} sources are gone or out of strategy, more than [reconcile] "
+                "max_deletes: until that is raised none of their copies is deleted"
+            )
         self._is_partial = bool(report.failed_regions or report.held_back)
         if not dry_run and count and not report.failed_regions:
             self.app.say("See 'glance-sync status' for what becomes of them")

@@ -280,9 +280,18 @@ _RECONCILE = [
         default=10,
         min=0,
         mutable=True,
-        help="Deleted images whose copies one look at everything may remove. More than that "
-        "looks like an accident in the cascading region: then none is removed, and the log "
-        "says how to go on. Deletions that were announced by a message do not count.",
+        help="Images whose copies one look at everything may remove. More than that looks like "
+        "an accident in the cascading region, or in the rules: then none is removed, and the "
+        "log says how to go on. Deletions that were announced by a message do not count.",
+    ),
+    cfg.BoolOpt(
+        "delete_out_of_strategy",
+        default=False,
+        mutable=True,
+        help="Whether a copy goes once the strategy does not want its image in that region any "
+        "more: it was taken out by a rule, by its property sync_regions, by Keystone's endpoint "
+        "filter. The next look at everything removes it, under max_deletes. Otherwise copies "
+        "stay, as they are, until their source is deleted.",
     ),
 ]
 

@@ -56,6 +56,7 @@ class Settings:
     reconcile_interval: float
     reconcile_changes_interval: float
     max_deletes: int
+    delete_out_of_strategy: bool
 
 
 Register = Callable[[cfg.ConfigOpts], None]
@@ -176,6 +177,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         reconcile_interval=conf.reconcile.interval,
         reconcile_changes_interval=conf.reconcile.changes_interval,
         max_deletes=conf.reconcile.max_deletes,
+        delete_out_of_strategy=conf.reconcile.delete_out_of_strategy,
     )
 
 

@@ -124,6 +124,7 @@ def next_action(
     known: bool,
     unwanted: str | None,
     may_delete: bool,
+    delete_unwanted: bool = False,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
 
@@ -138,6 +139,7 @@ def next_action(
         anybody may set on an image of his own.
     :param unwanted: why the image does not belong in the copy's region; None: it does.
     :param may_delete: it was proven that the source existed.
+    :param delete_unwanted: a copy does not stay where its image does not belong.
     """
     source, copy = _present(source), _present(copy)
     if source is None:
@@ -147,7 +149,7 @@ def next_action(
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
     if unwanted is not None:
-        return _unwanted(copy, mark, unwanted)
+        return _unwanted(copy, mark, unwanted, delete=delete_unwanted)
     if copy is not None and copy.mark != mark:
         return _foreign(copy)
     return _with_source(source, copy, known=known)
@@ -170,8 +172,7 @@ def step_of(action: Action) -> Step | None:
             return Step(what=What.WAIT, why=why)
         case Conflict(reason=why):
             return Step(what=What.REPORT, why=why)
-        case _:
-            return None
+    return None
 
 
 def _changed(action: UpdateMetadata) -> list[str]:
@@ -225,10 +226,15 @@ def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) 
     return DeleteCopy(copy=copy, reason="source was deleted")
 
 
-def _unwanted(copy: Image | None, mark: images.Mark, why: str) -> Nothing:
-    is_ours = copy is not None and copy.mark == mark
-    kept = "; the copy that is there stays as it is" if is_ours else ""
-    return Nothing(reason=f"not wanted here: {why}{kept}")
+def _unwanted(
+    copy: Image | None, mark: images.Mark, why: str, *, delete: bool
+) -> Nothing | DeleteCopy:
+    told = f"not wanted here: {why}"
+    if copy is None or copy.mark != mark:
+        return Nothing(reason=told)
+    if delete:
+        return DeleteCopy(copy=copy, reason=told)
+    return Nothing(reason=f"{told}; the copy that is there stays as it is")
 
 
 def _foreign(copy: Image) -> Conflict:

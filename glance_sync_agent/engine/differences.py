@@ -26,7 +26,7 @@ class Difference:
     region: images.RegionId
     step: plans.Step
     source_region: images.RegionId | None = None  # None: the cascading one
-    may_delete: bool = False  # it was proven that the source is gone
+    may_delete: bool = False  # the copy goes for good, because its source did or by strategy
 
 
 #: Does something about a difference, or keeps it; returns how many tasks that made.
@@ -67,6 +67,7 @@ class Differences:
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
+        deletes_unwanted: Callable[[], bool],
         joined: joining.Joining,
         cascading: images.RegionId,
     ) -> None:
@@ -75,6 +76,7 @@ class Differences:
         self._targets = wanted
         self._copies = copies
         self._map = recorded
+        self._deletes_unwanted = deletes_unwanted
         self._joining = joined
         self._cascading = cascading
 
@@ -111,19 +113,26 @@ class Differences:
         :raises SyncError: the region does not answer.
         """
         service = self._regions.image_service(region)
-        wanted = []
-        for pair in pairs:
-            verdict = pair.verdicts.get(region)
-            if verdict is not None and verdict.wanted:
-                wanted.append(pair)
-            elif (step := self._unwanted(pair, service, verdict)) is not None:
-                yield self._difference(pair, region, step)
-        ids = [_copy_id(pair, region) for pair in wanted]
+        asked = [pair for pair in pairs if self._may_have_copy(pair, region)]
+        ids = [_copy_id(pair, region) for pair in asked]
         copies = service.find(ids) if ids else {}
-        for copy_id, pair in zip(ids, wanted, strict=True):
-            step = self._step(service, pair, copies.get(copy_id))
+        for pair in pairs:
+            copy = copies.get(_copy_id(pair, region))
+            verdict = pair.verdicts.get(region)
+            is_wanted = verdict is not None and verdict.wanted
+            if is_wanted:
+                step = self._step(service, pair, copy)
+            else:
+                step = self._unwanted(service, pair, copy, verdict)
             if step is not None:
-                yield self._difference(pair, region, step)
+                may_delete = step.what is plans.What.DELETE and not is_wanted
+                yield self._difference(pair, region, step, may_delete=may_delete)
+
+    def _may_have_copy(self, pair: Pair, region: images.RegionId) -> bool:
+        verdict = pair.verdicts.get(region)
+        if verdict is not None and verdict.wanted:
+            return True
+        return self._deletes_unwanted() and region in pair.rows
 
     def _verdicts(self, source: images.Image) -> strategy.Verdicts:
         # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
@@ -134,7 +143,7 @@ class Differences:
         return None if origin == self._cascading else origin
 
     def _difference(
-        self, pair: Pair, region: images.RegionId, step: plans.Step
+        self, pair: Pair, region: images.RegionId, step: plans.Step, *, may_delete: bool
     ) -> Difference:
         source = pair.source
         return Difference(
@@ -143,16 +152,22 @@ class Differences:
             region=region,
             step=step,
             source_region=self._noted(source.region),
+            may_delete=may_delete,
         )
 
     def _unwanted(
-        self, pair: Pair, service: ports.ImageService, verdict: strategy.Verdict | None
+        self,
+        service: ports.ImageService,
+        pair: Pair,
+        copy: images.Image | None,
+        verdict: strategy.Verdict | None,
     ) -> plans.Step | None:
         row = pair.rows.get(service.region)
+        told = f"not wanted any more: {verdict.why if verdict else 'images go elsewhere'}"
+        if copy is not None and copy.mark == images.mark_of(pair.source):
+            return plans.Step(what=plans.What.DELETE, why=told)
         if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
-            # Its task shall say so, or go.
-            why = "it is not wanted here" if verdict is None else verdict.why
-            return plans.Step(what=plans.What.NOTE, why=f"not wanted any more: {why}")
+            return plans.Step(what=plans.What.NOTE, why=told)  # its task shall say so, or go
         if self._map.differs(pair.source, service, None):
             return plans.Step(what=plans.What.NOTE, why="a location names a copy")
         return None

@@ -4,7 +4,7 @@
 Copies nothing itself; what differs becomes a task like any other.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 import dataclasses
 import datetime
 import itertools
@@ -43,6 +43,34 @@ class Scope:
 EVERYTHING = Scope()
 
 
+class _Deletions:
+    """Copies that would go for good, kept until all have been counted.
+
+    Of many more than may go only the ids are kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found: dict[images.ImageId, list[differences.Difference]] = {}
+
+    def add(self, one: differences.Difference) -> None:
+        kept = self._found.setdefault(one.image_id, [])
+        if not self.are_too_many():
+            kept.append(one)
+
+    def count(self) -> int:
+        return len(self._found)
+
+    def are_too_many(self) -> bool:
+        return len(self._found) > self._limit
+
+    def first(self) -> images.ImageId:
+        return next(iter(self._found))
+
+    def all(self) -> Iterator[differences.Difference]:
+        return itertools.chain(*self._found.values())
+
+
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Report:
     """What a look found."""
@@ -54,6 +82,22 @@ class Report:
     failed_regions: set[images.RegionId] = dataclasses.field(default_factory=set)
     #: When the source changed last that did so last, by the clock of its Glance.
     newest: datetime.datetime | None = dataclasses.field(default=None, compare=False)
+
+    def note_page(self, page: Sequence[images.Image]) -> None:
+        """Count sources."""
+        self.sources += len(page)
+        times = [self.newest, *(source.updated_at for source in page)]
+        self.newest = max((time for time in times if time is not None), default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Walk:
+    """One look, while it lasts."""
+
+    scope: Scope
+    keep_on: Callable[[], None]
+    report: Report
+    deletions: _Deletions
 
 
 class Reconciliation:
@@ -96,113 +140,103 @@ class Reconciliation:
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
         report = Report()
-        self._look_from(self._cascading, scope, report, keep_on)
+        deletions = _Deletions(self._max_deletes())
+        walk = _Walk(scope=scope, keep_on=keep_on, report=report, deletions=deletions)
+        self._look_from(self._cascading, walk)
         is_empty = report.sources == 0
         for origin in self._origins:
-            self._look_from_cascaded(origin, scope, report, keep_on)
+            self._look_from_cascaded(origin, walk)
         if not scope.deletions or self._stop.is_set():
             return report
         if is_empty:
             LOG.warning("The cascading region lists no image at all; nothing is deleted for it")
-        else:
-            self._look_for_deleted(scope, report, keep_on)
+            return report
+        self._look_for_deleted(walk)
+        self._delete(walk)
         return report
 
-    def _look_from_cascaded(
-        self,
-        origin: images.RegionId,
-        scope: Scope,
-        report: Report,
-        keep_on: Callable[[], None],
-    ) -> None:
-        if scope.only is not None and origin in scope.only:
+    def _look_from_cascaded(self, origin: images.RegionId, walk: _Walk) -> None:
+        if walk.scope.only is not None and origin in walk.scope.only:
             # It was not seen, whatever became of the others.
-            scope = dataclasses.replace(scope, only=None)
+            scope = dataclasses.replace(walk.scope, only=None)
+            walk = dataclasses.replace(walk, scope=scope)
         try:
-            self._look_from(origin, scope, report, keep_on)
+            self._look_from(origin, walk)
         except errors.LeaseLost:
             raise
         except errors.SyncError as exc:
             failure = exc
         else:
             return
-        report.failed_regions.add(origin)
+        walk.report.failed_regions.add(origin)
         LOG.warning("Could not look at the snapshots of region %s: %s", origin, failure)
 
-    def _look_from(
-        self,
-        origin: images.RegionId,
-        scope: Scope,
-        report: Report,
-        keep_on: Callable[[], None],
-    ) -> None:
+    def _look_from(self, origin: images.RegionId, walk: _Walk) -> None:
         """Walk the sources of one region."""
-        wanted = self._differences.regions_for(origin)
-        service = self._regions.image_service(origin)
+        scope, report = walk.scope, walk.report
+        wanted = self._differences.regions_for(origin) - scope.without
         snapshots_only = origin != self._cascading
-        pages = service.pages(
+        pages = self._regions.image_service(origin).pages(
             PAGE_SIZE, snapshots_only=snapshots_only, changed_since=scope.since
         )
         for page in pages:
-            report.sources += len(page)
-            _note_newest(report, page)
+            report.note_page(page)
             pairs, failures = self._differences.pairs(page)
             for region, failure in failures.items():
                 report.failed_regions.add(region)
                 LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
-            for region in sorted(wanted - report.failed_regions - scope.without):
-                keep_on()
-                self._compare(region, _unseen(pairs, region, scope.only), report)
+            for region in sorted(wanted - report.failed_regions):
+                walk.keep_on()
+                self._compare(region, _unseen(pairs, region, scope.only), walk)
             if self._stop.is_set():
                 return
 
     def _compare(
-        self, region: images.RegionId, pairs: Sequence[differences.Pair], report: Report
+        self, region: images.RegionId, pairs: Sequence[differences.Pair], walk: _Walk
     ) -> None:
         if not pairs:
             return
         try:
             for difference in self._differences.find(region, pairs):
-                report.requested += self._ask(difference)
+                if difference.may_delete:
+                    walk.deletions.add(difference)
+                else:
+                    walk.report.requested += self._ask(difference)
         except errors.SyncError as exc:
             failure = exc
         else:
             return
-        report.failed_regions.add(region)
+        walk.report.failed_regions.add(region)
         LOG.warning("Could not compare region %s with the sources: %s", region, failure)
 
-    def _look_for_deleted(
-        self, scope: Scope, report: Report, keep_on: Callable[[], None]
-    ) -> None:
-        """Find tasks whose source is gone, and ask for them unless there are too many."""
-        announced: list[Sequence[differences.Difference]] = []
-        found: list[Sequence[differences.Difference]] = []
+    def _look_for_deleted(self, walk: _Walk) -> None:
+        """Find tasks whose source is gone."""
+        only = walk.scope.only
         for rows in self._gone.find():
-            keep_on()
-            in_scope = [row for row in rows if scope.only is None or row.key.region in scope.only]
-            if not in_scope:
-                continue
-            report.deleted_sources += 1
+            walk.keep_on()
+            found = [_deletion(row) for row in rows if only is None or row.key.region in only]
+            walk.report.deleted_sources += bool(found)
             # What a message or an operator announced is no accident, whatever became of it.
-            is_announced = any(row.may_delete for row in rows)
-            (announced if is_announced else found).append([_deletion(row) for row in in_scope])
-        if len(found) > self._max_deletes():
-            report.held_back = len(found)
-            LOG.error(
-                "%d sources are gone, more than [reconcile] max_deletes = %d, so none of their "
-                "copies is deleted. If that is right, raise max_deletes and send SIGHUP or "
-                "restart the agent, or run 'glance-sync sync --force IMAGE' for each, "
-                "starting with %s",
-                len(found), self._max_deletes(), found[0][0].image_id,
-            )
-            found = []
-        for deletion in itertools.chain(*announced, *found):
-            report.requested += self._ask(deletion)
+            if any(row.may_delete for row in rows):
+                walk.report.requested += sum(map(self._ask, found))
+            else:
+                for one in found:
+                    walk.deletions.add(one)
 
-
-def _note_newest(report: Report, page: Sequence[images.Image]) -> None:
-    times = [report.newest, *(source.updated_at for source in page)]
-    report.newest = max((time for time in times if time is not None), default=None)
+    def _delete(self, walk: _Walk) -> None:
+        """Ask for the deletions, unless there are too many."""
+        deletions = walk.deletions
+        if not deletions.are_too_many():
+            walk.report.requested += sum(map(self._ask, deletions.all()))
+            return
+        walk.report.held_back = deletions.count()
+        LOG.error(
+            "%d sources are gone or out of strategy, more than [reconcile] max_deletes = %d, so "
+            "none of their copies is deleted; 'glance-sync reconcile --dry-run' shows them. If "
+            "that is right, raise max_deletes and send SIGHUP or restart the agent, or run "
+            "'glance-sync sync --force IMAGE' for each, starting with %s",
+            deletions.count(), self._max_deletes(), deletions.first(),
+        )
 
 
 def _deletion(row: tasks.Task) -> differences.Difference:

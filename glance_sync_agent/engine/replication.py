@@ -51,6 +51,7 @@ class Replication:
         wanted: targets.Targets,
         copies: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
+        deletes_unwanted: Callable[[], bool],
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -61,6 +62,7 @@ class Replication:
         self._targets = wanted
         self._copies = copies
         self._map = recorded
+        self._deletes_unwanted = deletes_unwanted
         self._clock = clock
         self._stop = stop
         self._limits = limits
@@ -97,6 +99,8 @@ class Replication:
                 known=copy is not None and copy.image_id == task.copy_id,
                 unwanted=None if verdict.wanted else verdict.why,
                 may_delete=task.may_delete,
+                # Not on the word of an event alone: a look counts first how many would go.
+                delete_unwanted=task.may_delete and self._deletes_unwanted(),
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):

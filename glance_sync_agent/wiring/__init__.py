@@ -343,6 +343,7 @@ def build(
         wanted=wanted,
         copies=copies,
         recorded=recorded,
+        deletes_unwanted=current.deletes_unwanted,
         clock=clock,
         stop=stop,
         limits=current.limits,
@@ -357,6 +358,7 @@ def build(
         recorded=recorded,
         stop=stop,
         ask=differences.asking(requests),
+        max_deletes=lambda: current.settings.max_deletes,
     )
     # The lock of the state directory is ours, so whoever had these leases is dead.
     if released := store.release_owned(owner, clock.now()):

@@ -66,6 +66,10 @@ class CurrentSettings:
             changes=self.settings.reconcile_changes_interval,
         )
 
+    def deletes_unwanted(self) -> bool:
+        """Tell whether copies go where the strategy does not want them any more."""
+        return self.settings.delete_out_of_strategy
+
     def retry_policy(self) -> backoff.RetryPolicy:
         """Return when failed tasks are tried again."""
         return backoff.RetryPolicy(

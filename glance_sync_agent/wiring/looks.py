@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The look at everything, as the agent and the operator's tool need it."""
 
+from collections.abc import Callable
+
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import differences
@@ -25,6 +27,7 @@ def make_reconciliation(
     recorded: location_map.LocationMap,
     stop: ports.StopFlag,
     ask: differences.Ask,
+    max_deletes: Callable[[], int],
 ) -> reconciliation.Reconciliation:
     """Return what compares all sources with their copies.
 
@@ -38,6 +41,7 @@ def make_reconciliation(
             wanted=wanted,
             copies=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
             recorded=recorded,
+            deletes_unwanted=current.deletes_unwanted,
             joined=joining.Joining(services, catalogue),
             cascading=catalogue.cascading,
         ),
@@ -48,5 +52,5 @@ def make_reconciliation(
         cascading=catalogue.cascading,
         snapshot_origins=sorted(current.settings.region_buses),
         stop=stop,
-        max_deletes=lambda: current.settings.max_deletes,
+        max_deletes=max_deletes,
     )

@@ -141,6 +141,7 @@ class World:
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
         self.record_locations = False
+        self.deletes_unwanted = False
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []
         self.projects = projects.Projects(
@@ -180,6 +181,7 @@ class World:
             wanted=self.targets,
             copies=self.copies,
             recorded=self.location_map,
+            deletes_unwanted=lambda: self.deletes_unwanted,
             clock=self.clock,
             stop=self.stop,
             limits=lambda: self.limits,
@@ -204,6 +206,7 @@ class World:
                 wanted=self.targets,
                 copies=self.copies,
                 recorded=self.location_map,
+                deletes_unwanted=lambda: self.deletes_unwanted,
                 joined=self.joining,
                 cascading=CASCADING,
             ),

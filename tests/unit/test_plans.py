@@ -22,7 +22,9 @@ Status = images.ImageStatus
 Member = images.MemberStatus
 
 
-def decide(source, copy, *, wanted=True, may_delete=False, known=True):
+def decide(
+    source, copy, *, wanted=True, may_delete=False, known=True, delete_unwanted=False
+):
     return plans.next_action(
         source,
         copy,
@@ -30,6 +32,7 @@ def decide(source, copy, *, wanted=True, may_delete=False, known=True):
         known=known,
         unwanted=None if wanted else "rule 3 does not name it",
         may_delete=may_delete,
+        delete_unwanted=delete_unwanted,
     )
 
 
@@ -200,6 +203,16 @@ TABLE = [
     case("unwanted keeps its copy",
          plans.Nothing(reason=f"{UNWANTED}; the copy that is there stays as it is"),
          source(name="new"), copy(), wanted=False),
+    case("unwanted loses its copy", plans.DeleteCopy(copy=copy(), reason=UNWANTED),
+         source(name="new"), copy(), wanted=False, delete_unwanted=True),
+    case("unwanted, a stranger's", plans.Nothing(reason=UNWANTED),
+         source(), stranger(), wanted=False, delete_unwanted=True),
+    case("unwanted, none to lose", plans.Nothing(reason=UNWANTED),
+         source(), None, wanted=False, delete_unwanted=True),
+    case("unwanted, source without data", plans.Nothing(reason="source is queued"),
+         source(status=Status.QUEUED), copy(), wanted=False, delete_unwanted=True),
+    case("wanted stays, whatever is deleted", plans.Nothing(reason=plans.IN_SYNC),
+         source(), copy(), delete_unwanted=True),
     # data
     case("no copy", plans.CopyData(source=source(), into=None), source(), None),
     case("copy was deleted", plans.CopyData(source=source(), into=None),

@@ -130,7 +130,8 @@ def test_more_deletions_than_the_brake_allows_delete_nothing(world, copied, capl
         world.source.delete_as_user(one.image_id)
     look(world, sources=1, deleted_sources=2, held_back=2)
     assert len(world.two.ids()) == 3
-    assert "2 sources are gone, more than [reconcile] max_deletes = 1" in caplog.text
+    expected = "2 sources are gone or out of strategy, more than [reconcile] max_deletes = 1"
+    assert expected in caplog.text
     assert "glance-sync sync --force" in caplog.text
     world.max_deletes = 2
     look(world, sources=1, requested=4, deleted_sources=2)
@@ -340,3 +341,101 @@ def test_each_difference_says_what_it_is_and_why(world, copied):
     }
     assert {one.image_name for one in found if one.image_id == new.image_id} == {"new"}
     assert world.store.next_due() is None
+
+
+def unwant(world, image, *regions):
+    """Take an image out of all regions but these."""
+    names = ",".join(regions) or "none"
+    world.source.change(image.image_id, sync_regions=names)
+
+
+def test_a_copy_stays_where_its_image_does_not_belong_any_more(world, copied):
+    unwant(world, copied[0])
+    world.changed(copied[0].image_id)
+    world.settle()
+    look(world, sources=3)
+    assert copied[0].image_id in world.two.ids()
+    assert "the copy that is there stays as it is" in world.task(copied[0]).reason
+
+
+def test_with_delete_out_of_strategy_the_next_look_removes_it(world, copied):
+    world.deletes_unwanted = True
+    unwant(world, copied[0])
+    world.changed(copied[0].image_id)
+    world.settle()
+    assert copied[0].image_id in world.two.ids()  # an event alone removes nothing
+    look(world, sources=3, requested=2)
+    assert copied[0].image_id not in world.two.ids() | world.three.ids()
+    assert not world.store.find([copied[0].image_id])
+    assert copied[1].image_id in world.two.ids()
+    look(world, sources=3)
+
+
+def test_switched_on_later_it_removes_what_had_stayed(world, copied):
+    unwant(world, copied[0])
+    look(world, sources=3, requested=2)
+    look(world, sources=3)
+    world.deletes_unwanted = True
+    look(world, sources=3, requested=2)
+    assert copied[0].image_id not in world.two.ids()
+
+
+def test_what_comes_back_in_time_is_kept(world, copied):
+    world.deletes_unwanted = True
+    unwant(world, copied[0])
+    world.reconciliation.look()
+    world.source.change(copied[0].image_id, sync_regions=None)
+    world.settle()
+    assert copied[0].image_id in world.two.ids()
+    assert not world.task(copied[0]).may_delete
+
+
+def test_more_out_of_strategy_than_the_brake_allows_stay(world, copied, caplog):
+    world.deletes_unwanted = True
+    world.max_deletes = 2
+    for image in copied:
+        unwant(world, image)
+    look(world, sources=3, held_back=3)
+    assert len(world.two.ids()) == len(world.three.ids()) == 3
+    assert "3 sources are gone or out of strategy" in caplog.text
+    world.max_deletes = 3
+    look(world, sources=3, requested=6)
+    assert not world.two.ids()
+
+
+def test_what_is_gone_and_what_is_out_of_strategy_count_together(world, copied):
+    world.deletes_unwanted = True
+    world.max_deletes = 1
+    unwant(world, copied[0])
+    world.source.delete_as_user(copied[1].image_id)
+    look(world, sources=2, deleted_sources=1, held_back=2)
+    assert copied[1].image_id in world.two.ids()
+
+
+def test_a_stranger_s_image_is_never_out_of_our_strategy(world, copied):
+    world.deletes_unwanted = True
+    world.two.change(copied[0].image_id, glance_sync_source_id=None)
+    unwant(world, copied[0])
+    world.reconciliation.look()
+    world.settle()
+    assert copied[0].image_id in world.two.ids()
+    assert copied[0].image_id not in world.three.ids()
+
+
+def test_a_keystone_that_is_away_removes_nothing(world):
+    world.source.publish(b"1", owner="alpha")
+    look(world, sources=1, requested=2)
+    world.deletes_unwanted = True
+    world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.USER)
+    world.identity.is_down = True
+    with pytest.raises(errors.Undecided):
+        world.reconciliation.look()
+    world.settle()
+    assert len(world.two.ids()) == len(world.three.ids()) == 1
+
+
+def test_without_a_strategy_copies_stay(world, copied):
+    world.deletes_unwanted = True
+    world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.NONE)
+    look(world, sources=3)
+    assert len(world.two.ids()) == 3

@@ -83,6 +83,7 @@ ARRIVING = [
     ("reconcile", "interval", "0", "reconcile_interval", 0.0),
     ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
     ("reconcile", "max_deletes", "0", "max_deletes", 0),
+    ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),
 ]
 
 
