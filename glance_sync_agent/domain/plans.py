@@ -109,6 +109,7 @@ class Step:
 #: Reasons of :class:`Nothing` that the engine tells apart.
 IN_SYNC = "in sync"
 ABSENT = "absent from both regions"
+OUT_OF_REACH = "its region is not in Keystone's catalogue any more"
 
 _BUSY = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
 _UNFINISHED = _BUSY | {ImageStatus.QUEUED}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks whose source is not there any more."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 import logging
 
 from glance_sync_agent import errors
@@ -32,11 +32,11 @@ class GoneSources:
         self._targets = wanted
         self._cascading = cascading
 
-    def find(self) -> Iterator[Sequence[tasks.Task]]:
+    def find(self, out_of_reach: Callable[[tasks.Task], None]) -> Iterator[Sequence[tasks.Task]]:
         """Walk the tasks, image by image, whose image is not in the region of its source any more.
 
-        Tasks of regions that left the catalogue are left out: nothing can be done about them.
-
+        :param out_of_reach: is given the tasks of regions that left the catalogue in the place of
+            that, for nothing can be done about them.
         :raises SyncError: the cascading region, the database or Keystone does not answer.
         """
         reachable = self._targets.catalogue()
@@ -47,6 +47,8 @@ class GoneSources:
                 if task.key.region in reachable:
                     origin = task.source_region or self._cascading
                     by_origin.setdefault(origin, []).append(task)
+                else:
+                    out_of_reach(task)
             for origin, rows in by_origin.items():
                 for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
                     yield [row for row in rows if row.key.image_id == image_id]

@@ -24,6 +24,7 @@ LOG = logging.getLogger(__name__)
 PAGE_SIZE = 100
 
 _GONE = plans.Step(what=plans.What.DELETE, why="source was deleted")
+_OUT_OF_REACH = plans.Step(what=plans.What.NOTE, why=plans.OUT_OF_REACH)
 
 
 def _go_on() -> None:
@@ -212,9 +213,16 @@ class Reconciliation:
     def _look_for_deleted(self, walk: _Walk) -> None:
         """Find tasks whose source is gone."""
         only = walk.scope.only
-        for rows in self._gone.find():
+
+        def close(row: tasks.Task) -> None:
+            if row.reason != plans.OUT_OF_REACH:
+                walk.report.requested += self._ask(_of_task(row, _OUT_OF_REACH))
+
+        for rows in self._gone.find(close):
             walk.keep_on()
-            found = [_deletion(row) for row in rows if only is None or row.key.region in only]
+            found = [
+                _of_task(row, _GONE) for row in rows if only is None or row.key.region in only
+            ]
             walk.report.deleted_sources += bool(found)
             # What a message or an operator announced is no accident, whatever became of it.
             if any(row.may_delete for row in rows):
@@ -239,14 +247,14 @@ class Reconciliation:
         )
 
 
-def _deletion(row: tasks.Task) -> differences.Difference:
+def _of_task(row: tasks.Task, step: plans.Step) -> differences.Difference:
     return differences.Difference(
         image_id=row.key.image_id,
         image_name=row.image_name,
         region=row.key.region,
-        step=_GONE,
+        step=step,
         source_region=row.source_region,
-        may_delete=True,
+        may_delete=step is _GONE,
     )
 
 

@@ -78,6 +78,11 @@ class Replication:
         :raises PermanentError: somebody has to act first.
         :raises LeaseLost: somebody else works on the task.
         """
+        if lease.task.key.region not in self._targets.catalogue():
+            return tasks.Succeeded(reason=plans.OUT_OF_REACH)
+        return self._bring_in_step(lease)
+
+    def _bring_in_step(self, lease: tasks.Lease) -> tasks.Outcome:
         task = lease.task
         service = self._regions.image_service(task.key.region)
         mark = self._mark(task)

@@ -11,9 +11,11 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import reconciliation
+from tests.fakes import glance as fake_glance
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
+FOUR = images.RegionId("RegionFour")
 
 
 @pytest.fixture
@@ -219,11 +221,34 @@ def test_a_second_look_at_one_region_deletes_nothing(world, copied):
 def test_what_cannot_be_reached_any_more_counts_for_nothing(world, copied):
     world.catalogue.names -= {THREE}
     world.source.delete_as_user(copied[0].image_id)
-    look(world, sources=2, requested=1, deleted_sources=1)
+    look(world, sources=2, requested=1 + 3, deleted_sources=1)
     assert copied[0].image_id not in world.two.ids()
+    assert len(world.three.ids()) == 3
     world.catalogue.names = frozenset({worlds.CASCADING})
     world.source.delete_as_user(copied[1].image_id)
-    look(world, sources=1)
+    look(world, sources=1, requested=2)
+    assert len(world.two.ids()) == 2
+
+
+def test_the_tasks_of_a_region_that_left_say_so_until_it_is_back(world, copied):
+    world.catalogue.names -= {THREE}
+    look(world, sources=3, requested=3)
+    task = world.task(copied[0], THREE)
+    assert (task.status, task.attempts) == ("success", 0)
+    assert task.reason == "its region is not in Keystone's catalogue any more"
+    look(world, sources=3)
+    world.source.change(copied[1].image_id, name="renamed")
+    world.catalogue.names |= {THREE}
+    look(world, sources=3, requested=3 + 1)
+    assert world.task(copied[0], THREE).reason == "in sync"
+    assert world.three.image(copied[1].image_id).metadata.name == "renamed"
+
+
+def test_a_region_that_is_new_is_filled(world, copied):
+    world.catalogue.names |= {FOUR}
+    world.regions.glances[FOUR] = fake_glance.FakeGlance(FOUR)
+    look(world, sources=3, requested=3)
+    assert world.regions.glances[FOUR].ids() == {one.image_id for one in copied}
 
 
 def test_who_is_no_administrator_any_more_concludes_nothing(world, copied):
