@@ -126,17 +126,18 @@ class Rounds:
         elif now >= self._missed_at:
             scope = Scope(only=self._missed, deletions=False)
             self._look_at(scope, f"region {', '.join(sorted(self._missed))} again")
-        elif now >= self._changes_at and self._watermark is not None:
-            since = self._watermark - _MARGIN
+        elif now >= self._changes_at:
+            # A cloud that had no image yet is looked at as a whole, which costs as little.
+            since = None if self._watermark is None else self._watermark - _MARGIN
             scope = Scope(since=since, without=self._missed, deletions=False)
-            self._look_at(scope, f"what changed since {since:%H:%M:%S}")
+            self._look_at(scope, f"what changed since {since:%H:%M:%S}" if since else "all")
 
     def _look_at(self, scope: Scope, described: str) -> None:
         started = self._clock.monotonic()
         report = self._look(scope, self._keep_on)
         ended = self._clock.monotonic()
         LOG.log(
-            logging.INFO if scope.since is None or report.requested else logging.DEBUG,
+            logging.INFO if scope.deletions or report.requested else logging.DEBUG,
             "Looked at %d images in %.1f s, %s: %d tasks requested, %d sources deleted, %d held "
             "back",
             report.sources, ended - started, described, report.requested,
@@ -153,10 +154,10 @@ class Rounds:
 
     def _note_missed(self, scope: Scope, report: reconciliation.Report, ended: float) -> None:
         failed = frozenset(report.failed_regions)
-        if scope.since is not None:  # says nothing of those that it left out
-            failed |= self._missed
-        else:
+        if scope.deletions or scope.only is not None:
             self._missed_at = _NEVER
+        else:  # says nothing of those that it left out
+            failed |= self._missed
         if not failed:
             self._again = _AGAIN_SECONDS
         elif self._missed_at == _NEVER:
