@@ -7,7 +7,6 @@ import datetime
 import functools
 import logging
 import random
-import socket
 import threading
 import time
 
@@ -16,6 +15,7 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.drivers import agent_id
 from glance_sync_agent.drivers import bus_probe
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
@@ -328,7 +328,7 @@ def build(
     joined = make_joining(services, catalogue)
     source_views = sources.SourceViews(services, cascading, joined, clock)
     recorded = make_location_map(current, services, cascading)
-    owner = f"{socket.gethostname()}:{current.settings.state_path}"
+    owner = agent_id.of(current.settings.state_path)
     attempt = replication.Replication(
         regions=services,
         source_views=source_views,
