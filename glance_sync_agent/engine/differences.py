@@ -186,7 +186,7 @@ class Differences:
             may_delete=False,
         )
         if action != plans.Nothing(reason=plans.IN_SYNC):
-            return plans.step_of(action)
+            return plans.step_of(action) or _failure_over(row)
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
@@ -213,6 +213,13 @@ class Differences:
 def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
     row = pair.rows.get(region)
     return (row and row.copy_id) or pair.source.image_id
+
+
+def _failure_over(row: tasks.Task | None) -> plans.Step | None:
+    """Return what becomes of a task where nothing is to be done: it shall tell no failure."""
+    if row is None or row.status is not tasks.TaskStatus.FAILURE:
+        return None
+    return plans.Step(what=plans.What.NOTE, why=f"nothing to do, and its task says: {row.reason}")
 
 
 def _is_done(row: tasks.Task) -> bool:

@@ -119,6 +119,18 @@ def test_a_conflict_is_requested_so_that_its_row_says_so(world):
     assert world.task(made).status == "failure"
 
 
+def test_a_failure_is_told_no_longer_than_there_is_something_to_do(world):
+    image = world.source.publish(b"1")
+    world.source.set_active(image.image_id, active=False)
+    world.two.make(image_id=image.image_id)
+    look(world, sources=1, requested=1)
+    assert world.task(image).status == "failure"
+    world.two.delete_as_user(image.image_id)
+    look(world, sources=1, requested=1)
+    assert not list(world.store.list())
+    look(world, sources=1)
+
+
 def test_an_image_deleted_unheard_takes_its_copies_along(world, copied):
     world.source.delete_as_user(copied[0].image_id)
     look(world, sources=2, requested=2, deleted_sources=1)
