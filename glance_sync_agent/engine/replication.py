@@ -117,12 +117,21 @@ class Replication:
                     later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
                     return tasks.RetryAt(when=later, reason=action.reason, counts=False)
                 action = removal
-            self._busy.forget(task.key)
+            self._forget_busy(task.key, action)
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
                 return self._end(task, action, verdict, source, copy)
             copy = self._act(lease, service, action)
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _forget_busy(self, key: tasks.TaskKey, action: plans.Action) -> None:
+        """Take note that the copy is not busy, unless nobody has looked.
+
+        A first attempt makes the record without a look; the one that it may find in its place
+        has been busy since it was found before.
+        """
+        if not (isinstance(action, plans.CopyData) and action.into is None):
+            self._busy.forget(key)
 
     def _end(
         self,

@@ -421,6 +421,16 @@ def test_a_copy_whose_upload_died_with_its_glance_is_made_anew(world, copied, st
     assert f"it was {status} for" in caplog.text
 
 
+def test_a_dead_upload_of_a_first_attempt_is_noticed_however_often_it_is_asked_for(world, image):
+    # It is not looked for before it is made, because there is most likely none.
+    world.two.create(image.image_id, image)
+    world.two.change(image.image_id, status="saving")
+    for _ in range(3):
+        world.changed(image.image_id)
+        world.run(seconds=world.limits.lease * 0.6)
+    assert_in_step(world, image)
+
+
 def test_a_copy_that_was_busy_twice_is_not_taken_for_one_that_was_busy_long(world, copied):
     for _ in range(3):
         world.two.change(copied.image_id, status="saving")
