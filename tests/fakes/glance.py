@@ -51,6 +51,7 @@ class FakeGlance:
         self.has_http_store = True
         self.tells_size = False  # to a HEAD without a token, as something before a Glance may do
         self.now: Callable[[], datetime.datetime] = lambda: builders.NOW
+        self.new_id = lambda: str(uuid.uuid4())  # of images for which nobody chooses one
         self.lock = threading.RLock()
         self._records: dict[images.ImageId, dict[str, Any]] = {}
         self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
@@ -259,7 +260,7 @@ class FakeGlance:
         fields: Mapping[str, Any],
         properties: Mapping[str, Any],
     ) -> images.Image:
-        new = image_id or images.ImageId(str(uuid.uuid4()))
+        new = image_id or images.ImageId(self.new_id())
         with self.lock:
             if new in self._used:
                 raise errors.ImageIdTaken(f"image id {new} already exists in {self.region}")

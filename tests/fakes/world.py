@@ -2,6 +2,7 @@
 """A whole cloud in memory, with an engine that works on it."""
 
 from collections.abc import Callable, Sequence
+import dataclasses
 from typing import Any
 
 from glance_sync_agent import errors
@@ -111,28 +112,42 @@ class FakeRegions:
         return glance.FakeImageStore(self.image_service(region), chunk_bytes=self._chunk_bytes)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outside:
+    """All that several agents have in common; each field is a fake, or what stands before it."""
+
+    clock: clocks.FakeClock = dataclasses.field(default_factory=clocks.FakeClock)
+    catalogue: Any = dataclasses.field(default_factory=FakeCatalogue)
+    identity: Any = dataclasses.field(default_factory=FakeIdentity)
+    regions: Any = dataclasses.field(default_factory=lambda: FakeRegions(chunk_bytes=4))
+    store: Any = dataclasses.field(default_factory=task_store.MemoryTaskStore)
+    turns: Any = dataclasses.field(default_factory=turns.MemoryTurns)
+
+
 class World:
     """Glances, tasks and an engine; nothing happens but in :meth:`run`."""
 
     def __init__(
         self,
+        outside: Outside | None = None,
         *,
+        owner: str = "agent",
         retries: int = 2,
         per_region: int = 4,
-        chunk_bytes: int = 4,
         snapshot_origins: Sequence[images.RegionId] = (),
         small_image_bytes: int = 4,
     ) -> None:
-        self.clock = clocks.FakeClock()
-        self.catalogue = FakeCatalogue()
-        self.regions = FakeRegions(chunk_bytes)
+        outside = outside or Outside()
+        self.clock = outside.clock
+        self.catalogue = outside.catalogue
+        self.regions = outside.regions
         for glance_of_region in self.regions.glances.values():
             glance_of_region.now = self.clock.now
         self.source = self.regions.glances[CASCADING]
         self.two = self.regions.glances[CASCADED[0]]
         self.three = self.regions.glances[CASCADED[1]]
-        self.store = task_store.MemoryTaskStore()
-        self.identity = FakeIdentity()
+        self.store = outside.store
+        self.identity = outside.identity
         self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
         self.metadata = metadata_policy.Policy()
         self.cache_seconds = 60.0
@@ -191,7 +206,7 @@ class World:
             attempt=self.replication,
             clock=self.clock,
             submit=self.submitted.append,
-            owner="agent",
+            owner=owner,
             per_region=per_region,
             lease_seconds=60.0,
             policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
@@ -222,12 +237,12 @@ class World:
             stop=self.stop,
             max_deletes=lambda: self.max_deletes,
         )
-        self.turns = turns.MemoryTurns()
+        self.turns = outside.turns
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
         self.rounds = rounds.Rounds(
             look=self.reconciliation.look,
             turns=self.turns,
-            owner="agent",
+            owner=owner,
             clock=self.clock,
             intervals=lambda: self.intervals,
             chance=lambda: 0.5,

@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud with users, operators and several agents, and what must be true of it whatever fails.
+
+What should be is said here a second time and more simply than in the domain, from what the
+users did; :func:`next_action` is not asked.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+import copy
+import dataclasses
+import datetime
+from typing import Any
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import events
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
+from tests.fakes import clock as clocks
+from tests.fakes import glance
+from tests.fakes import task_store
+from tests.fakes import interruptions
+from tests.fakes import world as worlds
+
+OWNERS = ("alpha", "beta")
+Status = images.ImageStatus
+Place = tuple[images.RegionId, images.ImageId]
+
+_ROUNDS = 3  # looks at everything until nothing may be left to do
+#: What an attempt may do for others, too.
+_SHARED = {"image_service", "source_store", "get", "get_record", "read", "read, next"}
+_WITH_DATA = {Status.ACTIVE, Status.DEACTIVATED}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    token: str
+    owner: str
+    until: datetime.datetime
+
+
+class WatchedTaskStore(task_store.MemoryTaskStore):
+    """Keeps its own account of who may work on what, and of who did all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.violations: list[str] = []
+        self._leases: dict[tasks.TaskKey, _Held] = {}
+
+    def claim(self, region, limit, *, owner, now, until):
+        leases = super().claim(region, limit, owner=owner, now=now, until=until)
+        for lease in leases:
+            held = self._leases.get(lease.task.key)
+            if held is not None and held.until > now:
+                self.violations.append(f"{owner} took {lease.task.key} from {held}")
+            self._leases[lease.task.key] = _Held(lease.token, owner, until)
+        return leases
+
+    def renew(self, lease, *, until, **progress):
+        super().renew(lease, until=until, **progress)
+        held = self._check(lease, "renewed")
+        self._leases[lease.task.key] = dataclasses.replace(held, until=until)
+
+    def note_copy(self, lease, copy_id, image_name):
+        super().note_copy(lease, copy_id, image_name)
+        self._check(lease, "noted a copy of")
+
+    def finish(self, lease, outcome, now):
+        is_last = super().finish(lease, outcome, now)
+        self._check(lease, "finished")
+        del self._leases[lease.task.key]
+        return is_last
+
+    def release(self, lease, now):
+        super().release(lease, now)
+        self._check(lease, "released")
+        del self._leases[lease.task.key]
+
+    def release_owned(self, owner, now):
+        self._leases = {key: one for key, one in self._leases.items() if one.owner != owner}
+        return super().release_owned(owner, now)
+
+    def _check(self, lease: tasks.Lease, what: str) -> _Held:
+        held = self._leases[lease.task.key]
+        if held.token != lease.token:
+            self.violations.append(f"who had lost it {what} {lease.task.key}")
+        return held
+
+
+class _Regions(worlds.FakeRegions):
+    """Knows no region that is not in the catalogue."""
+
+    def __init__(self, catalogue: worlds.FakeCatalogue) -> None:
+        super().__init__(chunk_bytes=4)
+        self._catalogue = catalogue
+
+    def image_service(self, region):
+        if region not in self._catalogue.names:
+            raise errors.UnknownRegion(f"no region {region}")
+        return super().image_service(region)
+
+    def store(self, region, size):
+        self.image_service(region)
+        return super().store(region, size)
+
+
+class Agent:
+    """An engine that goes on one call at a time."""
+
+    def __init__(self, cloud: "Cloud", owner: str) -> None:
+        self.owner = owner
+        self.is_dead = False
+        self.activities: list[interruptions.Activity] = []
+        self._note = cloud.note
+        turn = self._take_turn
+        self.world = worlds.World(
+            worlds.Outside(
+                clock=cloud.clock,
+                catalogue=interruptions.Interrupted(cloud.catalogue, "catalogue", turn),
+                identity=interruptions.Interrupted(cloud.identity, "identity", turn),
+                regions=interruptions.InterruptedRegions(cloud.regions, turn),
+                store=interruptions.Interrupted(cloud.store, "tasks", turn),
+            ),
+            owner=owner,
+            per_region=2,
+        )
+        self.world.policy = cloud.policy
+        self.world.max_deletes = 100
+        self.world.cache_seconds = 0.0
+
+    def begin(self, kind: str, function: Callable[[], object]) -> interruptions.Activity:
+        """Start a thread of this agent, which waits."""
+        activity = interruptions.Activity(kind, function)
+        self.activities.append(activity)
+        return activity
+
+    def step(self, activity: interruptions.Activity, fate: interruptions.Fate = interruptions.GO_ON) -> None:
+        """Let an activity go on to its next call, or another one that it may have to wait for."""
+        activity = self._first(activity)
+        activity.step(fate)
+        self._tidy()
+
+    def run(self, activity: interruptions.Activity) -> None:
+        """Let an activity go on to its end, and whatever it may have to wait for."""
+        while (first := self._first(activity)) is not activity:
+            self.step(first)
+        if not self.is_dead:
+            activity.run()
+            self._tidy()
+
+    def finish(self) -> None:
+        """Let everything that was begun end."""
+        while self.activities:
+            self.run(self.activities[0])
+
+    def kill(self) -> None:
+        """End the process: no call of any of its threads does anything any more."""
+        self.is_dead = True
+        for activity in self.activities:
+            activity.run(interruptions.KILL)
+        self.activities.clear()
+
+    def _first(self, activity: interruptions.Activity) -> interruptions.Activity:
+        """Return who must go on first: others may wait for what it has asked."""
+        return next((one for one in self.activities if _is_waited_for(one)), activity)
+
+    def _take_turn(self, call: interruptions.Call) -> interruptions.Fate:
+        mine = next((one for one in self.activities if one.is_this()), None)
+        fate = interruptions.GO_ON if mine is None else mine.take_turn(call)
+        self.world.clock.advance(fate.seconds)
+        return interruptions.KILL if self.is_dead else dataclasses.replace(fate, note=self._note)
+
+    def _tidy(self) -> None:
+        """Begin what was dispatched, and judge what has ended."""
+        while self.world.submitted:
+            self.begin("attempt", self.world.submitted.pop(0))
+        over = [one for one in self.activities if one.is_over]
+        self.activities = [one for one in self.activities if not one.is_over]
+        for one in over:
+            self._judge(one)
+
+    def _judge(self, activity: interruptions.Activity) -> None:
+        match activity.failure:
+            case None:
+                return
+            case interruptions.Killed():
+                self.kill()
+            case interruptions.Bug() if activity.kind not in {"attempt", "message"}:
+                self.kill()  # a thread that the daemon cannot do without
+            case errors.SyncError() | interruptions.Bug() if activity.kind != "attempt":
+                return  # the daemon logs it and goes on
+            case failure:
+                raise failure
+
+
+def _is_waited_for(activity: interruptions.Activity) -> bool:
+    """Tell whether a thread of the same agent may have to wait until a call is over.
+
+    They share the views of sources, what is known of projects, and what is read of images.
+    """
+    call = activity.waits_at
+    if call is None:
+        return False
+    return call.port == "identity" or (activity.kind == "attempt" and call.method in _SHARED)
+
+
+class Cloud:
+    """Regions, a bus, a database and agents; and an account of what was done to them."""
+
+    def __init__(self, agents: int = 2) -> None:
+        self.clock = clocks.FakeClock()
+        self.catalogue = worlds.FakeCatalogue()
+        self.identity = worlds.FakeIdentity()
+        self.regions = _Regions(self.catalogue)
+        self.store = WatchedTaskStore()
+        self.policy = strategy.Policy()
+        self.messages: list[events.ImageEvent] = []
+        self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was
+        self.foreign: dict[Place, object] = {}  # images that are not ours, as they were left
+        self.damaged: dict[Place, bytes] = {}  # data at rest that somebody spoiled: as it was
+        self.filled: set[Place] = set()  # records of ours that got their data from somebody else
+        self.by_hand: set[str] = set()  # properties that somebody gave to copies
+        self.once_wanted: set[tuple[images.ImageId, images.RegionId]] = set()
+        self.owners_changed: set[images.ImageId] = set()
+        self.hits: Counter[tuple[str, str]] = Counter()
+        for owner in OWNERS:
+            self.identity.associated[owner] = frozenset(worlds.CASCADED)
+        for number, service in enumerate(self.regions.glances.values()):
+            service.new_id = _numbered(f"c{number}")
+        self.source = self.regions.glances[worlds.CASCADING]
+        self._new_id = _numbered("50")
+        self._owners = 0
+        # So that no listing is empty, from which nothing would be concluded.
+        self.source.make(image_id=self._new_id(), name="keeper")
+        self.agents = [self.new_agent() for _ in range(agents)]
+
+    # What the agents do.
+
+    def note(self, call: interruptions.Call, moment: interruptions.Moment) -> None:
+        """Take note that an error came."""
+        self.hits[str(call), moment.name.lower()] += 1
+
+    def new_agent(self) -> Agent:
+        """Start an agent on a new machine."""
+        self._owners += 1
+        return Agent(self, f"agent-{self._owners}")
+
+    def replace_dead(self, *, same_machine: bool) -> None:
+        """Start another agent for each that died; one on the same machine takes up its leases."""
+        for number, agent in enumerate(self.agents):
+            if not agent.is_dead:
+                continue
+            self.agents[number] = Agent(self, agent.owner) if same_machine else self.new_agent()
+            if same_machine:
+                self.store.release_owned(agent.owner, self.clock.now())
+
+    def bring(self, agent: Agent, message: events.ImageEvent) -> interruptions.Activity:
+        """Give a message to an agent; it stays on the bus until that has stored it."""
+
+        def handle() -> None:
+            agent.world.intake.handle(message)
+            if message in self.messages:
+                self.messages.remove(message)
+
+        return agent.begin("message", handle)
+
+    def set_policy(self, policy: strategy.Policy) -> None:
+        """Change what the operator wants, and tell all agents."""
+        self.policy = policy
+        for agent in self.agents:
+            agent.world.policy = policy
+
+    # What users do to images of the cascading region.
+
+    def publish(
+        self, data: bytes, *, is_snapshot: bool, has_data: bool, **metadata: Any
+    ) -> images.ImageId:
+        """Make an image, and tell of it."""
+        image_id = images.ImageId(self._new_id())
+        properties = metadata.pop("properties", {})
+        if is_snapshot:
+            properties = {**properties, images.IMAGE_TYPE: images.SNAPSHOT}
+        self.source.make(image_id=image_id, properties=properties, **metadata)
+        self.bytes[image_id] = data
+        if has_data:
+            self.source.put_data(image_id, data)
+        if has_data or is_snapshot:
+            self.tell(image_id)
+        return image_id
+
+    def tell(self, image_id: images.ImageId) -> None:
+        """Put on the bus that an image changed, or is no more."""
+        is_there = image_id in self.source.ids()
+        image = self.source.image(image_id) if is_there else None
+        self.messages.append(
+            events.ImageEvent(
+                image_id=image_id,
+                kind=events.EventKind.CHANGED if image else events.EventKind.DELETED,
+                is_snapshot=image is not None and images.is_snapshot(image),
+                is_copy=image is not None and image.mark is not None,
+            )
+        )
+
+    def sources(self) -> list[images.Image]:
+        """Return the images of the cascading region that users made."""
+        return [self.source.image(one) for one in sorted(self.bytes) if one in self.source.ids()]
+
+    # What is found in the cascaded regions.
+
+    def ours(self) -> list[images.Image]:
+        """Return the images that the agents made."""
+        return [
+            image
+            for region in worlds.CASCADED
+            for image in self._images(region)
+            if image.mark is not None and (region, image.image_id) not in self.foreign
+        ]
+
+    def disown(self, service: glance.FakeGlance, image_id: images.ImageId) -> None:
+        """Take note of an image that is not ours, as it is now."""
+        self.foreign[service.region, image_id] = _whole(service, image_id)
+
+    def damage(self, service: glance.FakeGlance, image_id: images.ImageId) -> None:
+        """Spoil data at rest, which its Glance does not notice."""
+        place = service.region, image_id
+        self.damaged.setdefault(place, service.data(image_id))
+        service._data[image_id] = b"\0" * len(service.data(image_id))
+
+    # What must be true.
+
+    def check(self) -> None:
+        """Assert what must be true at every moment."""
+        assert not self.store.violations
+        for (region, image_id), was in self.foreign.items():
+            assert _whole(self.regions.glances[region], image_id) == was
+        for copied in self.ours():
+            self._check_copy(copied)
+        for agent in self.agents:
+            worker = agent.world.worker
+            assert agent.is_dead or worker.running() == len(worker._keys), "two attempts on a key"
+        self._look_what_is_wanted()
+
+    def _check_copy(self, copied: images.Image) -> None:
+        assert copied.mark is not None
+        source_id = images.ImageId(copied.mark.source_id)
+        assert source_id in self.bytes, "a copy was made of a copy"
+        assert (source_id, copied.region) in self.once_wanted, f"nobody wanted {copied}"
+        place = copied.region, copied.image_id
+        if copied.status in _WITH_DATA and place not in self.filled and place not in self.damaged:
+            data = self.regions.glances[copied.region].data(copied.image_id)
+            assert data == self.bytes[source_id], f"wrong bytes in {copied}"
+
+    def _look_what_is_wanted(self) -> None:
+        for source in self.sources():
+            for region in worlds.CASCADED:
+                if source.mark is None and self._is_wanted(source, region):
+                    self.once_wanted.add((source.image_id, region))
+
+    def _is_wanted(self, source: images.Image, region: images.RegionId) -> bool:
+        chosen = source.metadata.properties.get(strategy.SYNC_REGIONS)
+        match self.policy.strategy:
+            case strategy.Strategy.ALL:
+                return chosen != strategy.NOWHERE
+            case strategy.Strategy.USER:
+                allowed = self.identity.associated[source.metadata.owner or ""]
+                return region in allowed and chosen in {None, strategy.EVERYWHERE, region}
+        return False
+
+    def converge(self) -> None:
+        """Let all faults end, and assert that everything becomes as it should be."""
+        self.messages.clear()  # lost
+        self.catalogue.names = frozenset({worlds.CASCADING, *worlds.CASCADED})
+        for (region, image_id), data in self.damaged.items():
+            if region == worlds.CASCADING and image_id in self.source.ids():
+                self.source._data[image_id] = data
+        for agent in self.agents:
+            agent.finish()
+        self.replace_dead(same_machine=False)
+        for _ in range(_ROUNDS):
+            self._work()
+        before = self._records()
+        self._work()
+        assert self._records() == before, "it never ends"
+        self.check()
+        for image_id in sorted(self.bytes):
+            for region in worlds.CASCADED:
+                self._check_in_step(image_id, region)
+
+    def close(self) -> None:
+        """End all threads."""
+        for agent in self.agents:
+            agent.kill()
+
+    def _work(self) -> None:
+        """Look at everything, and work until nothing waits any more."""
+        self.agents[0].world.reconciliation.look()
+        for _ in range(20):
+            self.clock.advance(700.0)  # longer than anything is waited for, or shunned
+            for agent in self.agents:
+                agent.world.run(seconds=0.0)
+            if self.store.next_due() is None:
+                return
+        raise AssertionError([one for one in self.store.list() if one.status == "pending"])
+
+    def _check_in_step(self, image_id: images.ImageId, region: images.RegionId) -> None:
+        source = self.source.image(image_id) if image_id in self.source.ids() else None
+        mark = images.Mark(source_id=image_id, source_region=worlds.CASCADING)
+        copies = [one for one in self.ours() if one.region == region and one.mark == mark]
+        task = self.store.get(tasks.TaskKey(image_id=image_id, region=region))
+        if source is None:
+            assert not copies, f"source is gone, and there is {copies}"
+            assert task is None or task.status == "success", task
+        elif self.policy.strategy is strategy.Strategy.NONE:
+            return  # nobody looks, so a task that has failed still says why
+        elif source.mark is not None or not self._is_wanted(source, region):
+            assert task is None or task.status == "success", task
+        elif task is not None and task.status == "failure":
+            assert self._may_fail(source, region, task), task
+        elif source.status in _WITH_DATA and (copies or source.status is Status.ACTIVE):
+            assert len(copies) == 1, copies
+            self._check_pair(source, copies[0], task)
+        else:
+            assert not copies or source.status is not Status.ACTIVE
+            assert task is None or task.status == "success", task
+
+    def _may_fail(
+        self, source: images.Image, region: images.RegionId, task: tasks.Task
+    ) -> bool:
+        """Tell whether a failure is one that an operator has to mend."""
+        at = task.copy_id or source.image_id
+        if "was not made by this agent" in task.reason:
+            return (region, at) in self.foreign
+        if "says that it is our copy, but belongs to project" in task.reason:
+            return source.image_id in self.owners_changed
+        return images.is_snapshot(source) and "snapshot_timeout" in task.reason
+
+    def _check_pair(
+        self, source: images.Image, copied: images.Image, task: tasks.Task | None
+    ) -> None:
+        assert task is not None
+        if source.status is Status.DEACTIVATED and copied.status is Status.QUEUED:
+            assert task.status == "success"
+            return
+        assert (task.status, task.reason) == ("success", "in sync"), task
+        assert task.copy_id == copied.image_id
+        assert copied.status is source.status
+        assert copied.members == source.members
+        wanted, found = source.metadata.properties, copied.metadata.properties
+        assert {**found, **wanted} == found
+        assert set(found) - set(wanted) <= self.by_hand
+        assert dataclasses.replace(copied.metadata, properties=wanted) == source.metadata
+        service = self.regions.glances[copied.region]
+        if (copied.region, copied.image_id) not in self.damaged:
+            assert service.data(copied.image_id) == self.bytes[source.image_id]
+
+    def _images(self, region: images.RegionId) -> Iterator[images.Image]:
+        service = self.regions.glances[region]
+        return (service.image(one) for one in sorted(service.ids()))
+
+    def _records(self) -> Mapping[str, object]:
+        """Return everything that is in any Glance, and how each task ended."""
+        found: dict[str, object] = {
+            f"{region} {image_id}": _whole(service, image_id)
+            for region, service in self.regions.glances.items()
+            for image_id in service.ids()
+        }
+        return found | {str(one.key): (one.status, one.reason) for one in self.store.list()}
+
+
+def _whole(service: glance.FakeGlance, image_id: images.ImageId) -> object:
+    """Return all that a Glance has of an image."""
+    return copy.deepcopy(
+        tuple(kept.get(image_id) for kept in (service._records, service._members, service._data))
+    )
+
+
+def _numbered(prefix: str) -> Callable[[], str]:
+    count = 0
+
+    def new_id() -> str:
+        nonlocal count
+        count += 1
+        return f"{prefix}{count:06x}-0000-4000-8000-000000000000"
+
+    return new_id
