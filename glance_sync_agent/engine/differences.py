@@ -7,6 +7,7 @@ import dataclasses
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import intake
@@ -186,7 +187,7 @@ class Differences:
             may_delete=False,
         )
         if action != plans.Nothing(reason=plans.IN_SYNC):
-            return plans.step_of(action) or _failure_over(row)
+            return plans.step_of(action) or _failure_over(pair.source, row)
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
@@ -215,9 +216,12 @@ def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
     return (row and row.copy_id) or pair.source.image_id
 
 
-def _failure_over(row: tasks.Task | None) -> plans.Step | None:
-    """Return what becomes of a task where nothing is to be done: it shall tell no failure."""
-    if row is None or row.status is not tasks.TaskStatus.FAILURE:
+def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | None:
+    """Return what becomes of a task where nothing is to be done: it shall tell no failure.
+
+    A snapshot that was lost before it was copied is one for good.
+    """
+    if row is None or row.status is not tasks.TaskStatus.FAILURE or remotes.loss(source):
         return None
     return plans.Step(what=plans.What.NOTE, why=f"nothing to do, and its task says: {row.reason}")
 

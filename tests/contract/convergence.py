@@ -19,8 +19,8 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from tests.fakes import clock as clocks
 from tests.fakes import glance
-from tests.fakes import task_store
 from tests.fakes import interruptions
+from tests.fakes import task_store
 from tests.fakes import world as worlds
 
 OWNERS = ("alpha", "beta")
@@ -135,7 +135,11 @@ class Agent:
         self.activities.append(activity)
         return activity
 
-    def step(self, activity: interruptions.Activity, fate: interruptions.Fate = interruptions.GO_ON) -> None:
+    def step(
+        self,
+        activity: interruptions.Activity,
+        fate: interruptions.Fate = interruptions.GO_ON,
+    ) -> None:
         """Let an activity go on to its next call, or another one that it may have to wait for."""
         activity = self._first(activity)
         activity.step(fate)

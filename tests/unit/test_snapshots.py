@@ -267,6 +267,7 @@ def test_data_that_was_deleted_is_told_from_data_that_was_killed(showing, waited
         {THREE: "snapshot was killed in region RegionTwo before it was copied"},
     ]
     assert {showing.task(image, THREE).status for image in made} == {"failure"}
+    assert showing.reconciliation.look().requested == 0
 
 
 def test_a_record_that_waited_for_data_is_no_copy_of_what_was_lost(showing):
