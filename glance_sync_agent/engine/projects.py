@@ -4,8 +4,10 @@
 from collections import OrderedDict
 from collections.abc import Callable
 import dataclasses
+import math
 import threading
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import ports
@@ -17,6 +19,8 @@ _ENTRIES = 4096
 class _Entry:
     expires_at: float  # monotonic seconds
     facts: strategy.Facts = dataclasses.field(default_factory=strategy.Facts)
+    failed_at: float = -math.inf  # monotonic seconds, when Keystone was asked in vain
+    failure: errors.SyncError | None = None  # what came of that
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
@@ -42,16 +46,26 @@ class Projects:
     def facts(self, project_id: str | None, *needed: rules.Fact) -> strategy.Facts:
         """Return what is known of a project, ``needed`` included.
 
+        One asks and the others wait for him. They share his failure, too: one question after
+        the other to a Keystone that hangs would outlast the leases of their tasks.
+
         :param project_id: None is nobody's, of which there is nothing to ask.
         :raises ServiceUnavailable: Keystone does not answer.
         :raises Refused: Keystone says no.
         """
         if project_id is None:
             return strategy.NOBODY
+        came_at = self._clock.monotonic()
         entry = self._entry(project_id)
-        with entry.lock:  # one asks, the others wait for him
-            for fact in needed:
-                entry.facts = self._completed(entry.facts, project_id, fact)
+        with entry.lock:
+            if entry.failure is not None and came_at < entry.failed_at:
+                raise entry.failure
+            try:
+                for fact in needed:
+                    entry.facts = self._completed(entry.facts, project_id, fact)
+            except errors.SyncError as exc:
+                entry.failed_at, entry.failure = self._clock.monotonic(), exc
+                raise
             return entry.facts
 
     def _entry(self, project_id: str) -> _Entry:

@@ -10,6 +10,7 @@ from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import projects
 from tests.fakes import clock as clocks
+from tests.fakes import locks
 from tests.fakes import world as worlds
 
 PROJECT, ROLES, ASSOCIATION = rules.Fact
@@ -108,3 +109,43 @@ def test_of_those_who_ask_at_once_one_asks_keystone(known, identity):
         thread.join(10)
     assert len(found) == 4
     assert identity.asked == [("roles_on", "alpha")]
+
+
+def test_those_who_wait_for_one_without_an_answer_share_his_failure(known, identity, clock):
+    known._lock = lock = locks.CountedLock()
+    all_wait = threading.Event()
+    asked = []
+
+    def hang(project_id):
+        asked.append(project_id)
+        assert all_wait.wait(10)
+        clock.advance(60)
+        raise errors.ServiceUnavailable("no answer")
+
+    def ask():
+        with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+            known.facts("alpha", ROLES)
+        failed.append(True)
+
+    identity.roles_on = hang
+    failed: list[bool] = []
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert lock.was_left(len(threads))
+    all_wait.set()
+    for thread in threads:
+        thread.join()
+    assert failed == [True] * 4
+    assert asked == ["alpha"]
+
+
+def test_who_comes_after_a_failure_asks_anew_and_keeps_what_is_known(known, identity, clock):
+    known.facts("alpha", ROLES)
+    identity.is_down = True
+    with pytest.raises(errors.ServiceUnavailable):
+        known.facts("alpha", PROJECT)
+    identity.is_down = False
+    clock.advance(1)
+    assert known.facts("alpha", PROJECT, ROLES).project == rules.Project(name="alpha")
+    assert identity.asked == [("roles_on", "alpha"), ("project", "alpha")]
