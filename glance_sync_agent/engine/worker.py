@@ -44,6 +44,7 @@ class Worker:
         lease_seconds: float,
         policy: Callable[[], backoff.RetryPolicy],
         chance: Callable[[], float],
+        is_keystone_away: Callable[[], bool],
         wake: ports.Wake,
     ) -> None:
         self._store = store
@@ -55,6 +56,7 @@ class Worker:
         self._lease = datetime.timedelta(seconds=lease_seconds)
         self._policy = policy
         self._chance = chance
+        self._is_keystone_away = is_keystone_away
         self._wake = wake
         self._running: Counter[images.RegionId] = Counter()
         self._keys: set[tasks.TaskKey] = set()
@@ -163,18 +165,22 @@ class Worker:
             case errors.PermanentError():
                 return self._failed(task, str(failure))
             case errors.Undecided():
-                return self._undecided(task, failure)
+                return self._undecided(task, str(failure))
+            case errors.TransientError() if self._is_keystone_away():
+                # A Glance that cannot ask who we are says 503, or nothing; it is not its fault.
+                reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"
+                return self._undecided(task, reason)
             case errors.TransientError(retry_after=at_least):
                 return self._later(task, failure, at_least)
             case _:
                 return self._later(task, failure, None)
 
-    def _undecided(self, task: tasks.Task, failure: errors.Undecided) -> tasks.RetryAt:
+    def _undecided(self, task: tasks.Task, reason: str) -> tasks.RetryAt:
         """Wait without counting: a Keystone that is away for a day loses no image."""
         pause = _UNDECIDED_SECONDS * (1 + self._chance())
         when = self._clock.now() + datetime.timedelta(seconds=pause)
-        LOG.warning("%s waits: %s", task.key, failure)
-        return tasks.RetryAt(when=when, reason=str(failure), counts=False)
+        LOG.warning("%s waits: %s", task.key, reason)
+        return tasks.RetryAt(when=when, reason=reason, counts=False)
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None

@@ -19,6 +19,7 @@ from glance_sync_agent.drivers import agent_id
 from glance_sync_agent.drivers import bus_probe
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import keystone_absence
 from glance_sync_agent.drivers import keystone_projects
 from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
@@ -381,6 +382,7 @@ def build(
             lease_seconds=current.settings.lease_seconds,
             policy=current.retry_policy,
             chance=chance,
+            is_keystone_away=keystone_absence.Absence(keystone.load(conf, CREDENTIALS)),
             wake=wake,
         ),
         rounds=rounds.Rounds(

@@ -211,6 +211,7 @@ class World:
             lease_seconds=60.0,
             policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
             chance=lambda: 0.5,
+            is_keystone_away=lambda: self.identity.is_down,
             wake=self._wake,
         )
         self.reconciliation = reconciliation.Reconciliation(

@@ -123,6 +123,32 @@ def test_the_other_side_s_wish_for_patience_is_granted(world):
     assert task.not_before - world.clock.now() == datetime.timedelta(seconds=77.0)
 
 
+def test_nothing_is_counted_while_keystone_is_away(world):
+    (image,) = publish(world)
+    fail(world, errors.ServiceUnavailable("HTTP 503", retry_after=1.0))
+    world.identity.is_down = True
+    for _ in range(9):
+        world.run(seconds=20.0)
+        task = world.task(image)
+        assert (task.status, task.attempts) == ("pending", 0)
+        assert task.reason == "ServiceUnavailable: HTTP 503; and Keystone does not answer"
+        assert task.not_before - world.clock.now() == datetime.timedelta(seconds=15.0)
+    world.identity.is_down = False
+    for attempts in (1, 2):
+        world.run(seconds=100.0)
+        assert world.task(image).attempts == attempts
+    world.run(seconds=100.0)
+    assert world.task(image).status == "failure"
+
+
+def test_what_is_refused_is_refused_while_keystone_is_away(world):
+    (image,) = publish(world)
+    fail(world, errors.Refused("Forbidden"))
+    world.identity.is_down = True
+    world.run()
+    assert world.task(image).status == "failure"
+
+
 def test_a_permanent_error_fails_at_once_and_says_what_to_do(world, caplog):
     (image,) = publish(world)
     fail(world, errors.Refused("Forbidden"))
