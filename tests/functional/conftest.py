@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -68,9 +69,14 @@ def make_agent(
     published = people.count
     with contextlib.ExitStack() as stack:
 
-        def make(name: str = "agent", **options: Any) -> running.Agent:
+        def make(
+            name: str = "agent", cascading: str | None = None, **options: Any
+        ) -> running.Agent:
             options.setdefault("options", running.FAST)
-            agent = running.Agent(cloud.describe(), tmp_path / name, **options)
+            described = cloud.describe()
+            if cascading is not None:
+                described = dataclasses.replace(described, cascading_region=cascading)
+            agent = running.Agent(described, tmp_path / name, **options)
             stack.callback(agent.kill)
             return agent
 

@@ -69,22 +69,29 @@ class People:
         **fields: Any,
     ) -> Published:
         """Publish random bytes; by default in the cascading region."""
-        data = os.urandom(size)
-        client = self.client(region, user)
+        record = self.create(name, region=region, user=user, **fields)
+        sha512 = self.upload(record.id, size, region=region, user=user)
+        return Published(image_id=record.id, name=record.name, size=size, sha512=sha512)
+
+    def create(
+        self, name: str, *, region: str | None = None, user: str = "alice", **fields: Any
+    ) -> Any:
+        """Make a record that has no data yet; return it."""
         self._count += 1
-        record = client.images.create(
+        return self.client(region, user).images.create(
             name=f"{self._prefix}{self._count:04}-{name}",
             disk_format="raw",
             container_format="bare",
             **fields,
         )
-        client.images.upload(record.id, io.BytesIO(data), image_size=size)
-        return Published(
-            image_id=record.id,
-            name=record.name,
-            size=size,
-            sha512=hashlib.sha512(data).hexdigest(),
-        )
+
+    def upload(
+        self, image_id: str, size: int, *, region: str | None = None, user: str = "alice"
+    ) -> str:
+        """Give a record random bytes; return their hash."""
+        data = os.urandom(size)
+        self.client(region, user).images.upload(image_id, io.BytesIO(data), image_size=size)
+        return hashlib.sha512(data).hexdigest()
 
     def refer(
         self, image_id: str, region: str, *, url: str | None = None, **fields: Any
@@ -139,7 +146,7 @@ class People:
 
     def active(self, region: str, *, everybody: bool = False) -> list[Mapping[str, Any]]:
         """Return the active images of a region that this object published, or all."""
-        found = self._list(region) if everybody else self._made(region, 0)
+        found = self.listed(region) if everybody else self._made(region, 0)
         return [image for image in found if image["status"] == "active"]
 
     def queued(self, region: str) -> list[str]:
@@ -178,12 +185,13 @@ class People:
     def _made(self, region: str, since: int) -> list[Mapping[str, Any]]:
         return [
             image
-            for image in self._list(region)
+            for image in self.listed(region)
             if (name := image.get("name") or "").startswith(self._prefix)
             and int(name.removeprefix(self._prefix)[:4]) > since
         ]
 
-    def _list(self, region: str) -> list[Mapping[str, Any]]:
+    def listed(self, region: str) -> list[Mapping[str, Any]]:
+        """Return every image of a region, whoever made it."""
         return [
             image
             for hidden in ("true", "false")
