@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional import conftest
+from tests.functional import endpoint_filter
 from tests.functional import people as users
 from tests.functional import running
 from tests.unit import strategy_table
@@ -25,42 +26,26 @@ class Projects:
     """The projects of the decision table, in the real Keystone."""
 
     def __init__(self, cloud: clouds.Cloud, stack: contextlib.ExitStack) -> None:
-        self._session: Any = cloud.session("admin")
-        self._stack = stack
+        self._filter = endpoint_filter.EndpointFilter(cloud, stack)
         self.ids: dict[str, str] = {}
-        self._groups: dict[str, str] = {}
         for name, facts in strategy_table.PROJECTS.items():
-            made = self._send("POST", "/projects", project={"name": name, "domain_id": "default"})
+            wanted = {"name": name, "domain_id": "default"}
+            made = self._filter.send("POST", "/projects", project=wanted)
             project = self.ids[name] = made["project"]["id"]
-            stack.callback(self._send, "DELETE", f"/projects/{project}")
+            stack.callback(self._filter.send, "DELETE", f"/projects/{project}")
             assert facts.project is not None
             for tag in facts.project.tags:
-                self._send("PUT", f"/projects/{project}/tags/{tag}")
-        for region in strategy_table.REGIONS:
-            filters = {"region_id": region, "interface": "public"}
-            group = {"name": f"strategy-{region}", "filters": filters}
-            made = self._send("POST", "/OS-EP-FILTER/endpoint_groups", endpoint_group=group)
-            self._groups[region] = made["endpoint_group"]["id"]
-            path = f"/OS-EP-FILTER/endpoint_groups/{self._groups[region]}"
-            stack.callback(self._send, "DELETE", path)
-        (role,) = self._send("GET", "/roles?name=member")["roles"]
-        (user,) = self._send("GET", "/users?name=alice")["users"]
+                self._filter.send("PUT", f"/projects/{project}/tags/{tag}")
+        (role,) = self._filter.send("GET", "/roles?name=member")["roles"]
+        (user,) = self._filter.send("GET", "/users?name=alice")["users"]
         alpha = self.ids[strategy_table.ALPHA]
-        self._send("PUT", f"/projects/{alpha}/users/{user['id']}/roles/{role['id']}")
+        self._filter.send("PUT", f"/projects/{alpha}/users/{user['id']}/roles/{role['id']}")
         self.associate(strategy_table.ALPHA, TWO)
         self.associate(strategy_table.ALPHA, THREE)
 
     def associate(self, project: str, region: str, *, method: str = "PUT") -> None:
         """Associate a project with the endpoints of a region, or take that back."""
-        path = f"/OS-EP-FILTER/endpoint_groups/{self._groups[region]}"
-        self._send(method, f"{path}/projects/{self.ids[project]}")
-
-    def _send(self, method: str, path: str, **body: Any) -> Any:
-        options = {"json": body} if body else {}
-        answer = self._session.request(
-            path, method, endpoint_filter={"service_type": "identity"}, **options
-        )
-        return answer.json() if answer.content else None
+        self._filter.associate(self.ids[project], region, method=method)
 
 
 @pytest.fixture(scope="module")
