@@ -15,15 +15,9 @@ from tests.functional import running
 from tests.functional import valves
 from tools import agents
 from tools import cloud as clouds
+from tools import locations
 
 MakeAgent = Callable[..., running.Agent]
-
-_SHOWING = """\
-[DEFAULT]
-show_multiple_locations = True
-enabled_backends = local:file, web:http
-[web]
-"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,21 +38,8 @@ def people(cloud: clouds.Cloud) -> Iterator[users.People]:
 @pytest.fixture(scope="module")
 def mapped(cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
     """Give the cloud while RegionOne shows locations and RegionTwo tells sizes."""
-    described = cloud.describe()
-    files = {"RegionOne": ("local.conf", _SHOWING), "RegionTwo": ("tell-size", "")}
-    made = [
-        (name, pathlib.Path(described.region(name).config_dir, file), text)
-        for name, (file, text) in files.items()
-    ]
-    try:
-        for name, path, text in made:
-            path.write_text(text)
-            cloud.restart_service(f"glance-{name}")
+    with locations.shown(cloud):
         yield cloud
-    finally:
-        for name, path, _text in made:
-            path.unlink(missing_ok=True)
-            cloud.restart_service(f"glance-{name}")
 
 
 @pytest.fixture
