@@ -4,7 +4,6 @@
 from collections.abc import Collection, Sequence
 import functools
 import pathlib
-import sys
 from typing import Any, Protocol, runtime_checkable
 
 from glance_sync_agent import errors
@@ -101,7 +100,7 @@ def store(
                 f"no driver is installed for {offered}: the image API is used",
                 f"remove the entry from {file}, or install a driver",
             )
-        way = services.store(region, sys.maxsize)
+        way = services.scheme_store(region)
         if not isinstance(way, Probed):
             return findings.skipped(link, f"the driver of scheme {scheme.name} cannot be tried")
         if is_source:

@@ -78,10 +78,15 @@ class RegionServices:
         return self._made(self._services, region, self._make_service)
 
     def store(self, region: images.RegionId, size: int) -> ports.ImageStore:
-        """Return the way to write ``size`` bytes into the region."""
-        if size <= self._settings.small_image_bytes:
+        """Return the way to write ``size`` bytes into the region.
+
+        What the store file says of the cascading region is how to read there. The agent is
+        beside its Glance, mostly on one host, which has no SSH account for the agent.
+        """
+        is_small = size <= self._settings.small_image_bytes
+        if is_small or region == self._catalogue.cascading:
             return self._api_store(region)
-        return self._scheme_store(region) or self._api_store(region)
+        return self.scheme_store(region) or self._api_store(region)
 
     def source_store(self, region: images.RegionId) -> ports.ImageStore:
         """Return the way to read data of a region, which ends at its image API if need be.
@@ -119,7 +124,7 @@ class RegionServices:
         problems = []
         for region in sorted(regions):
             try:
-                self._scheme_store(region)
+                self.scheme_store(region)
             except errors.ConfigurationError as exc:
                 problems.append(f"{self._settings.store_file}: {exc}")
         if problems:
@@ -167,14 +172,15 @@ class RegionServices:
         return self._made(self._api_stores, region, lambda _: api.Store(self._context(region)))
 
     def _make_source_store(self, region: images.RegionId) -> ports.ImageStore:
-        by_scheme, by_api = self._scheme_store(region), self._api_store(region)
+        by_scheme, by_api = self.scheme_store(region), self._api_store(region)
         if by_scheme is None:
             return by_api
         # The way into a cascaded region mostly leads to no file, and need not.
         is_usual = region != self._catalogue.cascading
         return fallback.WithFallback(by_scheme, by_api, is_usual=is_usual)
 
-    def _scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
+    def scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:
+        """Return the way that the store file gives for a region; None: there is none."""
         return self._made(self._scheme_stores, region, self._make_scheme_store)
 
     def _make_scheme_store(self, region: images.RegionId) -> ports.ImageStore | None:

@@ -58,7 +58,7 @@ class Services:
     def scheme(self, _region):
         return store_file.Scheme(name="filesystem", parameters={})
 
-    def store(self, _region, _size):
+    def scheme_store(self, _region):
         if isinstance(self._seen, errors.ConfigurationError):
             raise self._seen
         return self

@@ -251,6 +251,12 @@ def test_small_images_take_the_image_api_and_large_ones_ssh(services):
     assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
 
 
+def test_what_goes_to_the_cascading_region_takes_its_image_api(services):
+    made = services([entry("RegionOne", FILESYSTEM)])
+    assert isinstance(made.store("RegionOne", 100 * MIB), api.Store)
+    assert isinstance(made.scheme_store("RegionOne"), filesystem.Store)
+
+
 @pytest.mark.parametrize("region", ["RegionOne", "RegionTwo"])
 def test_a_region_that_cannot_be_read_its_own_way_is_read_through_its_image_api(
     services, region
