@@ -100,7 +100,7 @@ def store(
                 f"no driver is installed for {offered}: the image API is used",
                 f"remove the entry from {file}, or install a driver",
             )
-        way = services.scheme_store(region)
+        way: object = services.scheme_store(region)
         if not isinstance(way, Probed):
             return findings.skipped(link, f"the driver of scheme {scheme.name} cannot be tried")
         if is_source:
