@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import datetime
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -108,12 +109,23 @@ class Differences:
             for source in known
         ], joined.failures
 
-    def find(self, region: images.RegionId, pairs: Sequence[Pair]) -> Iterator[Difference]:
+    def find(
+        self,
+        region: images.RegionId,
+        pairs: Sequence[Pair],
+        *,
+        failed_before: datetime.datetime | None = None,
+    ) -> Iterator[Difference]:
         """Yield what differs in a region, which is asked one question for all the pairs.
 
+        :param failed_before: tasks that failed since are left alone, and those that are not
+            finished; None: nothing is, because what decides may have changed under them.
         :raises SyncError: the region does not answer.
         """
         service = self._regions.image_service(region)
+        pairs = [
+            pair for pair in pairs if not _is_settled(pair.rows.get(region), failed_before)
+        ]
         asked = [pair for pair in pairs if self._may_have_copy(pair, region)]
         ids = [_copy_id(pair, region) for pair in asked]
         copies = service.find(ids) if ids else {}
@@ -221,10 +233,24 @@ def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | 
 
     A snapshot that was lost before it was copied is one for good.
     """
-    if row is None or row.status is not tasks.TaskStatus.FAILURE or remotes.loss(source):
+    if row is None or not _has_failed(row) or remotes.loss(source):
         return None
     return plans.Step(what=plans.What.NOTE, why=f"nothing to do, and its task says: {row.reason}")
 
 
 def _is_done(row: tasks.Task) -> bool:
     return row.status is tasks.TaskStatus.SUCCESS
+
+
+def _has_failed(row: tasks.Task) -> bool:
+    return row.status is tasks.TaskStatus.FAILURE
+
+
+def _is_settled(row: tasks.Task | None, failed_before: datetime.datetime | None) -> bool:
+    """Tell whether a look has nothing to add to a task.
+
+    To ask again for one that waits for its next attempt would make that its first one.
+    """
+    if failed_before is None or row is None or _is_done(row):
+        return False
+    return not _has_failed(row) or row.updated_at >= failed_before

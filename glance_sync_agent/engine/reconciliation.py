@@ -39,6 +39,8 @@ class Scope:
     without: Set[images.RegionId] = frozenset()  # regions that are not asked for anything
     since: datetime.datetime | None = None  # sources that changed then or later; None: all
     deletions: bool = True  # whether sources are looked for that are gone
+    #: Tasks that failed later, or are not finished, are left alone; None: none are.
+    failed_before: datetime.datetime | None = None
 
 
 EVERYTHING = Scope()
@@ -198,7 +200,10 @@ class Reconciliation:
         if not pairs:
             return
         try:
-            for difference in self._differences.find(region, pairs):
+            found = self._differences.find(
+                region, pairs, failed_before=walk.scope.failed_before
+            )
+            for difference in found:
                 if difference.may_delete:
                     walk.deletions.add(difference)
                 else:

@@ -28,6 +28,9 @@ _JITTER = 0.1  # of an interval, up or down, so that two agents' do not stay in 
 #: Glance notes when a change began, and shows it once it is committed.
 _MARGIN = datetime.timedelta(seconds=10)
 
+#: What failed is not taken up before, unless somebody asks; else it would fail every ten minutes.
+_REST = datetime.timedelta(hours=1)
+
 _NEVER = float("inf")
 
 Look = Callable[[Scope, Callable[[], None]], reconciliation.Report]
@@ -66,7 +69,8 @@ class Rounds:
         self._intervals = intervals
         self._chance = chance
         self._renewed = -_NEVER  # monotonic, as the next four
-        self._everything_at = -_NEVER
+        self._is_asked = True
+        self._everything_at = _NEVER
         self._changes_at = _NEVER
         self._missed_at = _NEVER
         self._not_before = -_NEVER
@@ -76,7 +80,7 @@ class Rounds:
 
     def ask_for_everything(self) -> None:
         """Have the next :meth:`run` look at everything."""
-        self._everything_at = self._not_before = -_NEVER
+        self._is_asked, self._not_before = True, -_NEVER
         self._again = _AGAIN_SECONDS
 
     def run(self) -> float:
@@ -108,7 +112,7 @@ class Rounds:
         if self._turns.take(_TURN, owner=self._owner, now=now, until=until):
             return True
         # Whoever has it may have seen things that we have not: begin anew after it.
-        self._everything_at = -_NEVER
+        self._is_asked = True
         return False
 
     def _keep_on(self) -> None:
@@ -121,15 +125,22 @@ class Rounds:
         now = self._clock.monotonic()
         if now < self._not_before:
             return
-        if now >= self._everything_at:
+        rested = self._clock.now() - _REST
+        if self._is_asked:
             self._look_at(reconciliation.EVERYTHING, "everything")
+            self._is_asked = False
+        elif now >= self._everything_at:
+            self._look_at(Scope(failed_before=rested), "everything")
         elif now >= self._missed_at:
+            # What failed while it did not answer may go well now.
             scope = Scope(only=self._missed, deletions=False)
             self._look_at(scope, f"region {', '.join(sorted(self._missed))} again")
         elif now >= self._changes_at:
             # A cloud that had no image yet is looked at as a whole, which costs as little.
             since = None if self._watermark is None else self._watermark - _MARGIN
-            scope = Scope(since=since, without=self._missed, deletions=False)
+            scope = Scope(
+                since=since, without=self._missed, deletions=False, failed_before=rested
+            )
             self._look_at(scope, f"what changed since {since:%H:%M:%S}" if since else "all")
 
     def _look_at(self, scope: Scope, described: str) -> None:
@@ -148,7 +159,7 @@ class Rounds:
         intervals = self._intervals()
         if scope.only is None:
             self._changes_at = ended + self._jittered(intervals.changes)
-        if scope is reconciliation.EVERYTHING:
+        if scope.deletions:
             self._everything_at = ended + self._jittered(intervals.everything)
         self._note_missed(scope, report, ended)
 
@@ -172,6 +183,8 @@ class Rounds:
         return seconds * (1 + _JITTER * (2 * self._chance() - 1)) or _NEVER
 
     def _wait(self) -> float:
+        if self._is_asked:
+            return max(self._not_before - self._clock.monotonic(), 0.0)
         due = min(self._everything_at, self._changes_at, self._missed_at)
         seconds = max(due, self._not_before) - self._clock.monotonic()
         return min(max(seconds, 0.0), _RENEWAL_SECONDS)

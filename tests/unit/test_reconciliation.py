@@ -476,3 +476,45 @@ def test_without_a_strategy_copies_stay(world, copied):
     world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.NONE)
     look(world, sources=3)
     assert len(world.two.ids()) == 3
+
+
+def test_without_being_asked_a_task_that_waits_for_its_next_attempt_is_left_alone(world):
+    image = world.source.publish(b"1")
+
+    def away(name, _image_id):
+        if name == "create":
+            raise errors.ServiceUnavailable("no room")
+
+    world.two.before = away
+    world.changed(image.image_id)
+    world.run()
+    before = world.task(image)
+    assert (before.status, before.attempts) == ("pending", 1)
+    scope = reconciliation.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.look(scope) == reconciliation.Report(sources=1)
+    assert world.task(image) == before
+    assert world.reconciliation.look() == reconciliation.Report(sources=1, requested=1)
+    assert world.task(image).attempts == 0
+
+
+def test_without_being_asked_a_failure_is_taken_up_after_a_rest(world):
+    image = world.source.publish(b"1")
+    world.two.publish(b"2", image_id=image.image_id)  # somebody else's
+    world.changed(image.image_id)
+    world.run()
+    failed_at = world.task(image).updated_at
+    assert world.task(image).status == "failure"
+    scope = reconciliation.Scope(failed_before=failed_at)
+    assert world.reconciliation.look(scope) == reconciliation.Report(sources=1)
+    later = failed_at + datetime.timedelta(seconds=1)
+    scope = reconciliation.Scope(failed_before=later)
+    assert world.reconciliation.look(scope) == reconciliation.Report(sources=1, requested=1)
+
+
+def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
+    image = world.source.make(properties={"image_type": "snapshot"})
+    world.changed(image.image_id)
+    world.run()
+    assert world.task(image).waiting_since is not None
+    scope = reconciliation.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.look(scope) == reconciliation.Report(sources=1)

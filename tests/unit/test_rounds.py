@@ -70,9 +70,22 @@ def agent(clock, turns):
     return Agent(clock, turns)
 
 
-def changed(scope):
+def rested(agent):
+    return agent.clock.now() - datetime.timedelta(hours=1)
+
+
+def everything(agent):
+    """Return the scope of a look that nobody asked for, now."""
+    return reconciliation.Scope(failed_before=rested(agent))
+
+
+def changed(agent, *missed):
+    """Return the scope of a look at changes, now."""
     return reconciliation.Scope(
-        since=NEWEST - datetime.timedelta(seconds=10), without=frozenset(scope), deletions=False
+        since=NEWEST - datetime.timedelta(seconds=10),
+        without=frozenset(missed),
+        deletions=False,
+        failed_before=rested(agent),
     )
 
 
@@ -85,15 +98,15 @@ def test_everything_comes_again_after_its_interval(agent):
     agent.intervals = rounds.Intervals(everything=600.0, changes=0.0)
     agent.run()
     assert agent.run(599.9) == []
-    assert agent.run(0.1) == [EVERYTHING]
+    assert agent.run(0.1) == [everything(agent)]
 
 
 def test_in_between_only_what_changed_is_looked_at(agent):
     agent.run()
     assert agent.run(59.9) == []
-    assert agent.run(0.1) == [changed(())]
+    assert agent.run(0.1) == [changed(agent)]
     assert agent.run(1) == []
-    assert agent.run(60) == [changed(())]
+    assert agent.run(60) == [changed(agent)]
 
 
 def test_the_watermark_is_the_newest_change_ever_seen(agent):
@@ -114,11 +127,12 @@ def test_the_watermark_is_the_newest_change_ever_seen(agent):
 def test_a_cloud_without_images_is_looked_at_as_a_whole(agent):
     agent.report = reconciliation.Report()
     agent.run()
-    assert agent.run(60) == [reconciliation.Scope(deletions=False)]
+    (scope,) = agent.run(60)
+    assert (scope.since, scope.deletions) == (None, False)
     assert agent.run() == []
     agent.report = reconciliation.Report(newest=NEWEST)
     agent.run(60)
-    assert agent.run(60) == [changed(())]
+    assert agent.run(60) == [changed(agent)]
 
 
 def test_no_interval_is_no_look(agent):
@@ -136,7 +150,7 @@ def test_intervals_differ_by_a_tenth(agent, chance, seconds):
     agent.chance = chance
     agent.run()
     assert agent.run(seconds - 0.1) == []
-    assert agent.run(0.2) == [EVERYTHING]
+    assert agent.run(0.2) == [everything(agent)]
 
 
 def test_what_is_asked_for_comes_at_once(agent):
@@ -153,16 +167,16 @@ def test_a_region_that_did_not_answer_is_looked_at_again_and_left_out_meanwhile(
     assert agent.run(29.9) == []
     assert agent.run(0.1) == [again]
     agent.report = reconciliation.Report(newest=NEWEST)
-    assert agent.run(30) == [changed({TWO})]
+    assert agent.run(30) == [changed(agent, TWO)]
     assert agent.run(29.9) == []
     agent.report = reconciliation.Report(failed_regions={TWO}, newest=NEWEST)
     assert agent.run(0.1) == [again]  # after twice the time
     agent.report = reconciliation.Report(newest=NEWEST)
-    assert agent.run(30) == [changed({TWO})]
-    assert agent.run(60) == [changed({TWO})]
+    assert agent.run(30) == [changed(agent, TWO)]
+    assert agent.run(60) == [changed(agent, TWO)]
     assert agent.run(29.9) == []
     assert agent.run(0.1) == [again]
-    assert agent.run(30) == [changed(())]
+    assert agent.run(30) == [changed(agent)]
 
 
 def test_one_that_fails_in_a_look_at_changes_is_looked_at_again(agent):
@@ -188,7 +202,7 @@ def test_once_it_succeeds_the_next_failure_is_the_first(agent):
     agent.run(30)
     agent.failure = errors.ServiceUnavailable("no answer")
     agent.run(600)
-    assert agent.run(30) == [EVERYTHING]
+    assert agent.run(30) == [everything(agent)]
 
 
 def test_one_of_two_agents_looks(agent, clock, turns):
