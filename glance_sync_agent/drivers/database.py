@@ -243,7 +243,7 @@ def _is_outdated(exc: sa_exc.SQLAlchemyError) -> bool:
     if isinstance(exc, sa_exc.ProgrammingError):
         return True
     return isinstance(exc, sa_exc.OperationalError) and (
-        str(exc.orig).startswith(("no such table", "no such column"))
+        str(exc.orig).startswith(("no such table", "no such column", "table tasks has no column"))
         or _UNKNOWN_COLUMN in _codes(exc)
     )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the statements of the task store are made of: conditions and changes of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import datetime
 from typing import Any, assert_never
 
@@ -23,49 +23,6 @@ IS_PENDING = _TASKS.c.status == PENDING
 IS_PROCESSING = _TASKS.c.status == PROCESSING
 FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
-
-
-def asked_first(
-    image_id: images.ImageId,
-    asked: Mapping[str, object],
-    *,
-    not_before: datetime.datetime,
-    may_delete: bool,
-) -> dict[str, object]:
-    """Return what a request writes where there is no task, but for the region."""
-    return {
-        **asked,
-        "image_id": image_id,
-        "status": PENDING,
-        "generation": 1,
-        "may_delete": may_delete,
-        "not_before": not_before,
-        "reason": "",
-        "bytes_done": 0,
-        "created_at": asked["updated_at"],
-    }
-
-
-def asked_again(
-    asked: Mapping[str, object], *, not_before: datetime.datetime, may_delete: bool
-) -> sa.Update:
-    """Return the change that a request makes to tasks that exist.
-
-    MariaDB evaluates the assignments from left to right and shows the later ones the new values
-    of the earlier ones, so the status, at which the others look, comes last.
-    """
-    sooner = IS_PENDING & (_TASKS.c.not_before < not_before)
-    # Alone in a CASE it would be sent as it is, zone and all, and not as the column has it.
-    requested = sa.literal(not_before, _TASKS.c.not_before.type)
-    return sa.update(_TASKS).ordered_values(
-        (_TASKS.c.generation, _TASKS.c.generation + 1),
-        (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(may_delete))),
-        (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
-        (_TASKS.c.reason, sa.case((IS_PROCESSING, _TASKS.c.reason), else_="")),
-        (_TASKS.c.bytes_done, sa.case((IS_PROCESSING, _TASKS.c.bytes_done), else_=0)),
-        *((_TASKS.c[name], value) for name, value in asked.items()),
-        (_TASKS.c.status, sa.case((IS_PROCESSING, PROCESSING), else_=PENDING)),
-    )
 
 
 def due(

@@ -20,6 +20,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import schema
+from glance_sync_agent.drivers import task_requests
 from glance_sync_agent.drivers import task_rows
 from glance_sync_agent.drivers import task_table
 from glance_sync_agent.drivers import turns
@@ -110,38 +111,45 @@ class TaskStore:
 
         With ``elsewhere`` false, in ``regions`` only.
         """
-        wanted = frozenset(regions)
-        asked = {"request_id": request_id, "attempts": 0, "updated_at": now}
-        first = task_rows.asked_first(
-            image_id, asked, not_before=not_before, may_delete=may_delete
+        asked = task_requests.Request(
+            image_ids={image_id},
+            regions=frozenset(regions),
+            now=now,
+            not_before=not_before,
+            request_id=request_id,
+            may_delete=may_delete,
+            elsewhere=elsewhere,
+            source_region=source_region,
         )
-        again = task_rows.asked_again(asked, not_before=not_before, may_delete=may_delete)
-        mine = _TASKS.c.image_id == image_id
-        if not elsewhere:
-            mine &= _TASKS.c.region.in_(wanted)
-
-        def work(connection: sa.Connection) -> int:
-            # Locked, so that none of them is forgotten before it is updated. Should another
-            # appear, the INSERT fails and all of this is done again.
-            present = frozenset(
-                connection.scalars(
-                    sa.select(_TASKS.c.region)
-                    .where(mine)
-                    .order_by(_TASKS.c.region)
-                    .with_for_update()
-                )
-            )
-            connection.execute(again.where(mine))
-            missing = [
-                {**first, "region": region, "source_region": source_region}
-                for region in sorted(wanted - present)
-            ]
-            if missing:
-                connection.execute(sa.insert(_TASKS), missing)
-            return len(wanted | present)
-
         # Durable, because the caller acknowledges the message that asked for it.
-        return self._database.write(f"request tasks for image {image_id}", work, durable=True)
+        return self._database.write(
+            f"request tasks for image {image_id}", asked.write, durable=True
+        )
+
+    def request_in(
+        self,
+        region: images.RegionId,
+        image_ids: Iterable[images.ImageId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+        source_region: images.RegionId | None = None,
+    ) -> int:
+        """Ask for images to be looked at in one region, all of them or none."""
+        asked = task_requests.Request(
+            image_ids=frozenset(image_ids),
+            regions={region},
+            now=now,
+            not_before=not_before,
+            request_id=request_id,
+            may_delete=may_delete,
+            elsewhere=False,
+            source_region=source_region,
+        )
+        # Not durable: whoever looks at everything looks again after a power failure.
+        return self._database.write(f"request tasks in region {region}", asked.write)
 
     def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
         """Return the regions with a task that may be claimed."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an event to requested tasks, in one commit."""
 
+from collections.abc import Iterable
 import datetime
 import logging
 import uuid
@@ -84,6 +85,28 @@ class Intake:
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
             elsewhere=region is None,
+            source_region=source_region,
+        )
+        self._wake()
+        return count
+
+    def request_in(
+        self,
+        region: images.RegionId,
+        image_ids: Iterable[images.ImageId],
+        *,
+        may_delete: bool = False,
+        source_region: images.RegionId | None = None,
+    ) -> int:
+        """Request images in one region, in one commit; return how many tasks."""
+        now = self._clock.now()
+        count = self._store.request_in(
+            region,
+            image_ids,
+            now=now,
+            not_before=now,
+            request_id=uuid.uuid4().hex,
+            may_delete=may_delete,
             source_region=source_region,
         )
         self._wake()

@@ -251,6 +251,25 @@ class TaskStore(Protocol):
         :raises ServiceUnavailable: the database does not answer; nothing was written.
         """
 
+    def request_in(
+        self,
+        region: images.RegionId,
+        image_ids: Iterable[images.ImageId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+        source_region: images.RegionId | None = None,
+    ) -> int:
+        """Ask for images to be looked at in one region, all of them or none; see :meth:`request`.
+
+        What was requested may be forgotten in a power failure, but not when a process dies.
+
+        :returns: tasks requested.
+        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        """
+
     def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
         """Return the regions with a task that may be claimed."""
 

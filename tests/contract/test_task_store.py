@@ -824,6 +824,49 @@ def test_a_request_for_one_region_leaves_the_tasks_of_others_alone(store):
     assert (task(store).generation, other.generation) == (2, 1)
 
 
+def ask_in(store: ports.TaskStore, *image_ids: images.ImageId, **changes: Any) -> int:
+    """Request tasks for images in REGION, due at once."""
+    arguments: dict[str, Any] = {"now": NOW, "not_before": NOW, "request_id": "request-2"}
+    return store.request_in(REGION, image_ids, **(arguments | changes))
+
+
+def test_several_images_are_requested_in_one_region_as_one_by_one(store):
+    ask(store, REGION, ELSEWHERE)
+    succeeded(store)
+
+    assert ask_in(store, OTHER, IMAGE, OTHER, now=later(1), not_before=later(2)) == 2
+
+    known, new = store.find([IMAGE, OTHER])[1:]
+    assert (known.key, known.generation, known.status) == (KEY, 2, PENDING)
+    assert (new.key.image_id, new.generation, new.created_at) == (OTHER, 1, later(1))
+    assert {(one.request_id, one.not_before) for one in (known, new)} == {("request-2", later(2))}
+    elsewhere = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
+    assert (elsewhere.generation, elsewhere.request_id) == (1, "request-1")
+
+
+def test_what_is_requested_of_several_images_is_noted_of_each(store):
+    source_region = images.RegionId("RegionFour")
+    assert ask_in(store, IMAGE, OTHER, may_delete=True, source_region=source_region) == 2
+    assert [(one.may_delete, one.source_region) for one in store.list()] == [
+        (True, source_region), (True, source_region)
+    ]
+
+
+def test_a_request_for_no_image_makes_no_task(store):
+    assert ask_in(store) == 0
+    assert list(store.list()) == []
+
+
+def test_requests_of_several_images_at_once_are_one_task_each_with_all_generations(store):
+    def request(number: int) -> int:
+        if number % 2:
+            return ask(store, request_id=str(number))
+        return ask_in(store, IMAGE, OTHER, request_id=str(number))
+
+    together(request)
+    assert [t.generation for t in store.list()] == [8, 4]
+
+
 def test_success_leaves_the_size_of_the_copy_as_progress(store):
     ask(store)
     copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=2**40)

@@ -89,6 +89,17 @@ class TaskStores(stateful.RuleBasedStateMachine):
         self._both(lambda store: store.request(image_id, to, request_id=str(to), **arguments))
 
     @stateful.rule(
+        region=regions,
+        of=st.lists(image_ids, max_size=3),
+        now=times,
+        not_before=times,
+        may_delete=st.booleans(),
+        source_region=st.none() | regions,
+    )
+    def request_in(self, region, of, **arguments):
+        self._both(lambda store: store.request_in(region, of, request_id=str(of), **arguments))
+
+    @stateful.rule(
         target=leases,
         region=regions,
         limit=st.integers(1, 2),

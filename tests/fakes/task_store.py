@@ -80,6 +80,32 @@ class MemoryTaskStore:
                 self._put(dataclasses.replace(row, task=task))
             return len(keys)
 
+    def request_in(
+        self,
+        region: images.RegionId,
+        image_ids: Iterable[images.ImageId],
+        *,
+        now: datetime.datetime,
+        not_before: datetime.datetime,
+        request_id: str,
+        may_delete: bool = False,
+        source_region: images.RegionId | None = None,
+    ) -> int:
+        with self._open():
+            return sum(
+                self.request(
+                    image_id,
+                    [region],
+                    now=now,
+                    not_before=not_before,
+                    request_id=request_id,
+                    may_delete=may_delete,
+                    elsewhere=False,
+                    source_region=source_region,
+                )
+                for image_id in frozenset(image_ids)
+            )
+
     def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
         with self._open():
             return sorted(

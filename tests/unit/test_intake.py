@@ -50,6 +50,16 @@ def test_a_request_for_one_region_is_for_that_region(world):
     assert rows(world) == [("RegionThree", 1, False), ("RegionTwo", 2, False)]
 
 
+def test_images_that_are_requested_together_are_requested_in_that_region_alone(world):
+    world.changed(builders.IMAGE_ID)
+    both = [builders.IMAGE_ID, builders.COPY_ID]
+    assert world.intake.request_in(worlds.CASCADED[0], both, may_delete=True) == 2
+    assert rows(world) == [
+        ("RegionThree", 1, False), ("RegionTwo", 2, True), ("RegionTwo", 1, True)
+    ]
+    assert world.woken == 2
+
+
 @pytest.mark.parametrize("what", ["store", "catalogue"])
 def test_an_event_that_cannot_be_stored_is_not_swallowed(world, what):
     getattr(world, what).is_down = True

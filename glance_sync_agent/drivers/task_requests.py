@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request does to the rows of the task store."""
+
+from collections.abc import Set
+import dataclasses
+import datetime
+import itertools
+
+import sqlalchemy as sa
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import task_rows
+from glance_sync_agent.drivers import task_table
+
+_TASKS = task_table.TASKS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Images that are to be looked at; the fields are those of ``engine.ports.TaskStore``."""
+
+    image_ids: Set[images.ImageId]
+    regions: Set[images.RegionId]
+    now: datetime.datetime
+    not_before: datetime.datetime
+    request_id: str
+    may_delete: bool
+    elsewhere: bool
+    source_region: images.RegionId | None
+
+    def write(self, connection: sa.Connection) -> int:
+        """Write it in the transaction of ``connection``; return how many tasks it asks for."""
+        mine: sa.ColumnElement[bool] = _TASKS.c.image_id.in_(sorted(self.image_ids))
+        if not self.elsewhere:
+            mine &= _TASKS.c.region.in_(sorted(self.regions))
+        # Locked, so that none of them is forgotten before it is updated. Should another
+        # appear, the INSERT fails and all of this is done again.
+        rows = connection.execute(
+            sa.select(_TASKS.c.image_id, _TASKS.c.region)
+            .where(mine)
+            .order_by(_TASKS.c.image_id, _TASKS.c.region)
+            .with_for_update()
+        )
+        present = {(row.image_id, row.region) for row in rows}
+        wanted = set(itertools.product(self.image_ids, self.regions))
+        if present:
+            connection.execute(self._again().where(mine))
+        if missing := sorted(wanted - present):
+            first = self._first()
+            connection.execute(
+                sa.insert(_TASKS),
+                [{**first, "image_id": one, "region": region} for one, region in missing],
+            )
+        return len(wanted | present)
+
+    def _asked(self) -> dict[str, object]:
+        return {"request_id": self.request_id, "attempts": 0, "updated_at": self.now}
+
+    def _first(self) -> dict[str, object]:
+        """Return what is written where there is no task, but for its key."""
+        return {
+            **self._asked(),
+            "status": task_rows.PENDING,
+            "generation": 1,
+            "may_delete": self.may_delete,
+            "not_before": self.not_before,
+            "reason": "",
+            "source_region": self.source_region,
+            "bytes_done": 0,
+            "created_at": self.now,
+        }
+
+    def _again(self) -> sa.Update:
+        """Return the change of tasks that exist.
+
+        MariaDB evaluates the assignments from left to right and shows the later ones the new
+        values of the earlier ones, so the status, at which the others look, comes last.
+        """
+        is_processing = task_rows.IS_PROCESSING
+        sooner = task_rows.IS_PENDING & (_TASKS.c.not_before < self.not_before)
+        # Alone in a CASE it would be sent as it is, zone and all, and not as the column has it.
+        requested = sa.literal(self.not_before, _TASKS.c.not_before.type)
+        status = sa.case((is_processing, task_rows.PROCESSING), else_=task_rows.PENDING)
+        return sa.update(_TASKS).ordered_values(
+            (_TASKS.c.generation, _TASKS.c.generation + 1),
+            (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(self.may_delete))),
+            (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
+            (_TASKS.c.reason, sa.case((is_processing, _TASKS.c.reason), else_="")),
+            (_TASKS.c.bytes_done, sa.case((is_processing, _TASKS.c.bytes_done), else_=0)),
+            *((_TASKS.c[name], value) for name, value in self._asked().items()),
+            (_TASKS.c.status, status),
+        )
