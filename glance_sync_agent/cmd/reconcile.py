@@ -71,9 +71,9 @@ class Reconcile(lister.Lister):
                 else differences.asking(wiring.make_intake(store, wanted))
             )
 
-            def keep(one: differences.Difference) -> int:
-                found.append(one)
-                return ask(one)
+            def keep(some: Sequence[differences.Difference]) -> int:
+                found.extend(some)
+                return ask(some)
 
             report = wiring.make_reconciliation(
                 current,
@@ -132,8 +132,8 @@ def _only(
     return frozenset({region})
 
 
-def _nothing(_one: differences.Difference) -> int:
-    return 1
+def _nothing(found: Sequence[differences.Difference]) -> int:
+    return len(found)
 
 
 def _row(one: differences.Difference) -> Sequence[Any]:

@@ -31,19 +31,26 @@ class Difference:
     may_delete: bool = False  # the copy goes for good, because its source did or by strategy
 
 
-#: Does something about a difference, or keeps it; returns how many tasks that made.
-Ask = Callable[[Difference], int]
+#: What is the same for all that is requested together.
+_Kind = tuple[images.RegionId, bool, images.RegionId | None]
+
+#: Does something about differences, or keeps them; returns how many tasks that made.
+Ask = Callable[[Sequence[Difference]], int]
 
 
 def asking(requests: intake.Intake) -> Ask:
-    """Return what requests a task for each difference."""
+    """Return what requests a task for each difference, those of a region in one commit."""
 
-    def ask(one: Difference) -> int:
-        return requests.request(
-            one.image_id,
-            one.region,
-            may_delete=one.may_delete,
-            source_region=one.source_region,
+    def ask(found: Sequence[Difference]) -> int:
+        alike: dict[_Kind, list[images.ImageId]] = {}
+        for one in found:
+            kind = one.region, one.may_delete, one.source_region
+            alike.setdefault(kind, []).append(one.image_id)
+        return sum(
+            requests.request_in(
+                region, image_ids, may_delete=may_delete, source_region=source_region
+            )
+            for (region, may_delete, source_region), image_ids in alike.items()
         )
 
     return ask

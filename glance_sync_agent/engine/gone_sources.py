@@ -32,7 +32,9 @@ class GoneSources:
         self._targets = wanted
         self._cascading = cascading
 
-    def find(self, out_of_reach: Callable[[tasks.Task], None]) -> Iterator[Sequence[tasks.Task]]:
+    def find(
+        self, out_of_reach: Callable[[Sequence[tasks.Task]], None]
+    ) -> Iterator[Sequence[tasks.Task]]:
         """Walk the tasks, image by image, whose image is not in the region of its source any more.
 
         :param out_of_reach: is given the tasks of regions that left the catalogue in the place of
@@ -43,12 +45,12 @@ class GoneSources:
         trusted: set[images.RegionId] = set()
         for batch in batches.of(self._store.image_ids(), _BATCH):
             by_origin: dict[images.RegionId, list[tasks.Task]] = {}
-            for task in self._store.find(batch):
+            found = self._store.find(batch)
+            out_of_reach([task for task in found if task.key.region not in reachable])
+            for task in found:
                 if task.key.region in reachable:
                     origin = task.source_region or self._cascading
                     by_origin.setdefault(origin, []).append(task)
-                else:
-                    out_of_reach(task)
             for origin, rows in by_origin.items():
                 for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
                     yield [row for row in rows if row.key.image_id == image_id]

@@ -14,6 +14,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import ports
@@ -200,14 +201,13 @@ class Reconciliation:
         if not pairs:
             return
         try:
-            found = self._differences.find(
-                region, pairs, failed_before=walk.scope.failed_before
+            found = list(
+                self._differences.find(region, pairs, failed_before=walk.scope.failed_before)
             )
             for difference in found:
                 if difference.may_delete:
                     walk.deletions.add(difference)
-                else:
-                    walk.report.requested += self._ask(difference)
+            walk.report.requested += self._ask([one for one in found if not one.may_delete])
         except errors.SyncError as exc:
             failure = exc
         else:
@@ -219,9 +219,10 @@ class Reconciliation:
         """Find tasks whose source is gone."""
         only = walk.scope.only
 
-        def close(row: tasks.Task) -> None:
-            if row.reason != plans.OUT_OF_REACH:
-                walk.report.requested += self._ask(_of_task(row, _OUT_OF_REACH))
+        def close(rows: Sequence[tasks.Task]) -> None:
+            walk.report.requested += self._ask(
+                [_of_task(row, _OUT_OF_REACH) for row in rows if row.reason != plans.OUT_OF_REACH]
+            )
 
         for rows in self._gone.find(close):
             walk.keep_on()
@@ -231,7 +232,7 @@ class Reconciliation:
             walk.report.deleted_sources += bool(found)
             # What a message or an operator announced is no accident, whatever became of it.
             if any(row.may_delete for row in rows):
-                walk.report.requested += sum(map(self._ask, found))
+                walk.report.requested += self._ask(found)
             else:
                 for one in found:
                     walk.deletions.add(one)
@@ -240,7 +241,8 @@ class Reconciliation:
         """Ask for the deletions, unless there are too many."""
         deletions = walk.deletions
         if not deletions.are_too_many():
-            walk.report.requested += sum(map(self._ask, deletions.all()))
+            for batch in batches.of(deletions.all(), PAGE_SIZE):
+                walk.report.requested += self._ask(batch)
             return
         walk.report.held_back = deletions.count()
         LOG.error(

@@ -64,6 +64,7 @@ CALLS = (
     "tasks.release",
     "tasks.renew",
     "tasks.request",
+    "tasks.request_in",
     "tasks.waiting",
     "tasks.waiting, next",
 )

@@ -361,9 +361,9 @@ def test_each_difference_says_what_it_is_and_why(world, copied):
     new = world.source.publish(b"new", name="new")
     found = []
 
-    def keep(one):
-        found.append(one)
-        return 1
+    def keep(some):
+        found.extend(some)
+        return len(some)
 
     world.reconciliation._ask = keep
     world.reconciliation.look()
