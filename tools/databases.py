@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real servers of PostgreSQL and MariaDB, for tests and benchmarks of what keeps tasks.
+
+Each listens on loopback, keeps its data in a directory of its own, and ends with the process
+that started it, however that ends.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import sqlalchemy as sa
+
+_ADDRESS = "127.0.0.1"
+_NAME = "agent"  # of the user, and of its database
+_PROGRAMS = os.pathsep.join([os.defpath, "/usr/sbin", "/sbin"])
+_START_SECONDS = 60.0
+_USERS_SQL = """\
+CREATE DATABASE {name};
+CREATE USER {name}@{address} IDENTIFIED BY '{password}';
+GRANT ALL ON {name}.* TO {name}@{address};
+"""
+
+
+class NoServerError(Exception):
+    """A server cannot be had; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Server:
+    """A server whose data is there."""
+
+    command: list[str]
+    url: str
+    end: signal.Signals  # on which it cuts its clients off
+
+
+_Make = Callable[[pathlib.Path, str, int], _Server]
+
+
+def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[str]:
+    """Serve a database of PostgreSQL's; the context is its URL.
+
+    :param durable: whether what is committed is on the disk, as it would be in production.
+    :raises NoServerError: it cannot be had.
+    """
+    return _served(functools.partial(_postgresql, durable=durable))
+
+
+def mariadb(*, durable: bool = False) -> contextlib.AbstractContextManager[str]:
+    """Serve a database of MariaDB's, in the same way."""
+    return _served(functools.partial(_mariadb, durable=durable))
+
+
+def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Server:
+    # Debian keeps them by version, and out of the way.
+    found = pathlib.Path("/usr/lib/postgresql").glob("*/bin")
+    programs = max(found, key=lambda path: float(path.parent.name), default=pathlib.Path())
+    (home / "password").write_text(password)
+    _run(
+        _program("initdb", str(programs)), "--no-sync", f"--pgdata={home}/data",
+        f"--username={_NAME}", "--auth=scram-sha-256", f"--pwfile={home}/password",
+        "--encoding=UTF8", "--locale=C.UTF-8",
+    )
+    return _Server(
+        command=[
+            _program("postgres", str(programs)), "-D", f"{home}/data", "-p", str(port),
+            "-c", f"listen_addresses={_ADDRESS}", "-c", "unix_socket_directories=",
+            "-c", f"fsync={'on' if durable else 'off'}",
+        ],
+        url=f"postgresql+psycopg://{_NAME}:{password}@{_ADDRESS}:{port}/postgres",
+        end=signal.SIGINT,
+    )
+
+
+def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Server:
+    _run(
+        _program("mariadb-install-db"), "--no-defaults", f"--datadir={home}/data",
+        # Its root has no password otherwise.
+        "--auth-root-authentication-method=socket", "--skip-test-db",
+    )
+    users = _USERS_SQL.format(name=_NAME, address=_ADDRESS, password=password)
+    (home / "users.sql").write_text(users)
+    return _Server(
+        command=[
+            _program("mariadbd"), "--no-defaults", f"--datadir={home}/data",
+            f"--init-file={home}/users.sql", f"--socket={home}/socket",
+            f"--pid-file={home}/pid", f"--bind-address={_ADDRESS}", f"--port={port}",
+            "--skip-name-resolve", f"--innodb-flush-log-at-trx-commit={int(durable)}",
+        ],
+        url=f"mysql+pymysql://{_NAME}:{password}@{_ADDRESS}:{port}/{_NAME}",
+        end=signal.SIGTERM,
+    )
+
+
+@contextlib.contextmanager
+def _served(make: _Make) -> Iterator[str]:
+    # Not pytest's directory, which is closed to the user that a server runs as.
+    home = pathlib.Path(tempfile.mkdtemp(prefix="glance-sync-"))
+    try:
+        if user := _user():
+            os.chown(home, user.pw_uid, user.pw_gid)
+        server = make(home, secrets.token_hex(), _free_port())
+        process = _start(server, home / "log")
+        try:
+            yield server.url
+        finally:
+            process.send_signal(server.end)
+            process.wait()
+    finally:
+        shutil.rmtree(home)
+
+
+def _start(server: _Server, log: pathlib.Path) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it answers."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            # The kernel ends it if we are killed.
+            ["setpriv", f"--pdeathsig={server.end.name}", *_as_user(), *server.command],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )
+    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            engine.connect().close()
+        except sa.exc.OperationalError as exc:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise NoServerError(f"{exc.orig}\n{log.read_text(errors='replace')}") from exc
+            time.sleep(0.05)
+        else:
+            return process
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(
+        ["setpriv", *_as_user(), *command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )
+    if done.returncode:
+        raise NoServerError(f"{command[0]}: {done.stdout}")
+
+
+def _as_user() -> list[str]:
+    """Return what setpriv(1) needs to give up root's rights, with which no server runs."""
+    user = _user()
+    return [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
+
+
+def _user() -> pwd.struct_passwd | None:
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _program(name: str, path: str = _PROGRAMS) -> str:
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise NoServerError(f"{name} is not installed")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
