@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The look at everything, on Glances in memory and the real table of tasks in SQLite.
+
+``nothing``: a full pass that finds every copy in step. ``few``: one that finds one copy in a
+hundred missing and one stale. ``changes``: a pass over what changed since the last one, by its
+watermark. ``first``: a full pass with an empty table where no region has anything.
+
+The Glances make up each image when it is asked for and keep none, and each pass has a process
+of its own, so the peak of its resident memory, interpreter and libraries included, is an upper
+bound of what the engine takes. ``growth`` is the time of a pass with all images over that with
+a tenth of them, both per image: 1 is linear.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from concurrent import futures
+import cProfile
+import datetime
+import json
+import multiprocessing
+import pathlib
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks import made_up
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers import task_table
+from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import gone_sources
+from glance_sync_agent.engine import intake
+from glance_sync_agent.engine import joining
+from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import projects
+from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import wanted_copies
+
+PASSES = ("nothing", "changes", "few", "first")
+#: As after the last pass; see engine/rounds.py.
+_MARGIN = datetime.timedelta(seconds=10)
+_ROWS = 10_000  # that are written at once
+
+
+def main() -> int:
+    """Run and print; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=100_000, help="images (%(default)s)")
+    parser.add_argument("--regions", type=int, default=10, help="regions (%(default)s)")
+    parser.add_argument(
+        "--passes", type=_names, default=PASSES, help=f"of {', '.join(PASSES)}; all"
+    )
+    parser.add_argument("--profile", type=pathlib.Path, help="directory for cProfile's files")
+    parser.add_argument("--json", action="store_true", help="print JSON on one line")
+    args = parser.parse_args()
+    machine = made_up.machine()
+    sizes = [args.images // 10, args.images]
+    smaller, full = [_passes(args, count) for count in sizes]
+    growth = {
+        one: round(full[one]["seconds"] / smaller[one]["seconds"] / 10, 2) for one in args.passes
+    }
+    summary = {
+        "machine": machine,
+        "regions": args.regions,
+        "images": {str(sizes[0]): smaller, str(sizes[1]): full},
+        "growth": growth,
+    }
+    print(json.dumps(summary, indent=None if args.json else 2))
+    return 0
+
+
+def _names(text: str) -> Sequence[str]:
+    return [one for one in PASSES if one in text.split(",")]
+
+
+def _passes(args: argparse.Namespace, count: int) -> dict[str, Any]:
+    """Run each pass in a process of its own, on one table."""
+    found = {}
+    with tempfile.TemporaryDirectory() as directory:
+        for name in args.passes:
+            database = pathlib.Path(directory) / ("empty.db" if name == "first" else "tasks.db")
+            profile = args.profile and args.profile / f"{name}-{count}.prof"
+            if not database.exists():
+                _made(database, 0 if name == "first" else count, args.regions)
+            with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                found[name] = process.submit(
+                    _pass, name, database, count, args.regions, profile
+                ).result()
+            print(count, name, found[name], file=sys.stderr)
+    return found
+
+
+def _made(database: pathlib.Path, count: int, regions: int) -> None:
+    """Make a table with a task in step for every image and region."""
+    url = f"sqlite:///{database}"
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    store.close()
+    engine = sa.create_engine(url)
+    now = datetime.datetime.now(datetime.UTC)
+    names = made_up.regions(regions)
+    with engine.begin() as connection:
+        for start in range(0, count, _ROWS // regions):
+            numbers = range(start, min(start + _ROWS // regions, count))
+            rows = [_row(number, region, now) for number in numbers for region in names]
+            connection.execute(sa.insert(task_table.TASKS), rows)
+    engine.dispose()
+
+
+def _row(number: int, region: images.RegionId, now: datetime.datetime) -> dict[str, Any]:
+    return {
+        "image_id": made_up.image_id(number),
+        "region": region,
+        "status": "success",
+        "generation": 1,
+        "request_id": f"{number:032x}",
+        "may_delete": False,
+        "attempts": 0,
+        "not_before": now,
+        "reason": plans.IN_SYNC,
+        "image_name": made_up.name(number),
+        "copy_id": made_up.image_id(number),
+        "copied_from": made_up.CASCADING,
+        "bytes_done": len(made_up.DATA),
+        "bytes_total": len(made_up.DATA),
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _in_sync(_region: images.RegionId, _number: int) -> made_up.Copy:
+    return made_up.Copy.IN_SYNC
+
+
+def _few(region: images.RegionId, number: int) -> made_up.Copy:
+    other = {0: made_up.Copy.MISSING, 1: made_up.Copy.STALE}
+    return other.get((number + int(region[-3:])) % 100, made_up.Copy.IN_SYNC)
+
+
+def _none(_region: images.RegionId, _number: int) -> made_up.Copy:
+    return made_up.Copy.MISSING
+
+
+_COPIES: dict[str, Callable[[images.RegionId, int], made_up.Copy]] = {
+    "nothing": _in_sync, "changes": _in_sync, "few": _few, "first": _none,
+}
+
+
+def _pass(
+    name: str,
+    database: pathlib.Path,
+    count: int,
+    regions: int,
+    profile: pathlib.Path | None,
+) -> dict[str, Any]:
+    """Look once; return what was found, and what it cost."""
+    cloud = made_up.Cloud(count, regions, _COPIES[name])
+    store = task_store.TaskStore(f"sqlite:///{database}")
+    look = _look(cloud, store)
+    scope = reconciliation.EVERYTHING
+    if name == "changes":
+        since = made_up.changed_at(count - 1) - _MARGIN
+        scope = reconciliation.Scope(since=since, deletions=False)
+    before, started = _peak_mib(), time.monotonic()
+    if profile is None:
+        report = look.look(scope)
+    else:
+        profiler = cProfile.Profile()
+        report = profiler.runcall(look.look, scope)
+        profiler.dump_stats(profile)
+    seconds, peak = time.monotonic() - started, _peak_mib()
+    store.close()
+    return {
+        "seconds": round(seconds, 2),
+        "seconds_in_glances": round(cloud.seconds(), 2),
+        "peak_mib": peak,
+        "peak_mib_more": peak - before,
+        "sources": report.sources,
+        "requested": report.requested,
+    }
+
+
+def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.Reconciliation:
+    clock = made_up.Clock()
+    wanted = targets.Targets(
+        cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
+    )
+    requests = intake.Intake(store=store, wanted=wanted, clock=clock, wake=lambda: None)
+    return reconciliation.Reconciliation(
+        regions=cloud,
+        compared=differences.Differences(
+            regions=cloud,
+            store=store,
+            wanted=wanted,
+            copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+            recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
+            deletes_unwanted=lambda: False,
+            joined=joining.Joining(cloud, cloud),
+            cascading=cloud.cascading,
+        ),
+        gone=gone_sources.GoneSources(
+            regions=cloud, store=store, wanted=wanted, cascading=cloud.cascading
+        ),
+        ask=differences.asking(requests),
+        cascading=cloud.cascading,
+        stop=threading.Event(),
+        max_deletes=lambda: 10,
+    )
+
+
+def _peak_mib() -> int:
+    # Not getrusage(2), which counts what the process was before its exec as well.
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
