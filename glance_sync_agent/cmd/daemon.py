@@ -146,9 +146,8 @@ class Daemon(service.ServiceBase):
             if wait:
                 self._wake.wait(wait)
             # Under load tasks end in flocks; taken together, their successors cost one look at
-            # the table.
-            if agent.worker.running():
-                self._stopping.wait(_FLOCK_SECONDS)
+            # the table. Once all have ended there is nobody to wait for.
+            agent.worker.wait_idle(_FLOCK_SECONDS)
 
     def _dispatch(self, agent: wiring.Agent) -> float:
         """Take what is due; return for how many seconds there is nothing to take."""

@@ -141,6 +141,13 @@ def test_what_is_there_at_start_is_copied_and_then_what_comes(stage):
     assert len(stage.listening()) == 1
 
 
+def test_when_all_tasks_have_ended_their_successors_are_taken_at_once(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_FLOCK_SECONDS", 600.0)
+    more_than_run_at_once = {stage.world.source.publish(b"1").image_id for _ in range(9)}
+    stage.daemon.start()
+    eventually(lambda: more_than_run_at_once <= stage.world.two.ids() & stage.world.three.ids())
+
+
 def test_the_look_waits_for_the_queue_but_not_for_ever(stage, monkeypatch):
     monkeypatch.setattr(daemons, "_BUS_PATIENCE_SECONDS", 0.1)
     stage.bus_is_down = True
