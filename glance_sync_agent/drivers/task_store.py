@@ -247,7 +247,7 @@ class TaskStore:
             values = {**task_rows.FREE, **task_rows.result(outcome), "updated_at": now}
             end = sa.update(_TASKS).where(seen).values(values)
         # The newer request has written its time and its attempts, 0, already.
-        put_back = {**task_rows.UNTOUCHED, **task_rows.seen(outcome), "reason": ""}
+        put_back = {**task_rows.seen(outcome), **task_rows.UNTOUCHED, "reason": ""}
         again = (
             sa.update(_TASKS)
             .where(task_rows.is_held(lease))

@@ -824,6 +824,15 @@ def test_a_request_for_one_region_leaves_the_tasks_of_others_alone(store):
     assert (task(store).generation, other.generation) == (2, 1)
 
 
+def test_an_outcome_that_is_superseded_leaves_no_progress(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=2**40)
+    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)
+
+
 def ask_in(store: ports.TaskStore, *image_ids: images.ImageId, **changes: Any) -> int:
     """Request tasks for images in REGION, due at once."""
     arguments: dict[str, Any] = {"now": NOW, "not_before": NOW, "request_id": "request-2"}
