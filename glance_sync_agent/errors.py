@@ -12,6 +12,7 @@
     ├── TransientError              worth trying again later
     │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
     │   ├── TransferInterrupted     the bytes stopped before the end
+    │   │   └── NoData              a record of an image that Glance has no bytes of
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
     │   ├── Undecided               nobody can say now where an image belongs, or to whom
@@ -76,6 +77,10 @@ class ServiceUnavailable(TransientError):
 
 class TransferInterrupted(TransientError):
     """The bytes stopped before the end."""
+
+
+class NoData(TransferInterrupted):
+    """Glance has a record that tells of bytes, and none behind it."""
 
 
 class TransferTimedOut(TransientError):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
 
@@ -126,6 +127,7 @@ def next_action(
     unwanted: str | None,
     may_delete: bool,
     delete_unwanted: bool = False,
+    damage: verification.Damage | None = None,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
 
@@ -141,6 +143,7 @@ def next_action(
     :param unwanted: why the image does not belong in the copy's region; None: it does.
     :param may_delete: it was proven that the source existed.
     :param delete_unwanted: a copy does not stay where its image does not belong.
+    :param damage: what was found when a copy was read back; None: nothing wrong.
     """
     source, copy = _present(source), _present(copy)
     if source is None:
@@ -153,7 +156,10 @@ def next_action(
         return _unwanted(copy, mark, unwanted, delete=delete_unwanted)
     if copy is not None and copy.mark != mark:
         return _foreign(copy)
-    return _with_source(source, copy, known=known)
+    action = _with_source(source, copy, known=known)
+    if copy is not None and damage is not None and damage.copy_id == copy.image_id:
+        return _damaged(source, copy, damage, action)
+    return action
 
 
 def step_of(action: Action) -> Step | None:
@@ -265,6 +271,19 @@ def _with_source(source: Image, copy: Image | None, *, known: bool) -> Action:
     if copy.status is not source.status:
         return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
     return _metadata_step(source, copy)
+
+
+def _damaged(
+    source: Image, copy: Image, damage: verification.Damage, action: Action
+) -> Action:
+    """Return what to do in the place of an action that keeps a copy whose bytes are bad."""
+    if not isinstance(action, UpdateMetadata | SetActive | Nothing):
+        return action
+    return DeleteCopy(
+        copy=copy,
+        reason="copy is damaged",
+        mismatch=(str(verification.expected(source, copy)), damage.found),
+    )
 
 
 def _doubtful(source: Image, copy: Image) -> Conflict:

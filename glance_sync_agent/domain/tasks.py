@@ -6,6 +6,7 @@ import datetime
 import enum
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import verification
 
 
 class TaskStatus(enum.StrEnum):
@@ -54,6 +55,8 @@ class Task:
     bytes_total: int | None  # None until the source was read
     created_at: datetime.datetime  # aware UTC
     updated_at: datetime.datetime  # aware UTC
+    #: What was wrong with a copy when it was read back; None: nothing that anybody knows of.
+    damage: verification.Damage | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -108,7 +108,8 @@ class Connection:
         :param size: bytes that the record says; None if it does not.
         :param offset: bytes to leave out at the beginning.
         :raises ServiceUnavailable: 401, 429 or 5xx: not now.
-        :raises TransferInterrupted: the data is not there, or the image is gone.
+        :raises NoData: there is a record, and no data behind it.
+        :raises TransferInterrupted: the image is gone.
         :raises Refused: Glance said no.
         """
         what = f"download of image {image_id} from {self._endpoint}"
@@ -116,7 +117,7 @@ class Connection:
             self._request("GET", image_id, token, what, offset=offset)
             response = self._begin(what, self._timeouts.idle_seconds)
             if response.status == _NO_CONTENT and size:
-                raise errors.TransferInterrupted(
+                raise errors.NoData(
                     f"{what}: Glance has a record of {size} bytes but no data"
                 )
         if offset and response.status != _PARTIAL_CONTENT:

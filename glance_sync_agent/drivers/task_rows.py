@@ -22,6 +22,7 @@ _FAILURE = tasks.TaskStatus.FAILURE.value
 IS_PENDING = _TASKS.c.status == PENDING
 IS_PROCESSING = _TASKS.c.status == PROCESSING
 FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
+SOUND = {"damaged_id": None, "damage": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
 
 
@@ -66,7 +67,8 @@ def _state(
 ) -> dict[str, Any]:
     match outcome:
         case tasks.Succeeded():
-            return {"status": _SUCCESS, "attempts": 0, "may_delete": False} | seen(outcome)
+            done = {"status": _SUCCESS, "attempts": 0, "may_delete": False}
+            return done | SOUND | seen(outcome)
         case tasks.RetryAt():
             attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
             return {"status": PENDING, "attempts": attempts, "not_before": outcome.when}

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_requests
@@ -222,7 +223,9 @@ class TaskStore:
     ) -> None:
         """Remember which image is the copy; its bytes are yet to come, from wherever."""
         name = task_table.name_text(image_name)
-        self._update(lease, copy_id=copy_id, image_name=name, copied_from=None)
+        self._update(
+            lease, copy_id=copy_id, image_name=name, copied_from=None, **task_rows.SOUND
+        )
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         """Give the lease back as if the task had never been claimed."""
@@ -274,6 +277,58 @@ class TaskStore:
             f"release the tasks of {owner}",
             lambda connection: connection.execute(change).rowcount,
         )
+
+    def distrust(
+        self,
+        key: tasks.TaskKey,
+        damage: verification.Damage,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+    ) -> bool:
+        """Note that a copy is damaged and request its task, if that still has this copy."""
+        noted = (
+            sa.update(_TASKS)
+            .where(task_rows.is_task(key), _TASKS.c.copy_id == damage.copy_id)
+            .values(
+                damaged_id=damage.copy_id, damage=task_table.damage_text(damage.found)
+            )
+        )
+        asked = task_requests.Request(
+            image_ids={key.image_id},
+            regions={key.region},
+            now=now,
+            not_before=now,
+            request_id=request_id,
+            may_delete=False,
+            elsewhere=False,
+            source_region=None,
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            if connection.execute(noted).rowcount != 1:
+                return False
+            return asked.write(connection) == 1
+
+        return self._database.write(f"request the repair of {key}", work, durable=True)
+
+    def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
+        """Remember when the copy was read back. Nothing if there is no such task."""
+        change = sa.update(_TASKS).where(task_rows.is_task(key)).values(verified_at=now)
+        self._database.write(
+            f"note that {key} was read back", lambda connection: connection.execute(change)
+        )
+
+    def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
+        """Walk the tasks that were made, and last verified if ever, before a time."""
+        known_since = sa.func.coalesce(_TASKS.c.verified_at, _TASKS.c.created_at)
+        query = (
+            sa.select(_TASKS)
+            .where(known_since < sa.literal(before, _TASKS.c.verified_at.type))
+            .order_by(_TASKS.c.image_id, _TASKS.c.region)
+        )
+        for row in self._pages(query, task_rows.after):
+            yield task_table.task(row)
 
     def get(self, key: tasks.TaskKey) -> tasks.Task | None:
         """Read one task."""

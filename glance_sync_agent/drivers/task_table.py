@@ -9,9 +9,11 @@ from sqlalchemy.dialects import mysql
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 
 _REASON_CHARACTERS = 2000
 _NAME_CHARACTERS = 255  # Glance's own limit
+_DAMAGE_CHARACTERS = 255  # a multihash takes 150
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
@@ -74,6 +76,9 @@ TASKS = sa.Table(
     sa.Column("lease_expires_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("damaged_id", sa.String(36)),  # the copy that is damaged; None: none is
+    sa.Column("damage", sa.String(_DAMAGE_CHARACTERS)),  # what was found instead of its bytes
+    sa.Column("verified_at", UtcDateTime),  # when the copy was read back; None: never
     # In this order it finds the earliest task of each region with one probe a region, and
     # hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
@@ -115,7 +120,19 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         bytes_total=row.bytes_total,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        damage=_damage(row),
     )
+
+
+def _damage(row: sa.Row[Any]) -> verification.Damage | None:
+    if row.damaged_id is None:
+        return None
+    return verification.Damage(copy_id=images.ImageId(row.damaged_id), found=row.damage)
+
+
+def damage_text(text: str) -> str:
+    """Return what of a damage the table can hold."""
+    return _storable(text)[:_DAMAGE_CHARACTERS]
 
 
 def _region(text: str | None) -> images.RegionId | None:

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 
 
 class Clock(Protocol):
@@ -186,6 +187,7 @@ class ImageStore(Protocol):
         The chunks may be asked for by one thread after another.
 
         :param offset: bytes to leave out at the beginning, fewer than there are.
+        :raises NoData: Glance has a record of it, and no data.
         :raises TransientError: it cannot be read now.
         :raises Refused: this way will never lead to the data.
         """
@@ -218,6 +220,12 @@ class Regions(Protocol):
 
     def source_store(self, region: images.RegionId) -> ImageStore:
         """Return the way to read data of a region.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+
+    def served(self, region: images.RegionId) -> ImageStore:
+        """Return the way to read what the users of a region get, through its Glance alone.
 
         :raises UnknownRegion: the catalogue has no image endpoint for it.
         """
@@ -324,6 +332,30 @@ class TaskStore(Protocol):
 
     def release_owned(self, owner: str, now: datetime.datetime) -> int:
         """Give back every lease of an owner that is known to be dead; return how many."""
+
+    def distrust(
+        self,
+        key: tasks.TaskKey,
+        damage: verification.Damage,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+    ) -> bool:
+        """Note that a copy is damaged and request its task, if that still has this copy.
+
+        It is remembered until the next outcome of success, or until there is another copy.
+
+        :returns: whether it has.
+        """
+
+    def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
+        """Remember when the copy was read back. Nothing if there is no such task."""
+
+    def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
+        """Walk the tasks that were made, and last verified if ever, before a time.
+
+        Like :meth:`list`.
+        """
 
     def get(self, key: tasks.TaskKey) -> tasks.Task | None:
         """Read one task."""

@@ -106,6 +106,7 @@ class Replication:
                 may_delete=task.may_delete,
                 # Not on the word of an event alone: a look counts first how many would go.
                 delete_unwanted=task.may_delete and self._deletes_unwanted(),
+                damage=task.damage,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):

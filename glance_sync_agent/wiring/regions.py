@@ -95,6 +95,13 @@ class RegionServices:
         """
         return self._made(self._source_stores, region, self._make_source_store)
 
+    def served(self, region: images.RegionId) -> ports.ImageStore:
+        """Return the way to read what the users of a region get, through its Glance alone.
+
+        :raises UnknownRegion: the catalogue has no image endpoint for it.
+        """
+        return self._api_store(region)
+
     def entry(self, region: images.RegionId) -> store_file.Entry | None:
         """Return what the store file says of a region: by its name, or else by its address.
 

@@ -15,6 +15,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 from glance_sync_agent.engine import ports
 from tests.contract import databases
 from tests.fakes import task_store as fake
@@ -31,6 +32,7 @@ PENDING = tasks.TaskStatus.PENDING
 PROCESSING = tasks.TaskStatus.PROCESSING
 SUCCESS = tasks.TaskStatus.SUCCESS
 FAILURE = tasks.TaskStatus.FAILURE
+DAMAGE = verification.Damage(copy_id=COPY, found="sha512:ab")
 
 
 @pytest.fixture(params=["memory", *databases.KINDS])
@@ -956,3 +958,102 @@ def test_the_tasks_of_some_images_are_found_in_all_regions(store):
         tasks.TaskKey(image_id=other, region=REGION),
     ]
     assert not store.find([])
+
+
+# Copies that are read back
+
+
+def copied(store: ports.TaskStore, copy_id: images.ImageId = COPY) -> None:
+    seen = tasks.CopySeen(copy_id=copy_id, image_name="cirros", size=10)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=seen), NOW)
+
+
+def distrust(store: ports.TaskStore, **changes: Any) -> bool:
+    arguments = {"key": KEY, "damage": DAMAGE, "now": later(5), "request_id": "verify"}
+    return store.distrust(**{**arguments, **changes})
+
+
+def test_a_damaged_copy_has_its_task_requested(store):
+    ask(store, REGION, ELSEWHERE)
+    copied(store)
+    other = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
+    assert distrust(store)
+    found = task(store)
+    assert (found.status, found.generation, found.damage) == (PENDING, 2, DAMAGE)
+    assert (found.request_id, found.reason, found.copy_id) == ("verify", "", COPY)
+    assert (found.not_before, found.updated_at, found.attempts) == (later(5), later(5), 0)
+    assert not found.may_delete
+    assert task(store, other.key) == other
+
+
+def test_a_copy_that_is_not_the_one_any_more_is_not_distrusted(store):
+    assert not distrust(store)
+    ask(store)
+    assert not distrust(store)
+    copied(store, OTHER)
+    assert not distrust(store)
+    assert task(store).status is SUCCESS
+    assert task(store).damage is None
+
+
+def test_damage_is_told_to_whoever_claims_and_remembered_until_the_task_succeeds(store):
+    ask(store)
+    copied(store)
+    distrust(store)
+    lease = claim(store, now=later(5))
+    assert lease.task.damage == DAMAGE
+    store.finish(lease, tasks.RetryAt(when=later(6), reason="no answer"), later(5))
+    assert task(store).damage == DAMAGE
+    lease = claim(store, now=later(6))
+    store.finish(lease, tasks.Succeeded(reason="in sync"), later(6))
+    assert task(store).damage is None
+
+
+def test_damage_is_forgotten_with_the_copy(store):
+    ask(store)
+    copied(store)
+    distrust(store)
+    store.note_copy(claim(store, now=later(5)), None, "cirros")
+    assert task(store).damage is None
+
+
+def test_damage_that_is_found_during_an_attempt_outlives_it(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    assert distrust(store)
+    assert not store.finish(lease, tasks.Succeeded(reason="in sync"), later(6))
+    assert (task(store).status, task(store).damage) == (PENDING, DAMAGE)
+
+
+def test_a_damage_that_is_too_long_for_the_table_is_cut(store):
+    ask(store)
+    copied(store)
+    long = dataclasses.replace(DAMAGE, found="x" * 300)
+    assert distrust(store, damage=long)
+    found = task(store).damage
+    assert found is not None
+    assert long.found.startswith(found.found)
+    assert len(found.found) >= 255
+
+
+def test_a_task_is_unverified_some_time_after_it_was_made_and_again_after_each_look(store):
+    def unverified(seconds: float) -> list[images.RegionId]:
+        return [one.key.region for one in store.unverified(later(seconds))]
+
+    ask(store, REGION, ELSEWHERE)
+    assert unverified(0) == []
+    assert unverified(0.001) == [ELSEWHERE, REGION]
+    before = task(store)
+    store.note_verified(KEY, later(10))
+    assert task(store) == before
+    assert unverified(10) == [ELSEWHERE]
+    copied(store)
+    assert unverified(10) == [ELSEWHERE]
+    assert unverified(10.001) == [ELSEWHERE, REGION]
+
+
+def test_noting_that_a_task_was_verified_that_is_gone_does_nothing(store):
+    store.note_verified(KEY, NOW)
+    assert list(store.list()) == []

@@ -250,6 +250,13 @@ class FakeGlance:
         """Return the bytes of an image; KeyError if there are none."""
         return self._data[image_id]
 
+    def damage(self, image_id: images.ImageId, data: bytes | None) -> None:
+        """Change the bytes of an image at rest, as no user can; None: they are gone."""
+        if data is None:
+            del self._data[image_id]
+        else:
+            self._data[image_id] = data
+
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""
         return frozenset(self._records)
@@ -357,7 +364,7 @@ class FakeImageStore:
         try:
             data = self._glance.data(image.image_id)
         except KeyError:
-            raise errors.TransferInterrupted(f"no data of image {image.image_id}") from None
+            raise errors.NoData(f"no data of image {image.image_id}") from None
         step = self._chunk_bytes
         yield (data[start : start + step] for start in range(offset, len(data), step))
 

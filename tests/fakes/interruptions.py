@@ -184,6 +184,9 @@ class InterruptedRegions:
     def source_store(self, region: images.RegionId) -> ports.ImageStore:
         return self._bytes(region, self._regions.source_store(region))
 
+    def served(self, region: images.RegionId) -> ports.ImageStore:
+        return self._bytes(region, self._regions.served(region))
+
     def _bytes(self, region: images.RegionId, inner: Any) -> ports.ImageStore:
         return InterruptedBytes(inner, self._inner.glances[region], self._take_turn)
 

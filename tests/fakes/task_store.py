@@ -10,6 +10,7 @@ import uuid
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class _Row:
     token: str | None = None
     owner: str | None = None
     expires_at: datetime.datetime | None = None
+    verified_at: datetime.datetime | None = None
 
     @property
     def due(self) -> datetime.datetime | None:
@@ -140,7 +142,12 @@ class MemoryTaskStore:
                     updated_at=now,
                 )
                 token = uuid.uuid4().hex
-                self._put(_Row(task=task, token=token, owner=owner, expires_at=until))
+                row = self._rows[key]
+                self._put(
+                    dataclasses.replace(
+                        row, task=task, token=token, owner=owner, expires_at=until
+                    )
+                )
                 leases.append(tasks.Lease(task=self._rows[key].task, token=token))
             return leases
 
@@ -166,7 +173,7 @@ class MemoryTaskStore:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(
-                row.task, copy_id=copy_id, image_name=image_name, copied_from=None
+                row.task, copy_id=copy_id, image_name=image_name, copied_from=None, damage=None
             )
             self._put(dataclasses.replace(row, task=task))
 
@@ -184,7 +191,11 @@ class MemoryTaskStore:
                     return True
                 case tasks.Succeeded(reason=reason):
                     task = dataclasses.replace(
-                        task, status=tasks.TaskStatus.SUCCESS, attempts=0, may_delete=False
+                        task,
+                        status=tasks.TaskStatus.SUCCESS,
+                        attempts=0,
+                        may_delete=False,
+                        damage=None,
                     )
                 case tasks.RetryAt(reason=reason):
                     task = dataclasses.replace(
@@ -203,7 +214,7 @@ class MemoryTaskStore:
                     )
             since = outcome.since if isinstance(outcome, tasks.Waiting) else None
             task = dataclasses.replace(task, reason=reason, waiting_since=since)
-            self._put(_Row(task=task))
+            self._put(self._free(task))
             return True
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
@@ -217,6 +228,41 @@ class MemoryTaskStore:
             for task in owned:
                 self._put_back(dataclasses.replace(task, not_before=now, updated_at=now))
             return len(owned)
+
+    def distrust(
+        self,
+        key: tasks.TaskKey,
+        damage: verification.Damage,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+    ) -> bool:
+        with self._open():
+            row = self._rows.get(key)
+            if row is None or row.task.copy_id != damage.copy_id:
+                return False
+            self.request(
+                key.image_id,
+                [key.region],
+                now=now,
+                not_before=now,
+                request_id=request_id,
+                elsewhere=False,
+            )
+            row = self._rows[key]
+            task = dataclasses.replace(row.task, damage=damage)
+            self._put(dataclasses.replace(row, task=task))
+            return True
+
+    def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
+        with self._open():
+            if key in self._rows:
+                self._put(dataclasses.replace(self._rows[key], verified_at=now))
+
+    def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
+        for task in self.list():
+            if (self._rows[task.key].verified_at or task.created_at) < before:
+                yield task
 
     def get(self, key: tasks.TaskKey) -> tasks.Task | None:
         with self._open():
@@ -273,7 +319,10 @@ class MemoryTaskStore:
 
     def _put_back(self, task: tasks.Task) -> None:
         task = dataclasses.replace(task, status=tasks.TaskStatus.PENDING, bytes_done=0)
-        self._put(_Row(task=task))
+        self._put(self._free(task))
+
+    def _free(self, task: tasks.Task) -> _Row:
+        return _Row(task=task, verified_at=self._rows[task.key].verified_at)
 
 
 def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:

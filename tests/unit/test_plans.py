@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import verification
 from tests.unit import builders
 from tests.unit.builders import copy
 from tests.unit.builders import queued
@@ -22,9 +23,7 @@ Status = images.ImageStatus
 Member = images.MemberStatus
 
 
-def decide(
-    source, copy, *, wanted=True, may_delete=False, known=True, delete_unwanted=False
-):
+def decide(source, copy, *, wanted=True, may_delete=False, known=True, **rare):
     return plans.next_action(
         source,
         copy,
@@ -32,7 +31,7 @@ def decide(
         known=known,
         unwanted=None if wanted else "rule 3 does not name it",
         may_delete=may_delete,
-        delete_unwanted=delete_unwanted,
+        **rare,
     )
 
 
@@ -311,6 +310,54 @@ TABLE = [
 @pytest.mark.parametrize(("source", "copy", "flags", "action"), TABLE)
 def test_every_pair_has_its_one_answer(source, copy, flags, action):
     assert decide(source, copy, **flags) == action
+
+
+DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
+
+
+def removal(expected=None):
+    return plans.DeleteCopy(
+        copy=copy(),
+        reason="copy is damaged",
+        mismatch=(str(expected or builders.multihash()), "no data"),
+    )
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(source(), id="in sync"),
+        pytest.param(source(name="another"), id="other metadata"),
+        pytest.param(source(status=Status.DEACTIVATED), id="other status"),
+    ],
+)
+def test_a_copy_that_is_damaged_is_removed_before_it_is_brought_in_step(there):
+    assert decide(there, copy(), damage=DAMAGE) == removal()
+
+
+def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_it_had():
+    theirs = builders.multihash(algo="sha256")
+    damaged = copy(multihash=theirs)
+    found = decide(source(multihash=None), damaged, damage=DAMAGE)
+    assert found == dataclasses.replace(removal(theirs), copy=damaged)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "flags"),
+    [
+        pytest.param(source(), None, {}, id="no copy"),
+        pytest.param(source(), copy(image_id=builders.COPY_ID), {}, id="another copy by now"),
+        pytest.param(source(), stranger(), {}, id="not ours"),
+        pytest.param(source(owner="beta"), copy(), {"known": False}, id="doubtful"),
+        pytest.param(source(), copy(status=Status.IMPORTING), {}, id="busy"),
+        pytest.param(source(), copy(multihash=OTHER), {}, id="other bytes from the beginning"),
+        pytest.param(source(), copy(), {"wanted": False}, id="not wanted any more"),
+        pytest.param(None, copy(), {}, id="source not found"),
+        pytest.param(None, copy(), {"may_delete": True}, id="source gone"),
+    ],
+)
+def test_what_would_be_done_anyway_is_done_to_a_damaged_copy(there, here, flags):
+    assert decide(there, here, damage=DAMAGE, **flags) == decide(there, here, **flags)
 
 
 def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():

@@ -12,9 +12,11 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import verification
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import progress
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 Status = images.ImageStatus
 TWO, THREE = worlds.CASCADED
@@ -735,3 +737,43 @@ def test_a_slow_look_keeps_its_lease(world, copied):
     assert not world.store.claim(
         TWO, 1, owner="other", now=world.clock.now(), until=world.clock.now()
     )
+
+
+def decay(world, copy_id, data=None):
+    """Damage the data of a copy at rest, and say so."""
+    world.two.damage(copy_id, data)
+    found = verification.NO_DATA if data is None else str(builders.multihash(data))
+    key = tasks.TaskKey(image_id=copy_id, region=TWO)
+    said = verification.Damage(copy_id=copy_id, found=found)
+    assert world.store.distrust(key, said, now=world.clock.now(), request_id="verify")
+
+
+@pytest.mark.parametrize("data", [None, b"olden g image", b""])
+def test_a_copy_that_was_damaged_is_removed_and_copied_again(world, copied, data, caplog):
+    other = world.three.image(copied.image_id)
+    decay(world, copied.image_id, data)
+    world.settle()
+    assert_in_step(world, copied)
+    assert copied.image_id not in world.two.ids()
+    assert world.three.image(copied.image_id) == other
+    found = "no data" if data is None else str(builders.multihash(data))
+    assert f"expected {builders.multihash(DATA)}, got {found}" in caplog.text
+
+
+def test_while_a_damaged_copy_is_replaced_its_task_says_so(world, copied):
+    decay(world, copied.image_id)
+    world.run()
+    task = world.task(copied)
+    assert (task.status, task.attempts) == ("pending", 1)
+    assert task.reason == (
+        f"DigestMismatch: copy {copied.image_id} of image {copied.image_id} in region RegionTwo, "
+        f"now removed: expected {builders.multihash(DATA)}, got no data"
+    )
+
+
+def test_a_damaged_copy_whose_source_is_gone_goes_with_it(world, copied):
+    decay(world, copied.image_id)
+    world.source.delete_as_user(copied.image_id)
+    world.settle()
+    assert world.two.ids() == {copied.image_id}  # nothing proves that it was deleted
+    assert world.task(copied).damage is None
