@@ -8,6 +8,7 @@ from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import explain
 from glance_sync_agent.cmd import reconcile
 from glance_sync_agent.cmd import requests
+from glance_sync_agent.cmd import verify
 from glance_sync_agent.cmd import views
 
 _DESCRIPTION = "Shows which image is in which region, and has the agent look at one again."
@@ -21,6 +22,7 @@ examples:
   glance-sync retry IMAGE RegionTwo           the cause is removed: try again now
   glance-sync sync IMAGE                      look at an image that no event announced
   glance-sync reconcile --dry-run             what differs anywhere, and why
+  glance-sync verify --region RegionTwo       read every copy there back
 
 exit status: 0, 1 for a failure, 2 for a usage error
 """
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "retry": requests.Retry,
             "sync": requests.Sync,
             "reconcile": reconcile.Reconcile,
+            "verify": verify.Verify,
         },
     )
     return console.run(tool, argv)

@@ -122,6 +122,7 @@ class Daemon(service.ServiceBase):
             return
         self._spawn("look", functools.partial(self._look_loop, agent))
         self._spawn("snapshots", functools.partial(self._snapshot_loop, agent))
+        self._spawn("verify", functools.partial(self._verify_loop, agent))
         self._follow_sync_enabled()
         self._dispatch_loop(agent)
 
@@ -131,6 +132,7 @@ class Daemon(service.ServiceBase):
             self._conf,
             self._current,
             submit=pool.submit,
+            ending=self._stopping,
             stop=self._cancelled,
             wake=self._wake.set,
         )
@@ -188,6 +190,13 @@ class Daemon(service.ServiceBase):
             except errors.SyncError as exc:
                 LOG.warning("Could not look at the snapshots: %s", exc)
 
+    def _verify_loop(self, agent: wiring.Agent) -> None:
+        """Read copies back, if the operator wants that, beside all else."""
+        wait = 0.0
+        while not self._stopping.wait(wait):
+            is_enabled = self._current.settings.sync_enabled
+            wait = agent.verification.run() if is_enabled else _POLL_SECONDS
+
     def _follow_sync_enabled(self) -> None:
         if not self._current.settings.sync_enabled:
             LOG.warning("sync_enabled is false: messages wait in the broker, no task is begun")
@@ -225,6 +234,7 @@ class Daemon(service.ServiceBase):
     def _leave(self, agent: wiring.Agent) -> None:
         try:
             agent.rounds.end()
+            agent.verification.end()
         except errors.SyncError as exc:
             LOG.debug("Our turn to look at the images runs out by itself: %s", exc)
         agent.close()

@@ -9,14 +9,34 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import task_store
 
 
-def add_image(parser: argparse.ArgumentParser) -> None:
+def add_image(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the argument IMAGE, a UUID."""
     parser.add_argument(
-        "image", metavar="IMAGE", type=_parsed, help="id of the image in the cascading region"
+        "image",
+        nargs=nargs,
+        metavar="IMAGE",
+        type=_parsed,
+        help="id of the image in the cascading region",
     )
+
+
+def check_region(catalogue: keystone.Keystone, name: str | None) -> None:
+    """Compare a region that was named with those of the catalogue.
+
+    :raises UnknownRegion: it is not there.
+    """
+    if name is None:
+        return
+    known = catalogue.regions()
+    if images.RegionId(name) not in known:
+        raise errors.UnknownRegion(
+            f"there is no region {name} in Keystone's catalogue; there are "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def _parsed(text: str) -> images.ImageId:

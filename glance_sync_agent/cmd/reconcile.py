@@ -10,12 +10,10 @@ from typing import Any
 
 from cliff import lister
 
-from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import keystone
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import reconciliation
 
@@ -56,7 +54,8 @@ class Reconcile(lister.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        scope = reconciliation.Scope(only=_only(catalogue, parsed_args.region))
+        known_tasks.check_region(catalogue, parsed_args.region)
+        scope = reconciliation.Scope(only=_only(parsed_args.region))
         limit = current.settings.max_deletes
         found: list[differences.Difference] = []
         with contextlib.ExitStack() as stack:
@@ -114,22 +113,9 @@ class Reconcile(lister.Lister):
             self.app.say("See 'glance-sync status' for what becomes of them")
 
 
-def _only(
-    catalogue: keystone.Keystone, name: str | None
-) -> frozenset[images.RegionId] | None:
-    """Return the region that was asked for as a set; None: all.
-
-    :raises UnknownRegion: the catalogue has no such region.
-    """
-    if name is None:
-        return None
-    known = catalogue.regions()
-    if (region := images.RegionId(name)) not in known:
-        raise errors.UnknownRegion(
-            f"there is no region {name} in Keystone's catalogue; there are "
-            f"{', '.join(sorted(known))}"
-        )
-    return frozenset({region})
+def _only(name: str | None) -> frozenset[images.RegionId] | None:
+    """Return the region that was asked for as a set; None: all."""
+    return None if name is None else frozenset({images.RegionId(name)})
 
 
 def _nothing(found: Sequence[differences.Difference]) -> int:

@@ -9,6 +9,7 @@ from oslo_config import types
 
 from glance_sync_agent.conf import metadata_options
 from glance_sync_agent.conf import snapshot_options
+from glance_sync_agent.conf import verify_options
 
 #: Where these defaults are in force, the files may be absent.
 DEFAULT_STORE_FILE = "glance_store.yaml"
@@ -305,6 +306,7 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "ssh": _SSH,
     "transfer": _TRANSFER,
     "reconcile": _RECONCILE,
+    "verify": verify_options.OPTIONS,
 }
 
 

@@ -57,6 +57,9 @@ class Settings:
     reconcile_changes_interval: float
     max_deletes: int
     delete_out_of_strategy: bool
+    verify_interval: float  # seconds; 0: never
+    verify_bytes_per_second: int  # 0: no limit
+    max_repairs: int
 
 
 Register = Callable[[cfg.ConfigOpts], None]
@@ -178,6 +181,9 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         reconcile_changes_interval=conf.reconcile.changes_interval,
         max_deletes=conf.reconcile.max_deletes,
         delete_out_of_strategy=conf.reconcile.delete_out_of_strategy,
+        verify_interval=conf.verify.interval,
+        verify_bytes_per_second=conf.verify.max_bytes_per_second,
+        max_repairs=conf.verify.max_repairs,
     )
 
 

@@ -35,11 +35,13 @@ from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import verification_rounds
 from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import looks
 from glance_sync_agent.wiring import regions
+from glance_sync_agent.wiring import verifications
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ configure = configuration.configure
 Listener = listeners.Listeners
 RegionServices = regions.RegionServices
 make_reconciliation = looks.make_reconciliation
+make_repairs = verifications.make_repairs
+make_verifying = verifications.make_verifying
 
 
 class SystemClock:
@@ -297,6 +301,7 @@ class Agent:
     store: task_store.TaskStore
     worker: worker.Worker
     rounds: rounds.Rounds
+    verification: verification_rounds.VerificationRounds
     snapshots: snapshots.SnapshotWatch
     make_listener: Callable[[], Listener]
     release_leases: Callable[[], int]
@@ -308,12 +313,14 @@ def build(
     current: CurrentSettings,
     *,
     submit: Callable[[Callable[[], None]], object],
+    ending: threading.Event,
     stop: threading.Event,
     wake: Callable[[], None],
 ) -> Agent:
     """Build the agent and take back the leases that its predecessor left.
 
     :param submit: runs a function in another thread.
+    :param ending: set when nothing new is to be begun.
     :param stop: set when running transfers are to be called off.
     :param wake: called when there may be something due.
     :raises SyncError: Keystone or the database does not answer.
@@ -392,6 +399,16 @@ def build(
             clock=clock,
             intervals=current.intervals,
             chance=chance,
+        ),
+        verification=verifications.make_rounds(
+            current,
+            make_verifying(
+                current, services=services, catalogue=catalogue, clock=clock, stop=ending
+            ),
+            store=store,
+            owner=owner,
+            clock=clock,
+            wake=wake,
         ),
         snapshots=snapshots.SnapshotWatch(
             regions=services,

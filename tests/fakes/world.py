@@ -19,14 +19,18 @@ from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
+from glance_sync_agent.engine import pacing
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import repairs
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import verification_rounds
+from glance_sync_agent.engine import verifying
 from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from tests.fakes import clock as clocks
@@ -107,6 +111,9 @@ class FakeRegions:
     def store(self, region: images.RegionId, size: int) -> glance.FakeImageStore:
         del size
         return glance.FakeImageStore(self.glances[region], chunk_bytes=self._chunk_bytes)
+
+    def served(self, region: images.RegionId) -> glance.FakeImageStore:
+        return glance.FakeImageStore(self.image_service(region), chunk_bytes=self._chunk_bytes)
 
     def source_store(self, region: images.RegionId) -> glance.FakeImageStore:
         return glance.FakeImageStore(self.image_service(region), chunk_bytes=self._chunk_bytes)
@@ -247,6 +254,35 @@ class World:
             clock=self.clock,
             intervals=lambda: self.intervals,
             chance=lambda: 0.5,
+        )
+        self.bytes_per_second = 0
+        self.max_repairs = 2
+        self.verify_interval = 0.0
+        self.verifying = verifying.Verifying(
+            regions=self.regions,
+            joined=self.joining,
+            cascading=CASCADING,
+            clock=self.clock,
+            pace=pacing.Pace(
+                clock=self.clock,
+                stop=self.stop,
+                bytes_per_second=lambda: self.bytes_per_second,
+            ),
+        )
+        self.verification = verification_rounds.VerificationRounds(
+            verify=self.verifying.verify,
+            make_repairs=self.make_repairs,
+            store=self.store,
+            turns=self.turns,
+            owner="agent",
+            clock=self.clock,
+            interval=lambda: self.verify_interval,
+        )
+
+    def make_repairs(self) -> repairs.Repairs:
+        """Return what has bad copies replaced, for one run."""
+        return repairs.Repairs(
+            store=self.store, clock=self.clock, wake=self._wake, most=lambda: self.max_repairs
         )
 
     def _wake(self) -> None:

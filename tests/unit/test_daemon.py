@@ -56,7 +56,7 @@ class Stage:
         make: Any = daemons.Daemon
         self.daemon = make(self.conf, self.current, build=self.build)
 
-    def build(self, conf, current, *, submit, stop, wake):
+    def build(self, conf, current, *, submit, ending, stop, wake):
         assert (conf, current) == (self.conf, self.current)
         if self.build_failures:
             raise self.build_failures.pop(0)
@@ -70,11 +70,15 @@ class Stage:
         clock = wiring.SystemClock()  # the daemon waits in real time
         for part in (world.intake, world.worker, world.replication, world.rounds):
             part._clock = clock
+        world.clock = world.verification._clock = world.verifying._clock = clock
+        world.verification._not_before = clock.monotonic()
+        world.verifying._pace._stop = ending
         return wiring.Agent(
             clock=clock,
             store=world.store,
             worker=world.worker,
             rounds=world.rounds,
+            verification=world.verification,
             snapshots=world.snapshots,
             make_listener=self.make_listener,
             release_leases=self.release,
@@ -146,6 +150,18 @@ def test_when_all_tasks_have_ended_their_successors_are_taken_at_once(stage, mon
     more_than_run_at_once = {stage.world.source.publish(b"1").image_id for _ in range(9)}
     stage.daemon.start()
     eventually(lambda: more_than_run_at_once <= stage.world.two.ids() & stage.world.three.ids())
+
+
+def test_copies_are_read_back_if_the_operator_wants_that(stage):
+    stage.world.verify_interval = 0.05
+    image = stage.world.source.publish(b"first")
+    stage.daemon.start()
+    eventually(
+        lambda: [task.status for task in stage.world.store.list()] == ["success", "success"]
+    )
+    stage.world.two.damage(image.image_id, b"other")
+    eventually(lambda: image.image_id not in stage.world.two.ids())
+    assert stage.world.three.data(image.image_id) == b"first"
 
 
 def test_the_look_waits_for_the_queue_but_not_for_ever(stage, monkeypatch):

@@ -84,6 +84,9 @@ ARRIVING = [
     ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
     ("reconcile", "max_deletes", "0", "max_deletes", 0),
     ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),
+    ("verify", "interval", "86400", "verify_interval", 86400.0),
+    ("verify", "max_bytes_per_second", "0", "verify_bytes_per_second", 0),
+    ("verify", "max_repairs", "3", "max_repairs", 3),
 ]
 
 
@@ -209,6 +212,7 @@ def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
         pytest.param("transfer", "lease_seconds", "9", id="lease too short"),
         pytest.param("transfer", "small_image_mib", "1.5", id="fraction"),
         pytest.param("reconcile", "max_deletes", "-1", id="negative count"),
+        pytest.param("verify", "max_bytes_per_second", "-1", id="negative rate"),
     ],
 )
 def test_a_bad_value_is_refused_with_file_and_option(written, tmp_path, group, option, text):
@@ -368,8 +372,9 @@ def test_the_options_that_say_so_change_without_a_restart(
     assert (getattr(settings.load(conf), field) != first) is moves
 
 
-def test_all_options_about_metadata_change_without_a_restart():
-    assert all(option.mutable for option in options.GROUPS["metadata"])
+@pytest.mark.parametrize("group", ["metadata", "verify"])
+def test_all_options_of_some_groups_change_without_a_restart(group):
+    assert all(option.mutable for option in options.GROUPS[group])
 
 
 def test_options_of_libraries_are_added(tmp_path):
