@@ -86,7 +86,7 @@ def test_a_command_exists_and_takes_the_options_that_are_shown(call: tuple[str, 
 def test_every_command_of_an_operator_is_shown() -> None:
     shown = {call[1] for call in _calls() if call[0] == "glance-sync"}
 
-    assert shown == {"status", "show", "retry", "sync", "reconcile"}
+    assert shown == {"status", "show", "retry", "sync", "reconcile", "verify"}
 
 
 def test_the_programs_of_the_checkout_exist() -> None:
