@@ -176,6 +176,27 @@ def test_a_forwarding_elsewhere_is_refused_with_the_line_that_would_allow_it(
     assert f'permitopen="{fakes.ADDRESS}:{sink.port}"' in str(caught.value)
 
 
+def test_a_forwarding_works_as_soon_as_it_is_allowed(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(sshd.login())
+    with pytest.raises(errors.Refused):
+        host.probe_forward(fakes.ADDRESS, sink.port)
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host.probe_forward(fakes.ADDRESS, sink.port)
+
+
+def test_a_forwarding_that_is_refused_breaks_no_other(
+    sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    host = connect(sshd.login())
+    with host.open_channel(fakes.ADDRESS, sink.port) as channel:
+        with pytest.raises(errors.Refused):
+            host.probe_forward(fakes.ADDRESS, sshd.port)
+        assert channel.send(b"data")
+
+
 def test_a_closed_port_behind_the_host_is_worth_a_retry(
     sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
 ) -> None:

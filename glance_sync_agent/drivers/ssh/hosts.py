@@ -103,7 +103,11 @@ class SshHost:
         :raises Cancelled: all connections were cut for good.
         """
         with self._connection() as transport:
-            channel = channels.forward(transport, self.login, host, port)
+            try:
+                channel = channels.forward(transport, self.login, host, port)
+            except errors.Refused:
+                self._log_out_if_alone()
+                raise
             channel.settimeout(self._timeouts.idle_seconds)
             try:
                 yield channel
@@ -209,6 +213,16 @@ class SshHost:
 
     def _cancelled(self) -> errors.Cancelled:
         return errors.Cancelled(f"log-in as {self.login}: the agent is stopping")
+
+    def _log_out_if_alone(self) -> None:
+        """Log out, unless others are in the middle of something.
+
+        What an account may do is settled when it logs in, so after whoever mends that we have
+        to log in anew.
+        """
+        with self._lock:
+            if self._users == 1:
+                self._drop()
 
     def _drop(self) -> None:
         entry, self._entry = self._entry, None
