@@ -220,6 +220,10 @@ class Keystone:
             raise errors.Refused("cannot get a token: [service_credentials] has no log-in")
         return token
 
+    def forget_token(self) -> None:
+        """Have :meth:`token` return a new one: somebody did not take the one that we have."""
+        self._session.invalidate()
+
     def roles(self) -> frozenset[str]:
         """Return the names of the roles that our token carries.
 

@@ -202,15 +202,12 @@ class RegionServices:
             region=region,
             endpoint=self._catalogue.endpoint(region),
             token=self._catalogue.token,
-            forget_token=self._forget_token,
+            forget_token=self._catalogue.forget_token,
             ssh=self._ssh,
             known_hosts=self._settings.known_hosts,
             trust=self._trust,
             timeouts=self._timeouts,
         )
-
-    def _forget_token(self) -> None:
-        self._session.invalidate()
 
 
 def _factories() -> Mapping[str, stores.Factory]:

@@ -403,6 +403,17 @@ def test_a_token_that_ends_soon_is_replaced(
     assert [service.token(), service.token()] == ["old", "secret-token"]
 
 
+def test_a_token_that_somebody_did_not_take_is_replaced(
+    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+) -> None:
+    service = make()
+    revoked = {**TOKEN.headers, "X-Subject-Token": "revoked"}
+    server.script = [Reply(201, TOKEN.body, revoked), TOKEN]
+    assert service.token() == "revoked"
+    service.forget_token()
+    assert service.token() == "secret-token"
+
+
 # Errors
 
 

@@ -59,6 +59,9 @@ class Catalogue:
             raise errors.UnknownRegion(f"no region {region}")
         return ENDPOINTS[region]
 
+    def forget_token(self):
+        self.forgotten = True
+
     def token(self):
         return "a token"
 
