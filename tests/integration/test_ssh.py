@@ -194,7 +194,7 @@ def test_a_forwarding_that_is_refused_breaks_no_other(
     with host.open_channel(fakes.ADDRESS, sink.port) as channel:
         with pytest.raises(errors.Refused):
             host.probe_forward(fakes.ADDRESS, sshd.port)
-        assert channel.send(b"data")
+        assert channel.send(memoryview(b"data"))
 
 
 def test_a_closed_port_behind_the_host_is_worth_a_retry(

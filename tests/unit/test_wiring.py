@@ -50,6 +50,7 @@ class Catalogue:
     """Keystone's catalogue, without Keystone."""
 
     cascading = "RegionOne"
+    forgotten = False
 
     def regions(self):
         return frozenset(ENDPOINTS)
@@ -252,6 +253,12 @@ def test_small_images_take_the_image_api_and_large_ones_ssh(services):
     assert isinstance(made.store("RegionTwo", 2 * MIB), api.Store)
     assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.Store)
     assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
+
+
+def test_a_token_that_an_upload_was_refused_for_is_given_up_where_it_came_from(services):
+    made = services()
+    made._context("RegionTwo").forget_token()
+    assert made._catalogue.forgotten
 
 
 def test_what_goes_to_the_cascading_region_takes_its_image_api(services):
