@@ -18,7 +18,6 @@ import sqlalchemy.event
 
 _OVERRIDES = "local.conf"
 _TELL_SIZE = "tell-size"
-_REFUSE = "refuse"
 _IMAGE = re.compile(r"/v2/images/[0-9a-f-]{36}")
 
 
@@ -42,22 +41,6 @@ def _telling_size(application: Callable[..., Iterable[bytes]]) -> Callable[..., 
     return tell
 
 
-def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Answer requests of a method as the file ``refuse`` says; pass on the rest."""
-
-    def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        try:
-            method, status = (_config_dir / _REFUSE).read_text().split()
-        except FileNotFoundError:
-            return application(environ, start_response)
-        if method != environ["REQUEST_METHOD"]:
-            return application(environ, start_response)
-        start_response(f"{status} Told To", [("Content-Length", "0")])
-        return []
-
-    return refuse
-
-
 _config_dir = pathlib.Path(os.environ["OS_GLANCE_CONFIG_DIR"])
 if (_config_dir / _OVERRIDES).exists():
     wsgi_app.CONFIG_FILES.append(_OVERRIDES)
@@ -65,4 +48,3 @@ if (_config_dir / _OVERRIDES).exists():
 application = wsgi_app.init_app()
 if (_config_dir / _TELL_SIZE).exists():
     application = _telling_size(application)
-application = _refusing(application)
