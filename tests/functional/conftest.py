@@ -36,10 +36,11 @@ def people(cloud: clouds.Cloud) -> Iterator[users.People]:
 
 
 @pytest.fixture(scope="module")
-def mapped(cloud: clouds.Cloud) -> Iterator[clouds.Cloud]:
+def mapped(cloud: clouds.Cloud, people: users.People) -> Iterator[clouds.Cloud]:
     """Give the cloud while RegionOne shows locations and RegionTwo tells sizes."""
     with locations.shown(cloud):
         yield cloud
+        people.clean()  # while RegionOne knows the stores that its images name
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_dry_run_tells_what_differs_and_writes_nothing(make_agent, people):
     assert agent.stop() == 0
     two, three, four = people.cascaded
     people.delete(deleted.image_id)
-    people.client().images.update(changed.image_id, name="another", tags=["t"])
+    people.client().images.update(changed.image_id, name=f"{changed.name}-new", tags=["t"])
     people.delete(damaged.image_id, two, user="admin")
     before = everything(people, agent)
 
@@ -77,7 +77,7 @@ def test_a_dry_run_tells_what_differs_and_writes_nothing(make_agent, people):
     assert copy["status"] == "active"
     assert people.sha512(two, copy["id"]) == damaged.sha512
     assert not any(people.record(region, deleted.image_id) for region in people.cascaded)
-    assert people.record(four, changed.image_id)["name"] == "another"
+    assert people.record(four, changed.image_id)["name"] == f"{changed.name}-new"
 
 
 def test_what_changed_is_found_by_a_look_at_changes_and_what_is_gone_by_one_at_everything(
