@@ -13,15 +13,11 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import turn
 from glance_sync_agent.engine.reconciliation import Scope
 
 LOG = logging.getLogger(__name__)
 
-_TURN = "reconcile"
-#: After so long without a sign of the agent whose turn it is, it is another one's: more than a
-#: region that does not answer holds a look up.
-_TURN_SECONDS = 300.0
-_RENEWAL_SECONDS = 30.0
 _AGAIN_SECONDS = 30.0  # doubled with each failure
 _AGAIN_MAX_SECONDS = 960.0
 _JITTER = 0.1  # of an interval, up or down, so that two agents' do not stay in step
@@ -63,14 +59,18 @@ class Rounds:
         :param chance: draws from 0 to 1.
         """
         self._look = look
-        self._turns = turns
-        self._owner = owner
+        self._turn = turn.Turn(
+            "reconcile",
+            lost="another agent looks at the images now",
+            turns=turns,
+            owner=owner,
+            clock=clock,
+        )
         self._clock = clock
         self._intervals = intervals
         self._chance = chance
-        self._renewed = -_NEVER  # monotonic, as the next four
         self._is_asked = True
-        self._everything_at = _NEVER
+        self._everything_at = _NEVER  # monotonic, as the next three
         self._changes_at = _NEVER
         self._missed_at = _NEVER
         self._not_before = -_NEVER
@@ -88,7 +88,7 @@ class Rounds:
         failure = None
         try:
             if not self._is_our_turn():
-                return _RENEWAL_SECONDS
+                return turn.RENEWAL_SECONDS
             self._look_at_what_is_due()
         except errors.SyncError as exc:
             failure = exc
@@ -103,23 +103,14 @@ class Rounds:
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        self._turns.give_back(_TURN, owner=self._owner)
+        self._turn.end()
 
     def _is_our_turn(self) -> bool:
-        now = self._clock.now()
-        until = now + datetime.timedelta(seconds=_TURN_SECONDS)
-        self._renewed = self._clock.monotonic()
-        if self._turns.take(_TURN, owner=self._owner, now=now, until=until):
+        if self._turn.take():
             return True
         # Whoever has it may have seen things that we have not: begin anew after it.
         self._is_asked = True
         return False
-
-    def _keep_on(self) -> None:
-        """Renew the turn in a look that takes long."""
-        is_fresh = self._clock.monotonic() - self._renewed < _RENEWAL_SECONDS
-        if not is_fresh and not self._is_our_turn():
-            raise errors.LeaseLost("another agent looks at the images now")
 
     def _look_at_what_is_due(self) -> None:
         now = self._clock.monotonic()
@@ -145,7 +136,7 @@ class Rounds:
 
     def _look_at(self, scope: Scope, described: str) -> None:
         started = self._clock.monotonic()
-        report = self._look(scope, self._keep_on)
+        report = self._look(scope, self._turn.keep_on)
         ended = self._clock.monotonic()
         LOG.log(
             logging.INFO if scope.deletions or report.requested else logging.DEBUG,
@@ -187,4 +178,4 @@ class Rounds:
             return max(self._not_before - self._clock.monotonic(), 0.0)
         due = min(self._everything_at, self._changes_at, self._missed_at)
         seconds = max(due, self._not_before) - self._clock.monotonic()
-        return min(max(seconds, 0.0), _RENEWAL_SECONDS)
+        return min(max(seconds, 0.0), turn.RENEWAL_SECONDS)

@@ -14,13 +14,11 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import repairs
+from glance_sync_agent.engine import turn
 from glance_sync_agent.engine import verifying
 
 LOG = logging.getLogger(__name__)
 
-_TURN = "verify"
-_TURN_SECONDS = 300.0  # as that of the look at everything
-_RENEWAL_SECONDS = 30.0
 #: After so long what is bad is replaced, and it goes on.
 _SLICE_SECONDS = 600.0
 #: Part of the interval between two looks for copies whose time has come.
@@ -50,11 +48,15 @@ class VerificationRounds:
         self._verify = verify
         self._make_repairs = make_repairs
         self._store = store
-        self._turns = turns
-        self._owner = owner
+        self._turn = turn.Turn(
+            "verify",
+            lost="another agent verifies the copies now",
+            turns=turns,
+            owner=owner,
+            clock=clock,
+        )
         self._clock = clock
         self._interval = interval
-        self._renewed = 0.0  # monotonic, as the next one
         self._not_before = clock.monotonic()
         self._due: Iterator[tasks.Task] | None = None  # what is left of a walk
 
@@ -62,12 +64,12 @@ class VerificationRounds:
         """Verify for some minutes what is due; return after how many seconds to come again."""
         if not self._interval():
             self._due = None
-            return _RENEWAL_SECONDS
+            return turn.RENEWAL_SECONDS
         failure = None
         try:
-            if not self._is_our_turn():
+            if not self._turn.take():
                 self._due = None
-                return _RENEWAL_SECONDS
+                return turn.RENEWAL_SECONDS
             if self._clock.monotonic() >= self._not_before:
                 self._verify_what_is_due()
         except errors.Cancelled:
@@ -78,27 +80,15 @@ class VerificationRounds:
         if failure is not None:
             LOG.warning("Could not verify the copies: %s", failure)
             self._due = None
-            self._not_before = self._clock.monotonic() + _RENEWAL_SECONDS
-        return min(max(self._not_before - self._clock.monotonic(), 0.0), _RENEWAL_SECONDS)
+            self._not_before = self._clock.monotonic() + turn.RENEWAL_SECONDS
+        return min(max(self._not_before - self._clock.monotonic(), 0.0), turn.RENEWAL_SECONDS)
 
     def end(self) -> None:
         """Let another agent have the turn.
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        self._turns.give_back(_TURN, owner=self._owner)
-
-    def _is_our_turn(self) -> bool:
-        now = self._clock.now()
-        until = now + datetime.timedelta(seconds=_TURN_SECONDS)
-        self._renewed = self._clock.monotonic()
-        return self._turns.take(_TURN, owner=self._owner, now=now, until=until)
-
-    def _keep_on(self, _task: tasks.Task, _done: int, _total: int) -> None:
-        """Renew the turn while a copy is read."""
-        is_fresh = self._clock.monotonic() - self._renewed < _RENEWAL_SECONDS
-        if not is_fresh and not self._is_our_turn():
-            raise errors.LeaseLost("another agent verifies the copies now")
+        self._turn.end()
 
     def _verify_what_is_due(self) -> None:
         started = self._clock.monotonic()
@@ -109,8 +99,8 @@ class VerificationRounds:
         verdicts: Counter[verification.Verdict] = Counter()
         size = 0
         for task in self._due:
-            finding = self._verify(task, self._keep_on)
-            self._keep_on(task, 0, 0)
+            finding = self._verify(task, lambda _task, _done, _total: self._turn.keep_on())
+            self._turn.keep_on()
             done.take(finding)
             verdicts[finding.verdict] += 1
             size += finding.size
