@@ -19,6 +19,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.drivers import breakers
 from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_requests
@@ -84,6 +85,10 @@ class TaskStore:
     def turns(self) -> turns.Turns:
         """Return the turns that are kept beside the tasks."""
         return turns.Turns(self._database)
+
+    def breakers(self) -> breakers.Breakers:
+        """Return the breakers of the regions, which are kept beside the tasks."""
+        return breakers.Breakers(self._database)
 
     def clock_ahead(self) -> datetime.timedelta:
         """Return how far the clock of the database is ahead of this machine's.

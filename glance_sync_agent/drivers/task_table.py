@@ -97,6 +97,18 @@ TURNS = sa.Table(
     **_OPTIONS,
 )
 
+#: Regions that failed last, and until when they are left alone.
+BREAKERS = sa.Table(
+    "breakers",
+    METADATA,
+    sa.Column("region", _REGION, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("since", UtcDateTime),  # these two are set while it is not closed
+    sa.Column("retry_at", UtcDateTime),
+    sa.Column("reason", sa.Text, nullable=False),
+    **_OPTIONS,
+)
+
 
 def task(row: sa.Row[Any]) -> tasks.Task:
     """Read a row of the table."""

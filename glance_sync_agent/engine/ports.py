@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 import datetime
 from typing import Protocol
 
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import rules
@@ -394,6 +395,28 @@ class Turns(Protocol):
 
     def give_back(self, name: str, *, owner: str) -> None:
         """Let the next one have it. Idempotent."""
+
+
+class Breakers(Protocol):
+    """One for each region, for all agents that share a database."""
+
+    def all(self) -> Mapping[images.RegionId, breakers.Breaker]:
+        """Return the breakers of the regions that failed last; all others are closed.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+
+    def change(
+        self,
+        region: images.RegionId,
+        decide: Callable[[breakers.Breaker], breakers.Breaker | None],
+    ) -> breakers.Breaker | None:
+        """Replace a breaker by what ``decide`` makes of it, unless that is None; return that.
+
+        Nobody else changes it in between: ``decide`` may be asked again for that reason.
+
+        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        """
 
 
 class StopFlag(Protocol):

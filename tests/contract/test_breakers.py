@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breakers promise (``engine.ports.Breakers``)."""
+
+from collections.abc import Iterator
+from concurrent import futures
+import dataclasses
+import datetime
+import threading
+
+import pytest
+
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
+from glance_sync_agent.engine import ports
+from tests.contract import databases
+from tests.fakes import breakers as fake
+
+TWO, THREE = images.RegionId("RegionTwo"), images.RegionId("regionTwo")
+NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+OPEN = breakers.Breaker(
+    failures=3,
+    since=NOW,
+    retry_at=NOW + datetime.timedelta(seconds=10.25),
+    reason="no answer: 'quoted'",
+)
+
+
+@pytest.fixture(params=["memory", *databases.KINDS])
+def kept(request, tmp_path) -> Iterator[ports.Breakers]:
+    if request.param == "memory":
+        yield fake.MemoryBreakers()
+        return
+    store = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
+    yield store.breakers()
+    store.close()
+
+
+def test_a_region_that_never_failed_is_closed_and_not_listed(kept):
+    seen = []
+    assert kept.change(TWO, seen.append) is None
+    assert seen == [breakers.CLOSED]
+    assert kept.all() == {}
+
+
+def test_what_was_decided_is_kept_to_the_microsecond(kept):
+    assert kept.change(TWO, lambda _: OPEN) == OPEN
+    assert kept.all() == {TWO: OPEN}
+
+
+def test_a_decision_is_made_on_what_is_kept(kept):
+    kept.change(TWO, lambda _: OPEN)
+    kept.change(TWO, lambda seen: dataclasses.replace(seen, failures=seen.failures + 1))
+    assert kept.all()[TWO].failures == 4
+
+
+def test_to_decide_nothing_leaves_it_as_it_is(kept):
+    kept.change(TWO, lambda _: OPEN)
+    assert kept.change(TWO, lambda _: None) is None
+    assert kept.all() == {TWO: OPEN}
+
+
+def test_one_that_is_closed_again_is_not_listed_any_more(kept):
+    kept.change(TWO, lambda _: OPEN)
+    assert kept.change(TWO, lambda _: breakers.CLOSED) == breakers.CLOSED
+    assert kept.all() == {}
+
+
+def test_each_region_has_its_own(kept):
+    kept.change(TWO, lambda _: OPEN)
+    kept.change(THREE, lambda _: dataclasses.replace(OPEN, failures=1))
+    assert {region: one.failures for region, one in kept.all().items()} == {TWO: 3, THREE: 1}
+
+
+def test_a_failure_without_a_pause_is_kept_as_well(kept):
+    counted = breakers.Breaker(failures=1, reason="no answer")
+    kept.change(TWO, lambda _: counted)
+    assert kept.all() == {TWO: counted}
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_of_many_changes_at_once_none_is_lost(kind, request, tmp_path):
+    store = databases.made(databases.url_of(kind, tmp_path, request.getfixturevalue))
+    barrier = threading.Barrier(8)
+
+    def fail(_number: int) -> None:
+        barrier.wait()
+        store.breakers().change(
+            TWO, lambda seen: dataclasses.replace(seen, failures=seen.failures + 1)
+        )
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(fail, range(8)))
+    assert store.breakers().all()[TWO].failures == 8
+    store.close()
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_of_many_agents_one_gets_the_probe(kind, request, tmp_path):
+    store = databases.made(databases.url_of(kind, tmp_path, request.getfixturevalue))
+    store.breakers().change(TWO, lambda _: OPEN)
+    barrier = threading.Barrier(8)
+    now = NOW + datetime.timedelta(seconds=60)
+    until = now + datetime.timedelta(seconds=60)
+
+    def compete(_number: int) -> bool:
+        barrier.wait()
+        changed = store.breakers().change(TWO, lambda seen: seen.probed(now=now, until=until))
+        return changed is not None
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(compete, range(8))).count(True) == 1
+    store.close()
