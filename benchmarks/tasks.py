@@ -27,6 +27,7 @@ from typing import Any
 from benchmarks import made_up
 from glance_sync_agent.cmd import daemon as daemons
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
@@ -34,6 +35,7 @@ from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
+from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
@@ -228,6 +230,12 @@ def _built(
         worker=worker.Worker(
             store=store,
             attempt=attempt,
+            known_outages=outages.Outages(
+                kept=store.breakers(),
+                policy=lambda: breakers.Policy(failures=4, base=10.0, cap=300.0),
+                clock=clock,
+                chance=lambda: 0.5,
+            ),
             clock=clock,
             submit=given["submit"],
             owner=owner,

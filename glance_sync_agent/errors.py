@@ -64,11 +64,16 @@ class TransientError(SyncError):
     """Worth trying again.
 
     :param retry_after: seconds that the other side asked us to wait, or None.
+    :param region: whose Glance or SSH host gives no answer, or 5xx, so that any other image most
+        likely fares alike; None: this says nothing of a region.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, region: str | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.region = region
 
 
 class ServiceUnavailable(TransientError):

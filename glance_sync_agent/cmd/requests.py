@@ -2,6 +2,7 @@
 """``glance-sync retry`` and ``sync``: have the agent look at an image."""
 
 import argparse
+from collections.abc import Mapping
 import datetime
 
 from cliff import command
@@ -10,6 +11,7 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
@@ -26,7 +28,7 @@ class Retry(command.Command):
     """Make tasks that failed, or wait to be tried again, due now.
 
     Their count of attempts starts again at 0. The agent sees them within a second; what runs or
-    is in step is left alone.
+    is in step is not touched. A region that is left alone is tried at once.
     """
 
     app: console.Console
@@ -44,11 +46,13 @@ class Retry(command.Command):
         with known_tasks.opened(current) as store:
             found = known_tasks.of_image(store, parsed_args.image, parsed_args.region)
             now = wiring.clock_of(store).now()
-            stuck = [task for task in found if _is_stuck(task, now)]
+            known = store.breakers().all()
+            stuck = [task for task in found if _is_stuck(task, now, known)]
             targets = wiring.make_targets(conf, wiring.open_catalogue(conf, current), current)
             requests = wiring.make_intake(store, targets)
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
+                store.breakers().change(task.key.region, lambda one: one.awaited(now))
         if stuck:
             regions = ", ".join(task.key.region for task in stuck)
             self.app.write(f"Due now: image {parsed_args.image} in {regions}")
@@ -110,9 +114,15 @@ class Sync(command.Command):
         _mention_pause(self.app, current)
 
 
-def _is_stuck(task: tasks.Task, now: datetime.datetime) -> bool:
-    waiting = task.status is tasks.TaskStatus.PENDING and task.not_before > now
-    return task.status is tasks.TaskStatus.FAILURE or waiting
+def _is_stuck(
+    task: tasks.Task,
+    now: datetime.datetime,
+    known: Mapping[images.RegionId, breakers.Breaker],
+) -> bool:
+    if task.status is tasks.TaskStatus.PENDING:
+        breaker = known.get(task.key.region, breakers.CLOSED)
+        return task.not_before > now or breaker.is_open(now)
+    return task.status is tasks.TaskStatus.FAILURE
 
 
 def _mention_pause(app: console.Console, current: wiring.CurrentSettings) -> None:

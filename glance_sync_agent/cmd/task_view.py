@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How tasks look to an operator and to a program."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import datetime
 from typing import Any
 
 from cliff import columns
 
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
 COLUMNS = (
@@ -27,6 +29,9 @@ COLUMNS = (
 SHORT_COLUMNS = ("image_id", "image_name", "region", "status", "reason")
 
 
+Breakers = Mapping[images.RegionId, breakers.Breaker]
+
+
 class Optional(columns.FormattableColumn[Any]):
     """A value that may be missing: nothing to a person, null to a program."""
 
@@ -45,20 +50,23 @@ class Regions(columns.FormattableColumn[Any]):
         return "\n".join(_sentence(one, copied) for one in self._value)
 
 
-def row(task: tasks.Task, names: Sequence[str]) -> list[Any]:
+def row(task: tasks.Task, names: Sequence[str], known: Breakers) -> list[Any]:
     """Return the cells of a table."""
-    values = fields(task)
+    values = fields(task, known)
     return [Optional(values[name]) for name in names]
 
 
-def fields(task: tasks.Task) -> dict[str, Any]:
-    """Return what there is to say about a task; times are ISO 8601, UTC."""
+def fields(task: tasks.Task, known: Breakers) -> dict[str, Any]:
+    """Return what there is to say about a task; times are ISO 8601, UTC.
+
+    :param known: the breakers of the regions that failed last.
+    """
     return {
         "image_id": task.key.image_id,
         "image_name": task.image_name,
         "region": task.key.region,
         "status": task.status.value,
-        "reason": task.reason,
+        "reason": _reason(task, known.get(task.key.region, breakers.CLOSED)),
         "copy_id": task.copy_id,
         "copied_from": task.copied_from,
         "bytes_done": task.bytes_done,
@@ -67,6 +75,15 @@ def fields(task: tasks.Task) -> dict[str, Any]:
         "not_before": time(task.not_before),
         "updated_at": time(task.updated_at),
     }
+
+
+def _reason(task: tasks.Task, breaker: breakers.Breaker) -> str:
+    if task.status is not tasks.TaskStatus.PENDING or breaker.retry_at is None:
+        return task.reason
+    return (
+        f"region {task.key.region} is left alone until {time(breaker.retry_at)}, after "
+        f"{breaker.failures} failures in a row: {breaker.reason}"
+    )
 
 
 def time(moment: datetime.datetime) -> str:

@@ -29,7 +29,8 @@ class Status(lister.Lister):
 
     A table shows the most important columns, --long shows all; the other formats always have
     all. A task is pending (waiting, or waiting to be tried again), processing, success, or
-    failure (it waits for an operator or a change of the image).
+    failure (it waits for an operator or a change of the image). Where a region answers nobody,
+    its pending tasks say until when it is left alone, and why.
     """
 
     app: console.Console
@@ -60,13 +61,14 @@ class Status(lister.Lister):
         image_id, name = known_tasks.id_or_name(parsed_args.image)
         _, current = self.app.configure()
         with known_tasks.opened(current) as store:
+            known = store.breakers().all()
             for task in store.list(
                 image_id=image_id,
                 region=parsed_args.region and images.RegionId(parsed_args.region),
                 status=parsed_args.status and tasks.TaskStatus(parsed_args.status),
             ):
                 if name is None or task.image_name == name:
-                    yield task_view.row(task, names)
+                    yield task_view.row(task, names, known)
 
 
 class Show(show.ShowOne):
@@ -86,6 +88,7 @@ class Show(show.ShowOne):
         _, current = self.app.configure()
         with known_tasks.opened(current) as store:
             found = known_tasks.of_image(store, parsed_args.image)
+            known = store.breakers().all()
         sizes = [task.bytes_total for task in found if task.bytes_total is not None]
         names = [task.image_name for task in found if task.image_name is not None]
         values = {
@@ -93,6 +96,6 @@ class Show(show.ShowOne):
             "image_name": task_view.Optional(names[0] if names else None),
             "bytes_total": task_view.Optional(sizes[0] if sizes else None),
             "known_since": task_view.time(min(task.created_at for task in found)),
-            "regions": task_view.Regions([task_view.fields(task) for task in found]),
+            "regions": task_view.Regions([task_view.fields(task, known) for task in found]),
         }
         return tuple(values), tuple(values.values())

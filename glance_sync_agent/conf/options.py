@@ -253,6 +253,35 @@ _TRANSFER = [
         help="Seconds after its last sign of life in which a task stays with its agent. Must be "
         "well above idle_timeout_seconds.",
     ),
+    cfg.IntOpt(
+        "region_failures",
+        default=4,
+        min=0,
+        max=1000,
+        mutable=True,
+        help="Failures of a region in a row (its Glance or its SSH host gives no answer, or "
+        "5xx) after which it is left alone: its tasks wait, and no failure is counted for "
+        "task_retry_times any more, however long that takes. 0: never. As many as tasks run at "
+        "once, and fewer than task_retry_times allows, so that an image that is alone waits as "
+        "well.",
+    ),
+    cfg.FloatOpt(
+        "region_pause_seconds",
+        default=10.0,
+        min=0.01,
+        mutable=True,
+        help="Longest time for which a region is left alone at first; then one task is tried, "
+        "and if that fails, the pause doubles. The actual pause is a random part of it, at "
+        "least half, so that several regions do not come back at once.",
+    ),
+    cfg.FloatOpt(
+        "region_pause_max_seconds",
+        default=300.0,
+        min=0.01,
+        mutable=True,
+        help="Longest time in seconds for which a region is left alone before one more task is "
+        "tried: what a region that is well again may have to wait.",
+    ),
 ]
 
 _RECONCILE = [

@@ -53,6 +53,9 @@ class Settings:
     retry_base_seconds: float
     retry_max_seconds: float
     lease_seconds: float
+    region_failures: int
+    region_pause_seconds: float
+    region_pause_max_seconds: float
     reconcile_interval: float
     reconcile_changes_interval: float
     max_deletes: int
@@ -177,6 +180,9 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         retry_base_seconds=conf.transfer.retry_base_seconds,
         retry_max_seconds=conf.transfer.retry_max_seconds,
         lease_seconds=conf.transfer.lease_seconds,
+        region_failures=conf.transfer.region_failures,
+        region_pause_seconds=conf.transfer.region_pause_seconds,
+        region_pause_max_seconds=conf.transfer.region_pause_max_seconds,
         reconcile_interval=conf.reconcile.interval,
         reconcile_changes_interval=conf.reconcile.changes_interval,
         max_deletes=conf.reconcile.max_deletes,

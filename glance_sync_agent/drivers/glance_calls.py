@@ -156,7 +156,11 @@ class Calls:
             glance_errors.InvalidEndpoint,
             *keystone.FAILURES,
         ) as exc:
-            raise errors.ServiceUnavailable(f"{what}: no answer: {_shown(exc)}") from exc
+            # The others are Keystone's.
+            is_glance = isinstance(exc, glance_errors.CommunicationError)
+            raise errors.ServiceUnavailable(
+                f"{what}: no answer: {_shown(exc)}", region=self._region if is_glance else None
+            ) from exc
         # glanceclient has no exception for some statuses, drops Retry-After, and trips over
         # error bodies that are not what it expects; so the response itself is looked at.
         except (
@@ -169,22 +173,25 @@ class Calls:
         ) as exc:
             if not answers:
                 raise
-            return _judged(answers[-1], what, expected, exc)
+            return self._judged(answers[-1], what, expected, exc)
 
-
-def _judged(response: Any, what: str, expected: frozenset[int], cause: Exception) -> Answer:
-    status: int = response.status_code
-    if status < 300:
-        raise errors.ServiceUnavailable(f"{what}: HTTP {status} and no JSON") from cause
-    said = explanation(response.text)
-    if status in expected:
-        return Answer(status=status, body=None, explanation=said)
-    message = f"{what}: HTTP {status}: {said or 'no explanation'}"
-    if status >= 500 or status in _TRANSIENT_STATUSES:
-        raise errors.ServiceUnavailable(
-            message, retry_after=_retry_after(response.headers)
-        ) from cause
-    raise errors.Refused(message) from cause
+    def _judged(
+        self, response: Any, what: str, expected: frozenset[int], cause: Exception
+    ) -> Answer:
+        status: int = response.status_code
+        if status < 300:
+            raise errors.ServiceUnavailable(f"{what}: HTTP {status} and no JSON") from cause
+        said = explanation(response.text)
+        if status in expected:
+            return Answer(status=status, body=None, explanation=said)
+        message = f"{what}: HTTP {status}: {said or 'no explanation'}"
+        if status >= 500 or status in _TRANSIENT_STATUSES:
+            raise errors.ServiceUnavailable(
+                message,
+                retry_after=_retry_after(response.headers),
+                region=self._region if status >= 500 else None,
+            ) from cause
+        raise errors.Refused(message) from cause
 
 
 def explanation(body: str) -> str:

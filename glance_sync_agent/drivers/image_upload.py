@@ -48,10 +48,16 @@ class Connection:
         stream: http_streams.Stream,
         endpoint: http_streams.Endpoint,
         timeouts: http_streams.Timeouts,
+        region: images.RegionId | None = None,
     ) -> None:
+        """Prepare; nothing is sent yet.
+
+        :param region: whose Glance that is, for errors that say that it answers nobody.
+        """
         self._stream = stream
         self._endpoint = endpoint
         self._timeouts = timeouts
+        self._region = region
         self._http = http.client.HTTPConnection(endpoint.host, endpoint.port)
         self._http.sock = stream
         self._http.auto_open = 0
@@ -131,7 +137,7 @@ class Connection:
         done = 0
         with self._cut_on_error():
             while True:
-                with _translated(what, done):
+                with self._translated(what, done):
                     chunk = response.read(CHUNK_BYTES)
                 if not chunk:
                     break
@@ -140,6 +146,19 @@ class Connection:
             if expected is not None and done < expected:
                 raise errors.TransferInterrupted(f"{what}: ended after {done} of {expected} bytes")
             self._finish(response)
+
+    @contextlib.contextmanager
+    def _translated(self, what: str, done: int) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as exc:
+            raise errors.TransferInterrupted(
+                f"{what}: no answer after {done} bytes", region=self._region
+            ) from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise errors.TransferInterrupted(
+                f"{what}: the connection broke after {done} bytes: {exc}", region=self._region
+            ) from exc
 
     @contextlib.contextmanager
     def _cut_on_error(self) -> Iterator[None]:
@@ -172,7 +191,7 @@ class Connection:
             self._http.putheader("Content-Length", str(size))
             # Glance compares it with what it stored.
             self._http.putheader("x-openstack-image-size", str(size))
-        with _translated(what, 0):
+        with self._translated(what, 0):
             self._http.endheaders()
 
     def _send(self, chunk: bytes, what: str, size: int) -> None:
@@ -200,26 +219,29 @@ class Connection:
                 raise
             idle = f"no progress for {self._timeouts.idle_seconds:g} s"
             reason = idle if isinstance(cause, TimeoutError) else f"connection broke: {cause}"
-            raise errors.TransferInterrupted(f"{what}: {reason} {seen}") from exc
+            raise errors.TransferInterrupted(
+                f"{what}: {reason} {seen}", region=self._region
+            ) from exc
         raise errors.TransferInterrupted(f"{what}: answered {seen}")
 
     def _answer(self, what: str, seconds: float) -> None:
         response = self._begin(what, seconds)
-        with _translated(what, self._sent):
+        with self._translated(what, self._sent):
             response.read(_ANSWER_BYTES)
         self._finish(response)
 
     def _begin(self, what: str, seconds: float) -> http.client.HTTPResponse:
         """Wait for status and headers; raise what is not a success."""
         self._stream.settimeout(seconds)
-        with _translated(what, self._sent):
+        with self._translated(what, self._sent):
             self._response = response = self._http.getresponse()
         self._stream.settimeout(self._timeouts.idle_seconds)
         self.unauthorized = response.status == _UNAUTHORIZED
         if not 200 <= response.status < 300:
-            with _translated(what, self._sent):
+            with self._translated(what, self._sent):
                 text = _explanation(response.read(_ANSWER_BYTES))
-            raise _error(response, f"{what}: {response.status} {response.reason}: {text}")
+            message = f"{what}: {response.status} {response.reason}: {text}"
+            raise _error(response, message, self._region)
         return response
 
     def _finish(self, response: http.client.HTTPResponse) -> None:
@@ -265,22 +287,16 @@ def _exactly(size: int, chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     yield held
 
 
-@contextlib.contextmanager
-def _translated(what: str, done: int) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as exc:
-        raise errors.TransferInterrupted(f"{what}: no answer after {done} bytes") from exc
-    except (OSError, http.client.HTTPException) as exc:
-        raise errors.TransferInterrupted(
-            f"{what}: the connection broke after {done} bytes: {exc}"
-        ) from exc
-
-
-def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError:
+def _error(
+    response: http.client.HTTPResponse, message: str, region: images.RegionId | None
+) -> errors.SyncError:
     status = response.status
     is_full = status == _TOO_LARGE and _FULL.search(message)
-    if status == _UNAUTHORIZED or status in _LATER or status >= _SERVER_ERROR or is_full:
+    if status >= _SERVER_ERROR:
+        return errors.ServiceUnavailable(
+            message, retry_after=_retry_after(response), region=region
+        )
+    if status == _UNAUTHORIZED or status in _LATER or is_full:
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
     if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):
         return errors.TransferInterrupted(message)

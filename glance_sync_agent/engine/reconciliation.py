@@ -118,11 +118,13 @@ class Reconciliation:
         snapshot_origins: Sequence[images.RegionId] = (),
         stop: ports.StopFlag,
         max_deletes: Callable[[], int],
+        left_alone: Callable[[], Set[images.RegionId]] = frozenset,
     ) -> None:
         """Keep the parts.
 
         :param ask: is given what differs; the only one here who writes anything.
         :param snapshot_origins: regions besides the cascading one whose snapshots are sources.
+        :param left_alone: tells which regions are known to answer nobody.
         """
         self._regions = regions
         self._differences = compared
@@ -132,18 +134,19 @@ class Reconciliation:
         self._origins = snapshot_origins
         self._stop = stop
         self._max_deletes = max_deletes
+        self._left_alone = left_alone
 
     def look(
         self, scope: Scope = EVERYTHING, keep_on: Callable[[], None] = _go_on
     ) -> Report:
         """Walk the sources, then the tasks whose source is gone, and ask for what differs.
 
-        A region that fails is left out and named in the report.
+        A region that fails, or is left alone, is left out and named in the report.
 
         :param keep_on: called often; what it raises ends the look.
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
-        report = Report()
+        report = Report(failed_regions=set(self._left_alone()))
         deletions = _Deletions(self._max_deletes())
         walk = _Walk(scope=scope, keep_on=keep_on, report=report, deletions=deletions)
         self._look_from(self._cascading, walk)

@@ -14,6 +14,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import replication
 
@@ -29,7 +30,8 @@ Submit = Callable[[Callable[[], None]], object]
 class Worker:
     """Claims tasks as far as each region has room, and works on them in other threads.
 
-    A region's room is its own, so one that hangs delays nobody else.
+    A region's room is its own, so one that hangs delays nobody else. One that answers nobody is
+    left alone, and its tasks wait without a failure being counted.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Worker:
         *,
         store: ports.TaskStore,
         attempt: replication.Replication,
+        known_outages: outages.Outages,
         clock: ports.Clock,
         submit: Submit,
         owner: str,
@@ -49,6 +52,7 @@ class Worker:
     ) -> None:
         self._store = store
         self._attempt = attempt
+        self._outages = known_outages
         self._clock = clock
         self._submit = submit
         self._owner = owner
@@ -68,19 +72,34 @@ class Worker:
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        taken = 0
-        for region in self._store.due_regions(self._clock.now()):
-            room = self._per_region - self._running[region]
-            if room <= 0:
-                continue
-            now = self._clock.now()
-            leases = self._store.claim(
-                region, room, owner=self._owner, now=now, until=now + self._lease
-            )
-            for lease in leases:
-                self._start(lease)
-            taken += len(leases)
-        return taken
+        due = self._store.due_regions(self._clock.now())
+        if due:
+            self._outages.look()
+        return sum(self._take(region) for region in due)
+
+    def _take(self, region: images.RegionId) -> int:
+        room = self._per_region - self._running[region]
+        if room <= 0:
+            return 0
+        now = self._clock.now()
+        admission = self._outages.admission(
+            region, now=now, seconds=self._lease.total_seconds()
+        )
+        if admission is outages.Admission.NONE:
+            return 0
+        is_probe = admission is outages.Admission.PROBE
+        leases = self._store.claim(
+            region,
+            1 if is_probe else room,
+            owner=self._owner,
+            now=now,
+            until=now + self._lease,
+        )
+        for lease in leases:
+            self._start(lease)
+        if is_probe and not leases:
+            self._outages.give_up_probe(region, now)
+        return len(leases)
 
     def running(self) -> int:
         """Return how many tasks are being worked on."""
@@ -136,6 +155,7 @@ class Worker:
                 self._store.release(lease, self._clock.now())
             elif not self._store.finish(lease, outcome, self._clock.now()):
                 LOG.debug("%s was requested again meanwhile", lease.task.key)
+            self._outages.note_outcome(lease.task, outcome)
         except errors.LeaseLost:
             LOG.info("Lost the lease on %s", lease.task.key)
         except errors.SyncError as exc:
@@ -170,6 +190,8 @@ class Worker:
                 # A Glance that cannot ask who we are says 503, or nothing; it is not its fault.
                 reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"
                 return self._undecided(task, reason)
+            case errors.TransientError(region=task.key.region):
+                return self._region_failed(task, failure)
             case errors.TransientError(retry_after=at_least):
                 return self._later(task, failure, at_least)
             case _:
@@ -181,6 +203,17 @@ class Worker:
         when = self._clock.now() + datetime.timedelta(seconds=pause)
         LOG.warning("%s waits: %s", task.key, reason)
         return tasks.RetryAt(when=when, reason=reason, counts=False)
+
+    def _region_failed(
+        self, task: tasks.Task, failure: errors.TransientError
+    ) -> tasks.Outcome:
+        """Count it while that may be an image's own fault; once the region is left alone, wait."""
+        breaker = self._outages.note_failure(task, failure)
+        if breaker.retry_at is None:
+            return self._later(task, failure, failure.retry_after)
+        LOG.warning("%s waits for its region: %s", task.key, failure)
+        reason = f"{type(failure).__name__}: {failure}"
+        return tasks.RetryAt(when=breaker.retry_at, reason=reason, counts=False)
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None

@@ -29,6 +29,7 @@ from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
+from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
@@ -357,6 +358,9 @@ def build(
         limits=current.limits,
     )
     chance = random.SystemRandom().random
+    known_outages = outages.Outages(
+        kept=store.breakers(), policy=current.breaker_policy, clock=clock, chance=chance
+    )
     look = make_reconciliation(
         current,
         services=services,
@@ -367,6 +371,7 @@ def build(
         stop=stop,
         ask=differences.asking(requests),
         max_deletes=lambda: current.settings.max_deletes,
+        left_alone=known_outages.open_regions,
     )
     # The lock of the state directory is ours, so whoever had these leases is dead.
     if released := store.release_owned(owner, clock.now()):
@@ -382,6 +387,7 @@ def build(
         worker=worker.Worker(
             store=store,
             attempt=attempt,
+            known_outages=known_outages,
             clock=clock,
             submit=submit,
             owner=owner,

@@ -10,6 +10,7 @@ from oslo_service import opts as service_opts
 from glance_sync_agent import errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
@@ -76,6 +77,14 @@ class CurrentSettings:
             retries=self.settings.task_retry_times,
             base=self.settings.retry_base_seconds,
             cap=self.settings.retry_max_seconds,
+        )
+
+    def breaker_policy(self) -> breakers.Policy:
+        """Return when a region is left alone."""
+        return breakers.Policy(
+            failures=self.settings.region_failures,
+            base=self.settings.region_pause_seconds,
+            cap=self.settings.region_pause_max_seconds,
         )
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The look at everything, as the agent and the operator's tool need it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
+from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import differences
@@ -28,10 +29,12 @@ def make_reconciliation(
     stop: ports.StopFlag,
     ask: differences.Ask,
     max_deletes: Callable[[], int],
+    left_alone: Callable[[], Set[images.RegionId]] = frozenset,
 ) -> reconciliation.Reconciliation:
     """Return what compares all sources with their copies.
 
     :param ask: is given what differs; the only part that may write.
+    :param left_alone: tells which regions are not asked.
     """
     return reconciliation.Reconciliation(
         regions=services,
@@ -53,4 +56,5 @@ def make_reconciliation(
         snapshot_origins=sorted(current.settings.region_buses),
         stop=stop,
         max_deletes=max_deletes,
+        left_alone=left_alone,
     )

@@ -17,6 +17,7 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import glance
 from tests.fakes import interruptions
@@ -48,8 +49,8 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         self.violations: list[str] = []
         self._leases: dict[tasks.TaskKey, _Held] = {}
 
-    def claim(self, region, limit, *, owner, now, until):
-        leases = super().claim(region, limit, owner=owner, now=now, until=until)
+    def claim(self, region, limit, *, owner, now, until, below=None):
+        leases = super().claim(region, limit, owner=owner, now=now, until=until, below=below)
         for lease in leases:
             held = self._leases.get(lease.task.key)
             if held is not None and held.until > now:
@@ -121,6 +122,7 @@ class Agent:
                 identity=interruptions.Interrupted(cloud.identity, "identity", turn),
                 regions=interruptions.InterruptedRegions(cloud.regions, turn),
                 store=interruptions.Interrupted(cloud.store, "tasks", turn),
+                breakers=interruptions.Interrupted(cloud.breakers, "tasks", turn),
             ),
             owner=owner,
             per_region=2,
@@ -218,6 +220,7 @@ class Cloud:
         self.identity = worlds.FakeIdentity()
         self.regions = _Regions(self.catalogue)
         self.store = WatchedTaskStore()
+        self.breakers = fake_breakers.MemoryBreakers()
         self.policy = strategy.Policy()
         self.messages: list[events.ImageEvent] = []
         self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was

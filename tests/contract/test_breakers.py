@@ -36,7 +36,7 @@ def kept(request, tmp_path) -> Iterator[ports.Breakers]:
 
 
 def test_a_region_that_never_failed_is_closed_and_not_listed(kept):
-    seen = []
+    seen: list[breakers.Breaker] = []
     assert kept.change(TWO, seen.append) is None
     assert seen == [breakers.CLOSED]
     assert kept.all() == {}

@@ -110,6 +110,26 @@ def test_what_passes_soon_is_tried_again(
     assert sent(server) == [f"GET /v2/images/{IMAGE_ID}"] * 3
 
 
+@pytest.mark.parametrize(
+    ("failure", "region"),
+    [
+        (CUT, REGION),
+        (Reply(500), REGION),
+        (Reply.html(503, "busy"), REGION),
+        (Reply(401), None),
+        (Reply(429), None),
+        (Reply(200, b"no JSON"), None),
+    ],
+)
+def test_an_answer_that_any_image_would_get_names_the_region(
+    server: scripted_http.Server, service: glance.Glance, failure: Reply, region: str | None
+) -> None:
+    server.script = [failure] * 3
+    with pytest.raises(errors.ServiceUnavailable) as caught:
+        service.get_record(IMAGE_ID)
+    assert caught.value.region == region
+
+
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
 def test_what_does_not_pass_is_tried_three_times(
     server: scripted_http.Server, service: glance.Glance, failure: Reply

@@ -77,12 +77,20 @@ class Fate:
         default=lambda _call, _moment: None, repr=False
     )
 
-    def strike(self, moment: Moment, call: Call) -> None:
-        """Raise the error if it comes now."""
+    def strike(
+        self, moment: Moment, call: Call, region: images.RegionId | None = None
+    ) -> None:
+        """Raise the error if it comes now.
+
+        :param region: that does not answer, if the error is no other one.
+        """
         if self.moment is moment:
             self.note(call, moment)
             kinds = ERRORS[call.port]
-            raise kinds[self.choice % len(kinds)](f"{call}: interrupted {moment.name.lower()}")
+            error = kinds[self.choice % len(kinds)](f"{call}: interrupted {moment.name.lower()}")
+            if isinstance(error, errors.TransientError):
+                error.region = region
+            raise error
 
 
 GO_ON = Fate()
@@ -94,10 +102,17 @@ TakeTurn = Callable[[Call], Fate]
 class Interrupted:
     """A port whose calls take turns and share fates."""
 
-    def __init__(self, inner: Any, port: str, take_turn: TakeTurn) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        port: str,
+        take_turn: TakeTurn,
+        region: images.RegionId | None = None,
+    ) -> None:
         self._inner = inner
         self._port = port
         self._take_turn = take_turn
+        self._region = region
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -112,9 +127,9 @@ class Interrupted:
     def _call(self, method: str, act: Callable[[], Any]) -> Any:
         call = Call(self._port, method)
         fate = self._take_turn(call)
-        fate.strike(Moment.BEFORE, call)
+        fate.strike(Moment.BEFORE, call, self._region)
         answer = act()
-        fate.strike(Moment.AFTER, call)
+        fate.strike(Moment.AFTER, call, self._region)
         if isinstance(answer, Iterator):  # nothing was done yet: each step is a call
             return self._steps(method, answer)
         return answer
@@ -136,27 +151,27 @@ class InterruptedBytes:
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         fate, call = self._turn("read")
-        fate.strike(Moment.BEFORE, call)
+        fate.strike(Moment.BEFORE, call, self._service.region)
         with self._inner.read(image, offset=offset) as chunks:
-            fate.strike(Moment.AFTER, call)
+            fate.strike(Moment.AFTER, call, self._service.region)
             yield self._each("read, next", chunks)
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         fate, call = self._turn("write")
-        fate.strike(Moment.BEFORE, call)
+        fate.strike(Moment.BEFORE, call, self._service.region)
         try:
             self._inner.write(image_id, size, self._each("write, next", chunks))
         except UploadDied:
             self._service.change(image_id, status="saving")
             raise
-        fate.strike(Moment.AFTER, call)
+        fate.strike(Moment.AFTER, call, self._service.region)
 
     def _each(self, method: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             fate, call = self._turn(method)
-            fate.strike(Moment.BEFORE, call)
+            fate.strike(Moment.BEFORE, call, self._service.region)
             yield chunk
-            fate.strike(Moment.AFTER, call)
+            fate.strike(Moment.AFTER, call, self._service.region)
 
     def _turn(self, method: str) -> tuple[Fate, Call]:
         call = Call("bytes", method)
@@ -176,7 +191,8 @@ class InterruptedRegions:
         return self._inner.glances
 
     def image_service(self, region: images.RegionId) -> Any:
-        return Interrupted(self._regions.image_service(region), "glance", self._take_turn)
+        found = self._regions.image_service(region)
+        return Interrupted(found, "glance", self._take_turn, region)
 
     def store(self, region: images.RegionId, size: int) -> ports.ImageStore:
         return self._bytes(region, self._regions.store(region, size))

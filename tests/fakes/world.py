@@ -7,6 +7,7 @@ from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -20,6 +21,7 @@ from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import pacing
+from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
@@ -33,6 +35,7 @@ from glance_sync_agent.engine import verification_rounds
 from glance_sync_agent.engine import verifying
 from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
+from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import glance
 from tests.fakes import task_store
@@ -129,6 +132,7 @@ class Outside:
     regions: Any = dataclasses.field(default_factory=lambda: FakeRegions(chunk_bytes=4))
     store: Any = dataclasses.field(default_factory=task_store.MemoryTaskStore)
     turns: Any = dataclasses.field(default_factory=turns.MemoryTurns)
+    breakers: Any = dataclasses.field(default_factory=fake_breakers.MemoryBreakers)
 
 
 class World:
@@ -208,9 +212,18 @@ class World:
             stop=self.stop,
             limits=lambda: self.limits,
         )
+        self.breaker_policy = breakers.Policy(failures=3, base=20.0, cap=80.0)
+        self.breakers = outside.breakers
+        self.outages = outages.Outages(
+            kept=self.breakers,
+            policy=lambda: self.breaker_policy,
+            clock=self.clock,
+            chance=lambda: 0.5,
+        )
         self.worker = worker.Worker(
             store=self.store,
             attempt=self.replication,
+            known_outages=self.outages,
             clock=self.clock,
             submit=self.submitted.append,
             owner=owner,
@@ -244,6 +257,7 @@ class World:
             snapshot_origins=snapshot_origins,
             stop=self.stop,
             max_deletes=lambda: self.max_deletes,
+            left_alone=self.outages.open_regions,
         )
         self.turns = outside.turns
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)

@@ -14,7 +14,12 @@ from tools import agents
 
 #: A retry comes soon, so that tests need not wait for it.
 FAST: agents.Options = {
-    "transfer": {"retry_base_seconds": "0.2", "retry_max_seconds": "2"},
+    "transfer": {
+        "retry_base_seconds": "0.2",
+        "retry_max_seconds": "2",
+        "region_pause_seconds": "0.2",
+        "region_pause_max_seconds": "2",
+    },
 }
 
 

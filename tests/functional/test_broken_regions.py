@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import json
 import pathlib
 import signal
 import subprocess
@@ -32,6 +33,8 @@ OPTIONS: dict[str, dict[str, object]] = {
         "lease_seconds": 2 * IDLE_SECONDS,
         "retry_base_seconds": 0.2,
         "retry_max_seconds": 1,
+        "region_pause_seconds": 0.5,
+        "region_pause_max_seconds": 2,
     },
     "ssh": {"connect_timeout_seconds": IDLE_SECONDS},
 }
@@ -119,6 +122,56 @@ def test_a_broken_region_delays_no_other_and_is_made_good_later(
         people.check_bytes(image, [BROKEN])
     agent.wait_until(lambda: finished(agent, images), "the end of all tasks")
     assert "Traceback" not in agent.said()
+
+
+def test_a_region_that_is_down_for_long_is_left_alone_and_fails_no_task(
+    agent: running.Agent,
+    make_agent: conftest.MakeAgent,
+    people: users.People,
+    cloud: clouds.Cloud,
+):
+    agent.kill()  # which would do the same work
+    other = make_agent(options={**running.FAST, "DEFAULT": {"task_retry_times": 2}})
+    conftest.rewrite(
+        other,
+        cloud.describe(),
+        {"DEFAULT": {"task_retry_times": 2}, "transfer": {"region_failures": 2}},
+    )
+    other.begin()
+    with stopped(cloud, f"glance-{BROKEN}"):
+        images = [people.publish(f"early {number}", size=5 * MIB) for number in range(IMAGES)]
+        other.wait_for_log(f"Region {BROKEN} is left alone until")
+        # Longer than all retries together would take.
+        other.wait_until(lambda: other.said().count("is left alone until") >= 8, "eight pauses")
+        images += [people.publish(f"late {number}", size=5 * MIB) for number in range(2)]
+        other.wait_until(
+            lambda: all(people.in_step(image, OTHERS) for image in images), "the other copies"
+        )
+        rows = told(other, "status", "--region", BROKEN)
+    mine = {image.image_id for image in images}
+    waiting = [row for row in rows if row["image_id"] in mine]
+    assert len(waiting) == len(images)
+    assert {row["status"] for row in waiting} <= {"pending", "processing"}
+    reasons = [row["reason"] for row in waiting if row["status"] == "pending"]
+    assert all(f"region {BROKEN} is left alone until 20" in reason for reason in reasons)
+    assert all("failures in a row: " in reason for reason in reasons)
+    other.wait_until(lambda: all(map(people.in_step, images)), "the late copies")
+    for image in images:
+        people.check_bytes(image, [BROKEN])
+    other.wait_for_log(f"Region {BROKEN} answers again")
+    assert finished(other, images)
+    assert "Gave up" not in other.said()
+    assert "Traceback" not in other.said()
+
+
+def told(agent: running.Agent, *arguments: str) -> list[dict[str, str]]:
+    """Return what the operator's tool says, in a process of its own."""
+    command = agent.command("glance-sync", *arguments, "-f", "json")
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    rows: list[dict[str, str]] = json.loads(done.stdout)
+    return rows
 
 
 def test_a_host_with_another_key_is_refused_until_an_operator_has_looked(

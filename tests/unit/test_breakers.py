@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a region is left alone, and when one task is let through (``domain.breakers``)."""
 
-import dataclasses
 import datetime
 
 import pytest
@@ -57,6 +56,8 @@ def pause(of: breakers.Policy, *, failures: int, **options) -> float:
 
 
 def test_a_region_that_answers_is_not_left_alone():
+    nothing = breakers.Breaker(failures=0, since=None, retry_at=None, reason="")
+    assert nothing == breakers.CLOSED
     assert not breakers.CLOSED.is_open(NOW)
     assert breakers.CLOSED.probed(now=NOW, until=at(60)) is None
     assert breakers.CLOSED.awaited(NOW) is None
@@ -152,5 +153,5 @@ def test_somebody_who_knows_that_it_is_mended_brings_the_probe_forward():
     assert opened().awaited(at(10)) is None
 
 
-def test_what_a_breaker_says_can_be_told_from_that_of_another():
-    assert dataclasses.replace(opened(), failures=4) != opened()
+def test_a_short_pause_is_not_made_longer():
+    assert pause(policy(base=0.5), failures=3, chance=0.0) == 0.25

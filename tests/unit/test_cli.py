@@ -13,6 +13,7 @@ import yaml
 
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import task_store
@@ -306,6 +307,59 @@ def test_retry_makes_what_failed_and_what_waits_due_now(ctl_run, filled):
         assert task.not_before <= now
         assert not task.may_delete
     assert found_in(filled, IMAGE, "RegionTwo") == before
+
+
+def leave_alone(store, region, until=LATER):
+    """Open the breaker of a region."""
+    breaker = breakers.Breaker(
+        failures=4, since=NOW, retry_at=until, reason="connection to two.example: refused"
+    )
+    store.breakers().change(region, lambda _: breaker)
+
+
+def test_tasks_that_wait_for_a_region_say_until_when_and_why(ctl_run, filled):
+    leave_alone(filled, "RegionTwo")
+    leave_alone(filled, "RegionThree")
+    told = (
+        "region RegionThree is left alone until 2199-01-01T00:00:00Z, after 4 failures in a "
+        "row: connection to two.example: refused"
+    )
+
+    rows = json.loads(ctl_run("status", "-f", "json")[1])
+    shown = ctl_run("show", OTHER)[1]
+
+    reasons = {(row["image_id"], row["region"]): row["reason"] for row in rows}
+    assert reasons == {
+        (IMAGE, "RegionTwo"): "in sync",
+        (IMAGE, "RegionThree"): "not ours",
+        (IMAGE, "RegionFour"): "connection refused",
+        (OTHER, "RegionTwo"): "",
+        (OTHER, "RegionThree"): told,
+    }
+    assert f"RegionThree: pending; {told}" in shown
+
+
+def test_a_region_that_failed_and_is_not_left_alone_says_nothing(ctl_run, filled):
+    counted = breakers.Breaker(failures=1, reason="connection refused")
+    filled.breakers().change("RegionThree", lambda _: counted)
+
+    pending = ["--image", OTHER, "--status", "pending"]
+    (row,) = json.loads(ctl_run("status", "-f", "json", *pending)[1])
+
+    assert row["reason"] == ""
+
+
+def test_retry_has_a_region_tried_that_is_left_alone(ctl_run, filled):
+    leave_alone(filled, "RegionThree")
+    leave_alone(filled, "RegionTwo")
+
+    status, out, _ = ctl_run("retry", OTHER)
+
+    assert (status, out) == (0, f"Due now: image {OTHER} in RegionThree\n")
+    now = datetime.datetime.now(datetime.UTC)
+    found = filled.breakers().all()
+    assert not found["RegionThree"].is_open(now)
+    assert found["RegionTwo"].is_open(now)
 
 
 def test_retry_of_one_region_leaves_the_others_alone(ctl_run, filled):

@@ -29,7 +29,7 @@ class Line:
     """A connection and the thread at its other end."""
 
     def __init__(self, stream: socket.socket, timeouts: http_streams.Timeouts) -> None:
-        self.connection = image_upload.Connection(stream, ENDPOINT, timeouts)
+        self.connection = image_upload.Connection(stream, ENDPOINT, timeouts, builders.REGION)
         self.heard: Any = None
         self.thread = threading.Thread(target=lambda: None)
 
@@ -185,6 +185,26 @@ def test_an_answer_that_is_no_success_is_told_apart(
         line.put([b"data"], 4)
     assert type(caught.value) is expected
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "region"),
+    [
+        ("401 Unauthorized", None),
+        ("404 Not Found", None),
+        ("429 Too Many Requests", None),
+        ("413 storage media is full", None),
+        ("500 Internal Server Error", builders.REGION),
+        ("503 Service Unavailable", builders.REGION),
+        ("no HTTP at all", builders.REGION),
+    ],
+)
+def test_an_answer_that_any_image_would_get_names_the_region(
+    connect: Callable[..., Line], answer: str, region: str | None
+) -> None:
+    with pytest.raises(errors.TransientError) as caught:
+        connect(answering(status(answer), size=4)).put([b"data"], 4)
+    assert caught.value.region == region
 
 
 @pytest.mark.parametrize("state", ["saving", "importing", "active", "deactivated"])

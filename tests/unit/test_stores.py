@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import pathlib
+import shutil
 import socket
 import threading
 from typing import Any
@@ -434,6 +435,17 @@ def api_store(server: Server) -> Iterator[api.Store]:
     made = api.Store(context(endpoint=server.url))
     yield made
     made.close()
+
+
+def test_a_region_that_cannot_be_reached_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "known_hosts").write_text("")
+    known_hosts = str(tmp_path / "known_hosts")
+    nobody = context(endpoint="http://127.0.0.1:1", known_hosts=known_hosts)
+    by_ssh = filesystem.Store.from_parameters(parameters(port="1"), nobody)
+    for store in (api.Store(nobody), by_ssh):
+        with pytest.raises(errors.ServiceUnavailable, match="refused") as caught:
+            store.write(builders.IMAGE_ID, 4, [b"data"])
+        assert caught.value.region == builders.REGION
 
 
 def test_small_images_share_a_connection(server: Server, api_store: api.Store) -> None:

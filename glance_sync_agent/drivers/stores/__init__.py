@@ -6,7 +6,8 @@ A scheme of ``glance_store.yaml`` is an entry point of that name in the namespac
 objects are :class:`glance_sync_agent.engine.ports.ImageStore`. Drivers do not know each other.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+import contextlib
 import dataclasses
 from typing import Protocol
 
@@ -39,6 +40,17 @@ class StoreContext:
     timeouts: http_streams.Timeouts = dataclasses.field(default_factory=http_streams.Timeouts)
     #: Called when Glance did not take the token, so that the next one is new.
     forget_token: Callable[[], None] = lambda: None
+
+
+@contextlib.contextmanager
+def blaming(region: images.RegionId) -> Iterator[None]:
+    """Name the region whose hosts do not answer, where its way is opened."""
+    try:
+        yield
+    except errors.ServiceUnavailable as exc:
+        raise errors.ServiceUnavailable(
+            str(exc), retry_after=exc.retry_after, region=region
+        ) from exc
 
 
 class Factory(Protocol):

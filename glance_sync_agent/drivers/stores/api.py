@@ -90,9 +90,10 @@ class Store:
             self._keep(connection)
 
     def _connect(self) -> image_upload.Connection:
-        timeouts = self._context.timeouts
-        stream = http_streams.connect(self._endpoint, self._context.trust, timeouts)
-        return image_upload.Connection(stream, self._endpoint, timeouts)
+        timeouts, region = self._context.timeouts, self._context.region
+        with stores.blaming(region):
+            stream = http_streams.connect(self._endpoint, self._context.trust, timeouts)
+        return image_upload.Connection(stream, self._endpoint, timeouts, region)
 
     def _waiting(self) -> image_upload.Connection | None:
         """Take the connection that was used last; close those that waited too long."""

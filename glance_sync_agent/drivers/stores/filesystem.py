@@ -92,17 +92,23 @@ class Store:
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record, all of it or nothing."""
         context, endpoint = self._context, self._endpoint
-        host = context.ssh.host(self._login)
-        with host.open_channel(endpoint.host, endpoint.port) as channel:
-            stream: http_streams.Stream = channel
-            if endpoint.scheme == "https":
-                stream = self._tls(channel)
-            connection = image_upload.Connection(stream, endpoint, context.timeouts)
+        with contextlib.ExitStack() as stack:
+            with stores.blaming(context.region):
+                stream = self._stream(stack)
+            connection = image_upload.Connection(
+                stream, endpoint, context.timeouts, context.region
+            )
             try:
                 connection.put(image_id, token=context.token(), size=size, chunks=chunks)
             finally:
                 if connection.unauthorized:
                     context.forget_token()
+
+    def _stream(self, stack: contextlib.ExitStack) -> http_streams.Stream:
+        """Open the way from the region's host to its Glance."""
+        host, endpoint = self._context.ssh.host(self._login), self._endpoint
+        channel = stack.enter_context(host.open_channel(endpoint.host, endpoint.port))
+        return self._tls(channel) if endpoint.scheme == "https" else channel
 
     def probe_write(self) -> str:
         """Log in and connect to the region's Glance from there; tell what was found.

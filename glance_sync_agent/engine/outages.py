@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regions that answer nobody, left alone by all agents until one task found them well again."""
+
+from collections.abc import Callable, Mapping, Set
+import datetime
+import enum
+import logging
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+
+LOG = logging.getLogger(__name__)
+
+
+class Admission(enum.Enum):
+    """How many tasks a region may be asked for."""
+
+    ALL = enum.auto()
+    PROBE = enum.auto()  # one
+    NONE = enum.auto()
+
+
+class Outages:
+    """Takes note of what attempts tell of their regions. Thread safe."""
+
+    def __init__(
+        self,
+        *,
+        kept: ports.Breakers,
+        policy: Callable[[], breakers.Policy],
+        clock: ports.Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._kept = kept
+        self._policy = policy
+        self._clock = clock
+        self._chance = chance
+        #: As last seen; replaced as a whole. What a look misses, the next one sees.
+        self._seen: Mapping[images.RegionId, breakers.Breaker] = {}
+
+    def look(self) -> None:
+        """See what other agents found out.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        self._seen = self._kept.all()
+
+    def open_regions(self) -> Set[images.RegionId]:
+        """Return the regions that are left alone now.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        now = self._clock.now()
+        return {region for region, one in self._kept.all().items() if one.is_open(now)}
+
+    def admission(
+        self, region: images.RegionId, *, now: datetime.datetime, seconds: float
+    ) -> Admission:
+        """Return how many tasks a region may be asked for now.
+
+        Once its pause is over that is one, the probe, and none for any agent until the end of
+        it is told or ``seconds`` have passed.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        breaker = self._seen.get(region, breakers.CLOSED)
+        if breaker.retry_at is None:
+            return Admission.ALL
+        if breaker.is_open(now):
+            return Admission.NONE
+        until = now + datetime.timedelta(seconds=seconds)
+        probe = self._kept.change(region, lambda one: one.probed(now=now, until=until))
+        return Admission.NONE if probe is None else Admission.PROBE
+
+    def note_failure(
+        self, task: tasks.Task, failure: errors.TransientError
+    ) -> breakers.Breaker:
+        """Take note that the region of a claimed task failed; return what that makes of it.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        region, now = task.key.region, self._clock.now()
+        reason, chance, policy = str(failure), self._chance(), self._policy()
+
+        def decide(one: breakers.Breaker) -> breakers.Breaker | None:
+            return policy.failed(
+                one,
+                began=_began(task),
+                now=now,
+                chance=chance,
+                reason=reason,
+                at_least=failure.retry_after,
+            )
+
+        breaker = self._kept.change(region, decide)
+        if breaker is None:  # it was opened by another attempt, or closed just now
+            return self._kept.all().get(region, breakers.CLOSED)
+        # Whoever ends well now has to know, or the next failures would count as in a row.
+        self._seen = {**self._seen, region: breaker}
+        if breaker.retry_at is not None:
+            LOG.warning(
+                "Region %s is left alone until %s, after %d failures in a row: %s",
+                region,
+                breaker.retry_at.isoformat(timespec="seconds"),
+                breaker.failures,
+                reason,
+            )
+        return breaker
+
+    def note_outcome(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
+        """Take note of what came of an attempt at a claimed task.
+
+        A copy that was seen in step proves that its region answers. Any other outcome, that of
+        a failure that was noted aside, proves nothing.
+
+        :param outcome: None: it was called off.
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
+            self._note_answer(task.key.region)
+        else:
+            self.give_up_probe(task.key.region, _began(task))
+
+    def _note_answer(self, region: images.RegionId) -> None:
+        seen = self._seen.get(region)
+        if seen is None:
+            return
+        self._kept.change(region, lambda _: breakers.CLOSED)
+        self._seen = {name: one for name, one in self._seen.items() if name != region}
+        if seen.retry_at is not None:
+            LOG.info("Region %s answers again", region)
+
+    def give_up_probe(self, region: images.RegionId, began: datetime.datetime) -> None:
+        """Let another task be the probe that began then, if there was one.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        if region in self._seen:
+            now = self._clock.now()
+            self._kept.change(region, lambda one: one.given_up(began=began, now=now))
+
+
+def _began(task: tasks.Task) -> datetime.datetime:
+    """Return when a task was claimed; its row is as it was then."""
+    return task.updated_at
