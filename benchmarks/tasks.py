@@ -36,6 +36,7 @@ from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
+from glance_sync_agent.engine import places
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
@@ -199,6 +200,7 @@ def _built(
     wanted = targets.Targets(
         cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
     )
+    in_regions = places.Places(per_region=per_region, large_bytes=2048 * 1024 * 1024)
     attempt = replication.Replication(
         regions=cloud,
         source_views=sources.SourceViews(
@@ -216,6 +218,7 @@ def _built(
         copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
         recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
         deletes_unwanted=lambda: False,
+        in_regions=in_regions,
         clock=clock,
         stop=given["stop"],
         limits=lambda: _LIMITS,
@@ -236,6 +239,7 @@ def _built(
                 clock=clock,
                 chance=lambda: 0.5,
             ),
+            in_regions=in_regions,
             clock=clock,
             submit=given["submit"],
             owner=owner,

@@ -208,6 +208,15 @@ _TRANSFER = [
         help="Images up to this size in MiB go through the image API even where SSH is set up: "
         "one request costs less than a channel.",
     ),
+    cfg.IntOpt(
+        "large_image_mib",
+        default=2048,
+        min=0,
+        help="Images from this size in MiB on never take all the places that tasks_per_region "
+        "gives a region: one stays free for smaller ones, which would wait for hours behind "
+        "some of 100 GiB. 2 GiB take a minute at 30 MiB/s. 0: all may take every place, as they "
+        "do where there is only one.",
+    ),
     cfg.BoolOpt(
         "copies_as_sources",
         default=True,

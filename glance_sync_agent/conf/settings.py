@@ -47,6 +47,7 @@ class Settings:
     ssh_connect_timeout_seconds: float
     tasks_per_region: int
     small_image_bytes: int
+    large_image_bytes: int
     copies_as_sources: bool
     connect_timeout_seconds: float
     idle_timeout_seconds: float
@@ -174,6 +175,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         ssh_connect_timeout_seconds=conf.ssh.connect_timeout_seconds,
         tasks_per_region=conf.transfer.tasks_per_region,
         small_image_bytes=conf.transfer.small_image_mib * 1024 * 1024,
+        large_image_bytes=conf.transfer.large_image_mib * 1024 * 1024,
         copies_as_sources=conf.transfer.copies_as_sources,
         connect_timeout_seconds=conf.transfer.connect_timeout_seconds,
         idle_timeout_seconds=conf.transfer.idle_timeout_seconds,

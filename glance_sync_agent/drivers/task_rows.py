@@ -37,6 +37,14 @@ def due(
     )
 
 
+def is_below(size: int | None) -> Sequence[sa.ColumnElement[bool]]:
+    """Select what brings less than ``size`` bytes, or nobody knows how many; None: all."""
+    if size is None:
+        return ()
+    total = _TASKS.c.bytes_total
+    return (sa.or_(total.is_(None), total < size, _TASKS.c.copied_from.is_not(None)),)
+
+
 def taken(
     lease: tasks.Lease, *, owner: str, now: datetime.datetime, until: datetime.datetime
 ) -> dict[str, object]:

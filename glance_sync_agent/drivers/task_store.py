@@ -175,9 +175,11 @@ class TaskStore:
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
+        below: int | None = None,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
         due = task_rows.due(now)
+        wanted = [_TASKS.c.region == region, *task_rows.is_below(below)]
 
         def work(connection: sa.Connection) -> list[tasks.Lease]:
             found: list[sa.Row[Any]] = []
@@ -185,7 +187,7 @@ class TaskStore:
             for state, time in due:
                 found += connection.execute(
                     sa.select(_TASKS)
-                    .where(_TASKS.c.region == region, state)
+                    .where(*wanted, state)
                     .order_by(time, _TASKS.c.image_id)
                     .limit(limit)
                     .with_for_update(skip_locked=True)

@@ -293,8 +293,12 @@ class TaskStore(Protocol):
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
+        below: int | None = None,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
+
+        :param below: leaves out those whose bytes are still to come, and known to be so many or
+            more.
 
         A task has one winner, however many claim at once.
         """

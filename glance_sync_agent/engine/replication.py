@@ -17,6 +17,7 @@ from glance_sync_agent.engine import busy_copies
 from glance_sync_agent.engine import copying
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
+from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import sources
@@ -52,6 +53,7 @@ class Replication:
         copies: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
         deletes_unwanted: Callable[[], bool],
+        in_regions: places.Places,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -63,6 +65,7 @@ class Replication:
         self._copies = copies
         self._map = recorded
         self._deletes_unwanted = deletes_unwanted
+        self._places = in_regions
         self._clock = clock
         self._stop = stop
         self._limits = limits
@@ -228,6 +231,7 @@ class Replication:
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.CopyData
     ) -> images.Image | None:
         source, into = action.source, action.into
+        self._take_place(lease, source.size or 0)
         if into is None:
             try:
                 into = service.create(source.image_id, source)
@@ -255,6 +259,17 @@ class Replication:
             if isinstance(proof, plans.DeleteCopy):
                 return self._delete(lease, service, proof)
         return copy
+
+    def _take_place(self, lease: tasks.Lease, size: int) -> None:
+        """Make sure that an image may be brought now; else its row tells how large it is."""
+        key, now = lease.task.key, self._clock.now()
+        if self._places.take(key, size):
+            return
+        until = now + datetime.timedelta(seconds=self._limits().lease)
+        self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
+        raise errors.NoPlace(
+            f"it has {size} bytes, and other large images are on their way to region {key.region}"
+        )
 
     def _create_anew(
         self, lease: tasks.Lease, service: ports.ImageService, source: images.Image

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import outages
+from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import replication
 
@@ -40,6 +41,7 @@ class Worker:
         store: ports.TaskStore,
         attempt: replication.Replication,
         known_outages: outages.Outages,
+        in_regions: places.Places,
         clock: ports.Clock,
         submit: Submit,
         owner: str,
@@ -53,6 +55,7 @@ class Worker:
         self._store = store
         self._attempt = attempt
         self._outages = known_outages
+        self._places = in_regions
         self._clock = clock
         self._submit = submit
         self._owner = owner
@@ -94,6 +97,7 @@ class Worker:
             owner=self._owner,
             now=now,
             until=now + self._lease,
+            below=self._places.limit(region),
         )
         for lease in leases:
             self._start(lease)
@@ -124,6 +128,7 @@ class Worker:
             try:
                 self.work(lease)
             finally:
+                self._places.leave(lease.task.key)
                 with self._ended:
                     self._running[region] -= 1
                     self._keys.discard(lease.task.key)
@@ -186,6 +191,10 @@ class Worker:
                 return self._failed(task, str(failure))
             case errors.Undecided():
                 return self._undecided(task, str(failure))
+            case errors.NoPlace():
+                LOG.debug("%s waits: %s", task.key, failure)
+                # Where it stood among those that wait.
+                return tasks.RetryAt(when=task.not_before, reason=str(failure), counts=False)
             case errors.TransientError() if self._is_keystone_away():
                 # A Glance that cannot ask who we are says 503, or nothing; it is not its fault.
                 reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"

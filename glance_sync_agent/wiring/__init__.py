@@ -30,6 +30,7 @@ from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
+from glance_sync_agent.engine import places
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
@@ -338,6 +339,10 @@ def build(
     source_views = sources.SourceViews(services, cascading, joined, clock)
     recorded = make_location_map(current, services, cascading)
     owner = agent_id.of(current.settings.state_path)
+    in_regions = places.Places(
+        per_region=current.settings.tasks_per_region,
+        large_bytes=current.settings.large_image_bytes,
+    )
     attempt = replication.Replication(
         regions=services,
         source_views=source_views,
@@ -353,6 +358,7 @@ def build(
         copies=copies,
         recorded=recorded,
         deletes_unwanted=current.deletes_unwanted,
+        in_regions=in_regions,
         clock=clock,
         stop=stop,
         limits=current.limits,
@@ -388,6 +394,7 @@ def build(
             store=store,
             attempt=attempt,
             known_outages=known_outages,
+            in_regions=in_regions,
             clock=clock,
             submit=submit,
             owner=owner,

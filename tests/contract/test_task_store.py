@@ -377,6 +377,31 @@ def test_waiting_and_abandoned_tasks_share_the_limit(store):
     assert [first.task.key.image_id, second.task.key.image_id] == [OTHER, IMAGE]
 
 
+def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
+    sizes = {"10": None, "20": 99, "30": 100, "40": 101}
+    found = {size: images.ImageId(f"{start}{IMAGE[2:]}") for start, size in sizes.items()}
+    for image_id in found.values():
+        ask(store, image_id=image_id)
+    for lease in claims(store):
+        size = sizes[lease.task.key.image_id[:2]]
+        store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=size)
+        store.finish(lease, tasks.RetryAt(when=NOW, reason="", counts=False), NOW)
+
+    few = claims(store, below=100, now=later(1))
+    assert [lease.task.key.image_id for lease in few] == [found[None], found[99]]
+    rest = claims(store, now=later(1))
+    assert [lease.task.key.image_id for lease in rest] == [found[100], found[101]]
+
+
+def test_what_has_its_bytes_is_claimed_whatever_their_number(store):
+    ask(store)
+    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=100, copied_from=ELSEWHERE)
+    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    ask(store)
+
+    assert claims(store, below=100)
+
+
 def test_a_limit_of_nothing_claims_nothing(store):
     ask(store)
     assert claims(store, limit=0) == []

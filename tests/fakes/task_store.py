@@ -126,12 +126,14 @@ class MemoryTaskStore:
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
+        below: int | None = None,
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
                 (row.due, key.image_id, key)
                 for key, row in self._rows.items()
                 if key.region == region and row.due and row.due <= now
+                and _is_below(row.task, below)
             )
             leases = []
             for _, _, key in found[:limit]:
@@ -323,6 +325,11 @@ class MemoryTaskStore:
 
     def _free(self, task: tasks.Task) -> _Row:
         return _Row(task=task, verified_at=self._rows[task.key].verified_at)
+
+
+def _is_below(task: tasks.Task, size: int | None) -> bool:
+    is_known = task.bytes_total is not None and task.copied_from is None
+    return size is None or not is_known or (task.bytes_total or 0) < size
 
 
 def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:

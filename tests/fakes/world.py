@@ -22,6 +22,7 @@ from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import pacing
 from glance_sync_agent.engine import outages
+from glance_sync_agent.engine import places
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
@@ -147,6 +148,7 @@ class World:
         per_region: int = 4,
         snapshot_origins: Sequence[images.RegionId] = (),
         small_image_bytes: int = 4,
+        large_image_bytes: int = 0,
     ) -> None:
         outside = outside or Outside()
         self.clock = outside.clock
@@ -199,6 +201,7 @@ class World:
             source_views=self.source_views,
             joined=self.joining,
         )
+        self.places = places.Places(per_region=per_region, large_bytes=large_image_bytes)
         self.replication = replication.Replication(
             regions=self.regions,
             source_views=self.source_views,
@@ -208,6 +211,7 @@ class World:
             copies=self.copies,
             recorded=self.location_map,
             deletes_unwanted=lambda: self.deletes_unwanted,
+            in_regions=self.places,
             clock=self.clock,
             stop=self.stop,
             limits=lambda: self.limits,
@@ -224,6 +228,7 @@ class World:
             store=self.store,
             attempt=self.replication,
             known_outages=self.outages,
+            in_regions=self.places,
             clock=self.clock,
             submit=self.submitted.append,
             owner=owner,

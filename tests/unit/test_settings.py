@@ -74,6 +74,7 @@ ARRIVING = [
     ("ssh", "connect_timeout_seconds", "2.5", "ssh_connect_timeout_seconds", 2.5),
     ("transfer", "tasks_per_region", "9", "tasks_per_region", 9),
     ("transfer", "small_image_mib", "3", "small_image_bytes", 3 * 1024 * 1024),
+    ("transfer", "large_image_mib", "5", "large_image_bytes", 5 * 1024 * 1024),
     ("transfer", "copies_as_sources", "false", "copies_as_sources", False),
     ("transfer", "connect_timeout_seconds", "3.5", "connect_timeout_seconds", 3.5),
     ("transfer", "idle_timeout_seconds", "20", "idle_timeout_seconds", 20.0),
