@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
@@ -35,6 +36,7 @@ from tests.fakes import locks
 from tests.fakes import sshd as fakes
 
 TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
+IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
 IMPATIENT = http_streams.Timeouts(connect_seconds=2.0, idle_seconds=1.0)
 MIB = 1024 * 1024
 
@@ -562,10 +564,73 @@ def test_a_name_is_found_in_a_directory(
         host.find_name("/nowhere", bool)
 
 
+def test_the_space_of_a_directory_is_told_to_who_may_use_sftp(
+    reading: logins.Login, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(reading)
+    found = host.free_bytes(str(tmp_path))
+    assert found is not None
+    assert found == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.2)
+    assert host.free_bytes("/nowhere") is None
+
+
+def test_where_there_is_no_room_nothing_is_sent(
+    sshd: fakes.Sshd, sink: Sink, tmp_path: pathlib.Path
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    with (
+        writer(sshd, tmp_path, "both", sink.port) as store,
+        pytest.raises(errors.ServiceUnavailable, match=f"{tmp_path} on .* bytes free.* needs"),
+    ):
+        store.write(IMAGE_ID, 1 << 60, [b"never sent"])
+    assert not sink.started.is_set()
+
+
+def test_who_may_only_forward_sends_without_a_look_at_the_space(
+    sshd: fakes.Sshd, sink: Sink, tmp_path: pathlib.Path
+) -> None:
+    sshd.permit(fakes.ADDRESS, sink.port)
+    with writer(sshd, tmp_path, "confined", sink.port) as store:
+        for _ in range(2):
+            with pytest.raises(errors.TransferInterrupted, match="had 10"):
+                store.write(IMAGE_ID, 1 << 60, [b"ten bytes."])
+            assert not store._tells_space
+
+
+def test_a_host_that_hangs_where_its_space_is_asked_for_is_given_up(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    host = connect(sshd.login("both"), IMPATIENT)
+    host.probe()
+    sshd.signal(signal.SIGSTOP)
+    with pytest.raises(errors.TransientError):
+        host.free_bytes(str(tmp_path))
+
+
+@contextlib.contextmanager
+def writer(
+    sshd: fakes.Sshd, directory: pathlib.Path, key: str, port: int
+) -> Iterator[filesystem.Store]:
+    """Give a store that looks at no space of this machine itself."""
+    login = sshd.login(key)
+    endpoint = http_streams.endpoint(f"http://{fakes.ADDRESS}:{port}")
+    context = stores.StoreContext(
+        region=images.RegionId("RegionTwo"),
+        endpoint=str(endpoint),
+        token=lambda: "secret",
+        ssh=hosts.SshHosts(timeouts=TIMEOUTS),
+        known_hosts=login.known_hosts,
+    )
+    store = filesystem.Store(context, login=login, endpoint=endpoint, datadir=directory)
+    elsewhere = mock.patch.object(store, "_is_here", autospec=True, return_value=False)
+    with elsewhere, contextlib.closing(context.ssh):
+        yield store
+
+
 def test_a_probe_reads_an_image_as_the_agent_would(
     sshd: fakes.Sshd, tmp_path: pathlib.Path
 ) -> None:
-    image_id = "350715cd-181a-47d0-9587-19f0221ea26b"
+    image_id = IMAGE_ID
     directory = tmp_path / "images"
     directory.mkdir()
     with reader(sshd, directory, "unconfined") as store:

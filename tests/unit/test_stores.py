@@ -187,6 +187,34 @@ def test_a_file_that_is_elsewhere_is_fetched_over_ssh(
         read(store, image)
 
 
+def test_nothing_is_sent_where_there_is_no_room(
+    store: filesystem.Store, tmp_path: pathlib.Path
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    asked: list[bytes] = []
+
+    def chunks() -> Iterator[bytes]:
+        asked.append(b"")
+        yield b""
+
+    with pytest.raises(errors.ServiceUnavailable) as caught:
+        store.write(builders.IMAGE_ID, free * 2, chunks())
+
+    text = str(caught.value)
+    assert f"{tmp_path} on 127.0.0.1 has " in text
+    assert f"bytes free, and the image needs {free * 2}; nothing was sent" in text
+    assert caught.value.region is None
+    assert not asked
+
+
+def test_a_directory_that_is_not_here_is_looked_for_on_the_host(
+    store: filesystem.Store, tmp_path: pathlib.Path
+) -> None:
+    store._datadir = tmp_path / "nowhere"
+    with pytest.raises(errors.HostKeyMismatch, match="/nowhere/known_hosts"):
+        store.write(builders.IMAGE_ID, 1, [b"x"])
+
+
 @pytest.fixture
 def unreadable() -> Iterator[None]:
     """Let no file be opened: root, who runs tests, may read everything."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file on an SSH host, read over SFTP."""
+"""A file on an SSH host, read over SFTP, and the space that is left there."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -7,6 +7,7 @@ import stat
 import threading
 
 import paramiko
+from paramiko import sftp as protocol
 
 from glance_sync_agent import errors
 from glance_sync_agent.drivers import http_streams
@@ -66,6 +67,35 @@ def find_name(
         sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
         names = (entry.filename for entry in sftp.listdir_iter(directory))
         return next(filter(is_wanted, names), None)
+
+
+def free_bytes(
+    transport: paramiko.Transport,
+    login: logins.Login,
+    directory: str,
+    timeouts: http_streams.Timeouts,
+) -> int | None:
+    """Return the space that is left for files of a directory; None if the host does not tell.
+
+    :raises TransferInterrupted: the connection broke.
+    :raises Refused: there is no SFTP.
+    """
+    what = f"SFTP of the free space of {directory} from {login}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_translated(what))
+        stack.enter_context(_deadline(transport, timeouts.idle_seconds))
+        sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
+        try:
+            # paramiko has no method for it (OpenSSH's PROTOCOL, "statvfs@openssh.com").
+            _kind, answer = sftp._request(  # type: ignore[attr-defined]  # noqa: SLF001
+                protocol.CMD_EXTENDED, "statvfs@openssh.com", directory
+            )
+        except TimeoutError:
+            raise
+        except OSError:  # no such directory, or no such extension
+            return None
+        _block, fragment, _blocks, _free, available = (answer.get_int64() for _ in range(5))
+        return int(fragment * available)
 
 
 def _chunks(file: paramiko.SFTPFile, offset: int, size: int, what: str) -> Iterator[bytes]:

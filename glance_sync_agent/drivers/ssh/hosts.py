@@ -141,6 +141,14 @@ class SshHost:
         with self._connection() as transport:
             return files.find_name(transport, self.login, directory, is_wanted, self._timeouts)
 
+    def free_bytes(self, directory: str) -> int | None:
+        """Return the space that is left for files of a directory; None if the host does not tell.
+
+        :raises SyncError: as :meth:`open_file`.
+        """
+        with self._connection() as transport:
+            return files.free_bytes(transport, self.login, directory, self._timeouts)
+
     def probe(self) -> Found:
         """Log in, if we are not, and tell what was found.
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import errno
 import io
+import logging
 import os
 import pathlib
+import shutil
 import stat
 
 from glance_sync_agent import errors
@@ -21,6 +23,8 @@ from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers import this_machine
 from glance_sync_agent.drivers.ssh import logins
+
+LOG = logging.getLogger(__name__)
 
 _SCHEME = "filesystem"
 _REQUIRED = frozenset({"host", "login_user"})
@@ -64,6 +68,7 @@ class Store:
         self._login = login
         self._endpoint = endpoint
         self._datadir = datadir
+        self._tells_space = datadir is not None
 
     @classmethod
     def from_parameters(
@@ -90,8 +95,20 @@ class Store:
         )
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
-        """Upload data into a queued record, all of it or nothing."""
+        """Upload data into a queued record, all of it or nothing.
+
+        :raises ServiceUnavailable: before anything is sent, if the region's directory has no room
+            for it, as far as we may look there.
+        """
         context, endpoint = self._context, self._endpoint
+        with stores.blaming(context.region):
+            free = self._free_bytes()
+        if free is not None and free < size:
+            raise errors.ServiceUnavailable(
+                f"upload of image {image_id} to {endpoint}: {self._datadir} on {self._login.host} "
+                f"has {free} bytes free, and the image needs {size}; nothing was sent. It is "
+                "tried again; make room there"
+            )
         with contextlib.ExitStack() as stack:
             with stores.blaming(context.region):
                 stream = self._stream(stack)
@@ -103,6 +120,23 @@ class Store:
             finally:
                 if connection.unauthorized:
                     context.forget_token()
+
+    def _free_bytes(self) -> int | None:
+        """Return the space that is left in the directory; None: we may not look."""
+        if self._datadir is None or not self._tells_space:
+            return None
+        if self._is_here():
+            with contextlib.suppress(OSError):
+                return shutil.disk_usage(self._datadir).free
+        try:
+            return self._context.ssh.host(self._login).free_bytes(str(self._datadir))
+        except errors.Refused as exc:  # an account that only forwards
+            self._tells_space = False
+            LOG.debug("The space of %s is not looked at any more: %s", self._datadir, exc)
+        except errors.TransferInterrupted as exc:
+            # Whether that hinders the transfer, it will show itself.
+            LOG.debug("The space of %s was not looked at: %s", self._datadir, exc)
+        return None
 
     def _stream(self, stack: contextlib.ExitStack) -> http_streams.Stream:
         """Open the way from the region's host to its Glance."""
