@@ -270,9 +270,9 @@ _TRANSFER = [
         mutable=True,
         help="Failures of a region in a row (its Glance or its SSH host gives no answer, or "
         "5xx) after which it is left alone: its tasks wait, and no failure is counted for "
-        "task_retry_times any more, however long that takes. 0: never. As many as tasks run at "
-        "once, and fewer than task_retry_times allows, so that an image that is alone waits as "
-        "well.",
+        "task_retry_times any more, however long that takes, but one in the middle of an image's "
+        "data. 0: never. As many as tasks run at once, and fewer than task_retry_times allows, so "
+        "that an image that is alone waits as well.",
     ),
     cfg.FloatOpt(
         "region_pause_seconds",

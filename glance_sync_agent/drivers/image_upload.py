@@ -91,9 +91,9 @@ class Connection:
         wrong, an error raised by ``chunks`` included: so Glance never takes a part for the
         whole (glance/api/v2/image_data.py: upload).
 
-        :raises ServiceUnavailable: 401, 429 or 5xx: not now.
-        :raises TransferInterrupted: the connection broke, stood still, or the record is gone or
-            takes no data just now.
+        :raises ServiceUnavailable: 401, 429, or the storage is full: not now.
+        :raises TransferInterrupted: 5xx, the connection broke, stood still, or the record is
+            gone or takes no data just now.
         :raises Refused: Glance said no.
         """
         what = f"upload of image {image_id} to {self._endpoint}"
@@ -113,9 +113,9 @@ class Connection:
 
         :param size: bytes that the record says; None if it does not.
         :param offset: bytes to leave out at the beginning.
-        :raises ServiceUnavailable: 401, 429 or 5xx: not now.
+        :raises ServiceUnavailable: 401 or 429: not now.
         :raises NoData: there is a record, and no data behind it.
-        :raises TransferInterrupted: the image is gone.
+        :raises TransferInterrupted: 5xx, or the image is gone.
         :raises Refused: Glance said no.
         """
         what = f"download of image {image_id} from {self._endpoint}"
@@ -293,7 +293,8 @@ def _error(
     status = response.status
     is_full = status == _TOO_LARGE and _FULL.search(message)
     if status >= _SERVER_ERROR:
-        return errors.ServiceUnavailable(
+        # Glance took the record and not its bytes: the region's fault, or only this image's.
+        return errors.TransferInterrupted(
             message, retry_after=_retry_after(response), region=region
         )
     if status == _UNAUTHORIZED or status in _LATER or is_full:

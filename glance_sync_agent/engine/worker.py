@@ -220,6 +220,11 @@ class Worker:
         breaker = self._outages.note_failure(task, failure)
         if breaker.retry_at is None:
             return self._later(task, failure, failure.retry_after)
+        if isinstance(failure, errors.TransferInterrupted):
+            # The region answered up to there. With no other image beside it to prove the region
+            # well, one whose bytes never arrive would be sent for ever.
+            pause = breaker.retry_at - self._clock.now()
+            return self._later(task, failure, pause.total_seconds())
         LOG.warning("%s waits for its region: %s", task.key, failure)
         reason = f"{type(failure).__name__}: {failure}"
         return tasks.RetryAt(when=breaker.retry_at, reason=reason, counts=False)

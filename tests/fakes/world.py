@@ -20,8 +20,8 @@ from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import pacing
 from glance_sync_agent.engine import outages
+from glance_sync_agent.engine import pacing
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects

@@ -113,6 +113,23 @@ def test_an_image_that_is_alone_outlives_the_outage_as_well(world):
     assert world.task(image).status == "success"
 
 
+def test_an_image_whose_data_never_arrives_is_not_sent_for_ever(world):
+    sent = []
+
+    def before(name, image_id):
+        if name == "write":
+            sent.append(image_id)
+            raise errors.TransferInterrupted("the answer is 500", region=TWO)
+
+    world = worlds.World(retries=5)
+    world.regions.glances[TWO].before = before
+    (image,) = publish(world)
+    pass_time(world, 3600.0)
+    assert world.task(image).status == "failure"
+    assert len(sent) == 1 + 5
+    assert breaker(world).retry_at is not None
+
+
 def test_failures_that_tell_nothing_of_the_region_are_counted_as_ever(world):
     made = publish(world, 5)
     down(world, blamed="RegionThree")
