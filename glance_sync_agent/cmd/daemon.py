@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from concurrent import futures
+import contextlib
 import functools
 import logging
 import os
@@ -178,6 +179,8 @@ class Daemon(service.ServiceBase):
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
+            with contextlib.suppress(errors.SyncError):  # the database tells that by the look
+                agent.set_clock()  # somebody may have set this machine's
             wait = agent.rounds.run()
 
     def _snapshot_loop(self, agent: wiring.Agent) -> None:

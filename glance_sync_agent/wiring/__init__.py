@@ -49,6 +49,8 @@ LOG = logging.getLogger(__name__)
 
 _BUS_TIMEOUT_SECONDS = 10.0
 _TOLD_DIFFERENCE = datetime.timedelta(seconds=5)
+#: What the way to the database and back may make of no difference at all.
+_NO_DIFFERENCE = datetime.timedelta(seconds=0.5)
 
 CREDENTIALS = configuration.CREDENTIALS
 CurrentSettings = configuration.CurrentSettings
@@ -75,7 +77,9 @@ class SystemClock:
         self._ahead = ahead
 
     def follow(self, ahead: datetime.timedelta) -> None:
-        """Set it anew."""
+        """Set it anew, if it is off."""
+        if abs(ahead - self._ahead) < _NO_DIFFERENCE:
+            return
         if abs(ahead) >= _TOLD_DIFFERENCE and abs(self._ahead) < _TOLD_DIFFERENCE:
             LOG.warning(
                 "The clock of the database is %+.0f s ahead of this machine's; the agent goes by "
@@ -306,6 +310,7 @@ class Agent:
     verification: verification_rounds.VerificationRounds
     snapshots: snapshots.SnapshotWatch
     make_listener: Callable[[], Listener]
+    set_clock: Callable[[], None]  # by that of the database, as it is now
     release_leases: Callable[[], int]
     close: Callable[[], None]
 
@@ -431,6 +436,7 @@ def build(
             joined=joined,
         ),
         make_listener=lambda: make_listeners(conf, current, requests),
+        set_clock=lambda: clock.follow(store.clock_ahead()),
         release_leases=lambda: store.release_owned(owner, clock.now()),
         close=close,
     )

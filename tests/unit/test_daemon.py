@@ -51,7 +51,7 @@ class Stage:
         self.started = []
         self.bus_is_down = False
         self.build_failures = []
-        self.released = 0
+        self.released = self.clocks_set = 0
         self.is_closed = False
         make: Any = daemons.Daemon
         self.daemon = make(self.conf, self.current, build=self.build)
@@ -81,12 +81,17 @@ class Stage:
             verification=world.verification,
             snapshots=world.snapshots,
             make_listener=self.make_listener,
+            set_clock=self.set_clock,
             release_leases=self.release,
             close=self.close,
         )
 
     def make_listener(self) -> Any:
         return Listener(self)
+
+    def set_clock(self):
+        self.clocks_set += 1
+        raise errors.ServiceUnavailable("no database")
 
     def release(self):
         self.released += 1
@@ -327,6 +332,16 @@ def test_a_reload_looks_at_everything_again(stage):
     eventually(stage.listening)
     image = stage.world.source.publish(b"1")  # and no event of it
     stage.daemon.reset()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_the_clock_is_set_again_before_each_look_and_stays_if_that_fails(stage):
+    stage.daemon.start()
+    eventually(stage.listening)
+    image = stage.world.source.publish()
+    before = stage.clocks_set
+    stage.daemon.reset()
+    eventually(lambda: stage.clocks_set > before)
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 

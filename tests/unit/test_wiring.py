@@ -238,6 +238,14 @@ def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_o
     assert told.startswith("The clock of the database is +3600 s ahead of this machine's")
     clock.follow(datetime.timedelta(milliseconds=20))
     assert len(caplog.messages) == 1
+    assert abs(clock.now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
+
+
+def test_the_way_to_the_database_does_not_move_the_clock():
+    clock = wiring.SystemClock()
+    for _ in range(40):
+        clock.follow(datetime.timedelta(seconds=0.4))
+    assert clock.now() - datetime.datetime.now(datetime.UTC) < datetime.timedelta(seconds=0.2)
 
 
 def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
