@@ -113,6 +113,12 @@ class Sshd:
         unconfined = f"{public_key(self._home / 'unconfined')}\n"
         (self._home / "authorized_keys").write_text("".join([*lines, unconfined]))
 
+    def let_read(self, name: str) -> None:
+        """Let a key read files and nothing else, from the next log-in on."""
+        keys = self._home / "authorized_keys"
+        line = f"{_CONFINED['reading']} {public_key(self._home / name)}\n"
+        keys.write_text(line + keys.read_text())  # the first line of a key counts
+
     def login(self, key: str = "confined", **overrides: Any) -> logins.Login:
         """Return how to log in with one of the keys."""
         values: dict[str, Any] = {

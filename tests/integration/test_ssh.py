@@ -564,6 +564,23 @@ def test_a_name_is_found_in_a_directory(
         host.find_name("/nowhere", bool)
 
 
+def test_a_file_is_read_as_soon_as_that_is_allowed(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    host = connect(sshd.login())
+    with pytest.raises(errors.Refused), host.open_file(str(path)):
+        pass
+    with pytest.raises(errors.Refused):
+        host.find_name(str(tmp_path), lambda _: True)
+    with pytest.raises(errors.Refused):
+        host.free_bytes(str(tmp_path))
+    sshd.let_read("confined")
+    with host.open_file(str(path)) as chunks:
+        assert b"".join(chunks) == b"data"
+
+
 def test_the_space_of_a_directory_is_told_to_who_may_use_sftp(
     reading: logins.Login, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
 ) -> None:

@@ -103,11 +103,8 @@ class SshHost:
         :raises Cancelled: all connections were cut for good.
         """
         with self._connection() as transport:
-            try:
+            with self._forgetting_refusals():
                 channel = channels.forward(transport, self.login, host, port)
-            except errors.Refused:
-                self._log_out_if_alone()
-                raise
             channel.settimeout(self._timeouts.idle_seconds)
             try:
                 yield channel
@@ -125,12 +122,10 @@ class SshHost:
         :raises HostKeyMismatch: the host is not the one that known_hosts knows.
         :raises Cancelled: all connections were cut for good.
         """
-        with (
-            self._connection() as transport,
-            files.open_file(
-                transport, self.login, path, self._timeouts, offset=offset
-            ) as chunks,
-        ):
+        with self._connection() as transport, contextlib.ExitStack() as stack:
+            opened = files.open_file(transport, self.login, path, self._timeouts, offset=offset)
+            with self._forgetting_refusals():
+                chunks = stack.enter_context(opened)
             yield chunks
 
     def find_name(self, directory: str, is_wanted: Callable[[str], bool]) -> str | None:
@@ -138,7 +133,7 @@ class SshHost:
 
         :raises SyncError: as :meth:`open_file`.
         """
-        with self._connection() as transport:
+        with self._connection() as transport, self._forgetting_refusals():
             return files.find_name(transport, self.login, directory, is_wanted, self._timeouts)
 
     def free_bytes(self, directory: str) -> int | None:
@@ -146,7 +141,7 @@ class SshHost:
 
         :raises SyncError: as :meth:`open_file`.
         """
-        with self._connection() as transport:
+        with self._connection() as transport, self._forgetting_refusals():
             return files.free_bytes(transport, self.login, directory, self._timeouts)
 
     def probe(self) -> Found:
@@ -222,15 +217,20 @@ class SshHost:
     def _cancelled(self) -> errors.Cancelled:
         return errors.Cancelled(f"log-in as {self.login}: the agent is stopping")
 
-    def _log_out_if_alone(self) -> None:
-        """Log out, unless others are in the middle of something.
+    @contextlib.contextmanager
+    def _forgetting_refusals(self) -> Iterator[None]:
+        """Log out after a refusal, unless others are in the middle of something.
 
         What an account may do is settled when it logs in, so after whoever mends that we have
         to log in anew.
         """
-        with self._lock:
-            if self._users == 1:
-                self._drop()
+        try:
+            yield
+        except errors.Refused:
+            with self._lock:
+                if self._users == 1:
+                    self._drop()
+            raise
 
     def _drop(self) -> None:
         entry, self._entry = self._entry, None
