@@ -20,6 +20,7 @@
     │   └── Cancelled               the agent is stopping
     └── PermanentError              trying again alone will not help
         ├── Refused                 an answer 4xx, with the service's own reason
+        │   └── FormatRefused       a Glance that finds other bytes than the disk format's
         ├── ImageIdTaken            the id is in use or was used once in that region
         ├── ImageConflict           an image that is not ours stands in the way
         ├── UnknownRegion           the catalogue has no such region
@@ -120,6 +121,10 @@ class PermanentError(SyncError):
 
 class Refused(PermanentError):
     """A service understood the request and said no."""
+
+
+class FormatRefused(Refused):
+    """Glance does not take an image's bytes for what its ``disk_format`` says, and never will."""
 
 
 class ImageIdTaken(PermanentError):

@@ -29,6 +29,7 @@ _GONE = frozenset({404, 410})
 _CONFLICT = 409
 _MOVED_ON = re.compile(r"status transition from \w+ to saving")
 _LATER = frozenset({408, 425, 429})
+_OTHER_FORMAT = 415
 _TOO_LARGE = 413  # also said of a quota and of an image, which stay as they are
 _FULL = re.compile(r"storage media is full")  # a disk, which somebody will make room on
 _SERVER_ERROR = 500
@@ -94,6 +95,7 @@ class Connection:
         :raises ServiceUnavailable: 401, 429, or the storage is full: not now.
         :raises TransferInterrupted: 5xx, the connection broke, stood still, or the record is
             gone or takes no data just now.
+        :raises FormatRefused: these are no bytes of the image's ``disk_format``.
         :raises Refused: Glance said no.
         """
         what = f"upload of image {image_id} to {self._endpoint}"
@@ -301,6 +303,8 @@ def _error(
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
     if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):
         return errors.TransferInterrupted(message)
+    if status == _OTHER_FORMAT:
+        return errors.FormatRefused(message)
     return errors.Refused(message)
 
 

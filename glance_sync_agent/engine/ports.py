@@ -203,6 +203,8 @@ class ImageStore(Protocol):
         :param size: bytes that ``chunks`` yields in total.
         :raises TransferInterrupted: the connection broke, or the record takes no data just now;
             what became of the image, only the next look at it tells.
+        :raises FormatRefused: Glance finds that these are no bytes of the image's
+            ``disk_format``; the record stays.
         :raises Refused: Glance or the SSH host said no.
         """
 

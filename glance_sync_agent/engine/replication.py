@@ -243,7 +243,13 @@ class Replication:
         if (source.size or 0) >= _LONG_TRANSFER_BYTES:
             self._store.note_copy(lease, into.image_id, source.metadata.name)
         started = self._clock.monotonic()
-        sent = self._transfer(lease, source, into)
+        try:
+            sent = self._transfer(lease, source, into)
+        except errors.FormatRefused as exc:
+            # Nothing else is cleared away: a deleted record spends the id in that region, and
+            # after all other refusals the image may come yet.
+            self._delete(lease, service, plans.DeleteCopy(copy=into, reason=str(exc)))
+            raise
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
         # A record made just now has no members yet.

@@ -249,6 +249,15 @@ def test_a_large_upload_into_an_active_image_says_so_and_is_not_merely_broken(
         region.store.write(image.image_id, 64 * MIB, (bytes(MIB) for _ in range(64)))
 
 
+def test_bytes_of_another_format_than_the_image_s_are_refused_and_the_record_stays(
+    region: StoreRegion,
+) -> None:
+    record = region.users.make(owner=region.owner, disk_format="qcow2")
+    with pytest.raises(errors.FormatRefused):
+        region.store.write(record.image_id, len(DATA), pieces(DATA))
+    assert region.settled(record.image_id).status is images.ImageStatus.QUEUED
+
+
 def test_a_record_that_is_not_there_takes_no_data(region: StoreRegion) -> None:
     with pytest.raises(errors.TransientError):
         region.store.write(conftest.new_id(), 4, [b"data"])

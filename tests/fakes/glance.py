@@ -21,6 +21,8 @@ VISIBILITIES = ("public", "community", "shared", "private")
 _LISTED = frozenset(images.ImageStatus) - {images.ImageStatus.KILLED}
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ALL_FIELDS = {*images.ATTRIBUTES, "tags"}
+#: How a file of the one format that is looked for begins (``require_image_format_match``).
+_QCOW2 = b"QFI\xfb"
 
 
 def endpoint(region: str) -> str:
@@ -387,6 +389,9 @@ class FakeImageStore:
         if len(received) != size:
             self._finish(image_id, None)
             raise errors.TransferInterrupted(f"announced {size} bytes, had {len(received)}")
+        if image.metadata.disk_format == "qcow2" and not received.startswith(_QCOW2):
+            self._finish(image_id, None)
+            raise errors.FormatRefused(f"image {image_id} is no qcow2")
         if not self._finish(image_id, bytes(received)):
             raise errors.TransferInterrupted(f"image {image_id} was deleted during the upload")
 

@@ -170,7 +170,7 @@ def test_a_wrong_total_is_never_completed(
         ("409 Conflict", errors.Refused),
         ("410 Gone", errors.TransferInterrupted),
         ("413 Request Entity Too Large", errors.Refused),
-        ("415 Unsupported Media Type", errors.Refused),
+        ("415 Unsupported Media Type", errors.FormatRefused),
         ("429 Too Many Requests", errors.ServiceUnavailable),
         ("500 Internal Server Error", errors.TransferInterrupted),
         ("503 Service Unavailable", errors.TransferInterrupted),

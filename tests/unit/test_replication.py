@@ -777,3 +777,18 @@ def test_a_damaged_copy_whose_source_is_gone_goes_with_it(world, copied):
     world.settle()
     assert world.two.ids() == {copied.image_id}  # nothing proves that it was deleted
     assert world.task(copied).damage is None
+
+
+def test_a_record_whose_format_the_region_does_not_find_in_the_bytes_is_cleared_away(world):
+    image = world.source.publish(b"no qcow2", disk_format="qcow2")
+    world.changed(image.image_id)
+    world.run()
+    task = world.task(image)
+    assert (task.status, task.copy_id) == ("failure", None)
+    assert task.reason == f"image {image.image_id} is no qcow2"
+    assert not world.two.ids()
+    world.source.change(image.image_id, name="as bad")
+    world.changed(image.image_id)
+    world.run()
+    assert world.task(image).status == "failure"
+    assert not world.two.ids()
