@@ -51,7 +51,9 @@ def has_entry(action: plans.Action) -> bool | None:
     match action:
         case plans.Nothing(reason=plans.IN_SYNC):
             return True
-        case plans.UpdateMetadata() | plans.SetActive() | plans.Wait() | plans.AwaitSource():
+        case plans.UpdateMetadata() | plans.SetActive() | plans.ReadBack():
+            return None
+        case plans.Wait() | plans.AwaitSource():
             return None
         case _:
             return False

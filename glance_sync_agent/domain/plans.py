@@ -27,6 +27,7 @@ class Nothing:
 class Wait:
     """The region is busy with the copy; look again soon."""
 
+    copy: Image
     reason: str
 
 
@@ -75,13 +76,22 @@ class DeleteCopy:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBack:
+    """Read the copy and hash it: no hash of its Glance says whether it has the source's bytes."""
+
+    copy: Image
+    expected: images.Multihash  # the source's
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
     """Somebody has to decide; nothing is touched."""
 
     reason: str
 
 
-Deed = CopyData | UpdateMetadata | SetActive | DeleteCopy | Conflict
+Deed = CopyData | ReadBack | UpdateMetadata | SetActive | DeleteCopy | Conflict
 Action = Nothing | Wait | AwaitSource | Deed
 
 V = TypeVar("V")
@@ -94,6 +104,7 @@ class What(enum.StrEnum):
     UPDATE = "update"
     STATUS = "status"  # deactivate or reactivate
     DELETE = "delete"
+    VERIFY = "verify"  # read a copy back
     ADOPT = "adopt"  # a copy that is there and has no task
     NOTE = "note"  # only our own notes are wrong
     WAIT = "wait"
@@ -106,6 +117,15 @@ class Step:
 
     what: What
     why: str
+
+
+_TOLD_AS: Mapping[type[Action], What] = {
+    DeleteCopy: What.DELETE,
+    ReadBack: What.VERIFY,
+    Wait: What.WAIT,
+    AwaitSource: What.WAIT,
+    Conflict: What.REPORT,
+}
 
 #: Reasons of :class:`Nothing` that the engine tells apart.
 IN_SYNC = "in sync"
@@ -128,6 +148,7 @@ def next_action(
     may_delete: bool,
     delete_unwanted: bool = False,
     damage: verification.Damage | None = None,
+    proven_id: images.ImageId | None = None,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
 
@@ -144,6 +165,8 @@ def next_action(
     :param may_delete: it was proven that the source existed.
     :param delete_unwanted: a copy does not stay where its image does not belong.
     :param damage: what was found when a copy was read back; None: nothing wrong.
+    :param proven_id: the copy that was read back and has the source's bytes, whatever its Glance
+        hashes with; None: none was.
     """
     source, copy = _present(source), _present(copy)
     if source is None:
@@ -156,7 +179,8 @@ def next_action(
         return _unwanted(copy, mark, unwanted, delete=delete_unwanted)
     if copy is not None and copy.mark != mark:
         return _foreign(copy)
-    action = _with_source(source, copy, known=known)
+    is_proven = copy is not None and copy.image_id == proven_id
+    action = _with_source(source, copy, known=known, is_proven=is_proven)
     if copy is not None and damage is not None and damage.copy_id == copy.image_id:
         return _damaged(source, copy, damage, action)
     return action
@@ -173,12 +197,8 @@ def step_of(action: Action) -> Step | None:
             return Step(what=What.UPDATE, why=", ".join(_changed(action)))
         case SetActive(active=active):
             return Step(what=What.STATUS, why=f"source is {'active' if active else 'deactivated'}")
-        case DeleteCopy(reason=why):
-            return Step(what=What.DELETE, why=why)
-        case Wait(reason=why) | AwaitSource(reason=why):
-            return Step(what=What.WAIT, why=why)
-        case Conflict(reason=why):
-            return Step(what=What.REPORT, why=why)
+        case DeleteCopy() | ReadBack() | Wait() | AwaitSource() | Conflict():
+            return Step(what=_TOLD_AS[type(action)], why=action.reason)
     return None
 
 
@@ -251,21 +271,17 @@ def _foreign(copy: Image) -> Conflict:
     )
 
 
-def _with_source(source: Image, copy: Image | None, *, known: bool) -> Action:
+def _with_source(
+    source: Image, copy: Image | None, *, known: bool, is_proven: bool
+) -> Action:
     if copy is None or copy.status is ImageStatus.QUEUED:
         return _without_data(source, copy)
     if copy.status in _BUSY:
-        return Wait(reason=f"copy is {copy.status}")
+        return Wait(copy=copy, reason=f"copy is {copy.status}")
     if copy.status is ImageStatus.KILLED:
         return DeleteCopy(copy=copy, reason="copy is killed")
-    if source.multihash is not None and copy.multihash != source.multihash:
-        return _wrong_data(source.multihash, copy)
-    if copy.size != source.size:
-        return DeleteCopy(
-            copy=copy,
-            reason="copy has another size",
-            mismatch=(f"{source.size} bytes", f"{copy.size} bytes"),
-        )
+    if (step := _data_step(source, copy, is_proven=is_proven)) is not None:
+        return step
     if not known and copy.metadata.owner != source.metadata.owner:
         return _doubtful(source, copy)
     if copy.status is not source.status:
@@ -277,7 +293,7 @@ def _damaged(
     source: Image, copy: Image, damage: verification.Damage, action: Action
 ) -> Action:
     """Return what to do in the place of an action that keeps a copy whose bytes are bad."""
-    if not isinstance(action, UpdateMetadata | SetActive | Nothing):
+    if not isinstance(action, ReadBack | UpdateMetadata | SetActive | Nothing):
         return action
     return DeleteCopy(
         copy=copy,
@@ -308,19 +324,32 @@ def _without_data(source: Image, copy: Image | None) -> Action:
     return CopyData(source=source, into=copy)
 
 
-def _wrong_data(expected: images.Multihash, copy: Image) -> Action:
-    if copy.multihash is None:
-        return Wait(reason="copy has no hash yet")
-    if copy.multihash.algo != expected.algo:
-        return Conflict(
-            reason=f"region {copy.region} hashes with {copy.multihash.algo} and the source with "
-            f"{expected.algo}; set the same hashing_algorithm in both"
+def _data_step(
+    source: Image, copy: Image, *, is_proven: bool
+) -> DeleteCopy | ReadBack | None:
+    """Return what to do if the bytes of a copy are not, or may not be, its source's."""
+    expected, found = source.multihash, copy.multihash
+    if expected is not None and found is not None and found.algo == expected.algo:
+        if found != expected:
+            return DeleteCopy(
+                copy=copy,
+                reason="copy holds other bytes",
+                mismatch=(str(expected), str(found)),
+            )
+    elif expected is not None and not is_proven and copy.size == source.size:
+        theirs = "does not hash" if found is None else f"hashes with {found.algo}"
+        return ReadBack(
+            copy=copy,
+            expected=expected,
+            reason=f"region {copy.region} {theirs}, and the source with {expected.algo}",
         )
-    return DeleteCopy(
-        copy=copy,
-        reason="copy holds other bytes",
-        mismatch=(str(expected), str(copy.multihash)),
-    )
+    if copy.size != source.size:
+        return DeleteCopy(
+            copy=copy,
+            reason="copy has another size",
+            mismatch=(f"{source.size} bytes", f"{copy.size} bytes"),
+        )
+    return None
 
 
 def _metadata_step(source: Image, copy: Image) -> Action:

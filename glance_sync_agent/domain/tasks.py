@@ -57,6 +57,8 @@ class Task:
     updated_at: datetime.datetime  # aware UTC
     #: What was wrong with a copy when it was read back; None: nothing that anybody knows of.
     damage: verification.Damage | None = None
+    #: The copy that was read back because its Glance hashes otherwise, and has the right bytes.
+    proven_id: images.ImageId | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -115,9 +115,9 @@ class Connection:
 
         :param size: bytes that the record says; None if it does not.
         :param offset: bytes to leave out at the beginning.
-        :raises ServiceUnavailable: 401 or 429: not now.
+        :raises ServiceUnavailable: 401, 429 or 5xx: not now.
         :raises NoData: there is a record, and no data behind it.
-        :raises TransferInterrupted: 5xx, or the image is gone.
+        :raises TransferInterrupted: the image is gone.
         :raises Refused: Glance said no.
         """
         what = f"download of image {image_id} from {self._endpoint}"
@@ -227,13 +227,22 @@ class Connection:
         raise errors.TransferInterrupted(f"{what}: answered {seen}")
 
     def _answer(self, what: str, seconds: float) -> None:
-        response = self._begin(what, seconds)
+        # Glance took the record and not its bytes: the region's fault, or only this image's.
+        response = self._begin(what, seconds, failure=errors.TransferInterrupted)
         with self._translated(what, self._sent):
             response.read(_ANSWER_BYTES)
         self._finish(response)
 
-    def _begin(self, what: str, seconds: float) -> http.client.HTTPResponse:
-        """Wait for status and headers; raise what is not a success."""
+    def _begin(
+        self,
+        what: str,
+        seconds: float,
+        failure: type[errors.TransientError] = errors.ServiceUnavailable,
+    ) -> http.client.HTTPResponse:
+        """Wait for status and headers; raise what is not a success.
+
+        :param failure: what a 5xx is.
+        """
         self._stream.settimeout(seconds)
         with self._translated(what, self._sent):
             self._response = response = self._http.getresponse()
@@ -243,7 +252,10 @@ class Connection:
             with self._translated(what, self._sent):
                 text = _explanation(response.read(_ANSWER_BYTES))
             message = f"{what}: {response.status} {response.reason}: {text}"
-            raise _error(response, message, self._region)
+            if response.status >= _SERVER_ERROR:
+                after = _retry_after(response)
+                raise failure(message, retry_after=after, region=self._region)
+            raise _error(response, message)
         return response
 
     def _finish(self, response: http.client.HTTPResponse) -> None:
@@ -289,16 +301,9 @@ def _exactly(size: int, chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
     yield held
 
 
-def _error(
-    response: http.client.HTTPResponse, message: str, region: images.RegionId | None
-) -> errors.SyncError:
+def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError:
     status = response.status
     is_full = status == _TOO_LARGE and _FULL.search(message)
-    if status >= _SERVER_ERROR:
-        # Glance took the record and not its bytes: the region's fault, or only this image's.
-        return errors.TransferInterrupted(
-            message, retry_after=_retry_after(response), region=region
-        )
     if status == _UNAUTHORIZED or status in _LATER or is_full:
         return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
     if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):

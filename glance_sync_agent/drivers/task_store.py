@@ -234,6 +234,10 @@ class TaskStore:
             lease, copy_id=copy_id, image_name=name, copied_from=None, **task_rows.SOUND
         )
 
+    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Remember that a copy was read back and has the source's bytes."""
+        self._update(lease, proven_id=copy_id)
+
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         """Give the lease back as if the task had never been claimed."""
         self._update(lease, **task_rows.UNTOUCHED, not_before=now, updated_at=now)

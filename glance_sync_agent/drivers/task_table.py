@@ -79,6 +79,7 @@ TASKS = sa.Table(
     sa.Column("damaged_id", sa.String(36)),  # the copy that is damaged; None: none is
     sa.Column("damage", sa.String(_DAMAGE_CHARACTERS)),  # what was found instead of its bytes
     sa.Column("verified_at", UtcDateTime),  # when the copy was read back; None: never
+    sa.Column("proven_id", sa.String(36)),  # the copy whose bytes only reading it could prove
     # In this order it finds the earliest task of each region with one probe a region, and
     # hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
@@ -133,6 +134,7 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         created_at=row.created_at,
         updated_at=row.updated_at,
         damage=_damage(row),
+        proven_id=None if row.proven_id is None else images.ImageId(row.proven_id),
     )
 
 

@@ -73,6 +73,19 @@ class Copying:
             LOG.warning("%s: %s", key, failures[-1])
         raise told.reason
 
+    def read_back(
+        self, copy: images.Image, algo: str, signs: progress.Progress
+    ) -> images.Multihash:
+        """Return the hash of what the users of a region get.
+
+        :raises SyncError: it could not be read to the end, or what ``signs`` raises.
+        """
+        digest = digests.new(algo)
+        with self._regions.served(copy.region).read(copy) as chunks:
+            for chunk in transfers.watched(chunks, signs):
+                digest.update(chunk)
+        return images.Multihash(algo=algo, value=digest.hexdigest())
+
     def origin_of(self, copy: images.Image) -> images.RegionId | None:
         """Return where the bytes of a copy came from; None: not brought here, or long ago."""
         with self._lock:

@@ -204,6 +204,7 @@ class Differences:
             known=row is not None,
             unwanted=None,
             may_delete=False,
+            proven_id=None if row is None else row.proven_id,
         )
         if action != plans.Nothing(reason=plans.IN_SYNC):
             return plans.step_of(action) or _failure_over(pair.source, row)

@@ -21,12 +21,23 @@ BLOCK_BYTES = 1024 * 1024
 DEFAULT_ALGO = "sha512"
 
 
+def new(algo: str) -> "hashlib._Hash":
+    """Return an empty sum.
+
+    :raises Refused: this Python makes none of the kind.
+    """
+    try:
+        return hashlib.new(algo)
+    except ValueError:
+        raise errors.Refused(f"hashes of this kind cannot be made here: {algo}") from None
+
+
 class SharedDigest:
     """The multihash of an image's data, block by block. Thread safe."""
 
     def __init__(self, image: images.Image) -> None:
         self.algo = image.multihash.algo if image.multihash else DEFAULT_ALGO
-        self._digest = hashlib.new(self.algo)
+        self._digest = new(self.algo)
         self._checksums: list[int] = []  # of the blocks that were hashed
         self._lock = threading.Lock()
 

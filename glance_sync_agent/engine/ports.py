@@ -327,6 +327,12 @@ class TaskStore(Protocol):
         :raises LeaseLost: the lease is somebody else's.
         """
 
+    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Remember that a copy was read back and has the source's bytes.
+
+        :raises LeaseLost: the lease is somebody else's.
+        """
+
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         """Write an outcome under the lease's token and give the lease back.
 

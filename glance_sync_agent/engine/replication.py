@@ -2,10 +2,8 @@
 """One attempt at one task: look, ask what to do, do it, and look again."""
 
 from collections.abc import Callable
-import dataclasses
 import datetime
 import logging
-from typing import assert_never
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -14,7 +12,7 @@ from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
-from glance_sync_agent.engine import copying
+from glance_sync_agent.engine import deeds
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import places
@@ -30,9 +28,6 @@ LOG = logging.getLogger(__name__)
 #: somebody else keeps changing the copy.
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
-#: A transfer from this size on lasts long enough for an operator to look at its row meanwhile;
-#: that of a smaller one is filled in with the outcome, at the cost of one write instead of two.
-_LONG_TRANSFER_BYTES = 4 * 1024 * 1024
 _UNASKED = strategy.Verdict(wanted=True, step=strategy.Step.STRATEGY, why="")
 _NO_REGION = strategy.Verdict(
     wanted=False, step=strategy.Step.STRATEGY, why="it has no image endpoint in the catalogue"
@@ -65,13 +60,18 @@ class Replication:
         self._copies = copies
         self._map = recorded
         self._deletes_unwanted = deletes_unwanted
-        self._places = in_regions
         self._clock = clock
         self._stop = stop
         self._limits = limits
         self._busy = busy_copies.BusyCopies(clock)
-        self._copying = copying.Copying(
-            regions=regions, data_origins=data_origins, clock=clock, stop=stop
+        self._deeds = deeds.Deeds(
+            regions=regions,
+            data_origins=data_origins,
+            store=store,
+            in_regions=in_regions,
+            clock=clock,
+            stop=stop,
+            limits=limits,
         )
 
     def run(self, lease: tasks.Lease) -> tasks.Outcome:
@@ -92,13 +92,14 @@ class Replication:
         wanted = self._copies.in_region(task.key.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task)
+        proven_id = task.proven_id
         for _ in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
             source = self._sources.read(task)
             if copy is None and not _is_active(source):
-                copy = _marked_copy(service, mark)
+                copy = deeds.marked_copy(service, mark)
             verdict = self._verdict(source, task.key.region)
             action = plans.next_action(
                 source and wanted(source, copy),
@@ -110,13 +111,12 @@ class Replication:
                 # Not on the word of an event alone: a look counts first how many would go.
                 delete_unwanted=task.may_delete and self._deletes_unwanted(),
                 damage=task.damage,
+                proven_id=proven_id,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):
-                if not busy_copies.is_in_upload(copy):
-                    # A Glance that tells no hashes never will, so this is not asked for ever.
-                    raise errors.ServiceUnavailable(f"{task.key}: {action.reason}")
-                removal = self._busy.removal(task.key, copy, lease_seconds=self._limits().lease)
+                seconds = self._limits().lease
+                removal = self._busy.removal(task.key, action.copy, lease_seconds=seconds)
                 if removal is None:
                     later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
                     return tasks.RetryAt(when=later, reason=action.reason, counts=False)
@@ -125,7 +125,9 @@ class Replication:
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
                 return self._end(task, action, verdict, source, copy)
-            copy = self._act(lease, service, action)
+            copy = self._deeds.do(lease, service, action)
+            if isinstance(action, plans.ReadBack):
+                proven_id = action.copy.image_id
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
 
     def _forget_busy(self, key: tasks.TaskKey, action: plans.Action) -> None:
@@ -153,7 +155,7 @@ class Replication:
             return told
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)
-        came_from = None if copy is None else self._copying.origin_of(copy)
+        came_from = None if copy is None else self._deeds.origin_of(copy)
         return _nothing_left(action, source, copy, self._mark(task), came_from)
 
     def _mark(self, task: tasks.Task) -> images.Mark:
@@ -201,130 +203,6 @@ class Replication:
         if _is_first(task) and _is_active(self._sources.read(task)):
             return None
         return service.get(task.copy_id or task.key.image_id)
-
-    def _act(
-        self,
-        lease: tasks.Lease,
-        service: ports.ImageService,
-        action: plans.Deed,
-    ) -> images.Image | None:
-        """Do one thing; return the copy as it is then."""
-        match action:
-            case plans.CopyData():
-                return self._copy_data(lease, service, action)
-            case plans.UpdateMetadata():
-                service.update(action)
-                LOG.info("Updated the metadata of %s", lease.task.key)
-                return service.get(action.copy.image_id)
-            case plans.SetActive(active=active):
-                service.set_active(action.copy.image_id, active=active)
-                LOG.info("%s %s", "Reactivated" if active else "Deactivated", lease.task.key)
-                return service.get(action.copy.image_id)
-            case plans.DeleteCopy():
-                return self._delete(lease, service, action)
-            case plans.Conflict(reason=reason):
-                raise errors.ImageConflict(reason)
-            case _:
-                assert_never(action)
-
-    def _copy_data(
-        self, lease: tasks.Lease, service: ports.ImageService, action: plans.CopyData
-    ) -> images.Image | None:
-        source, into = action.source, action.into
-        self._take_place(lease, source.size or 0)
-        if into is None:
-            try:
-                into = service.create(source.image_id, source)
-            except errors.ImageIdTaken:
-                occupant = _occupant(service, source)
-                if occupant is not None:
-                    return occupant
-                into = self._create_anew(lease, service, source)
-        if (source.size or 0) >= _LONG_TRANSFER_BYTES:
-            self._store.note_copy(lease, into.image_id, source.metadata.name)
-        started = self._clock.monotonic()
-        try:
-            sent = self._transfer(lease, source, into)
-        except errors.FormatRefused as exc:
-            # Nothing else is cleared away: a deleted record spends the id in that region, and
-            # after all other refusals the image may come yet.
-            self._delete(lease, service, plans.DeleteCopy(copy=into, reason=str(exc)))
-            raise
-        seconds = self._clock.monotonic() - started
-        LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
-        # A record made just now has no members yet.
-        look = service.get_record if action.into is None else service.get
-        copy = look(into.image_id)
-        if source.multihash is None:
-            # The source cannot tell whether these are its bytes; what was sent can.
-            proven = dataclasses.replace(source, multihash=sent)
-            mark = images.mark_of(source)
-            proof = plans.next_action(
-                proven, copy, mark=mark, known=True, unwanted=None, may_delete=False
-            )
-            if isinstance(proof, plans.DeleteCopy):
-                return self._delete(lease, service, proof)
-        return copy
-
-    def _take_place(self, lease: tasks.Lease, size: int) -> None:
-        """Make sure that an image may be brought now; else its row tells how large it is."""
-        key, now = lease.task.key, self._clock.now()
-        if self._places.take(key, size):
-            return
-        until = now + datetime.timedelta(seconds=self._limits().lease)
-        self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
-        raise errors.NoPlace(
-            f"it has {size} bytes, and other large images are on their way to region {key.region}"
-        )
-
-    def _create_anew(
-        self, lease: tasks.Lease, service: ports.ImageService, source: images.Image
-    ) -> images.Image:
-        """Make a record with an id of its own, so that nothing keeps two from being made."""
-        made = service.create(None, source)
-        try:
-            self._store.note_copy(lease, made.image_id, source.metadata.name)
-        except errors.LeaseLost:
-            service.delete(made)  # who has the lease now has made one, too, or will
-            raise
-        return made
-
-    def _transfer(
-        self, lease: tasks.Lease, source: images.Image, into: images.Image
-    ) -> images.Multihash:
-        """Bring the bytes; return their hash."""
-        signs = progress.Progress(
-            lease,
-            source.size or 0,
-            store=self._store,
-            clock=self._clock,
-            stop=self._stop,
-            limits=self._limits(),
-        )
-        return self._copying.bring(lease.task.key, source, into, signs)
-
-    def _delete(
-        self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
-    ) -> images.Image | None:
-        service.delete(action.copy)
-        self._store.note_copy(lease, None, lease.task.image_name)
-        LOG.info("Deleted the copy of %s: %s", lease.task.key, action.reason)
-        if action.mismatch is not None:
-            expected, actual = action.mismatch
-            what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
-            raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
-        return service.get(action.copy.image_id)
-
-
-def _occupant(service: ports.ImageService, source: images.Image) -> images.Image | None:
-    """Find what keeps an id from being used; None if the id was spent by a deleted image."""
-    return service.get(source.image_id) or _marked_copy(service, images.mark_of(source))
-
-
-def _marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image | None:
-    """Find the copy that a lost row knew: one that has an id of its own."""
-    found = next(iter(service.copies_of(mark)), None)
-    return found and service.get(found.image_id)  # with its members
 
 
 def _told(

@@ -15,8 +15,8 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import deeds
 from glance_sync_agent.engine import digests
-from glance_sync_agent.engine import replication
 from tests.contract import convergence
 from tests.fakes import interruptions
 from tests.fakes import world as worlds
@@ -415,7 +415,7 @@ HITS: Counter[tuple[str, str]] = Counter()
 @pytest.mark.timeout(120 + EXAMPLES)
 def test_nothing_is_lost_and_nothing_is_wrong_whatever_fails(monkeypatch):
     monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
-    monkeypatch.setattr(replication, "_LONG_TRANSFER_BYTES", 12)
+    monkeypatch.setattr(deeds, "_LONG_TRANSFER_BYTES", 12)
     stateful.run_state_machine_as_test(
         Convergence,
         settings=hypothesis.settings(max_examples=EXAMPLES, stateful_step_count=STEPS),

@@ -103,6 +103,21 @@ OUTCOMES = [
 # Requests
 
 
+def test_a_copy_that_was_read_back_is_remembered_whatever_comes_of_the_task(store):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, COPY, "golden")
+    store.note_proven(lease, COPY)
+    store.finish(lease, tasks.RetryAt(when=NOW, reason="not yet"), NOW)
+    assert store.get(lease.task.key).proven_id == COPY
+    lease = claim(store)
+    assert lease.task.proven_id == COPY
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    assert store.get(lease.task.key).proven_id == COPY
+    with pytest.raises(errors.LeaseLost):
+        store.note_proven(lease, COPY)
+
+
 def test_a_request_makes_a_pending_task_in_each_region(store):
     assert ask(store, REGION, ELSEWHERE, not_before=later(5), request_id="abc") == 2
 

@@ -179,6 +179,12 @@ class MemoryTaskStore:
             )
             self._put(dataclasses.replace(row, task=task))
 
+    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(row.task, proven_id=copy_id)
+            self._put(dataclasses.replace(row, task=task))
+
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         with self._open():
             task = dataclasses.replace(self._held(lease).task, updated_at=now)

@@ -50,7 +50,7 @@ def image(world):
 
 def start_anew(world):
     """Have the agent forget what it keeps in memory of bytes that it brought."""
-    world.replication._copying = copying.Copying(
+    world.replication._deeds._copying = copying.Copying(
         regions=world.regions, data_origins=world.origins, clock=world.clock, stop=world.stop
     )
 
@@ -491,7 +491,7 @@ def test_an_adopted_copy_came_from_nobody_knows_where(world, image):
 
 
 def test_the_origins_of_the_last_thousand_copies_are_remembered(world):
-    memory = world.replication._copying
+    memory = world.replication._deeds._copying
     copies = [builders.copy(image_id=str(number)) for number in range(1025)]
     for copy in copies:
         memory._remember(copy, THREE)

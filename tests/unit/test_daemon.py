@@ -65,7 +65,7 @@ class Stage:
         world._wake = wake
         world.intake._wake = world.worker._wake = wake
         world.worker._submit = submit
-        world.replication._stop = stop
+        world.replication._stop = world.replication._deeds._stop = stop
         world.reconciliation._stop = stop
         clock = wiring.SystemClock()  # the daemon waits in real time
         for part in (world.intake, world.worker, world.replication, world.rounds):

@@ -77,8 +77,9 @@ def test_a_copy_is_left_alone() -> None:
         (plans.CopyData(source=builders.source(), into=None), False),
         (plans.DeleteCopy(copy=COPY, reason="wrong"), False),
         (plans.Conflict(reason="not ours"), False),
-        (plans.Wait(reason="busy"), None),
+        (plans.Wait(copy=COPY, reason="busy"), None),
         (plans.AwaitSource(reason="queued"), None),
+        (plans.ReadBack(copy=COPY, expected=builders.multihash(), reason="other hash"), None),
         (plans.SetActive(copy=COPY, active=False), None),
         (
             plans.UpdateMetadata(copy=COPY, attributes={}, tags=None, properties={}, members={}),

@@ -244,8 +244,8 @@ TABLE = [
         source(), queued(members={"beta": Member.PENDING}),
     ),
     *[
-        case(f"copy {status}", plans.Wait(reason=f"copy is {status}"), source(),
-             copy(status=status))
+        case(f"copy {status}", plans.Wait(copy=copy(status=status), reason=f"copy is {status}"),
+             source(), copy(status=status))
         for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
     ],
     case("copy killed", plans.DeleteCopy(copy=copy(status=Status.KILLED), reason="copy is killed"),
@@ -259,15 +259,53 @@ TABLE = [
         ),
         source(), copy(multihash=OTHER),
     ),
-    case("hash to come", plans.Wait(reason="copy has no hash yet"),
-         source(), copy(multihash=None)),
+    case(
+        "no hash",
+        plans.ReadBack(
+            copy=copy(multihash=None),
+            expected=builders.multihash(),
+            reason="region RegionTwo does not hash, and the source with sha512",
+        ),
+        source(), copy(multihash=None),
+    ),
     case(
         "another algorithm",
-        plans.Conflict(
-            reason="region RegionTwo hashes with sha256 and the source with sha512; "
-            "set the same hashing_algorithm in both"
+        plans.ReadBack(
+            copy=copy(multihash=SHA256),
+            expected=builders.multihash(),
+            reason="region RegionTwo hashes with sha256, and the source with sha512",
         ),
         source(), copy(multihash=SHA256),
+    ),
+    case("another algorithm, another copy read back",
+        plans.ReadBack(
+            copy=copy(multihash=SHA256),
+            expected=builders.multihash(),
+            reason="region RegionTwo hashes with sha256, and the source with sha512",
+        ),
+        source(), copy(multihash=SHA256), proven_id="another",
+    ),
+    case("another algorithm, read back", plans.Nothing(reason=plans.IN_SYNC),
+         source(), copy(multihash=SHA256), proven_id=builders.IMAGE_ID),
+    case("no hash, read back", plans.Nothing(reason=plans.IN_SYNC),
+         source(), copy(multihash=None), proven_id=builders.IMAGE_ID),
+    case(
+        "another algorithm and size",
+        plans.DeleteCopy(
+            copy=copy(size=3, multihash=SHA256),
+            reason="copy has another size",
+            mismatch=("21 bytes", "3 bytes"),
+        ),
+        source(), copy(size=3, multihash=SHA256),
+    ),
+    case(
+        "wrong bytes, whatever was read",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER),
+            reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        source(), copy(multihash=OTHER), proven_id=builders.IMAGE_ID,
     ),
     case(
         "wrong size where the source has no hash",
@@ -624,7 +662,12 @@ def changed(**fields):
         (plans.SetActive(copy=copy(), active=True), "status", "source is active"),
         (plans.SetActive(copy=copy(), active=False), "status", "source is deactivated"),
         (plans.DeleteCopy(copy=copy(), reason="copy is killed"), "delete", "copy is killed"),
-        (plans.Wait(reason="copy is saving"), "wait", "copy is saving"),
+        (plans.Wait(copy=copy(), reason="copy is saving"), "wait", "copy is saving"),
+        (
+            plans.ReadBack(copy=copy(), expected=OTHER, reason="region hashes otherwise"),
+            "verify",
+            "region hashes otherwise",
+        ),
         (plans.AwaitSource(reason="snapshot is queued"), "wait", "snapshot is queued"),
         (plans.Conflict(reason="somebody else's"), "report", "somebody else's"),
     ],

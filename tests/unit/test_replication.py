@@ -52,15 +52,14 @@ def spend_id(world, image):
     world.two.delete_as_user(image.image_id)
 
 
-def assert_in_step(world, image, region=TWO):
+def assert_in_step(world, image, region=TWO, *, hashed_alike=True):
     """Assert that the copy is what its source is."""
     task = world.task(image, region)
     assert (task.status, task.reason) == ("success", "in sync")
     service = world.regions.glances[region]
     source, copy = world.source.image(image.image_id), service.image(task.copy_id)
-    assert (copy.status, copy.size, copy.multihash) == (
-        source.status, source.size, source.multihash,
-    )
+    assert (copy.status, copy.size) == (source.status, source.size)
+    assert (copy.multihash == source.multihash) is hashed_alike
     assert copy.metadata == source.metadata
     assert copy.members == source.members
     assert service.data(copy.image_id) == world.source.data(source.image_id)
@@ -706,17 +705,92 @@ def test_a_long_transfer_shows_its_copy_while_it_runs(world):
     assert (seen[0].copy_id, seen[0].image_name) == (big.image_id, "big")
 
 
-def test_a_copy_without_a_hash_yet_is_waited_for_but_not_for_ever(world, copied):
+def reads(world, region=TWO):
+    """Return the images that are read in a region from now on."""
+    read = []
+
+    def before(name, image_id):
+        if name == "read":
+            read.append(image_id)
+
+    world.regions.glances[region].before = before
+    return read
+
+
+def test_where_a_region_hashes_otherwise_the_copy_is_read_back_once(world, image):
+    world.two.hash_algo = "sha256"
+    read = reads(world)
+    world.run()
+    assert read == [image.image_id]
+    assert_in_step(world, image, hashed_alike=False)
+    assert world.task(image).proven_id == image.image_id
+    world.source.change(image.image_id, name="renamed")
+    world.changed(image.image_id)
+    world.run()
+    assert read == [image.image_id]
+    assert world.two.image(image.image_id).metadata.name == "renamed"
+
+
+def test_a_copy_of_which_its_region_tells_no_hash_is_read_back(world, copied):
     world.two.change(copied.image_id, os_hash_algo=None, os_hash_value=None)
     world.changed(copied.image_id)
     world.run()
-    task = world.task(copied)
-    assert (task.status, task.attempts) == ("pending", 1)
+    assert_in_step(world, copied, hashed_alike=False)
+    assert world.task(copied).proven_id == copied.image_id
+
+
+def test_a_source_without_a_hash_is_compared_with_what_was_sent(world, image):
+    world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
+    world.two.hash_algo = "sha256"
+    read = reads(world)
+    world.run()
+    assert read == [image.image_id]
+    assert_in_step(world, image, hashed_alike=False)
+
+
+@pytest.mark.parametrize("has_hash", [True, False])
+def test_a_copy_that_reads_otherwise_is_removed_with_both_hashes(world, image, has_hash, caplog):
+    if not has_hash:
+        world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
+    world.two.hash_algo = "sha256"
+    other = b"golden imagf"
+
+    def before(name, image_id):
+        if name == "read" and image_id in world.two.ids() and len(spoiled) < 1:
+            spoiled.append(image_id)
+            world.two.damage(image_id, other)
+
+    spoiled = []
+    world.two.before = before
+    world.run()
+    task = world.task(image)
+    expected, found = builders.multihash(DATA), builders.multihash(other)
+    assert task.reason.endswith(f"now removed: expected {expected}, got {found}")
+    assert (task.status, task.copy_id, task.proven_id) == ("pending", None, None)
     world.settle()
-    task = world.task(copied)
-    assert (task.status, task.attempts) == ("failure", 3)
-    assert task.reason.endswith("in region RegionTwo: copy has no hash yet")
-    assert copied.image_id in world.two.ids()
+    assert_in_step(world, image, hashed_alike=False)
+    assert world.task(image).proven_id == world.task(image).copy_id != image.image_id
+
+
+def test_a_copy_that_cannot_be_read_back_is_not_taken_for_right(world, image):
+    world.two.hash_algo = "sha256"
+
+    def before(name, _image_id):
+        if name == "read":
+            raise errors.TransferInterrupted("the connection broke")
+
+    world.two.before = before
+    world.settle()
+    task = world.task(image)
+    assert (task.status, task.proven_id) == ("failure", None)
+    assert task.reason == "TransferInterrupted: the connection broke"
+
+
+def test_a_source_hashed_in_a_way_that_is_unknown_here_is_no_bug(world, image, caplog):
+    world.source.change(image.image_id, os_hash_algo="md6")
+    world.run()
+    assert world.task(image).reason == "hashes of this kind cannot be made here: md6"
+    assert "crashed" not in caplog.text
 
 
 def test_a_slow_look_keeps_its_lease(world, copied):
