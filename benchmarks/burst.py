@@ -5,16 +5,22 @@ The script is what an operator would write: threads of python-glanceclient that 
 upload each image in the cascading region and then in every other. The agent sees the images
 published in the cascading region, by as many threads, and does the rest. Both times run from
 the first request to the moment when every region holds every image, verified.
+
+With ``--broken`` the agent is compared with itself instead: the same burst while all regions
+are up, and while one is down. What the others wait for their images must be the same.
 """
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent import futures
+import contextlib
+import datetime
 import io
 import json
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import tempfile
@@ -38,10 +44,16 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=8, help="publishers (%(default)s)")
     parser.add_argument("--rounds", type=int, default=1, help="interleaved rounds (%(default)s)")
     parser.add_argument("--ssh", action="store_true", help="with SSH stores set up")
+    parser.add_argument("--broken", metavar="REGION", help="the region that is down")
+    parser.add_argument(
+        "--how", choices=("stop", "freeze"), default="stop", help="how it is (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     cloud = clouds.Cloud(ROOT, args.cloud)
     cloud.up()
+    if args.broken:
+        return compare_broken(cloud, args)
     rounds = []
     for _ in range(args.rounds):
         rounds.append({"script": script(cloud, args), "agent": agent(cloud, args)})
@@ -63,7 +75,7 @@ def script(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
     regions = [region.name for region in cloud.describe().regions]
     prefix = f"script-{uuid.uuid4().hex[:8]}"
     started = time.monotonic()
-    _publish(cloud, args, prefix, regions)
+    _publish(cloud, args, prefix, regions, {})
     seconds = time.monotonic() - started
     _delete(cloud, prefix, regions)
     return {"seconds": round(seconds, 2)}
@@ -83,7 +95,8 @@ def agent(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
             _wait_until_idle(one)
             before = len(one.tasks())
             started = time.monotonic()
-            published = _publish(cloud, args, prefix, [described.cascading_region])
+            published: dict[str, datetime.datetime] = {}
+            _publish(cloud, args, prefix, [described.cascading_region], published)
             publishing = time.monotonic() - started
             _wait_for_rows(one, before + args.images * len(targets))
             seconds = time.monotonic() - started
@@ -100,6 +113,94 @@ def agent(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
         "doubled": {name: counts.total() - len(counts) for name, counts in found.items()
                     if counts.total() != len(counts)},
     }
+
+
+def compare_broken(cloud: clouds.Cloud, args: argparse.Namespace) -> int:
+    """Time bursts with and without a broken region, and print; return the exit status."""
+    rounds = []
+    for number in range(args.rounds):
+        order = (False, True) if number % 2 == 0 else (True, False)
+        rounds.append(
+            {"broken" if is_broken else "up": others(cloud, args, is_broken=is_broken)
+             for is_broken in order}
+        )
+    summary: dict[str, Any] = {"images": args.images, "how": args.how, "rounds": rounds}
+    for what in ("seconds", "median_delay", "last_delay"):
+        up, broken = ([one[kind][what] for one in rounds] for kind in ("up", "broken"))
+        ratio = statistics.median(broken) / statistics.median(up)
+        summary[f"{what}_ratio"] = round(ratio, 3)
+    print(json.dumps(summary, indent=None if args.json else 2))
+    return 0
+
+
+def others(
+    cloud: clouds.Cloud, args: argparse.Namespace, *, is_broken: bool
+) -> Mapping[str, float]:
+    """Time a burst in all cascaded regions but the one that may be broken."""
+    described = cloud.describe()
+    targets = [one.name for one in described.cascaded if one.name != args.broken]
+    prefix = f"others-{uuid.uuid4().hex[:8]}"
+    published: dict[str, datetime.datetime] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        one = agents.Agent(described, pathlib.Path(directory), ssh=args.ssh)
+        one.start()
+        try:
+            one.wait_for_log("Listening on")
+            one.wait_for_log("Looked at")
+            _wait_until_idle(one)
+            with down(cloud, args) if is_broken else contextlib.nullcontext():
+                started = time.monotonic()
+                _publish(cloud, args, prefix, [described.cascading_region], published)
+                ends = _wait_for_others(one, targets, published)
+                seconds = time.monotonic() - started
+            _wait_until_idle(one)
+        finally:
+            one.stop()
+            print(one.tail(3), file=sys.stderr)
+    _delete(cloud, prefix, [region.name for region in described.regions])
+    delays = sorted((end - published[image]).total_seconds() for image, end in ends)
+    return {
+        "seconds": round(seconds, 2),
+        "median_delay": round(statistics.median(delays), 2),
+        "last_delay": round(delays[-1], 2),
+    }
+
+
+@contextlib.contextmanager
+def down(cloud: clouds.Cloud, args: argparse.Namespace) -> Iterator[None]:
+    """Have the Glance of a region answer nobody."""
+    service = f"glance-{args.broken}"
+    if args.how == "stop":
+        cloud.stop_service(service)
+    else:
+        cloud.signal_service(service, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if args.how == "stop":
+            cloud.start_service(service)
+        else:
+            cloud.signal_service(service, signal.SIGCONT)
+
+
+def _wait_for_others(
+    one: agents.Agent, targets: list[str], published: Mapping[str, datetime.datetime]
+) -> list[tuple[str, datetime.datetime]]:
+    """Return which image was there when, once all are in all targets."""
+    deadline = time.monotonic() + 900
+    while True:
+        ends = [
+            (task.key.image_id, task.updated_at)
+            for task in one.tasks()
+            if task.status == "success"
+            and task.key.region in targets
+            and task.key.image_id in published
+        ]
+        if len(ends) == len(targets) * len(published):
+            return ends
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not done in 900 s:\n{one.tail()}")
+        time.sleep(0.3)
 
 
 def _wait_until_idle(one: agents.Agent) -> None:
@@ -121,9 +222,13 @@ def _wait_for_rows(one: agents.Agent, count: int) -> None:
 
 
 def _publish(
-    cloud: clouds.Cloud, args: argparse.Namespace, prefix: str, regions: Iterable[str]
-) -> set[str]:
-    published: set[str] = set()
+    cloud: clouds.Cloud,
+    args: argparse.Namespace,
+    prefix: str,
+    regions: Iterable[str],
+    published: dict[str, datetime.datetime],
+) -> None:
+    """Publish images, and note when each of them was."""
 
     def work(number: int) -> None:
         data = os.urandom(args.kib * 1024)
@@ -133,11 +238,10 @@ def _publish(
                 name=f"{prefix}-{number}", disk_format="raw", container_format="bare"
             )
             client.images.upload(image.id, io.BytesIO(data))
-            published.add(image.id)
+            published[image.id] = datetime.datetime.now(datetime.UTC)
 
     with futures.ThreadPoolExecutor(args.threads) as pool:
         list(pool.map(work, range(args.images)))
-    return published
 
 
 _local = threading.local()
@@ -150,7 +254,7 @@ def _client(cloud: clouds.Cloud, region: str) -> Any:
     return made[region]
 
 
-def _copies(cloud: clouds.Cloud, region: str, published: set[str]) -> Counter[str]:
+def _copies(cloud: clouds.Cloud, region: str, published: Collection[str]) -> Counter[str]:
     """Count the active copies of each published image in a region."""
     listed = cloud.glance(region, "admin").images.list(page_size=500)
     return Counter(
