@@ -27,7 +27,8 @@ class Region:
     glance_port: int
     glance_log: str
     #: A local.conf put here overrides glance-api.conf. A file tell-size makes HEAD of an image
-    #: answer with a size and without a token, as if a proxy stood before the Glance.
+    #: answer with a size and without a token, as if a proxy stood before the Glance. While a
+    #: file refuse with "PUT 503" is there, every PUT is answered with that.
     config_dir: str
     datadir: str  # of the filesystem store
     staging_dir: str

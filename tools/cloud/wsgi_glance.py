@@ -18,6 +18,7 @@ import sqlalchemy.event
 
 _OVERRIDES = "local.conf"
 _TELL_SIZE = "tell-size"
+_REFUSE = "refuse"
 _IMAGE = re.compile(r"/v2/images/[0-9a-f-]{36}")
 
 
@@ -41,6 +42,28 @@ def _telling_size(application: Callable[..., Iterable[bytes]]) -> Callable[..., 
     return tell
 
 
+def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Answer requests of a method as the file ``refuse`` says; pass on the rest."""
+
+    def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if (status := _told(environ["REQUEST_METHOD"])) is None:
+            return application(environ, start_response)
+        start_response(f"{status} Told To", [("Content-Length", "0")])
+        return []
+
+    return refuse
+
+
+def _told(method: str) -> str | None:
+    """Return the status that requests of a method are answered with; None: Glance's own."""
+    # Glance must not run while an exception is handled: it may log or chain what it finds.
+    try:
+        told, status = (_config_dir / _REFUSE).read_text().split()
+    except FileNotFoundError:
+        return None
+    return status if told == method else None
+
+
 _config_dir = pathlib.Path(os.environ["OS_GLANCE_CONFIG_DIR"])
 if (_config_dir / _OVERRIDES).exists():
     wsgi_app.CONFIG_FILES.append(_OVERRIDES)
@@ -48,3 +71,4 @@ if (_config_dir / _OVERRIDES).exists():
 application = wsgi_app.init_app()
 if (_config_dir / _TELL_SIZE).exists():
     application = _telling_size(application)
+application = _refusing(application)
