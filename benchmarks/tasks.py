@@ -146,11 +146,11 @@ def _measured(kind: str, agents: int, args: argparse.Namespace) -> dict[str, Any
 def _database(kind: str) -> Iterator[str]:
     match kind:
         case "postgresql":
-            with databases.postgresql(durable=True) as url:
-                yield url
+            with databases.postgresql(durable=True) as server:
+                yield server.url
         case "mariadb":
-            with databases.mariadb(durable=True) as url:
-                yield url
+            with databases.mariadb(durable=True) as server:
+                yield server.url
         case _:
             with tempfile.TemporaryDirectory() as directory:
                 yield f"sqlite:///{directory}/tasks.db"

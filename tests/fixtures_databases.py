@@ -11,22 +11,36 @@ from tools import databases
 
 
 @pytest.fixture(scope="session")
-def postgresql(missing_service: Callable[[str], NoReturn]) -> Iterator[str]:
-    """Give the URL of a database of PostgreSQL's."""
+def postgresql_server(
+    missing_service: Callable[[str], NoReturn],
+) -> Iterator[databases.Server]:
+    """Give a server of PostgreSQL's."""
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(databases.postgresql())
+            server = stack.enter_context(databases.postgresql())
         except databases.NoServerError as exc:
             missing_service(f"no PostgreSQL: {exc}")
-        yield url
+        yield server
 
 
 @pytest.fixture(scope="session")
-def mariadb(missing_service: Callable[[str], NoReturn]) -> Iterator[str]:
-    """Give the URL of a database of MariaDB's."""
+def mariadb_server(missing_service: Callable[[str], NoReturn]) -> Iterator[databases.Server]:
+    """Give a server of MariaDB's."""
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(databases.mariadb())
+            server = stack.enter_context(databases.mariadb())
         except databases.NoServerError as exc:
             missing_service(f"no MariaDB: {exc}")
-        yield url
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: databases.Server) -> str:
+    """Give the URL of a database of PostgreSQL's."""
+    return postgresql_server.url
+
+
+@pytest.fixture(scope="session")
+def mariadb(mariadb_server: databases.Server) -> str:
+    """Give the URL of a database of MariaDB's."""
+    return mariadb_server.url

@@ -27,8 +27,8 @@ _NAME = "agent"  # of the user, and of its database
 _PROGRAMS = os.pathsep.join([os.defpath, "/usr/sbin", "/sbin"])
 _START_SECONDS = 60.0
 _USERS_SQL = """\
-CREATE DATABASE {name};
-CREATE USER {name}@{address} IDENTIFIED BY '{password}';
+CREATE DATABASE IF NOT EXISTS {name};
+CREATE USER IF NOT EXISTS {name}@{address} IDENTIFIED BY '{password}';
 GRANT ALL ON {name}.* TO {name}@{address};
 """
 
@@ -38,19 +38,48 @@ class NoServerError(Exception):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Server:
-    """A server whose data is there."""
+class _Plan:
+    """How to start a server whose data is there."""
 
     command: list[str]
     url: str
     end: signal.Signals  # on which it cuts its clients off
 
 
-_Make = Callable[[pathlib.Path, str, int], _Server]
+_Make = Callable[[pathlib.Path, str, int], _Plan]
 
 
-def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[str]:
-    """Serve a database of PostgreSQL's; the context is its URL.
+class Server:
+    """A server that runs."""
+
+    def __init__(self, plan: _Plan, log: pathlib.Path) -> None:
+        """Start it.
+
+        :raises NoServerError: it does not come up.
+        """
+        self.url = plan.url
+        self._plan = plan
+        self._log = log
+        self._process = _start(plan, log)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have it not run for a moment; its clients are cut off."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self._process = _start(self._plan, self._log)
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        if self._process.poll() is None:
+            self._process.send_signal(self._plan.end)
+            self._process.wait()
+
+
+def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[Server]:
+    """Serve a database of PostgreSQL's.
 
     :param durable: whether what is committed is on the disk, as it would be in production.
     :raises NoServerError: it cannot be had.
@@ -58,12 +87,12 @@ def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[st
     return _served(functools.partial(_postgresql, durable=durable))
 
 
-def mariadb(*, durable: bool = False) -> contextlib.AbstractContextManager[str]:
+def mariadb(*, durable: bool = False) -> contextlib.AbstractContextManager[Server]:
     """Serve a database of MariaDB's, in the same way."""
     return _served(functools.partial(_mariadb, durable=durable))
 
 
-def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Server:
+def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Plan:
     # Debian keeps them by version, and out of the way.
     found = pathlib.Path("/usr/lib/postgresql").glob("*/bin")
     programs = max(found, key=lambda path: float(path.parent.name), default=pathlib.Path())
@@ -73,7 +102,7 @@ def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) 
         f"--username={_NAME}", "--auth=scram-sha-256", f"--pwfile={home}/password",
         "--encoding=UTF8", "--locale=C.UTF-8",
     )
-    return _Server(
+    return _Plan(
         command=[
             _program("postgres", str(programs)), "-D", f"{home}/data", "-p", str(port),
             "-c", f"listen_addresses={_ADDRESS}", "-c", "unix_socket_directories=",
@@ -84,7 +113,7 @@ def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) 
     )
 
 
-def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Server:
+def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> _Plan:
     _run(
         _program("mariadb-install-db"), "--no-defaults", f"--datadir={home}/data",
         # Its root has no password otherwise.
@@ -92,7 +121,7 @@ def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> 
     )
     users = _USERS_SQL.format(name=_NAME, address=_ADDRESS, password=password)
     (home / "users.sql").write_text(users)
-    return _Server(
+    return _Plan(
         command=[
             _program("mariadbd"), "--no-defaults", f"--datadir={home}/data",
             f"--init-file={home}/users.sql", f"--socket={home}/socket",
@@ -105,32 +134,30 @@ def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> 
 
 
 @contextlib.contextmanager
-def _served(make: _Make) -> Iterator[str]:
+def _served(make: _Make) -> Iterator[Server]:
     # Not pytest's directory, which is closed to the user that a server runs as.
     home = pathlib.Path(tempfile.mkdtemp(prefix="glance-sync-"))
     try:
         if user := _user():
             os.chown(home, user.pw_uid, user.pw_gid)
-        server = make(home, secrets.token_hex(), _free_port())
-        process = _start(server, home / "log")
+        server = Server(make(home, secrets.token_hex(), _free_port()), home / "log")
         try:
-            yield server.url
+            yield server
         finally:
-            process.send_signal(server.end)
-            process.wait()
+            server.stop()
     finally:
         shutil.rmtree(home)
 
 
-def _start(server: _Server, log: pathlib.Path) -> subprocess.Popen[bytes]:
+def _start(plan: _Plan, log: pathlib.Path) -> subprocess.Popen[bytes]:
     """Start a server and wait until it answers."""
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             # The kernel ends it if we are killed.
-            ["setpriv", f"--pdeathsig={server.end.name}", *_as_user(), *server.command],
+            ["setpriv", f"--pdeathsig={plan.end.name}", *_as_user(), *plan.command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )
-    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    engine = sa.create_engine(plan.url, poolclass=sa.NullPool)
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
