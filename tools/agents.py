@@ -47,8 +47,12 @@ class Agent:
         self.directory = directory
         self.config_file = directory / "sync.conf"
         self.log = directory / "agent.log"
+        self.environment: dict[str, str] = {}  # added to ours
         self._process: subprocess.Popen[bytes] | None = None
-        self._store = task_store.TaskStore(f"sqlite:///{directory}/state/sync.sqlite")
+        database = (options or {}).get("database", {})
+        self._store = task_store.TaskStore(
+            str(database.get("connection", f"sqlite:///{directory}/state/sync.sqlite"))
+        )
         directory.mkdir(parents=True, exist_ok=True)
         write_sync_conf(cloud, self.config_file, options or {})
         if ssh:
@@ -78,6 +82,7 @@ class Agent:
                 stderr=log,
                 start_new_session=True,
                 cwd=_ROOT,
+                env=os.environ | self.environment,
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -106,6 +111,11 @@ class Agent:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def close(self) -> None:
+        """Kill it, and close our own connections to its database."""
+        self.kill()
+        self._store.close()
 
     def is_running(self) -> bool:
         """Tell whether the launcher lives."""

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import sys
 import time
 
 from glance_sync_agent.domain import images
@@ -26,7 +27,16 @@ FAST: agents.Options = {
 class Agent(agents.Agent):
     """An agent whose log is looked at from its last start on."""
 
+    #: A file that tells workers of the next process when to die; see mortal.py. None: none does.
+    order: pathlib.Path | None = None
     _from = 0
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """Return a command line, or that of an agent that dies on demand."""
+        found = super().command(name, *arguments)
+        if name == "glance-sync-agent" and self.order is not None:
+            found[:1] = [sys.executable, "-m", "tests.functional.mortal", str(self.order)]
+        return found
 
     def start(self) -> None:
         """Start the process."""
@@ -69,6 +79,12 @@ class Agent(agents.Agent):
     def statuses(self, image_id: str) -> dict[str, str]:
         """Return the status of each task of an image by region."""
         return {region: str(task.status) for region, task in self.tasks_of(image_id).items()}
+
+    def lose_database(self) -> None:
+        """Remove the database of an agent that does not run."""
+        self._store.close()
+        for file in (self.directory / "state").glob("sync.sqlite*"):
+            file.unlink()
 
     @property
     def worker(self) -> int:

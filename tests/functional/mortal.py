@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent whose worker is dead in the moment that a file names, and has another one after it.
+
+The file says ``before TaskStore.claim``, or ``after``; it is gone once the worker is. A signal
+that a test sends comes when it comes.
+"""
+
+from collections.abc import Callable
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+from typing import Any
+
+from oslo_service import backend
+
+backend.init_backend(backend.BackendType.THREADING)  # before what imports oslo.messaging
+
+from glance_sync_agent.cmd import agent  # noqa: E402
+from glance_sync_agent.drivers import glance  # noqa: E402
+from glance_sync_agent.drivers import task_store  # noqa: E402
+from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
+
+#: Where one step of the straight line ends and the next begins.
+CALLS = (
+    (task_store.TaskStore, "request"),
+    (task_store.TaskStore, "claim"),
+    (task_store.TaskStore, "finish"),
+    (glance.Glance, "create"),
+    (glance.Glance, "update"),
+    (glance.Glance, "delete"),
+    (filesystem.Store, "write"),
+)
+
+
+def main() -> int:
+    """Run the agent; the first argument is the file, the others are the agent's."""
+    order = pathlib.Path(sys.argv.pop(1))
+    for kind, name in CALLS:
+        original = getattr(kind, name)
+        setattr(kind, name, _mortal(original, f"{kind.__name__}.{name}", order))
+    return agent.main()
+
+
+def _mortal(
+    original: Callable[..., Any], name: str, order: pathlib.Path
+) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        _obey(order, f"before {name}")
+        answer = original(*args, **kwargs)
+        _obey(order, f"after {name}")
+        return answer
+
+    return call
+
+
+def _obey(order: pathlib.Path, moment: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if order.read_text() == moment:
+            order.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
