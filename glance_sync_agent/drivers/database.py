@@ -116,6 +116,9 @@ class Database:
             # What the statements are written for; and InnoDB locks no gaps under it.
             "isolation_level": "READ COMMITTED",
             "pool_pre_ping": True,
+            # Each transaction has ended when its connection comes back. Another rollback would
+            # cost a round trip, and a traceback in the log where the server went just then.
+            "pool_reset_on_return": None,
             "pool_recycle": _RECYCLE_SECONDS,
         }
 

@@ -572,3 +572,18 @@ def test_a_password_is_in_no_message(scheme):
         ).ping()
     assert f"{scheme}://127.0.0.1:1/db" in str(caught.value)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_transaction_that_has_ended_is_not_ended_again(mariadb):
+    # The server may be away by then: a traceback, and a round trip where it is not.
+    found = database.Database(mariadb, connections=1, timeout_seconds=10)
+
+    def rollbacks(connection: sa.Connection) -> int:
+        told = connection.execute(sa.text("SHOW SESSION STATUS LIKE 'Com_rollback'"))
+        return int(told.one().Value)
+
+    before = found.read("count", rollbacks)
+    for _ in range(3):
+        found.write("count", rollbacks)
+    assert found.read("count", rollbacks) == before
+    found.close()
