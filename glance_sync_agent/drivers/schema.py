@@ -106,6 +106,8 @@ def _locked(connection: sa.Connection, timeout_seconds: float) -> Iterator[None]
                 raise errors.ServiceUnavailable("another agent is upgrading the database")
             try:
                 yield
+                # The version, written last, is no DDL: whoever is next would not see it.
+                connection.exec_driver_sql("COMMIT")
             finally:
                 connection.execute(sa.select(sa.func.release_lock(name)))
         case _:

@@ -587,3 +587,20 @@ def test_a_transaction_that_has_ended_is_not_ended_again(mariadb):
         found.write("count", rollbacks)
     assert found.read("count", rollbacks) == before
     found.close()
+
+
+def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
+    databases.empty(mariadb)
+    store, other = task_store.TaskStore(mariadb), task_store.TaskStore(mariadb)
+    seen: list[bool] = []
+
+    def look(_connection, _cursor, statement, *_rest):
+        if "release_lock" in statement:
+            seen.append(other.is_current())
+
+    sa.event.listen(store._database._engines[os.getpid()], "before_cursor_execute", look)
+    store.upgrade()
+    assert seen == [True]
+    store.close()
+    other.close()
+    databases.empty(mariadb)
