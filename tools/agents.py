@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping
 import configparser
+import contextlib
 import json
 import os
 import pathlib
@@ -108,7 +109,8 @@ class Agent:
         """Kill launcher and worker with SIGKILL, as a power cut would."""
         if self._process is not None:
             # The launcher made a session of its own, so its group is launcher and worker.
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # both ended by themselves
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
