@@ -18,8 +18,9 @@ from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import rounds
 
 CREDENTIALS = "service_credentials"
-# Libraries that tell of every connection and every statement.
-_QUIET = ("alembic=WARN", "cotyledon=WARN", "paramiko=WARN")
+# Libraries that tell of every connection and every statement. paramiko logs as an error, with its
+# traceback, what it raises as well: a host that is silent for a moment is no error of ours.
+_QUIET = ("alembic=WARN", "cotyledon=WARN", "paramiko=CRITICAL")
 
 
 class CurrentSettings:

@@ -212,6 +212,19 @@ def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
     assert ("a line" in log.read_text()) if where == "file" else not log.exists()
 
 
+def test_what_paramiko_raises_it_does_not_log_as_well(file):
+    write(file, "")
+    program = (
+        "import logging; from glance_sync_agent import wiring;"
+        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "logging.getLogger('paramiko.transport').error('Traceback (most recent call last):')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("url", ["carrier://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
 def test_a_transport_url_that_is_none_ends_the_start(configure, url):
     conf, current = configure(f"transport_url = {url}")
