@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
@@ -31,6 +32,9 @@ _KILL_MARGIN_SECONDS = 15
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the agent until SIGTERM; return the exit status."""
+    asked: list[int] = []
+    # Until the launcher answers it, SIGHUP would end us, which systemd takes for a good end.
+    signal.signal(signal.SIGHUP, lambda number, _frame: asked.append(number))
     try:
         conf, current = wiring.configure(
             sys.argv[1:] if argv is None else argv,
@@ -39,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         with state_lock.held(current.settings.state_path):
             wiring.prepare(conf, current)
-            return _serve(conf, current)
+            return _serve(conf, current, asked)
     except errors.SyncError as exc:
         print(f"glance-sync-agent: {exc}", file=sys.stderr)
         return 1
 
 
-def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> int:
+def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings, asked: Sequence[int]) -> int:
     # A configuration of its own, so that the launcher, which answers SIGHUP by reading the
     # files into it, finds nothing to read: the worker does that, and more carefully.
     launcher_conf = cfg.ConfigOpts()
@@ -56,6 +60,8 @@ def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> int:
         "graceful_shutdown_timeout", grace + _KILL_MARGIN_SECONDS if grace else 0
     )
     launcher_conf.set_override("log_options", override=False)
+    if asked:
+        daemon.take_over(current)
     launcher.launch_service(daemon.Daemon(conf, current), workers=1)
     # The launcher's own answer to SIGHUP is to end the worker and fork another, which would
     # drop the transfers that run. There is no public way to its manager.

@@ -31,6 +31,20 @@ _CANCEL_SECONDS = 5.0
 _MAX_THREADS = 4096
 
 
+def take_over(current: wiring.CurrentSettings) -> bool:
+    """Take over what changed in the configuration files; tell whether that was possible."""
+    refusal = None
+    try:
+        current.reload()
+    except errors.ConfigurationError as exc:
+        refusal = exc
+    if refusal is not None:
+        LOG.error("Kept the old configuration; the new one is refused: %s", refusal)
+        return False
+    LOG.info("Took over the configuration")
+    return True
+
+
 class Daemon(service.ServiceBase):
     """The service that the launcher forks. Builds nothing before :meth:`start`."""
 
@@ -65,15 +79,8 @@ class Daemon(service.ServiceBase):
 
         A bad file is refused and the old values stay.
         """
-        refusal = None
-        try:
-            self._current.reload()
-        except errors.ConfigurationError as exc:
-            refusal = exc
-        if refusal is not None:
-            LOG.error("Kept the old configuration; the new one is refused: %s", refusal)
+        if not take_over(self._current):
             return
-        LOG.info("Took over the configuration")
         self._follow_sync_enabled()
         self._look.set()
         self._wake.set()

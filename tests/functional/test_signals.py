@@ -209,6 +209,20 @@ def test_a_second_agent_waits_for_the_first_and_then_goes_on(make_agent, people)
     assert second.stop() == 0
 
 
+def test_sighup_during_the_start_is_heeded_and_does_not_end_the_agent(make_agent):
+    first, second = make_agent("same"), make_agent("same")
+    first.begin()
+    second.start()
+    second.wait_for_log("another glance-sync-agent")
+    change(second, sync_enabled=False)
+    second.signal(signal.SIGHUP)
+    assert first.stop() == 0
+    second.wait_for_log("Took over the configuration")
+    second.wait_for_log("messages wait in the broker")
+    assert second.stop() == 0
+    assert "Traceback" not in second.said()
+
+
 def test_systemd_is_told_when_the_agent_is_ready(make_agent, tmp_path, monkeypatch):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
