@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must never be, looked for all the time; and what must be in the end."""
+
+from collections.abc import Iterator, Mapping
+import contextlib
+import subprocess
+import time
+from typing import Any
+import uuid
+
+import sqlalchemy as sa
+
+from glance_sync_agent import errors as sync_errors
+from glance_sync_agent.domain import images
+from tests.functional import convergence
+from tests.functional import people as users
+from tools.soak import operations
+from tools.soak import plans
+from tools.soak import stage as stages
+
+_PAUSE_SECONDS = 2.0
+_GONE_SECONDS = 2.0  # in which a record follows its file
+_FOREIGN: Mapping[str, Mapping[str, Any]] = {
+    "theirs": {"size": 100_000},
+    "theirs-empty": {"size": 0},
+    "theirs-public": {"size": 5_000, "visibility": "public"},
+    "theirs-protected": {"size": plans.MIB, "protected": True},
+    "theirs-chosen": {"size": 1, "sync_regions": "RegionTwo"},
+}
+#: A copy without its data, or with other bytes than its source's.
+_DAMAGED = ("has other bytes", "has no data")
+_AWAY = (
+    *operations.REFUSED, sync_errors.SyncError, sa.exc.DBAPIError, subprocess.TimeoutExpired,
+)
+
+
+class Judge:
+    """Who looks, with clients of its own, and believes no agent."""
+
+    def __init__(self, stage: stages.Stage) -> None:
+        self._stage = stage
+        self._people = stage.visitor()
+        self._digests = convergence.Digests()
+        self._then = convergence.Before(records={}, files=frozenset())
+        self._foreign: dict[tuple[str, str], str] = {}  # their hashes
+        self._occupied: set[convergence.Key] = set()  # where somebody else has the id
+
+    def prepare(self) -> None:
+        """Put images of somebody else everywhere, and one source that is never deleted.
+
+        One of the others has that source's id.
+        """
+        keeper = plans.Image(
+            image_id=str(uuid.uuid4()), name="keeper", size=plans.MIB, visibility="shared",
+            fields={},
+        )
+        self._occupied.add((plans.REGIONS[0], keeper.image_id))
+        for region in plans.REGIONS:
+            for name, fields in _FOREIGN.items():
+                self._publish(region, name, fields)
+        self._publish(plans.REGIONS[0], "theirs-by-id", {"id": keeper.image_id, "size": 99})
+        self._then = convergence.before(self._people)
+        operations.User(self._stage, "alice").create(keeper)
+
+    def _publish(self, region: str, name: str, fields: Mapping[str, Any]) -> None:
+        made = self._people.publish(name, region=region, user="admin", **fields)
+        self._foreign[region, made.image_id] = made.sha512
+
+    def watch(self, _seed: int) -> None:
+        """Look for what must never be until the time is over."""
+        while not self._stage.over.is_set():
+            for region in plans.REGIONS:
+                # What is away has no say.
+                with contextlib.suppress(*_AWAY):
+                    self.look(region)
+            self._stage.wait(_PAUSE_SECONDS)
+
+    def look(self, region: str) -> None:
+        """Look at one region."""
+        found = {record["id"]: dict(record) for record in self._people.listed(region)}
+        for record in found.values():
+            if images.SOURCE_ID in record:
+                self._look_at_copy(region, record)
+        for image_id, was in self._then.records[region].items():
+            if (now := found.get(image_id)) != was:
+                self._say(f"{image_id} of {region} is not ours, and was {was}; now {now}")
+            if self._digest(region, image_id) != self._foreign[region, image_id]:
+                self._say(f"{image_id} of {region} is not ours and has other bytes")
+
+    def _look_at_copy(self, region: str, record: Mapping[str, Any]) -> None:
+        copy_id, source_id = record["id"], record[images.SOURCE_ID]
+        image = self._stage.images.get(source_id)
+        if image is None:
+            self._say(f"{copy_id} in {region} is a copy of {source_id}, which nobody made")
+            return
+        if region not in plans.regions_of(image):
+            self._say(f"{copy_id} in {region} is a copy of {source_id}: {image.fields}")
+        if record["status"] in stages.DONE:
+            self._look_at_bytes(region, copy_id, self._stage.published[source_id])
+
+    def _look_at_bytes(self, region: str, copy_id: str, image: users.Published) -> None:
+        digest = self._digest(region, copy_id)
+        if digest is None and not self._is_gone(region, copy_id):
+            self._say(f"{copy_id} in {region} is an active copy and has no data")
+        elif (
+            digest not in (None, image.sha512)
+            and (region, copy_id) not in self._stage.damaged
+        ):
+            self._say(f"{copy_id} in {region} is active and has other bytes than {image.image_id}")
+
+    def _is_gone(self, region: str, copy_id: str) -> bool:
+        deadline = time.monotonic() + _GONE_SECONDS
+        while (record := self._people.record(region, copy_id)) and record["status"] in stages.DONE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _digest(self, region: str, image_id: str) -> str | None:
+        return self._digests.of(self._stage.file(region, image_id))
+
+    def _say(self, text: str) -> None:
+        self._stage.events.violation(text)
+
+    # The end.
+
+    def settle(self) -> None:
+        """Do what users would do once nothing breaks any more."""
+        admin = self._people.client(user="admin").images
+        sources = {one["id"]: one for one in self._people.listed(self._people.cascading)}
+        for image_id, record in sources.items():
+            if record["status"] not in stages.DONE:
+                self._stage.events.note("judge", f"removes {image_id}: {record['status']}")
+                operations.User(self._stage, "alice").delete(image_id)
+        # Nobody can replace a copy whose source nobody may read.
+        for image_id in set(self._stage.damaged.values()) & set(sources):
+            if sources[image_id]["status"] == "deactivated":
+                admin.reactivate(image_id)
+
+    def converge(self, began: float, seconds: float) -> float | None:
+        """Wait until all is as it should be; return the seconds it took since ``began``.
+
+        What is not after ``seconds`` is a violation, and there is None to return.
+        """
+        while True:
+            verdict = self._verdict()
+            passed = time.monotonic() - began
+            if verdict == "":
+                return passed
+            self._stage.events.note("judge", f"{passed:.1f} s, {len(verdict.splitlines())} left")
+            if passed > seconds:
+                for sentence in verdict.splitlines():
+                    self._say(f"in the end: {sentence}")
+                return None
+            if any(text in verdict for text in _DAMAGED):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._stage.events.note("judge", f"verify: {self._stage.verify()}")
+            if not self._stage.mend():
+                self._say("an agent ended by itself when nothing broke any more")
+            time.sleep(1)
+
+    def _verdict(self) -> str:
+        """Say what is not as it should be; empty: nothing."""
+        then = convergence.Before(
+            records=self._then.records, files=self._then.files | self._stage.left
+        )
+        try:
+            return str(
+                convergence.converged(
+                    self._people,
+                    self._stage.published,
+                    self._stage.agents[0].tasks(),
+                    then=then,
+                    digests=self._digests,
+                    refused=frozenset(self._unwanted()) | self._occupied,
+                    shared=frozenset(self._shared()),
+                )
+            )
+        except _AWAY as exc:  # a copy came or went, or changed its visibility, in this moment
+            return f"unfinished: {type(exc).__name__}: {exc}"
+
+    def _unwanted(self) -> Iterator[convergence.Key]:
+        for image in self._stage.images.values():
+            for region in set(plans.REGIONS) - plans.regions_of(image):
+                yield region, image.image_id
+
+    def _shared(self) -> Iterator[str]:
+        for record in self._people.listed(self._people.cascading):
+            if record["visibility"] == "shared":
+                yield record["id"]
+
+    def check_foreign(self) -> int:
+        """Read what is not ours through its Glance; return how many there are."""
+        for (region, image_id), sha512 in self._foreign.items():
+            if self._people.sha512(region, image_id) != sha512:
+                self._say(f"{image_id} of {region} is not ours and is read with other bytes")
+        return len(self._foreign)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users do with their images; a fault may let any of it fail."""
+
+from collections.abc import Callable, Mapping
+import contextlib
+import io
+import json
+from typing import Any
+
+from glanceclient import exc as glance_exc
+from keystoneauth1 import exceptions as keystone_exc
+import requests
+
+from tools.soak import plans
+from tools.soak import stage as stages
+
+#: What users are told when something is away, or is not as they think it is.
+REFUSED = (
+    glance_exc.BaseException,
+    glance_exc.ClientException,
+    keystone_exc.ClientException,
+    requests.RequestException,
+    json.JSONDecodeError,  # an answer without a body
+)
+#: What they are told when the service is away, so that they try again.
+UNANSWERED = (
+    glance_exc.CommunicationError,
+    glance_exc.HTTPInternalServerError,
+    glance_exc.HTTPServiceUnavailable,
+    keystone_exc.ConnectFailure,
+    keystone_exc.HttpServerError,
+)
+_TRIES = 20
+_AGAIN_SECONDS = 2.0
+_PROPERTY = "hw_disk_bus"
+
+
+class User:
+    """One user, who works a plan off."""
+
+    def __init__(self, stage: stages.Stage, name: str) -> None:
+        self.name = name
+        self._stage = stage
+        self._people = stage.visitor()
+        self._other = next(user for user in plans.USERS if user != name)
+        self._doing: Mapping[str, Callable[[plans.Operation], object]] = {
+            "create": lambda one: self.create(one.image),
+            "change": self._change,
+            "visibility": lambda one: self._admin(one.image, visibility=one.value),
+            "protect": lambda one: self._update(one.image, protected=one.value == "true"),
+            "hide": lambda one: self._update(one.image, os_hidden=one.value == "true"),
+            "share": lambda one: self._members().create(one.image.image_id, self._member),
+            "answer": self._answer,
+            "unshare": lambda one: self._members().delete(one.image.image_id, self._member),
+            "deactivate": lambda one: self._images("admin").deactivate(one.image.image_id),
+            "reactivate": lambda one: self._images("admin").reactivate(one.image.image_id),
+            "delete": lambda one: self.delete(one.image.image_id),
+        }
+
+    def work(self, seed: int) -> None:
+        """Do what the plan says until the time is over."""
+        for one in plans.operations(seed, self.name):
+            self._stage.wait(one.pause)
+            if self._stage.over.is_set():
+                return
+            outcome = self.do(one)
+            detail = f"{one.image.image_id} {one.value}"
+            self._stage.events.count(self.name, one.kind, outcome, detail)
+
+    def do(self, operation: plans.Operation) -> str:
+        """Do one thing, until there is an answer; return what became of it."""
+        for _ in range(_TRIES):
+            try:
+                self._doing[operation.kind](operation)
+            except UNANSWERED as exc:
+                outcome = f"unanswered ({type(exc).__name__}: {str(exc)[:100]!r})"
+                self._stage.wait(_AGAIN_SECONDS)
+            except REFUSED as exc:
+                return f"refused ({type(exc).__name__}: {str(exc)[:100]!r})"
+            else:
+                return "done"
+        return outcome
+
+    def create(self, image: plans.Image) -> None:
+        """Publish an image, or go on where that was broken off.
+
+        One that has no data in the end goes then.
+        """
+        data = self._stage.announce(image)
+        with contextlib.suppress(glance_exc.HTTPConflict):
+            self._images("admin").create(
+                id=image.image_id, name=image.name, disk_format="raw", container_format="bare",
+                owner=self._people.project(self.name), visibility=image.visibility,
+                **image.fields,
+            )
+        with contextlib.suppress(glance_exc.HTTPConflict):
+            self._images().upload(image.image_id, io.BytesIO(data), image_size=image.size)
+
+    def delete(self, image_id: str) -> None:
+        """Delete an image, and take its protection away first."""
+        if self._images("admin").get(image_id).get("protected"):
+            self._images("admin").update(image_id, protected=False)
+        self._images("admin").delete(image_id)
+
+    def _change(self, one: plans.Operation) -> None:
+        """Change all that a user may change, what was there or not by the new name's digits."""
+        digit = int(one.value[-1], 16)
+        self._images().update(
+            one.image.image_id,
+            remove_props=[_PROPERTY] if digit % 4 == 0 and self._has_property(one) else None,
+            name=f"{one.image.name} {one.value}",
+            min_ram=digit,
+            tags=[f"tag-{number}" for number in range(digit % 3)] or ["none"],
+            **({} if digit % 4 == 0 else {_PROPERTY: one.value, "hw_rng_model": ""}),
+        )
+
+    def _has_property(self, one: plans.Operation) -> bool:
+        return _PROPERTY in self._images().get(one.image.image_id)
+
+    def _answer(self, one: plans.Operation) -> None:
+        members = self._people.client(user=self._other).image_members
+        members.update(one.image.image_id, self._member, one.value)
+
+    def _update(self, image: plans.Image, **fields: object) -> None:
+        self._images().update(image.image_id, **fields)
+
+    def _admin(self, image: plans.Image, **fields: object) -> None:
+        self._images("admin").update(image.image_id, **fields)
+
+    @property
+    def _member(self) -> str:
+        return self._people.project(self._other)
+
+    def _images(self, user: str | None = None) -> Any:
+        return self._people.client(user=user or self.name).images
+
+    def _members(self) -> Any:
+        return self._people.client(user=self.name).image_members

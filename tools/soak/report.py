@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person reads: a line a minute, and the summary."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+import dataclasses
+
+from tools.soak import events as recording
+from tools.soak import plans
+
+
+@dataclasses.dataclass(kw_only=True)
+class Summary:
+    """What became of a run."""
+
+    seed: int
+    minutes: float  # of users and faults
+    converged_seconds: float | None = None  # since the last fault; None: not yet, or not at all
+    foreign: int = 0  # images of somebody else that were compared byte for byte
+    left: int = 0  # files that a Glance left when it was killed, and nobody can remove
+
+
+def progress(events: recording.Events, images: int) -> str:
+    """Return the line of a minute."""
+    done = _totals(events, plans.OPERATIONS)
+    broken = _totals(events, _faults())
+    return (
+        f"{events.seconds / 60:5.1f} min: {done.total()} operations, {broken.total()} faults, "
+        f"{images} images so far, {len(events.violations)} violations"
+    )
+
+
+def lines(summary: Summary, events: recording.Events) -> Iterator[str]:
+    """Return the summary."""
+    yield f"seed                  {summary.seed}"
+    yield f"minutes               {summary.minutes:.1f}"
+    yield from _table("operations", events, plans.OPERATIONS)
+    yield from _table("faults", events, _faults())
+    noted = {kind for kind, outcome in events.counts if outcome == "noted"}
+    if noted:
+        yield from _table("noted", events, sorted(noted))
+    seconds = summary.converged_seconds
+    yield f"seconds to converge   {'never' if seconds is None else f'{seconds:.1f}'}"
+    yield f"foreign images read   {summary.foreign}"
+    yield f"left by dead Glances  {summary.left}"
+    yield f"violations            {len(events.violations)}"
+    for number, text in enumerate(events.violations, 1):
+        yield f"  {number}. {text}"
+
+
+def _table(title: str, events: recording.Events, kinds: Iterable[str]) -> Iterator[str]:
+    totals = _totals(events, kinds)
+    yield f"{title:<21} {totals.total()}"
+    for kind, total in totals.items():
+        others = [
+            f"{count} {outcome}"
+            for (found, outcome), count in sorted(events.counts.items())
+            if found == kind and outcome not in {"done", "noted"}
+        ]
+        yield f"  {kind:<25} {total:>5}" + (f"  ({', '.join(others)})" if others else "")
+
+
+def _totals(events: recording.Events, kinds: Iterable[str]) -> Counter[str]:
+    wanted = Counter(dict.fromkeys(kinds, 0))
+    for (kind, _outcome), count in events.counts.items():
+        if kind in wanted:
+            wanted[kind] += count
+    return wanted
+
+
+def _faults() -> list[str]:
+    return [kind for kinds in plans.FAULTS.values() for kind in kinds]

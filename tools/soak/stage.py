@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where it takes place: a new cloud, a database, the agents, and what everybody knows of them."""
+
+from collections.abc import Iterator
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+
+import yaml
+
+from tests.functional import people as users
+from tools import agents
+from tools import cloud as clouds
+from tools import databases
+from tools.soak import events as recording
+from tools.soak import plans
+
+#: What broke is noticed soon, what comes after it comes soon, and nothing is given up for it.
+OPTIONS: agents.Options = {
+    "DEFAULT": {
+        "sync_strategy": "USER",
+        "snapshot_region_names": ",".join(plans.SNAPSHOT_REGIONS),
+        "task_retry_times": 1000,
+        "graceful_shutdown_timeout": 10,
+    },
+    "strategy": {"keystone_cache_seconds": 10},
+    "transfer": {
+        "small_image_mib": 1,
+        "idle_timeout_seconds": 4,
+        "connect_timeout_seconds": 4,
+        "lease_seconds": 10,
+        "retry_base_seconds": 0.5,
+        "retry_max_seconds": 5,
+        "region_pause_seconds": 0.5,
+        "region_pause_max_seconds": 5,
+    },
+    "ssh": {"connect_timeout_seconds": 4},
+    "reconcile": {"interval": 20, "changes_interval": 5, "max_deletes": 1000},
+    "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
+}
+#: What an image of Glance's is that has data.
+DONE = ("active", "deactivated")
+_RULES = {"rules": [{"name": "everything", "regions": "*"}]}
+#: The beginning of a line that a library logged.
+_LIBRARY = re.compile(r"\d{4}-\d\d-\d\d [\d:.]+ \d+ [A-Z]+ (?!glance_sync_agent)\S+ \[")
+_VERIFY_SECONDS = 120.0
+
+
+class Agent(agents.Agent):
+    """An agent that somebody starts again if it ends by itself, and takes note."""
+
+    def __init__(self, cloud: clouds.Description, directory: pathlib.Path, url: str) -> None:
+        super().__init__(cloud, directory, options={**OPTIONS, "database": {"connection": url}})
+        (directory / "sync_strategy.yaml").write_text(yaml.safe_dump(_RULES))
+        self.name = directory.name
+        self.lock = threading.Lock()  # held by who starts it and ends it
+
+    def freeze(self, number: signal.Signals) -> None:
+        """Stop or continue launcher and worker, which share a group."""
+        with contextlib.suppress(ProcessLookupError):  # both ended by themselves
+            os.killpg(self.pid, number)
+
+    def tracebacks(self) -> Iterator[str]:
+        """Return the first lines of all tracebacks that are ours, each once.
+
+        What a library logs of what it raises as well is its own affair.
+        """
+        found: dict[str, None] = {}
+        for line in self.log.read_text(errors="replace").splitlines():
+            if "Traceback (most recent call last)" in line and not _LIBRARY.match(line):
+                found.setdefault(line)
+        yield from found
+
+
+class Stage:
+    """The cloud and all that is known of it; used by all threads."""
+
+    def __init__(
+        self, cloud: clouds.Cloud, database: databases.Server, directory: pathlib.Path
+    ) -> None:
+        self.cloud = cloud
+        self.database = database
+        self.described = cloud.describe()
+        self.events = recording.Events(directory / "events.log")
+        self.over = threading.Event()  # nothing is begun any more
+        self.published: dict[str, users.Published] = {}
+        self.images: dict[str, plans.Image] = {}
+        #: Copies that we damaged, by region and id, and their sources. Glance gives out no id
+        #: twice, so that they stay what they are.
+        self.damaged: dict[tuple[str, str], str] = {}
+        #: Files that a Glance left when it was killed in the middle of an upload or a deletion.
+        #: It knows nothing of them any more, so that nobody can remove them through it.
+        self.left: set[pathlib.Path] = set()
+        self.agents = [
+            Agent(self.described, directory / f"agent-{number}", database.url)
+            for number in range(plans.AGENTS)
+        ]
+
+    def visitor(self) -> users.People:
+        """Return clients for one thread more."""
+        return users.People(self.cloud)
+
+    def announce(self, image: plans.Image) -> bytes:
+        """Let the judge know of an image, before anybody else does; return its bytes."""
+        data = plans.content(image)
+        self.images[image.image_id] = image
+        self.published[image.image_id] = users.Published(
+            image_id=image.image_id,
+            name=image.name,
+            size=image.size,
+            sha512=hashlib.sha512(data).hexdigest(),
+        )
+        return data
+
+    def file(self, region: str, image_id: str) -> pathlib.Path:
+        """Return where a region's Glance keeps the bytes of an image."""
+        return pathlib.Path(self.described.region(region).datadir, image_id)
+
+    def note_left(self, region: str) -> None:
+        """Note what a region's Glance, which does not run, has left."""
+        datadir = pathlib.Path(self.described.region(region).datadir)
+        with contextlib.closing(sqlite3.connect(datadir.parent / "glance.sqlite")) as database:
+            known = dict(database.execute("SELECT id, status FROM images"))
+        for path in datadir.iterdir():
+            if known.get(path.name) not in DONE:
+                self.left.add(path)
+                self.events.note("stage", f"left in {region}: {path.name}")
+
+    def begin(self) -> None:
+        """Start the agents; the first makes the tables."""
+        for agent in self.agents:
+            agent.start()
+            agent.wait_for_log("Listening on topics")
+
+    def look_after(self, agent: Agent) -> bool:
+        """Start an agent again that ended by itself; tell whether it ran. Needs its lock."""
+        if agent.is_running():
+            return True
+        self.events.count("stage", "agent ended by itself", "noted", agent.tail(5))
+        agent.kill()
+        agent.start()
+        return False
+
+    def mend(self) -> bool:
+        """Look after all agents; tell whether all of them ran."""
+        ran = True
+        for agent in self.agents:
+            with agent.lock:
+                ran = self.look_after(agent) and ran
+        return ran
+
+    def verify(self, *arguments: str) -> str:
+        """Run ``glance-sync verify``; return how it ended."""
+        command = self.agents[0].command("glance-sync", "verify", *arguments)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, start_new_session=True, timeout=_VERIFY_SECONDS,
+        )
+        return f"status {done.returncode} {done.stderr.strip()[-300:]}"
+
+    def end(self) -> None:
+        """Stop the agents, which have to end well."""
+        for agent in self.agents:
+            if agent.is_running():
+                status = agent.stop()
+                if status:
+                    self.events.violation(f"{agent.name} ended with status {status}")
+            for line in agent.tracebacks():
+                self.events.violation(f"{agent.name} logged {line}")
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the time is over."""
+        self.over.wait(seconds)
+
+
+@contextlib.contextmanager
+def built(cloud: clouds.Cloud) -> Iterator[Stage]:
+    """Build a stage on a cloud that is new; stop all of it at the end, and keep its data.
+
+    :raises CloudError: the cloud does not come up.
+    :raises NoServerError: there is no PostgreSQL.
+    """
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(databases.postgresql())
+        stack.callback(cloud.down)
+        cloud.wipe()
+        cloud.up()
+        directory = cloud.state_dir / "soak"
+        directory.mkdir()
+        stage = Stage(cloud, database, directory)
+        for agent in stage.agents:
+            stack.callback(agent.close)
+        yield stage
+
+
