@@ -148,6 +148,10 @@ class Deeds:
         key, now = lease.task.key, self._clock.now()
         if self._places.take(key, size):
             return
+        if lease.task.copied_from is not None:
+            # By that the row still tells of a copy with its bytes, and for such a one nobody
+            # waits for a place: it would be claimed again and again, before all others.
+            self._store.note_copy(lease, lease.task.copy_id, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
         raise errors.NoPlace(

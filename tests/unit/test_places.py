@@ -115,6 +115,45 @@ def test_one_that_waits_for_a_place_says_so_and_keeps_its_turn(world):
     assert world.task(large[2]).status == "success"
 
 
+def test_large_copies_that_a_region_lost_give_their_places_back_once_as_well(world):
+    large = publish(world, LARGE, 5)
+    world.run()
+    for image in large:
+        world.two.delete_as_user(image.image_id)
+        world.clock.advance(0.01)
+        world.changed(image.image_id)
+    small = publish(world, SMALL, 5)
+    slow = Lost(world)
+    slow.work()
+    assert slow.begun <= len(small) + 2 * len(large)
+    assert slow.seen[0] == set(ids(small))
+    assert copied(world) == set(ids(small + large))
+
+
+class Lost(Slow):
+    """The same for images whose copies get other ids than their sources."""
+
+    _MOST = 100  # attempts; more are without end
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.seen = []  # what was copied while the places were taken
+
+    def work(self):
+        while self.begun < self._MOST and (self.world.submitted or self.world.worker.dispatch()):
+            self.begun += 1
+            self.world.submitted.pop(0)()
+
+    def _before(self, name, image_id):
+        if name != "write":
+            return
+        mark = self.world.two.image(image_id).mark
+        if self.world.source.image(mark.source_id).size >= len(LARGE):
+            self.sending.append(mark.source_id)
+            self.work()
+            self.seen.append(copied(self.world))
+
+
 def test_a_change_of_a_large_image_waits_for_no_place(world):
     (image,) = publish(world, LARGE, 1)
     world.run()
