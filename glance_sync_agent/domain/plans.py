@@ -186,6 +186,18 @@ def next_action(
     return action
 
 
+def proof(
+    source: Image, copy: Image | None, *, mark: images.Mark
+) -> DeleteCopy | ReadBack | None:
+    """Return what the bytes of a copy call for, whatever else is to be done; None: nothing.
+
+    :param mark: what a copy of this source bears.
+    """
+    if copy is None or copy.mark != mark or copy.status not in _WITH_DATA:
+        return None
+    return _data_step(source, copy)
+
+
 def step_of(action: Action) -> Step | None:
     """Return the words for an action; None: it does nothing."""
     match action:
@@ -280,13 +292,18 @@ def _with_source(
         return Wait(copy=copy, reason=f"copy is {copy.status}")
     if copy.status is ImageStatus.KILLED:
         return DeleteCopy(copy=copy, reason="copy is killed")
-    if (step := _data_step(source, copy, is_proven=is_proven)) is not None:
+    step = _data_step(source, copy)
+    if isinstance(step, DeleteCopy):
         return step
     if not known and copy.metadata.owner != source.metadata.owner:
         return _doubtful(source, copy)
     if copy.status is not source.status:
         return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
-    return _metadata_step(source, copy)
+    action = _metadata_step(source, copy)
+    # Last, because it may take hours, or fail: who may not see the source any more must not
+    # see its copy meanwhile.
+    is_last = isinstance(action, Nothing) and not is_proven
+    return step if step is not None and is_last else action
 
 
 def _damaged(
@@ -324,9 +341,7 @@ def _without_data(source: Image, copy: Image | None) -> Action:
     return CopyData(source=source, into=copy)
 
 
-def _data_step(
-    source: Image, copy: Image, *, is_proven: bool
-) -> DeleteCopy | ReadBack | None:
+def _data_step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
     """Return what to do if the bytes of a copy are not, or may not be, its source's."""
     expected, found = source.multihash, copy.multihash
     if expected is not None and found is not None and found.algo == expected.algo:
@@ -336,7 +351,7 @@ def _data_step(
                 reason="copy holds other bytes",
                 mismatch=(str(expected), str(found)),
             )
-    elif expected is not None and not is_proven and copy.size == source.size:
+    elif expected is not None and copy.size == source.size:
         theirs = "does not hash" if found is None else f"hashes with {found.algo}"
         return ReadBack(
             copy=copy,

@@ -119,13 +119,8 @@ class Deeds:
         copy: images.Image | None,
     ) -> images.Image | None:
         """Look at the bytes of a copy and at nothing else; return the copy as it is then."""
-        mark = images.mark_of(source)
-        action = plans.next_action(
-            source, copy, mark=mark, known=True, unwanted=None, may_delete=False
-        )
-        if isinstance(action, plans.DeleteCopy | plans.ReadBack):
-            return self.do(lease, service, action)
-        return copy
+        action = plans.proof(source, copy, mark=images.mark_of(source))
+        return copy if action is None else self.do(lease, service, action)
 
     def _read_back(
         self, lease: tasks.Lease, service: ports.ImageService, action: plans.ReadBack

@@ -285,6 +285,20 @@ TABLE = [
         ),
         source(), copy(multihash=SHA256), proven_id="another",
     ),
+    case("another algorithm, source deactivated",
+        plans.SetActive(copy=copy(multihash=SHA256), active=False),
+        source(status=Status.DEACTIVATED), copy(multihash=SHA256),
+    ),
+    case("another algorithm, another name",
+        plans.UpdateMetadata(
+            copy=copy(multihash=SHA256),
+            attributes={"name": "new"},
+            tags=None,
+            properties={},
+            members={},
+        ),
+        source(name="new"), copy(multihash=SHA256),
+    ),
     case("another algorithm, read back", plans.Nothing(reason=plans.IN_SYNC),
          source(), copy(multihash=SHA256), proven_id=builders.IMAGE_ID),
     case("no hash, read back", plans.Nothing(reason=plans.IN_SYNC),
@@ -678,3 +692,22 @@ def test_every_deed_has_its_words(action, what, why):
 
 def test_nothing_to_do_has_no_words():
     assert plans.step_of(plans.Nothing(reason="source is queued")) is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [None, stranger(), copy(status=Status.SAVING, size=None, multihash=None), queued()],
+    ids=["none", "a stranger's", "busy", "without data"],
+)
+def test_nothing_is_proven_of_what_is_no_copy(image):
+    assert plans.proof(source(), image, mark=builders.MARK) is None
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.DEACTIVATED])
+def test_the_bytes_of_a_copy_call_for_the_same_whatever_else_differs(status):
+    def proof(**fields):
+        return plans.proof(source(name="new"), copy(status=status, **fields), mark=builders.MARK)
+
+    assert proof() is None
+    assert isinstance(proof(multihash=SHA256), plans.ReadBack)
+    assert isinstance(proof(multihash=OTHER), plans.DeleteCopy)

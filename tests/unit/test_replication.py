@@ -786,6 +786,24 @@ def test_a_copy_that_cannot_be_read_back_is_not_taken_for_right(world, image):
     assert task.reason == "TransferInterrupted: the connection broke"
 
 
+def test_a_copy_that_cannot_be_read_back_still_follows_its_source(world, image):
+    world.two.hash_algo = "sha256"
+
+    def before(name, _image_id):
+        if name == "read":
+            raise errors.TransferInterrupted("the connection broke")
+
+    world.two.before = before
+    world.settle()
+    world.source.change(image.image_id, visibility="private")
+    world.source.change(image.image_id, status="deactivated")
+    world.changed(image.image_id)
+    world.settle()
+    task, copy = world.task(image), world.two.image(image.image_id)
+    assert (task.status, task.proven_id) == ("failure", None)
+    assert (copy.status, copy.metadata.visibility) == ("deactivated", "private")
+
+
 def test_a_source_hashed_in_a_way_that_is_unknown_here_is_no_bug(world, image, caplog):
     world.source.change(image.image_id, os_hash_algo="md6")
     world.run()
