@@ -33,12 +33,16 @@ class GoneSources:
         self._cascading = cascading
 
     def find(
-        self, out_of_reach: Callable[[Sequence[tasks.Task]], None]
+        self,
+        out_of_reach: Callable[[Sequence[tasks.Task]], None],
+        *,
+        without: Set[images.RegionId] = frozenset(),
     ) -> Iterator[Sequence[tasks.Task]]:
         """Walk the tasks, image by image, whose image is not in the region of its source any more.
 
         :param out_of_reach: is given the tasks of regions that left the catalogue in the place of
             that, for nothing can be done about them.
+        :param without: regions that are not asked, so that nothing is known of their sources.
         :raises SyncError: the cascading region, the database or Keystone does not answer.
         """
         reachable = self._targets.catalogue()
@@ -51,7 +55,8 @@ class GoneSources:
                 if task.key.region in reachable:
                     origin = task.source_region or self._cascading
                     by_origin.setdefault(origin, []).append(task)
-            for origin, rows in by_origin.items():
+            for origin in sorted(by_origin.keys() - without):
+                rows = by_origin[origin]
                 for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
                     yield [row for row in rows if row.key.image_id == image_id]
 

@@ -146,13 +146,15 @@ class Reconciliation:
         :param keep_on: called often; what it raises ends the look.
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
-        report = Report(failed_regions=set(self._left_alone()))
+        left_alone = self._left_alone()
+        report = Report(failed_regions=set(left_alone))
         deletions = _Deletions(self._max_deletes())
         walk = _Walk(scope=scope, keep_on=keep_on, report=report, deletions=deletions)
         self._look_from(self._cascading, walk)
         is_empty = report.sources == 0
         for origin in self._origins:
-            self._look_from_cascaded(origin, walk)
+            if origin not in left_alone | scope.without:
+                self._look_from_cascaded(origin, walk)
         if not scope.deletions or self._stop.is_set():
             return report
         if is_empty:
@@ -227,7 +229,8 @@ class Reconciliation:
                 [_of_task(row, _OUT_OF_REACH) for row in rows if row.reason != plans.OUT_OF_REACH]
             )
 
-        for rows in self._gone.find(close):
+        silent = walk.report.failed_regions - {self._cascading}
+        for rows in self._gone.find(close, without=silent):
             walk.keep_on()
             found = [
                 _of_task(row, _GONE) for row in rows if only is None or row.key.region in only

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Snapshots: announced before their data, and made where they are not published."""
 
+import datetime
+
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -636,6 +639,27 @@ def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog
     world.reconciliation.look(scope)
     world.settle()
     assert image.image_id in world.three.ids()
+
+
+def test_a_snapshot_region_that_is_left_alone_is_not_asked_either(world):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    happened(world, image.image_id)
+    world.source.publish(b"1")
+    asked = []
+    world.two.before = lambda name, _image_id: asked.append(name)
+    changes = reconciliation.Scope(without={TWO}, deletions=False)
+    assert world.reconciliation.look(changes).sources == 1
+    now = world.clock.now()
+    left_alone = breakers.Breaker(
+        failures=3, since=now, retry_at=now + datetime.timedelta(seconds=10.0)
+    )
+    world.breakers.change(TWO, lambda _: left_alone)
+    report = world.reconciliation.look()
+    assert (report.sources, report.failed_regions) == (1, {TWO})
+    assert not asked
+    world.clock.advance(10.0)
+    again = reconciliation.Scope(only=report.failed_regions, deletions=False)
+    assert world.reconciliation.look(again).sources == 2
 
 
 def test_an_agent_that_is_stopping_ends_the_look(world):
