@@ -78,10 +78,24 @@ class GoneSources:
                 trusted.add(origin)
             missing = image_ids - set(service.find(sorted(image_ids)))
             # A listing proves presence only; absence is what a 404 for the very image says.
-            return [one for one in sorted(missing) if service.get_record(one) is None]
+            absent = [one for one in sorted(missing) if service.get_record(one) is None]
+            if not absent or _has_own_images(service):
+                return absent
+            failure = (
+                "it lists no image of its own, as after the loss of its database, so the copies "
+                f"of {len(absent)} images stay"
+            )
         except errors.SyncError as exc:
             if origin == self._cascading:
                 raise
-            failure = exc
+            failure = str(exc)
         LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
         return ()
+
+
+def _has_own_images(service: ports.ImageService) -> bool:
+    """Tell whether a region lists any image that is no copy of ours.
+
+    One that lost its images is soon filled with copies again, which say nothing of its own.
+    """
+    return any(image.mark is None for page in service.pages(_BATCH) for image in page)

@@ -609,6 +609,25 @@ def test_a_region_that_cannot_tell_has_lost_nothing(world, caplog):
     assert image.image_id in world.three.ids()
 
 
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_a_region_that_lost_its_images_has_deleted_no_snapshot(world, caplog, is_filled):
+    image = world.two.publish(DATA, properties=SNAPSHOT)
+    published = world.source.publish(b"1")
+    happened(world, image.image_id)
+    for one in world.two.ids():
+        world.two.delete_as_user(one)
+    if is_filled:
+        world.changed(published.image_id)
+        world.run()
+        assert world.two.ids()
+    assert world.reconciliation.look().deleted_sources == 0
+    world.settle()
+    assert image.image_id in world.three.ids()
+    assert "in region RegionTwo: it lists no image of its own" in caplog.text
+    happened(world, image.image_id, deleted=True)
+    assert image.image_id not in world.three.ids()
+
+
 def test_snapshots_elsewhere_do_not_make_an_empty_cascading_region_believable(world, caplog):
     image = world.source.publish(b"1")
     world.changed(image.image_id)
