@@ -181,8 +181,8 @@ class Daemon(service.ServiceBase):
         wait: float | None = _BUS_PATIENCE_SECONDS
         while not self._stopping.is_set():
             if self._look.wait(wait):
+                self._look.clear()
                 agent.rounds.ask_for_everything()
-            self._look.clear()
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue

@@ -335,6 +335,37 @@ def test_a_reload_looks_at_everything_again(stage):
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
+class LateEvent(threading.Event):
+    """Has something happen once, just after somebody waited in vain."""
+
+    def __init__(self):
+        super().__init__()
+        self.then = []
+
+    def wait(self, timeout=None):
+        is_set = super().wait(timeout)
+        if not is_set and self.then:
+            self.then.pop()()
+        return is_set
+
+
+def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
+    stage.world.intervals = rounds.Intervals(everything=0.0, changes=0.05)
+    stage.daemon._look = look = LateEvent()
+    image = stage.world.source.publish(visibility="shared")
+    stage.world.clock.advance(3600.0)
+    stage.world.source.publish()  # so that looks at changes leave the first one out
+    stage.daemon.start()
+    eventually(stage.listening)
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    quiet = threading.Event()
+    look.then.append(quiet.set)
+    assert quiet.wait(SECONDS)
+    stage.world.source.share(image.image_id, "beta")  # which only a look at everything finds
+    look.then.append(stage.daemon.reset)
+    eventually(lambda: "beta" in stage.world.two.image(image.image_id).members)
+
+
 def test_the_clock_is_set_again_before_each_look_and_stays_if_that_fails(stage):
     stage.daemon.start()
     eventually(stage.listening)
