@@ -99,6 +99,8 @@ class VerificationRounds:
         verdicts: Counter[verification.Verdict] = Counter()
         size = 0
         for task in self._due:
+            if task.status in verifying.UNSETTLED:
+                continue  # not read and not noted, so that the next walk finds it
             finding = self._verify(task, lambda _task, _done, _total: self._turn.keep_on())
             self._turn.keep_on()
             done.take(finding)

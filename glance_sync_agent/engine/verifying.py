@@ -15,7 +15,8 @@ from glance_sync_agent.engine import ports
 
 #: A region that does not answer is asked again after so long, and not for every copy.
 _AWAY_SECONDS = 60.0
-_UNSETTLED = frozenset({tasks.TaskStatus.PENDING, tasks.TaskStatus.PROCESSING})
+#: A task that is at work, or about to be, may bring another copy at any time.
+UNSETTLED = frozenset({tasks.TaskStatus.PENDING, tasks.TaskStatus.PROCESSING})
 
 #: Told about the bytes of a copy that were read so far, of how many, often.
 Watch = Callable[[tasks.Task, int, int], None]
@@ -83,7 +84,7 @@ class Verifying:
 
     def _compared(self, task: tasks.Task) -> verification.Comparison | str:
         """Return what to compare with what, or why not."""
-        if task.status in _UNSETTLED:
+        if task.status in UNSETTLED:
             return f"its task is {task.status}"
         source = self._record(task.source_region or self._cascading, task.key.image_id)
         source = source and self._joining.join(source)

@@ -398,6 +398,17 @@ def test_every_copy_is_read_once_in_an_interval(world, daily, caplog):
     assert found == [THREE, TWO] * 2
 
 
+def test_a_copy_whose_task_was_at_work_gets_its_turn_afterwards(world, daily, image, caplog):
+    world.changed(image.image_id)
+    found = reads(world)
+    daily.run()
+    assert (found, caplog.records) == ([], [])
+    world.settle()
+    world.clock.advance(3600.0)
+    daily.run()
+    assert found == [THREE, TWO]
+
+
 def test_a_young_copy_has_time(world):
     world.verify_interval = 86400.0
     copied(world)
