@@ -113,13 +113,13 @@ class Outages:
     def note_outcome(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
         """Take note of what came of an attempt at a claimed task.
 
-        A copy that was seen in step proves that its region answers. Any other outcome, that of
-        a failure that was noted aside, proves nothing.
+        A copy that was seen in step, or was to go and is there no more, proves that its region
+        answers. Any other outcome, that of a failure that was noted aside, proves nothing.
 
         :param outcome: None: it was called off.
         :raises ServiceUnavailable: the database does not answer.
         """
-        if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
+        if _was_looked_for(task, outcome):
             self._note_answer(task.key.region)
         else:
             self.give_up_probe(task.key.region, _began(task))
@@ -141,6 +141,14 @@ class Outages:
         if region in self._seen:
             now = self._clock.now()
             self._kept.change(region, lambda one: one.given_up(began=began, now=now))
+
+
+def _was_looked_for(task: tasks.Task, outcome: tasks.Outcome | None) -> bool:
+    """Tell whether the region must have been asked for the copy, and have answered."""
+    if isinstance(outcome, tasks.Succeeded):
+        return outcome.copy is not None
+    # Without a proof that its source existed, a copy that nobody wants is not looked for.
+    return isinstance(outcome, tasks.Forgotten) and task.may_delete
 
 
 def _began(task: tasks.Task) -> datetime.datetime:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region that answers nobody is left alone, and costs its tasks nothing."""
 
+import dataclasses
 import logging
 
 import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import outages
 from tests.fakes import world as worlds
 
@@ -157,6 +159,36 @@ def test_a_copy_in_step_ends_the_row_of_failures(world):
         world.settle()
         assert world.task(image).status == "success"
         assert breaker(world) == breakers.CLOSED
+
+
+def test_a_copy_that_was_deleted_proves_its_region_well_too(world, caplog):
+    caplog.set_level(logging.INFO)
+    made = publish(world, 3)
+    world.run()
+    down(world)
+    for image in made:
+        world.source.delete_as_user(image.image_id)
+        world.deleted(image.image_id)
+    pass_time(world, 60.0)
+    assert breaker(world).retry_at is not None
+    up(world)
+    pass_time(world, 80.0)
+    assert not world.two.ids()
+    assert breaker(world) == breakers.CLOSED
+    assert "Region RegionTwo answers again" in caplog.text
+
+
+def test_an_image_that_nobody_wants_there_proves_nothing(world):
+    made = publish(world, 5)
+    asked = down(world)
+    world.run()
+    world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.NONE)
+    asked.clear()
+    pass_time(world, 20.0)
+    left = [task.key.image_id for task in world.store.list(region=TWO)]
+    assert 0 < len(left) < len(made)  # some were forgotten without a question
+    assert len(asked) <= 1
+    assert breaker(world).retry_at is not None
 
 
 def test_attempts_that_fail_together_open_it_for_one_pause(world):
