@@ -81,12 +81,17 @@ class Request:
         # Alone in a CASE it would be sent as it is, zone and all, and not as the column has it.
         requested = sa.literal(self.not_before, _TASKS.c.not_before.type)
         status = sa.case((is_processing, task_rows.PROCESSING), else_=task_rows.PENDING)
+        # A copy that was found and not brought. Its size would be taken for that of bytes to
+        # come, see task_rows.is_below.
+        is_found = task_rows.IS_DONE & _TASKS.c.copied_from.is_(None)
+        total = sa.case((is_found, sa.null()), else_=_TASKS.c.bytes_total)
         return sa.update(_TASKS).ordered_values(
             (_TASKS.c.generation, _TASKS.c.generation + 1),
             (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(self.may_delete))),
             (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
             (_TASKS.c.reason, sa.case((is_processing, _TASKS.c.reason), else_="")),
             (_TASKS.c.bytes_done, sa.case((is_processing, _TASKS.c.bytes_done), else_=0)),
+            (_TASKS.c.bytes_total, total),
             *((_TASKS.c[name], value) for name, value in self._asked().items()),
             (_TASKS.c.status, status),
         )

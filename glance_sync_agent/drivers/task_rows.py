@@ -21,6 +21,7 @@ _FAILURE = tasks.TaskStatus.FAILURE.value
 
 IS_PENDING = _TASKS.c.status == PENDING
 IS_PROCESSING = _TASKS.c.status == PROCESSING
+IS_DONE = _TASKS.c.status == _SUCCESS
 FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
 SOUND = {"damaged_id": None, "damage": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}

@@ -408,13 +408,25 @@ def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
     assert [lease.task.key.image_id for lease in rest] == [found[100], found[101]]
 
 
-def test_what_has_its_bytes_is_claimed_whatever_their_number(store):
+@pytest.mark.parametrize("copied_from", [ELSEWHERE, None])
+def test_what_has_its_bytes_is_claimed_whatever_their_number(store, copied_from):
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=100, copied_from=ELSEWHERE)
+    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=100, copied_from=copied_from)
     store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    ask(store)
     ask(store)
 
     assert claims(store, below=100)
+
+
+def test_what_failed_is_still_known_to_bring_too_much(store):
+    ask(store)
+    lease = claim(store)
+    store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=100)
+    store.finish(lease, tasks.Failed(reason="refused"), NOW)
+    ask(store)
+
+    assert claims(store, below=100) == []
 
 
 def test_a_limit_of_nothing_claims_nothing(store):
@@ -927,7 +939,7 @@ def test_success_leaves_the_size_of_the_copy_as_progress(store):
 
     ask(store)
     store.finish(claim(store), tasks.Succeeded(reason="absent"), NOW)
-    assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)
+    assert (task(store).bytes_done, task(store).bytes_total) == (0, None)
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
 
 

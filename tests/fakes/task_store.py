@@ -72,6 +72,8 @@ class MemoryTaskStore:
                     not_before=not_before,
                     updated_at=now,
                 )
+                if row.task.status is tasks.TaskStatus.SUCCESS and row.task.copied_from is None:
+                    task = dataclasses.replace(task, bytes_total=None)
                 if row.task.status is not tasks.TaskStatus.PROCESSING:
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.PENDING, reason="", bytes_done=0

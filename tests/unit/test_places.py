@@ -165,6 +165,26 @@ def test_a_change_of_a_large_image_waits_for_no_place(world):
     assert world.two.image(image.image_id).metadata.name == "renamed"
 
 
+def test_a_change_of_a_large_copy_that_was_found_waits_for_no_place_either(world):
+    (image,) = publish(world, LARGE, 1)
+    world.run()
+    # Another agent, with a database that knows nothing yet.
+    world = worlds.World(
+        worlds.Outside(clock=world.clock, catalogue=world.catalogue, regions=world.regions),
+        per_region=3,
+        large_image_bytes=len(LARGE),
+    )
+    world.reconciliation.look()
+    world.run()
+    assert world.task(image).status == "success"
+    for number in range(2):
+        world.places.take(key(number), len(LARGE))
+    world.source.change(image.image_id, status="deactivated")
+    world.changed(image.image_id)
+    world.run()
+    assert world.two.image(image.image_id).status == "deactivated"
+
+
 def key(number, region=TWO):
     image_id = images.ImageId(f"{builders.IMAGE_ID[:-1]}{number}")
     return tasks.TaskKey(image_id=image_id, region=region)
