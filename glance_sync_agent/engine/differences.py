@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What differs between sources and their copies, a page of sources at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import dataclasses
 import datetime
 
@@ -94,15 +94,16 @@ class Differences:
         return self._targets.regions(self._noted(origin))
 
     def pairs(
-        self, page: Sequence[images.Image]
+        self, page: Sequence[images.Image], *, without: Set[images.RegionId] = frozenset()
     ) -> tuple[Sequence[Pair], Mapping[images.RegionId, errors.SyncError]]:
         """Return at most 100 sources with what belongs to them, and the regions that failed.
 
         Sources whose data is in a region that failed are left out.
 
+        :param without: regions that are not asked for data; left out as well.
         :raises SyncError: the database or Keystone does not answer.
         """
-        joined = self._joining.join_all(page)
+        joined = self._joining.join_all(page, without=without)
         rows: dict[images.ImageId, dict[images.RegionId, tasks.Task]] = {}
         for task in self._store.find([source.image_id for source in page]):
             rows.setdefault(task.key.image_id, {})[task.key.region] = task

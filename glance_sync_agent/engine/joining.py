@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks at the images of other regions that hold the data of sources."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 import dataclasses
 
 from glance_sync_agent import errors
@@ -39,9 +39,15 @@ class Joining:
         there = self._regions.image_service(region).get_record(source.remote.image_id)
         return remotes.joined(source, region, there)
 
-    def join_all(self, sources: Iterable[images.Image]) -> Joined:
+    def join_all(
+        self,
+        sources: Iterable[images.Image],
+        *,
+        without: Set[images.RegionId] = frozenset(),
+    ) -> Joined:
         """Do so for at most 100 sources, with one question to each region that has data.
 
+        :param without: regions that are not asked; sources with data there are left out.
         :raises ServiceUnavailable: Keystone does not answer.
         """
         known: dict[images.ImageId, images.Image] = {}
@@ -53,6 +59,8 @@ class Joining:
             region = self._catalogue.region_of(source.remote.url)
             if region is None:
                 known[source.image_id] = remotes.joined(source, None, None)
+            elif region in without:
+                del known[source.image_id]
             else:
                 by_region.setdefault(region, []).append((source, source.remote))
         failures: dict[images.RegionId, errors.SyncError] = {}

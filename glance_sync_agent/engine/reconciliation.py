@@ -102,6 +102,13 @@ class _Walk:
     keep_on: Callable[[], None]
     report: Report
     deletions: _Deletions
+    silent: set[images.RegionId]  # not asked for data of theirs (any more)
+
+    def miss_data_of(self, region: images.RegionId, failure: errors.SyncError) -> None:
+        """Take note that what a region is the source of was not seen."""
+        self.silent.add(region)
+        self.report.failed_regions.add(region)
+        LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
 
 
 class Reconciliation:
@@ -148,12 +155,17 @@ class Reconciliation:
         """
         left_alone = self._left_alone()
         report = Report(failed_regions=set(left_alone))
-        deletions = _Deletions(self._max_deletes())
-        walk = _Walk(scope=scope, keep_on=keep_on, report=report, deletions=deletions)
+        walk = _Walk(
+            scope=scope,
+            keep_on=keep_on,
+            report=report,
+            deletions=_Deletions(self._max_deletes()),
+            silent={*left_alone, *scope.without},
+        )
         self._look_from(self._cascading, walk)
         is_empty = report.sources == 0
         for origin in self._origins:
-            if origin not in left_alone | scope.without:
+            if origin not in walk.silent:
                 self._look_from_cascaded(origin, walk)
         if not scope.deletions or self._stop.is_set():
             return report
@@ -177,8 +189,7 @@ class Reconciliation:
             failure = exc
         else:
             return
-        walk.report.failed_regions.add(origin)
-        LOG.warning("Could not look at the snapshots of region %s: %s", origin, failure)
+        walk.miss_data_of(origin, failure)
 
     def _look_from(self, origin: images.RegionId, walk: _Walk) -> None:
         """Walk the sources of one region."""
@@ -190,10 +201,9 @@ class Reconciliation:
         )
         for page in pages:
             report.note_page(page)
-            pairs, failures = self._differences.pairs(page)
+            pairs, failures = self._differences.pairs(page, without=walk.silent)
             for region, failure in failures.items():
-                report.failed_regions.add(region)
-                LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
+                walk.miss_data_of(region, failure)
             for region in sorted(wanted - report.failed_regions):
                 walk.keep_on()
                 self._compare(region, _unseen(pairs, region, scope.only), walk)
@@ -229,8 +239,7 @@ class Reconciliation:
                 [_of_task(row, _OUT_OF_REACH) for row in rows if row.reason != plans.OUT_OF_REACH]
             )
 
-        silent = walk.report.failed_regions - {self._cascading}
-        for rows in self._gone.find(close, without=silent):
+        for rows in self._gone.find(close, without=walk.silent - {self._cascading}):
             walk.keep_on()
             found = [
                 _of_task(row, _GONE) for row in rows if only is None or row.key.region in only

@@ -419,6 +419,35 @@ def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog)
     assert showing.three.ids() == {other.image_id, image.image_id}
 
 
+def test_a_region_with_data_that_is_left_alone_or_failed_is_not_asked_again(
+    showing, monkeypatch
+):
+    made = [showing.refer(showing.two.publish(DATA)) for _ in range(3)]
+    monkeypatch.setattr(reconciliation, "PAGE_SIZE", 1)
+    asked = []
+
+    def away(name, _image_id):
+        asked.append(name)
+        raise errors.ServiceUnavailable("no answer")
+
+    showing.two.before = away
+    report = showing.reconciliation.look()
+    assert (report.sources, report.failed_regions) == (len(made), {TWO})
+    assert asked == ["find"]
+    asked.clear()
+    now = showing.clock.now()
+    left_alone = breakers.Breaker(
+        failures=3, since=now, retry_at=now + datetime.timedelta(seconds=10.0)
+    )
+    showing.breakers.change(TWO, lambda _: left_alone)
+    assert showing.reconciliation.look().failed_regions == {TWO}
+    assert asked == []
+    showing.two.before = lambda _name, _image_id: None
+    showing.clock.advance(10.0)
+    scope = reconciliation.Scope(only=report.failed_regions, deletions=False)
+    assert showing.reconciliation.look(scope).requested == len(made)
+
+
 def test_the_map_on_the_source_names_its_copies_too(showing):
     showing.record_locations = True
     showing.three.tells_size = True
