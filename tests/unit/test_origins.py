@@ -240,7 +240,6 @@ NO_COPY_ANY_MORE = [
     pytest.param(lambda two, image_id: two.set_active(image_id, active=False), id="deactivated"),
     pytest.param(lambda two, image_id: two.delete_as_user(image_id), id="deleted"),
     pytest.param(lambda two, image_id: two.change(image_id, os_hash_value="00"), id="other-bytes"),
-    pytest.param(lambda two, image_id: two.change(image_id, os_hash_value=None), id="no-hash"),
     pytest.param(
         lambda two, image_id: two.change(image_id, **{images.SOURCE_ID: None}), id="not-ours"
     ),
@@ -263,6 +262,15 @@ def test_what_is_no_copy_any_more_is_not_read(world, source, change):
         f"RegionTwo is no active copy of image {source.image_id} any more"
     )
     assert asked == ["get_record"]
+
+
+@pytest.mark.parametrize("algo", ["sha256", None])
+def test_a_copy_that_its_glance_hashes_otherwise_is_read_as_well(world, source, algo):
+    world.two.change(source.image_id, os_hash_algo=algo, os_hash_value=algo and "00")
+    assert read(world, source, TWO) == DATA
+    world.two.damage(source.image_id, b"golden imagf")
+    with pytest.raises(errors.OriginFailed):
+        read(world, source, TWO)
 
 
 def test_a_region_that_left_the_catalogue_is_no_origin_any_more(world, source):
