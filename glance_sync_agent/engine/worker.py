@@ -160,7 +160,7 @@ class Worker:
                 self._store.release(lease, self._clock.now())
             elif not self._store.finish(lease, outcome, self._clock.now()):
                 LOG.debug("%s was requested again meanwhile", lease.task.key)
-            self._outages.note_outcome(lease.task, outcome)
+            self._tell_of_region(lease.task, outcome)
         except errors.LeaseLost:
             LOG.info("Lost the lease on %s", lease.task.key)
         except errors.SyncError as exc:
@@ -168,6 +168,15 @@ class Worker:
             LOG.error("Could not write the outcome of %s: %s", lease.task.key, exc)
         except Exception:  # a bug, which the pool would keep to itself
             LOG.exception("The outcome of %s was not written", lease.task.key)
+
+    def _tell_of_region(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
+        failure = None
+        try:
+            self._outages.note_outcome(task, outcome)
+        except errors.SyncError as exc:
+            failure = exc
+        if failure is not None:  # the outcome itself is written
+            LOG.warning("What %s tells of its region was not noted: %s", task.key, failure)
 
     def _outcome(self, lease: tasks.Lease) -> tasks.Outcome | None:
         """Return what came of an attempt; None if it was called off."""

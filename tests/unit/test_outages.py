@@ -191,6 +191,26 @@ def test_an_image_that_nobody_wants_there_proves_nothing(world):
     assert breaker(world).retry_at is not None
 
 
+def test_an_outcome_that_is_written_is_not_told_to_be_lost(world, caplog, monkeypatch):
+    (image,) = publish(world)
+    down(world)
+    world.run()
+    up(world)
+
+    def change(_region, _decide):
+        raise errors.ServiceUnavailable("cannot change the breaker")
+
+    monkeypatch.setattr(world.breakers, "change", change)
+    caplog.clear()
+    world.settle()
+    assert world.task(image).status == "success"
+    (line,) = caplog.messages
+    assert line == (
+        f"What {world.task(image).key} tells of its region was not noted: cannot change the "
+        "breaker"
+    )
+
+
 def test_attempts_that_fail_together_open_it_for_one_pause(world):
     world = worlds.World(per_region=8)
     made = publish(world, 8)
