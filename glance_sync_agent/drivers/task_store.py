@@ -298,9 +298,11 @@ class TaskStore:
         request_id: str,
     ) -> bool:
         """Note that a copy is damaged and request its task, if that still has this copy."""
+        # A copy that was never seen in step is looked for under the id of its source.
+        copy_id = sa.func.coalesce(_TASKS.c.copy_id, _TASKS.c.image_id)
         noted = (
             sa.update(_TASKS)
-            .where(task_rows.is_task(key), _TASKS.c.copy_id == damage.copy_id)
+            .where(task_rows.is_task(key), copy_id == damage.copy_id)
             .values(
                 damaged_id=damage.copy_id, damage=task_table.damage_text(damage.found)
             )

@@ -1048,6 +1048,16 @@ def test_a_copy_that_is_not_the_one_any_more_is_not_distrusted(store):
     assert task(store).damage is None
 
 
+def test_a_copy_that_was_never_in_step_is_distrusted_under_the_id_of_its_source(store):
+    ask(store)
+    damage = dataclasses.replace(DAMAGE, copy_id=IMAGE)
+    assert distrust(store, damage=damage)
+    assert task(store).damage == damage
+    copied(store, COPY)
+    distrust(store, damage=damage)
+    assert task(store).damage is None
+
+
 def test_damage_is_told_to_whoever_claims_and_remembered_until_the_task_succeeds(store):
     ask(store)
     copied(store)

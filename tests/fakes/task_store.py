@@ -249,7 +249,7 @@ class MemoryTaskStore:
     ) -> bool:
         with self._open():
             row = self._rows.get(key)
-            if row is None or row.task.copy_id != damage.copy_id:
+            if row is None or (row.task.copy_id or key.image_id) != damage.copy_id:
                 return False
             self.request(
                 key.image_id,

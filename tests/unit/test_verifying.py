@@ -290,6 +290,21 @@ def test_a_bad_copy_is_replaced_and_a_good_one_left_alone(world, image, caplog):
     assert told(world, image) == ("ok", "")
 
 
+def test_a_bad_copy_that_was_never_in_step_is_replaced_as_well(world, caplog):
+    world.two.hash_algo = "sha256"
+    world.two.before = refuse("read")
+    made = copied(world)
+    world.two.before = lambda _name, _image_id: None
+    assert (world.task(made).status, world.task(made).copy_id) == ("failure", None)
+    world.two.damage(made.image_id, None)
+    assert run(world, (made, TWO)).requested == 1
+    assert "got no data: it is replaced" in caplog.text
+    world.settle()
+    copy_id = world.task(made).copy_id
+    assert copy_id is not None
+    assert world.two.data(copy_id) == DATA
+
+
 def test_where_nothing_is_bad_nobody_is_woken(world, image):
     woken = world.woken
     report = run(world, (image, TWO))
