@@ -142,6 +142,8 @@ class Differences:
             verdict = pair.verdicts.get(region)
             is_wanted = verdict is not None and verdict.wanted
             if is_wanted:
+                if copy is None and failed_before is None:
+                    copy = _unnoted_copy(service, pair)
                 step = self._step(service, pair, copy)
             else:
                 step = self._unwanted(service, pair, copy, verdict)
@@ -235,6 +237,17 @@ class Differences:
 def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
     row = pair.rows.get(region)
     return (row and row.copy_id) or pair.source.image_id
+
+
+def _unnoted_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:
+    """Find the copy with an id of its own that a lost row knew.
+
+    Of an active source the attempt to copy it finds that; one that is not is not copied.
+    """
+    source = pair.source
+    if source.status is not images.ImageStatus.DEACTIVATED or service.region in pair.rows:
+        return None
+    return next(iter(service.copies_of(images.mark_of(source))), None)
 
 
 def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | None:

@@ -97,6 +97,37 @@ def test_a_lost_database_is_rebuilt_so_that_copies_do_not_outlive_their_sources(
     assert copied[0].image_id not in world.two.ids()
 
 
+def test_a_lost_database_leaves_no_copy_of_another_id_active_for_its_deactivated_source(
+    world, copied
+):
+    image = copied[0]
+    world.two.delete_as_user(image.image_id)  # which spends the id
+    world.changed(image.image_id)
+    world.settle()
+    copy_id = world.task(image).copy_id
+    assert copy_id != image.image_id
+    world = worlds.World(
+        worlds.Outside(clock=world.clock, catalogue=world.catalogue, regions=world.regions)
+    )
+    world.source.change(image.image_id, status="deactivated")
+    world.reconciliation.look()
+    world.settle()
+    assert world.two.image(copy_id).status == "deactivated"
+    assert world.task(image).copy_id == copy_id
+
+
+def test_copies_that_no_row_knows_are_looked_for_only_when_asked(world):
+    image = world.source.publish(b"1")
+    world.source.change(image.image_id, status="deactivated")
+    asked = []
+    world.two.before = lambda name, _image_id: asked.append(name)
+    scope = reconciliation.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.look(scope).requested == 0
+    assert "copies_of" not in asked
+    assert world.reconciliation.look().requested == 0
+    assert asked.count("copies_of") == 1
+
+
 def test_images_without_data_and_copies_are_no_sources(world):
     world.source.make(name="queued")
     world.source.publish(b"1", properties={
