@@ -175,12 +175,13 @@ def next_action(
         return step
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
-    if unwanted is not None:
-        return _unwanted(copy, mark, unwanted, delete=delete_unwanted)
     if copy is not None and copy.mark != mark:
-        return _foreign(copy)
-    is_proven = copy is not None and copy.image_id == proven_id
-    action = _with_source(source, copy, known=known, is_proven=is_proven)
+        return _foreign(copy) if unwanted is None else _unwanted(unwanted)
+    if unwanted is not None:
+        action: Action = _unwanted(unwanted, copy, delete=delete_unwanted)
+    else:
+        is_proven = copy is not None and copy.image_id == proven_id
+        action = _with_source(source, copy, known=known, is_proven=is_proven)
     if copy is not None and damage is not None and damage.copy_id == copy.image_id:
         return _damaged(source, copy, damage, action)
     return action
@@ -266,10 +267,10 @@ def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) 
 
 
 def _unwanted(
-    copy: Image | None, mark: images.Mark, why: str, *, delete: bool
+    why: str, copy: Image | None = None, *, delete: bool = False
 ) -> Nothing | DeleteCopy:
     told = f"not wanted here: {why}"
-    if copy is None or copy.mark != mark:
+    if copy is None:
         return Nothing(reason=told)
     if delete:
         return DeleteCopy(copy=copy, reason=told)

@@ -387,6 +387,17 @@ def test_a_copy_that_is_damaged_is_removed_before_it_is_brought_in_step(there):
     assert decide(there, copy(), damage=DAMAGE) == removal()
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_damaged_copy_goes_where_nobody_wants_it_either(keeps):
+    found = decide(source(), copy(), wanted=False, delete_unwanted=not keeps, damage=DAMAGE)
+    assert found == (
+        removal() if keeps else plans.DeleteCopy(copy=copy(), reason=UNWANTED)
+    )
+    assert decide(source(), stranger(), wanted=False, damage=DAMAGE) == plans.Nothing(
+        reason=UNWANTED
+    )
+
+
 def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_it_had():
     theirs = builders.multihash(algo="sha256")
     damaged = copy(multihash=theirs)
@@ -403,7 +414,6 @@ def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_i
         pytest.param(source(owner="beta"), copy(), {"known": False}, id="doubtful"),
         pytest.param(source(), copy(status=Status.IMPORTING), {}, id="busy"),
         pytest.param(source(), copy(multihash=OTHER), {}, id="other bytes from the beginning"),
-        pytest.param(source(), copy(), {"wanted": False}, id="not wanted any more"),
         pytest.param(None, copy(), {}, id="source not found"),
         pytest.param(None, copy(), {"may_delete": True}, id="source gone"),
     ],
