@@ -6,7 +6,7 @@ depends on what an earlier statement read. No statement needs ``RETURNING``, whi
 for UPDATE.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import dataclasses
 import datetime
 import functools
@@ -176,10 +176,13 @@ class TaskStore:
         now: datetime.datetime,
         until: datetime.datetime,
         below: int | None = None,
+        without: Collection[images.ImageId] = (),
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
         due = task_rows.due(now)
         wanted = [_TASKS.c.region == region, *task_rows.is_below(below)]
+        if without:
+            wanted.append(_TASKS.c.image_id.not_in(without))
 
         def work(connection: sa.Connection) -> list[tasks.Lease]:
             found: list[sa.Row[Any]] = []

@@ -5,7 +5,7 @@ Each port has a real driver and an in-memory one, held to the same contract test
 (``tests/contract``). A driver raises only :mod:`glance_sync_agent.errors`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 import datetime
 from typing import Protocol
@@ -296,11 +296,13 @@ class TaskStore(Protocol):
         now: datetime.datetime,
         until: datetime.datetime,
         below: int | None = None,
+        without: Collection[images.ImageId] = (),
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
 
         :param below: leaves out those whose bytes are still to come, and known to be so many or
             more.
+        :param without: images whose tasks are left out.
 
         A task has one winner, however many claim at once.
         """

@@ -5,7 +5,7 @@ The one place that turns errors into "later" and "failed".
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import datetime
 import logging
 import threading
@@ -23,7 +23,6 @@ LOG = logging.getLogger(__name__)
 
 #: Twice that at the most, so that all who wait do not come at once.
 _UNDECIDED_SECONDS = 10.0
-_HUNG_ATTEMPT_PAUSE = datetime.timedelta(seconds=30)
 
 Submit = Callable[[Callable[[], None]], object]
 
@@ -98,12 +97,19 @@ class Worker:
             now=now,
             until=now + self._lease,
             below=self._places.limit(region),
+            # One that outlived its lease, or whose lease a clock that was set ended, never runs
+            # beside another of ours; as long as nobody else takes it, it may go on.
+            without=self._running_in(region),
         )
         for lease in leases:
             self._start(lease)
         if is_probe and not leases:
             self._outages.give_up_probe(region, now)
         return len(leases)
+
+    def _running_in(self, region: images.RegionId) -> Sequence[images.ImageId]:
+        with self._lock:
+            return [key.image_id for key in self._keys if key.region == region]
 
     def running(self) -> int:
         """Return how many tasks are being worked on."""
@@ -117,9 +123,6 @@ class Worker:
 
     def _start(self, lease: tasks.Lease) -> None:
         region = lease.task.key.region
-        if lease.task.key in self._keys:
-            self._put_off(lease)
-            return
         with self._lock:
             self._running[region] += 1
             self._keys.add(lease.task.key)
@@ -136,21 +139,6 @@ class Worker:
                 self._wake()
 
         self._submit(work)
-
-    def _put_off(self, lease: tasks.Lease) -> None:
-        """Wait for an attempt of ours that outlived its lease; it ends at its next step."""
-        now = self._clock.now()
-        outcome = tasks.RetryAt(
-            when=now + _HUNG_ATTEMPT_PAUSE, reason="an earlier attempt has not ended", counts=False
-        )
-        LOG.warning("%s: %s", lease.task.key, outcome.reason)
-        failure = None
-        try:
-            self._store.finish(lease, outcome, now)
-        except errors.SyncError as exc:
-            failure = exc
-        if failure is not None:  # its lease runs out, too; the others of its batch go on
-            LOG.warning("Could not put off %s: %s", lease.task.key, failure)
 
     def work(self, lease: tasks.Lease) -> None:
         """Run one attempt and write its outcome. Raises nothing: the thread is a pool's."""

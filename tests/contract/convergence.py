@@ -49,8 +49,8 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         self.violations: list[str] = []
         self._leases: dict[tasks.TaskKey, _Held] = {}
 
-    def claim(self, region, limit, *, owner, now, until, below=None):
-        leases = super().claim(region, limit, owner=owner, now=now, until=until, below=below)
+    def claim(self, region, limit, *, owner, now, until, **limits):
+        leases = super().claim(region, limit, owner=owner, now=now, until=until, **limits)
         for lease in leases:
             held = self._leases.get(lease.task.key)
             if held is not None and held.until > now:

@@ -429,6 +429,16 @@ def test_what_failed_is_still_known_to_bring_too_much(store):
     assert claims(store, below=100) == []
 
 
+def test_a_claim_leaves_out_the_images_that_it_is_told(store):
+    for image_id in (IMAGE, OTHER):
+        ask(store, image_id=image_id)
+    (other,) = claims(store, without=[IMAGE])
+    assert other.task.key.image_id == OTHER
+    assert claims(store, without=[OTHER, IMAGE], now=later(120)) == []
+    found = claims(store, without=[COPY], now=later(120))
+    assert [lease.task.key.image_id for lease in found] == [IMAGE, OTHER]
+
+
 def test_a_limit_of_nothing_claims_nothing(store):
     ask(store)
     assert claims(store, limit=0) == []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The task store in memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 import dataclasses
 import datetime
 import threading
@@ -129,6 +129,7 @@ class MemoryTaskStore:
         now: datetime.datetime,
         until: datetime.datetime,
         below: int | None = None,
+        without: Collection[images.ImageId] = (),
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
@@ -136,6 +137,7 @@ class MemoryTaskStore:
                 for key, row in self._rows.items()
                 if key.region == region and row.due and row.due <= now
                 and _is_below(row.task, below)
+                and key.image_id not in without
             )
             leases = []
             for _, _, key in found[:limit]:
