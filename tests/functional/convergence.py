@@ -5,9 +5,11 @@ Reads every Glance, every directory of data and the agents' database, and believ
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
+import sqlite3
 from typing import Any
 
 from glance_sync_agent.domain import images
@@ -123,6 +125,18 @@ def converged(
         orphaned=[*look.stray_files(), *look.stray_records(), *look.stray_tasks()],
         unfinished=list(look.unfinished()),
     )
+
+
+def left(region: clouds.Region) -> frozenset[pathlib.Path]:
+    """Return what a region's Glance, which was killed and does not run, has left.
+
+    These are files of an upload or a deletion that it was at. It knows nothing of them any more,
+    so that nobody can remove them through it.
+    """
+    database = pathlib.Path(region.datadir).parent / "glance.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        known = dict(connection.execute("SELECT id, status FROM images"))
+    return frozenset(path for path in _files(region) if known.get(path.name) not in _DONE)
 
 
 class _Look:

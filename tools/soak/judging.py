@@ -100,13 +100,18 @@ class Judge:
 
     def _look_at_bytes(self, region: str, copy_id: str, image: users.Published) -> None:
         digest = self._digest(region, copy_id)
-        if digest is None and not self._is_gone(region, copy_id):
-            self._say(f"{copy_id} in {region} is an active copy and has no data")
-        elif (
-            digest not in (None, image.sha512)
-            and (region, copy_id) not in self._stage.damaged
-        ):
+        if digest is None:
+            self._look_for_data(region, copy_id, image.image_id)
+        elif digest != image.sha512 and (region, copy_id) not in self._stage.damaged:
             self._say(f"{copy_id} in {region} is active and has other bytes than {image.image_id}")
+
+    def _look_for_data(self, region: str, copy_id: str, source_id: str) -> None:
+        if (region, copy_id) in self._stage.damaged or self._is_gone(region, copy_id):
+            return
+        # A Glance that was killed when it had removed the data and not yet the record keeps that
+        # until it is asked for it once more.
+        if self._people.record(self._people.cascading, source_id) is not None:
+            self._say(f"{copy_id} in {region} is an active copy and has no data")
 
     def _is_gone(self, region: str, copy_id: str) -> bool:
         deadline = time.monotonic() + _GONE_SECONDS

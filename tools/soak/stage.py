@@ -8,12 +8,12 @@ import os
 import pathlib
 import re
 import signal
-import sqlite3
 import subprocess
 import threading
 
 import yaml
 
+from tests.functional import convergence
 from tests.functional import people as users
 from tools import agents
 from tools import cloud as clouds
@@ -124,13 +124,9 @@ class Stage:
 
     def note_left(self, region: str) -> None:
         """Note what a region's Glance, which does not run, has left."""
-        datadir = pathlib.Path(self.described.region(region).datadir)
-        with contextlib.closing(sqlite3.connect(datadir.parent / "glance.sqlite")) as database:
-            known = dict(database.execute("SELECT id, status FROM images"))
-        for path in datadir.iterdir():
-            if known.get(path.name) not in DONE:
-                self.left.add(path)
-                self.events.note("stage", f"left in {region}: {path.name}")
+        for path in convergence.left(self.described.region(region)):
+            self.left.add(path)
+            self.events.note("stage", f"left in {region}: {path.name}")
 
     def begin(self) -> None:
         """Start the agents; the first makes the tables."""
