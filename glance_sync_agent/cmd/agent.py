@@ -10,6 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 from oslo_service import service
+import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
@@ -42,11 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             description=_DESCRIPTION,
         )
         with state_lock.held(current.settings.state_path):
-            wiring.prepare(conf, current)
+            _prepare(conf, current)
             return _serve(conf, current, asked)
     except errors.SyncError as exc:
         print(f"glance-sync-agent: {exc}", file=sys.stderr)
         return 1
+
+
+def _prepare(conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> None:
+    """Do what can fail for good. A database that is away is waited for, as all else is."""
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(errors.ServiceUnavailable),
+        wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
+        before_sleep=tenacity.before_sleep_log(LOG, logging.WARNING),
+        reraise=True,
+    )
+    retry(wiring.prepare, conf, current)
 
 
 def _serve(conf: cfg.ConfigOpts, current: wiring.CurrentSettings, asked: Sequence[int]) -> int:

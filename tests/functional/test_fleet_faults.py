@@ -144,10 +144,15 @@ def the_database_is_restarted_under_load(fleet: Fleet) -> None:
         publishing = pool.submit(lambda: [world.publish("load") for _ in range(6)])
         world.wait_until(lambda: "Copied image" in world.said(), "a first copy")
         with fleet.server.stopped():
+            late = world.agents[-1]
+            late.kill()
+            late.start()
             world.publish("while it is away")
             world.valve.open()
             world.wait_until(lambda: "in the database" in world.said(), "a word about it")
+            late.wait_for_log("cannot upgrade the schema")
         publishing.result()
+        assert late.is_running()  # it waits, as it does for all else
 
 
 @row("postgresql")
