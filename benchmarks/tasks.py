@@ -252,7 +252,9 @@ def _built(
         ),
         rounds=idle,
         snapshots=idle,
+        verification=idle,
         make_listener=lambda: idle,
+        set_clock=lambda: None,
         release_leases=lambda: store.release_owned(owner, clock.now()),
         close=store.close,
     )
