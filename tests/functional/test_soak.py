@@ -15,6 +15,7 @@ from tests.functional import people as users
 from tools import cloud as clouds
 from tools import databases
 from tools.soak import judging
+from tools.soak import operations
 from tools.soak import plans
 from tools.soak import stage as stages
 
@@ -111,8 +112,19 @@ def test_the_judge_passes_over_a_copy_that_the_soak_damaged(stage, judge, said, 
     assert said == []
 
 
+def test_the_judge_passes_over_a_copy_whose_deletion_a_killed_glance_left_half_done(
+    stage, judge, said, gone
+):
+    image = announced(stage)  # its source is gone
+    gone.append(copy(stage, image.image_id, plans.content(image)))
+    stage.file(TWO, gone[0]).unlink()
+    judge.look(TWO)
+    assert said == []
+
+
 def test_the_judge_finds_an_active_copy_that_has_no_data(stage, judge, said, gone):
     image = announced(stage)
+    operations.User(stage, "alice").create(image)
     gone.append(copy(stage, image.image_id, plans.content(image)))
     stage.file(TWO, gone[0]).unlink()
     judge.look(TWO)
