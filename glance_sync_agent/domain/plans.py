@@ -175,15 +175,16 @@ def next_action(
         return step
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
-    if copy is not None and copy.mark != mark:
-        return _foreign(copy) if unwanted is None else _unwanted(unwanted)
+    ours = copy if copy is not None and copy.mark == mark else None
     if unwanted is not None:
-        action: Action = _unwanted(unwanted, copy, delete=delete_unwanted)
+        action: Action = _unwanted(unwanted, ours, delete=delete_unwanted)
+    elif copy is not None and ours is None:
+        return _foreign(copy)
     else:
-        is_proven = copy is not None and copy.image_id == proven_id
-        action = _with_source(source, copy, known=known, is_proven=is_proven)
-    if copy is not None and damage is not None and damage.copy_id == copy.image_id:
-        return _damaged(source, copy, damage, action)
+        is_proven = ours is not None and ours.image_id == proven_id
+        action = _with_source(source, ours, known=known, is_proven=is_proven)
+    if ours is not None and damage is not None and damage.copy_id == ours.image_id:
+        return _damaged(source, ours, damage, action)
     return action
 
 
@@ -266,9 +267,7 @@ def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) 
     return DeleteCopy(copy=copy, reason="source was deleted")
 
 
-def _unwanted(
-    why: str, copy: Image | None = None, *, delete: bool = False
-) -> Nothing | DeleteCopy:
+def _unwanted(why: str, copy: Image | None, *, delete: bool) -> Nothing | DeleteCopy:
     told = f"not wanted here: {why}"
     if copy is None:
         return Nothing(reason=told)
