@@ -5,6 +5,12 @@ import dataclasses
 import datetime
 
 
+def ceiling(doublings: int, *, base: float, cap: float) -> float:
+    """Return the seconds that a pause may take at most after so many doublings of ``base``."""
+    # Bounded, because 2.0 ** 1024 overflows; the cap is long reached there.
+    return min(cap, base * 2.0 ** min(doublings, 64))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
     """Exponential back-off with full jitter.
@@ -32,6 +38,5 @@ class RetryPolicy:
         """
         if failed > self.retries:
             return None
-        # The exponent is bounded because 2.0 ** 1024 overflows; the cap is long reached there.
-        ceiling = min(self.cap, self.base * 2.0 ** min(failed - 1, 64))
-        return now + datetime.timedelta(seconds=max(ceiling * chance, at_least or 0.0))
+        most = ceiling(failed - 1, base=self.base, cap=self.cap)
+        return now + datetime.timedelta(seconds=max(most * chance, at_least or 0.0))

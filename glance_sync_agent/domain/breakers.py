@@ -15,6 +15,8 @@ import dataclasses
 import datetime
 from typing import Self
 
+from glance_sync_agent.domain import backoff
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Breaker:
@@ -92,10 +94,8 @@ class Policy:
         failures = seen.failures + 1
         if not self.failures or failures < self.failures:
             return Breaker(failures=failures, reason=reason)
-        # Bounded, because 2.0 ** 1024 overflows; the cap is long reached there.
-        exponent = min(failures - self.failures, 64)
-        ceiling = min(self.cap, self.base * 2.0**exponent)
-        pause = max(ceiling * (1 + chance) / 2, at_least or 0.0)
+        most = backoff.ceiling(failures - self.failures, base=self.base, cap=self.cap)
+        pause = max(most * (1 + chance) / 2, at_least or 0.0)
         return Breaker(
             failures=failures,
             since=now,
