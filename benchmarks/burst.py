@@ -86,24 +86,15 @@ def agent(cloud: clouds.Cloud, args: argparse.Namespace) -> dict[str, Any]:
     described = cloud.describe()
     targets = [region.name for region in described.cascaded]
     prefix = f"agent-{uuid.uuid4().hex[:8]}"
-    with tempfile.TemporaryDirectory() as directory:
-        one = agents.Agent(described, pathlib.Path(directory), ssh=args.ssh)
-        one.start()
-        try:
-            one.wait_for_log("Listening on")
-            one.wait_for_log("Looked at")
-            _wait_until_idle(one)
-            before = len(one.tasks())
-            started = time.monotonic()
-            published: dict[str, datetime.datetime] = {}
-            _publish(cloud, args, prefix, [described.cascading_region], published)
-            publishing = time.monotonic() - started
-            _wait_for_rows(one, before + args.images * len(targets))
-            seconds = time.monotonic() - started
-            found = {name: _copies(cloud, name, published) for name in targets}
-        finally:
-            one.stop()
-            print(one.tail(3), file=sys.stderr)
+    with _running(described, args) as one:
+        before = len(one.tasks())
+        started = time.monotonic()
+        published: dict[str, datetime.datetime] = {}
+        _publish(cloud, args, prefix, [described.cascading_region], published)
+        publishing = time.monotonic() - started
+        _wait_for_rows(one, before + args.images * len(targets))
+        seconds = time.monotonic() - started
+        found = {name: _copies(cloud, name, published) for name in targets}
     _delete(cloud, prefix, [region.name for region in described.regions])
     return {
         "seconds": round(seconds, 2),
@@ -141,22 +132,13 @@ def others(
     targets = [one.name for one in described.cascaded if one.name != args.broken]
     prefix = f"others-{uuid.uuid4().hex[:8]}"
     published: dict[str, datetime.datetime] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        one = agents.Agent(described, pathlib.Path(directory), ssh=args.ssh)
-        one.start()
-        try:
-            one.wait_for_log("Listening on")
-            one.wait_for_log("Looked at")
-            _wait_until_idle(one)
-            with down(cloud, args) if is_broken else contextlib.nullcontext():
-                started = time.monotonic()
-                _publish(cloud, args, prefix, [described.cascading_region], published)
-                ends = _wait_for_others(one, targets, published)
-                seconds = time.monotonic() - started
-            _wait_until_idle(one)
-        finally:
-            one.stop()
-            print(one.tail(3), file=sys.stderr)
+    with _running(described, args) as one:
+        with down(cloud, args) if is_broken else contextlib.nullcontext():
+            started = time.monotonic()
+            _publish(cloud, args, prefix, [described.cascading_region], published)
+            ends = _wait_for_others(one, targets, published)
+            seconds = time.monotonic() - started
+        _wait_until_idle(one)
     _delete(cloud, prefix, [region.name for region in described.regions])
     delays = sorted((end - published[image]).total_seconds() for image, end in ends)
     return {
@@ -181,6 +163,24 @@ def down(cloud: clouds.Cloud, args: argparse.Namespace) -> Iterator[None]:
             cloud.start_service(service)
         else:
             cloud.signal_service(service, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _running(
+    described: clouds.Description, args: argparse.Namespace
+) -> Iterator[agents.Agent]:
+    """Give an agent that has nothing left to do."""
+    with tempfile.TemporaryDirectory() as directory:
+        one = agents.Agent(described, pathlib.Path(directory), ssh=args.ssh)
+        one.start()
+        try:
+            one.wait_for_log("Listening on")
+            one.wait_for_log("Looked at")
+            _wait_until_idle(one)
+            yield one
+        finally:
+            one.stop()
+            print(one.tail(3), file=sys.stderr)
 
 
 def _wait_for_others(
