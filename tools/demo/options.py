@@ -8,23 +8,21 @@ import argparse
 from collections.abc import Sequence
 import sys
 
+from tools import command_line
+
 _DEFAULT_MIB = 256
 _DEFAULT_SECONDS = 600.0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):  # type: ignore[no-untyped-def]  # as in the base
-        self.exit(2, f"error: {message}; see tools/demo.sh --help\n")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; exit with status 2 if there is something wrong with them."""
-    parser = _Parser(prog="tools/demo.sh", add_help=False, allow_abbrev=False)
+    seconds = command_line.positive("a number of seconds")
+    parser = command_line.Parser("tools/demo.sh")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--attach", action="store_true")
     parser.add_argument("--size", type=_positive, default=_DEFAULT_MIB)
-    parser.add_argument("--timeout", type=_seconds, default=_DEFAULT_SECONDS)
+    parser.add_argument("--timeout", type=seconds, default=_DEFAULT_SECONDS)
     parser.add_argument("--name", default="demo")
     return parser.parse_args(arguments)
 
@@ -33,16 +31,6 @@ def _positive(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() else 0
     if not value:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number of MiB, 1 or more")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
     return value
 
 
