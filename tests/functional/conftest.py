@@ -27,9 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("cloud")
 
 
+@pytest.fixture(scope="session")
+def keepers(cloud: clouds.Cloud) -> Iterator[None]:
+    """Keep every region from being empty, which an agent does not believe.
+
+    They never get data, so no agent does anything with them.
+    """
+    keeping = users.People(cloud)
+    for region in (keeping.cascading, *keeping.cascaded):
+        keeping.create("keeper", region=region)
+    yield
+    keeping.clean()
+
+
 @pytest.fixture(scope="module")
-def people(cloud: clouds.Cloud) -> Iterator[users.People]:
+def people(cloud: clouds.Cloud, keepers: None) -> Iterator[users.People]:
     """Give those who use the cloud; what they made is removed at the end."""
+    del keepers
     found = users.People(cloud)
     yield found
     found.clean()

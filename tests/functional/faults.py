@@ -84,7 +84,7 @@ class World:
         self.agents = [self.make(name, options) for name in names]
         self.agent = self.agents[0]
         self._from: dict[running.Agent, int] = {}
-        self._deleted = 1  # how many of those published; not the first
+        self._deleted = 0  # how many of those published
 
     def make(self, name: str, options: agents.Options | None = None) -> running.Agent:
         """Make an agent whose connections to the region lead through the valve."""
@@ -122,8 +122,6 @@ class World:
             self.wait_until(
                 lambda: any("Looked at " in agent.said() for agent in started), "a first look"
             )
-        if not self.published:
-            self.publish("keeper")  # nobody believes that all is gone
         for image_id in list(self.published)[self._deleted :]:
             self.people.delete(image_id, user="admin")
         self._deleted = len(self.published)

@@ -37,25 +37,9 @@ def agent(shared: running.Agent) -> running.Agent:
     return shared
 
 
-@pytest.fixture(scope="module")
-def keeper(people: users.People) -> users.Published:
-    """Keep the cascading region from being empty, which an agent does not believe.
-
-    It bears the mark of a copy, so no agent does anything with it.
-    """
-    return people.publish(
-        "keeper",
-        glance_sync_source_id=str(uuid.uuid4()),
-        glance_sync_source_region="Nowhere",
-    )
-
-
 @pytest.fixture
-def make_alone(
-    shared: running.Agent, keeper: users.Published, make_agent: conftest.MakeAgent
-) -> conftest.MakeAgent:
+def make_alone(shared: running.Agent, make_agent: conftest.MakeAgent) -> conftest.MakeAgent:
     """Give a way to make agents that no other agent works beside."""
-    del keeper
     shared.kill()
     return make_agent
 

@@ -83,7 +83,6 @@ def test_a_dry_run_tells_what_differs_and_writes_nothing(make_agent, people):
 def test_what_changed_is_found_by_a_look_at_changes_and_what_is_gone_by_one_at_everything(
     make_agent, people
 ):
-    people.publish("stays")  # a region without any image would not be believed
     agent = deaf(make_agent, "quick", changes_interval=1)
     image = people.publish("unheard")
     agent.wait_until(lambda: people.in_step(image), "the copies")
