@@ -22,9 +22,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud(missing_service: Callable[[str], NoReturn]) -> Iterator[clouds.Cloud]:
-    """Give a cloud that is up; one that ran before is left running."""
-    found = clouds.Cloud(_ROOT, os.environ.get(CLOUD_NAME, "test"))
+def cloud(
+    missing_service: Callable[[str], NoReturn], worker_id: str
+) -> Iterator[clouds.Cloud]:
+    """Give a cloud that is up; one that ran before is left running.
+
+    Each worker of pytest-xdist has its own.
+    """
+    name = os.environ.get(CLOUD_NAME, "test")
+    found = clouds.Cloud(_ROOT, name if worker_id == "master" else f"{name}-{worker_id}")
     ran = _runs(found)
     try:
         found.up()

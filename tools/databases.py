@@ -15,12 +15,13 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
 import sqlalchemy as sa
+
+from tools.cloud import planning
 
 _ADDRESS = "127.0.0.1"
 _NAME = "agent"  # of the user, and of its database
@@ -140,7 +141,8 @@ def _served(make: _Make) -> Iterator[Server]:
     try:
         if user := _user():
             os.chown(home, user.pw_uid, user.pw_gid)
-        server = Server(make(home, secrets.token_hex(), _free_port()), home / "log")
+        port = planning.free_port(_ADDRESS)
+        server = Server(make(home, secrets.token_hex(), port), home / "log")
         try:
             yield server
         finally:
@@ -197,10 +199,3 @@ def _program(name: str, path: str = _PROGRAMS) -> str:
     if found is None:
         raise NoServerError(f"{name} is not installed")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port

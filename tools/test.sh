@@ -33,6 +33,8 @@ OTHER_STEPS=(py3 genconfig)
 # Per cent of branches and lines.
 MIN_CORE_COVERAGE=100
 MIN_TOTAL_COVERAGE=95
+# Each worker's functional tests have a cloud of their own, of 2 GiB.
+IN_PARALLEL=(--numprocesses auto --maxprocesses 4 --dist loadfile)
 CORE='*/glance_sync_agent/domain/*,*/glance_sync_agent/engine/*'
 
 usage() { sed -n '4,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -66,7 +68,7 @@ step_mypy() {
 }
 
 step_py3() {
-    check pytest tests/unit tests/contract
+    check pytest "${IN_PARALLEL[@]}" tests/unit tests/contract
 }
 
 # pytest_covered NAME TEST...: leaves the coverage of the tests and of every
@@ -77,7 +79,7 @@ pytest_covered() {
     export COVERAGE_FILE=$PWD/coverage/$name
     mkdir -p coverage
     rm -f "$COVERAGE_FILE" "$COVERAGE_FILE".*
-    check coverage run -m pytest "$@"
+    check coverage run -m pytest "${IN_PARALLEL[@]}" "$@"
     check coverage combine --quiet
 }
 

@@ -18,6 +18,7 @@ import paramiko
 from paramiko import common
 
 from glance_sync_agent.drivers.ssh import logins
+from tools.cloud import planning
 
 ADDRESS = "127.0.0.1"
 _CONFIG = """\
@@ -50,14 +51,6 @@ def program() -> str | None:
     return shutil.which("sshd", path=os.pathsep.join([os.defpath, "/usr/sbin", "/sbin"]))
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Sshd:
     """An OpenSSH server with keys of its own.
 
@@ -69,7 +62,7 @@ class Sshd:
     """
 
     def __init__(self, home: pathlib.Path, more: str = "") -> None:
-        self.port = free_port()
+        self.port = planning.free_port(ADDRESS)
         self.known_hosts = home / "known_hosts"
         self._home = home
         self._server: subprocess.Popen[bytes] | None = None

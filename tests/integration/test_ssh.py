@@ -34,6 +34,7 @@ from glance_sync_agent.drivers.stores import filesystem
 from tests.fakes import certificates
 from tests.fakes import locks
 from tests.fakes import sshd as fakes
+from tools.cloud import planning
 
 TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
 IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
@@ -202,7 +203,7 @@ def test_a_forwarding_that_is_refused_breaks_no_other(
 def test_a_closed_port_behind_the_host_is_worth_a_retry(
     sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
 ) -> None:
-    port = fakes.free_port()
+    port = planning.free_port(fakes.ADDRESS)
     sshd.permit(fakes.ADDRESS, port)
     with pytest.raises(errors.ServiceUnavailable, match="not reachable from there"):
         connect(sshd.login()).probe_forward(fakes.ADDRESS, port)

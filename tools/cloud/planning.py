@@ -43,6 +43,14 @@ class PortChooser:
         raise errors.CloudError(f"found no free TCP port on {host}")
 
 
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on at this moment, and no client will be given.
+
+    :raises CloudError: there is none.
+    """
+    return PortChooser(()).choose(host)
+
+
 def is_free(host: str, port: int) -> bool:
     """Say whether a server could listen there now."""
     with socket.socket() as probe:
