@@ -235,11 +235,11 @@ class World:
         What a Glance has left of what it was at is nobody's business from then on.
         """
         self.cloud.signal_service(service, signal.SIGKILL)
-        self.cloud.stop_service(service)  # waits until it is gone
-        if service == f"glance-{REGION}":
-            files = self._then.files | convergence.left(self.region)
-            self._then = dataclasses.replace(self._then, files=files)
         try:
+            self.cloud.stop_service(service)  # waits until it is gone
+            if service == f"glance-{REGION}":
+                files = self._then.files | convergence.left(self.region)
+                self._then = dataclasses.replace(self._then, files=files)
             yield
         finally:
             self.cloud.start_service(service)
