@@ -22,6 +22,7 @@ from tests.fakes import clock as clocks
 from tests.fakes import glance
 from tests.fakes import interruptions
 from tests.fakes import task_store
+from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
 
 OWNERS = ("alpha", "beta")
@@ -114,6 +115,7 @@ class Agent:
         self.is_dead = False
         self.activities: list[interruptions.Activity] = []
         self._note = cloud.note
+        self._fate_of = cloud.fate_of
         turn = self._take_turn
         self.world = worlds.World(
             worlds.Outside(
@@ -122,7 +124,8 @@ class Agent:
                 identity=interruptions.Interrupted(cloud.identity, "identity", turn),
                 regions=interruptions.InterruptedRegions(cloud.regions, turn),
                 store=interruptions.Interrupted(cloud.store, "tasks", turn),
-                breakers=interruptions.Interrupted(cloud.breakers, "tasks", turn),
+                turns=interruptions.Interrupted(cloud.turns, "turns", turn),
+                breakers=interruptions.Interrupted(cloud.breakers, "breakers", turn),
             ),
             owner=owner,
             per_region=2,
@@ -130,6 +133,8 @@ class Agent:
         self.world.policy = cloud.policy
         self.world.max_deletes = 100
         self.world.cache_seconds = 0.0
+        self.world.record_locations = cloud.has_map
+        cloud.prepare(self.world)
 
     def begin(self, kind: str, function: Callable[[], object]) -> interruptions.Activity:
         """Start a thread of this agent, which waits."""
@@ -173,7 +178,7 @@ class Agent:
 
     def _take_turn(self, call: interruptions.Call) -> interruptions.Fate:
         mine = next((one for one in self.activities if one.is_this()), None)
-        fate = interruptions.GO_ON if mine is None else mine.take_turn(call)
+        fate = self._fate_of(call) if mine is None else mine.take_turn(call)
         self.world.clock.advance(fate.seconds)
         return interruptions.KILL if self.is_dead else dataclasses.replace(fate, note=self._note)
 
@@ -214,12 +219,29 @@ def _is_waited_for(activity: interruptions.Activity) -> bool:
 class Cloud:
     """Regions, a bus, a database and agents; and an account of what was done to them."""
 
-    def __init__(self, agents: int = 2) -> None:
+    def __init__(
+        self,
+        agents: int = 2,
+        *,
+        has_map: bool = False,
+        prepare: Callable[[worlds.World], None] = lambda _world: None,
+        fate_of: interruptions.TakeTurn = lambda _call: interruptions.GO_ON,
+    ) -> None:
+        """Have the agents at work.
+
+        :param has_map: Glances show locations, and the agents record copies as such.
+        :param prepare: changes the options of each agent that is started.
+        :param fate_of: what becomes of a call that no activity makes.
+        """
+        self.has_map = has_map
+        self.prepare = prepare
+        self.fate_of = fate_of
         self.clock = clocks.FakeClock()
         self.catalogue = worlds.FakeCatalogue()
         self.identity = worlds.FakeIdentity()
         self.regions = _Regions(self.catalogue)
         self.store = WatchedTaskStore()
+        self.turns = fake_turns.MemoryTurns()
         self.breakers = fake_breakers.MemoryBreakers()
         self.policy = strategy.Policy()
         self.messages: list[events.ImageEvent] = []
@@ -228,6 +250,7 @@ class Cloud:
         self.damaged: dict[Place, bytes] = {}  # data at rest that somebody spoiled: as it was
         self.filled: set[Place] = set()  # records of ours that got their data from somebody else
         self.by_hand: set[str] = set()  # properties that somebody gave to copies
+        self.elsewhere: dict[images.ImageId, images.RegionId] = {}  # where their data is
         self.once_wanted: set[tuple[images.ImageId, images.RegionId]] = set()
         self.owners_changed: set[images.ImageId] = set()
         self.hits: Counter[tuple[str, str]] = Counter()
@@ -235,6 +258,7 @@ class Cloud:
             self.identity.associated[owner] = frozenset(worlds.CASCADED)
         for number, service in enumerate(self.regions.glances.values()):
             service.new_id = _numbered(f"c{number}")
+            service.shows_locations = service.tells_size = has_map
         self.source = self.regions.glances[worlds.CASCADING]
         self._new_id = _numbered("50")
         self._owners = 0
@@ -294,6 +318,21 @@ class Cloud:
             self.source.put_data(image_id, data)
         if has_data or is_snapshot:
             self.tell(image_id)
+        return image_id
+
+    def refer(
+        self, region: images.RegionId, data: bytes, **metadata: Any
+    ) -> images.ImageId:
+        """Make an image whose data is an image of another region, and tell of it."""
+        service = self.regions.glances[region]
+        there = service.publish(data, **metadata)
+        self.disown(service, there.image_id)
+        image_id = self.publish(b"", is_snapshot=False, has_data=False, **metadata)
+        told = {"image_from": "snapshot", "image_id": there.image_id}
+        self.source.locate(image_id, service.image_url(there.image_id), told)
+        self.bytes[image_id] = data
+        self.elsewhere[image_id] = region
+        self.tell(image_id)
         return image_id
 
     def tell(self, image_id: images.ImageId) -> None:
@@ -365,6 +404,8 @@ class Cloud:
                     self.once_wanted.add((source.image_id, region))
 
     def _is_wanted(self, source: images.Image, region: images.RegionId) -> bool:
+        if self.elsewhere.get(source.image_id) == region:
+            return False
         chosen = source.metadata.properties.get(strategy.SYNC_REGIONS)
         match self.policy.strategy:
             case strategy.Strategy.ALL:
@@ -460,6 +501,9 @@ class Cloud:
         service = self.regions.glances[copied.region]
         if (copied.region, copied.image_id) not in self.damaged:
             assert service.data(copied.image_id) == self.bytes[source.image_id]
+        if self.has_map and source.size and source.status is Status.ACTIVE:
+            at = [one.url for one in source.locations or ()]
+            assert at.count(service.image_url(copied.image_id)) == 1, at
 
     def _images(self, region: images.RegionId) -> Iterator[images.Image]:
         service = self.regions.glances[region]

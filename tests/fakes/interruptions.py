@@ -56,6 +56,8 @@ class Call:
 #: What each port may raise; all may end with the process.
 ERRORS: dict[str, tuple[type[BaseException], ...]] = {
     "tasks": (errors.ServiceUnavailable, Killed),
+    "turns": (errors.ServiceUnavailable, Killed),
+    "breakers": (errors.ServiceUnavailable, Killed),
     "catalogue": (errors.ServiceUnavailable, Killed),
     "identity": (errors.ServiceUnavailable, Killed, errors.Refused),
     "regions": (errors.ServiceUnavailable, Killed, Bug),

@@ -293,7 +293,7 @@ class World:
             make_repairs=self.make_repairs,
             store=self.store,
             turns=self.turns,
-            owner="agent",
+            owner=owner,
             clock=self.clock,
             interval=lambda: self.verify_interval,
         )

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of one long story every call of every port fails once.
+
+``test_convergence_model.py`` draws what happens, and when; here nothing is left to chance.
+Usually each kind of call fails in all ways that it may, at places all over the story;
+``GLANCE_SYNC_TEST_EVERY_WAY=1`` has every single call fail in all ways, which takes some minutes.
+"""
+
+from collections.abc import Callable, Iterator
+import functools
+import os
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine import digests
+from glance_sync_agent.engine import ports
+from tests.contract import convergence
+from tests.fakes import interruptions
+from tests.fakes import world as worlds
+from tests.fakes.interruptions import Call
+from tests.fakes.interruptions import Fate
+from tests.fakes.interruptions import Moment
+
+Status = images.ImageStatus
+TWO, THREE = worlds.CASCADED
+#: Rules about nobody, for which Keystone has to be asked.
+RULES = (
+    rules.Rule(title="one", match=rules.Match(project_name=("nobody",)), regions=()),
+    rules.Rule(title="two", match=rules.Match(roles=frozenset({"nobody"})), regions=()),
+)
+DATA = b"a long transfer"
+COMMON = {"owner": "alpha", "name": "image", "visibility": "shared"}
+#: What is sent takes its time, so that the leases have to be renewed.
+SLOW = Fate(seconds=2.0)
+
+EVERY_WAY = os.environ.get("GLANCE_SYNC_TEST_EVERY_WAY") == "1"
+
+PORTS = {
+    "catalogue": ports.Catalogue,
+    "identity": ports.Identity,
+    "glance": ports.ImageService,
+    "bytes": ports.ImageStore,
+    "regions": ports.Regions,
+    "tasks": ports.TaskStore,
+    "turns": ports.Turns,
+    "breakers": ports.Breakers,
+}
+#: What no engine calls, for the commands do, and what asks nobody.
+WITHOUT = {
+    "tasks.get", "tasks.list", "tasks.next_due", "catalogue.cascading", "glance.image_url",
+}
+
+
+class Story:
+    """What users, operators and an agent do, one after the other, while one call fails."""
+
+    def __init__(self, number: int = -1, fate: Fate = interruptions.GO_ON) -> None:
+        """Begin with nothing.
+
+        :param number: of the call that has the fate.
+        """
+        self.calls: list[Call] = []
+        self._number = number
+        self._fate = fate
+        self._is_over = False
+        self.cloud = convergence.Cloud(
+            agents=1, has_map=True, prepare=_prepare, fate_of=self._fate_of
+        )
+        self.cloud.catalogue.project = COMMON["owner"]
+        # Its copies have to be read back, for their hashes say nothing.
+        self.cloud.regions.glances[THREE].hash_algo = "sha256"
+        self.cloud.set_policy(strategy.Policy(strategy=strategy.Strategy.USER, rules=RULES))
+
+    @property
+    def world(self) -> worlds.World:
+        """The agent, whichever it is by now."""
+        return self.cloud.agents[0].world
+
+    def tell(self) -> None:
+        """Do everything, the last thing being that all is in step."""
+        golden, snapshot, elsewhere = self._publish()
+        self._change(golden)
+        self._upload(snapshot)
+        self._stop_in_the_middle()
+        self._lose_a_region()
+        self._lay_hands_on_copies(golden, snapshot)
+        self._look()
+        self._verify()
+        self._delete(snapshot, elsewhere)
+        self._do(lambda: self.world.rounds.end())
+        self._do(lambda: self.world.verification.end())
+        self._is_over = True
+        self.cloud.converge()
+
+    def _publish(self) -> list[images.ImageId]:
+        made = [
+            self._publish_one(),
+            self._publish_one(has_data=False, is_snapshot=True),
+            self.cloud.refer(TWO, DATA, **COMMON),
+        ]
+        self._hear()
+        return made
+
+    def _publish_one(
+        self, *, has_data: bool = True, is_snapshot: bool = False
+    ) -> images.ImageId:
+        return self.cloud.publish(DATA, has_data=has_data, is_snapshot=is_snapshot, **COMMON)
+
+    def _change(self, golden: images.ImageId) -> None:
+        self.cloud.source.change(golden, name="renamed", hw_disk_bus="virtio")
+        self.cloud.source.share(golden, "gamma", "accepted")
+        self.cloud.tell(golden)
+        self._hear()
+        for active in (False, True):
+            self.cloud.source.set_active(golden, active=active)
+            self.cloud.tell(golden)
+            self._hear()
+
+    def _upload(self, snapshot: images.ImageId) -> None:
+        """Nobody tells of it."""
+        self.cloud.source.put_data(snapshot, DATA)
+        self._do(lambda: self.world.snapshots.look())
+        self._work()
+
+    def _stop_in_the_middle(self) -> None:
+        self._publish_one()
+        self._hear(and_work=False)
+        self.cloud.clock.advance(1.0)
+        self._do(lambda: self.world.worker.dispatch())
+        self.world.stop.set()
+        self._attempt()
+        self.cloud.agents[0].kill()
+        self.cloud.replace_dead(same_machine=False)
+        self._do(lambda: self.world.store.release_owned("agent-1", self.cloud.clock.now()))
+        self._work()
+
+    def _lose_a_region(self) -> None:
+        """Have one that does not answer, and that is well again a little later."""
+        service = self.cloud.regions.glances[THREE]
+
+        def be_down(_name: str, _image_id: images.ImageId | None) -> None:
+            raise errors.ServiceUnavailable("down", region=THREE)
+
+        before, service.before = service.before, be_down
+        self._publish_one()
+        self._hear()
+        service.before = before
+        self.cloud.clock.advance(20.0)
+        self._work()
+
+    def _lay_hands_on_copies(self, *sources: images.ImageId) -> None:
+        """Delete one, and spoil another one."""
+        golden, snapshot = (self._copies(one) for one in sources)
+        if golden:
+            self.cloud.regions.glances[golden[0].region].delete(golden[0])
+        if snapshot:
+            spoilt = snapshot[-1]
+            self.cloud.damage(self.cloud.regions.glances[spoilt.region], spoilt.image_id)
+
+    def _look(self) -> None:
+        self.world.rounds.ask_for_everything()
+        self._do(lambda: self.world.rounds.run())
+        self._work()
+
+    def _verify(self) -> None:
+        self.world.verify_interval = 1.0
+        self._do(lambda: self.world.verification.run())
+        self._work()
+
+    def _delete(self, heard: images.ImageId, unheard: images.ImageId) -> None:
+        for image_id in (heard, unheard):
+            self.cloud.source.delete(self.cloud.source.image(image_id))
+        self.cloud.tell(heard)
+        self._hear()
+        self._look()
+
+    def _copies(self, source: images.ImageId) -> list[images.Image]:
+        return [
+            one
+            for one in self.cloud.ours()
+            if one.mark and one.mark.source_id == source and one.status is Status.ACTIVE
+        ]
+
+    def _hear(self, *, and_work: bool = True) -> None:
+        for message in self.cloud.messages:
+            self._do(functools.partial(self.world.intake.handle, message))
+        self.cloud.messages.clear()
+        if and_work:
+            self._work()
+
+    def _work(self) -> None:
+        """Take what is due, once: what failed comes again while the story goes on."""
+        self.cloud.clock.advance(1.0)
+        self._do(lambda: self.world.worker.dispatch())
+        self._attempt()
+
+    def _attempt(self) -> None:
+        while self.world.submitted:
+            self._do(self.world.submitted.pop(0))
+
+    def _do(self, function: Callable[[], object]) -> None:
+        """Do as the daemon does, which goes on after whatever is no end of the process."""
+        try:
+            function()
+        except (interruptions.Killed, interruptions.Bug):
+            self.cloud.agents[0].kill()
+            self.cloud.replace_dead(same_machine=True)
+        except errors.SyncError:
+            pass
+        self.cloud.check()
+
+    def _fate_of(self, call: Call) -> Fate:
+        if self._is_over or call.method == "image_url":  # asks nobody
+            return interruptions.GO_ON
+        self.calls.append(call)
+        if len(self.calls) == self._number + 1:
+            return self._fate
+        return SLOW if call.method == "write, next" else interruptions.GO_ON
+
+
+def _prepare(world: worlds.World) -> None:
+    # The owner that the sources have, too, as it must be.
+    world.metadata = metadata_policy.Policy(owner=metadata_policy.Owner.AGENT)
+    world.cache_seconds = 30.0
+
+
+def calls_of_the_story() -> list[Call]:
+    story = Story()
+    story.tell()
+    return story.calls
+
+
+def faults() -> Iterator[tuple[int, Call, Fate]]:
+    """Give calls by their numbers, each with a way to fail; see :data:`EVERY_WAY`."""
+    places: dict[Call, list[int]] = {}
+    for number, call in enumerate(calls_of_the_story()):
+        places.setdefault(call, []).append(number)
+    for call, numbers in places.items():
+        ways = [
+            Fate(moment, choice)
+            for moment in Moment
+            for choice in range(len(interruptions.ERRORS[call.port]))
+        ]
+        for place, way in enumerate(ways):
+            some = [numbers[place * len(numbers) // len(ways)]]
+            for number in numbers if EVERY_WAY else some:
+                yield number, call, way
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
+
+
+def test_the_story_has_every_call_that_an_engine_makes():
+    calls = {str(call) for call in calls_of_the_story()}
+    methods = {
+        f"{name}.{method}"
+        for name, port in PORTS.items()
+        for method in vars(port)
+        if not method.startswith("_")
+    }
+    assert methods - calls == WITHOUT
+
+
+@pytest.mark.timeout(1200)
+def test_whichever_call_fails_nothing_is_lost_and_nothing_is_wrong():
+    for number, call, fate in faults():
+        story = Story(number, fate)
+        try:
+            story.tell()
+            assert story.calls[number] == call, "another story"
+        except AssertionError as exc:
+            exc.add_note(f"call {number}, {call}: {fate}")
+            raise
