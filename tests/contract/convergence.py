@@ -31,7 +31,10 @@ Place = tuple[images.RegionId, images.ImageId]
 
 _ROUNDS = 3  # looks at everything until nothing may be left to do
 #: What an attempt may do for others, too.
-_SHARED = {"image_service", "source_store", "get", "get_record", "read", "read, next"}
+_SHARED = {
+    "image_service", "source_store", "get", "get_record", "read", "read, next",
+    "add_location", "remove_location",
+}
 _WITH_DATA = {Status.ACTIVE, Status.DEACTIVATED}
 
 
@@ -133,6 +136,7 @@ class Agent:
         self.world.policy = cloud.policy
         self.world.max_deletes = 100
         self.world.cache_seconds = 0.0
+        self.world.verify_interval = 1.0
         self.world.record_locations = cloud.has_map
         cloud.prepare(self.world)
 
@@ -208,7 +212,8 @@ class Agent:
 def _is_waited_for(activity: interruptions.Activity) -> bool:
     """Tell whether a thread of the same agent may have to wait until a call is over.
 
-    They share the views of sources, what is known of projects, and what is read of images.
+    They share the views of sources, what is known of projects, what is read of images, and the
+    locks of the location map.
     """
     call = activity.waits_at
     if call is None:
@@ -233,7 +238,7 @@ class Cloud:
         :param prepare: changes the options of each agent that is started.
         :param fate_of: what becomes of a call that no activity makes.
         """
-        self.has_map = has_map
+        self.has_map = False
         self.prepare = prepare
         self.fate_of = fate_of
         self.clock = clocks.FakeClock()
@@ -258,13 +263,14 @@ class Cloud:
             self.identity.associated[owner] = frozenset(worlds.CASCADED)
         for number, service in enumerate(self.regions.glances.values()):
             service.new_id = _numbered(f"c{number}")
-            service.shows_locations = service.tells_size = has_map
         self.source = self.regions.glances[worlds.CASCADING]
         self._new_id = _numbered("50")
         self._owners = 0
         # So that no listing is empty, from which nothing would be concluded.
         self.source.make(image_id=self._new_id(), name="keeper")
         self.agents = [self.new_agent() for _ in range(agents)]
+        if has_map:
+            self.draw_map()
 
     # What the agents do.
 
@@ -295,6 +301,14 @@ class Cloud:
                 self.messages.remove(message)
 
         return agent.begin("message", handle)
+
+    def draw_map(self) -> None:
+        """Have all copies recorded as locations of their sources, which Glances show."""
+        self.has_map = True
+        for service in self.regions.glances.values():
+            service.shows_locations = service.tells_size = True
+        for agent in self.agents:
+            agent.world.record_locations = True
 
     def set_policy(self, policy: strategy.Policy) -> None:
         """Change what the operator wants, and tell all agents."""

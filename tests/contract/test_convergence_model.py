@@ -38,6 +38,9 @@ CALLS = (
     "bytes.write",
     "bytes.write, next",
     "catalogue.regions",
+    "breakers.all",
+    "breakers.change",
+    "glance.add_location",
     "glance.copies_of",
     "glance.create",
     "glance.delete",
@@ -47,26 +50,34 @@ CALLS = (
     "glance.members",
     "glance.pages",
     "glance.pages, next",
+    "glance.remove_location",
     "glance.require_all_rights",
+    "glance.require_public_size",
     "glance.set_active",
     "glance.update",
     "identity.association",
     "regions.image_service",
+    "regions.served",
     "regions.source_store",
     "regions.store",
     "tasks.claim",
+    "tasks.distrust",
     "tasks.due_regions",
     "tasks.find",
     "tasks.finish",
     "tasks.image_ids",
     "tasks.image_ids, next",
     "tasks.note_copy",
+    "tasks.note_verified",
     "tasks.release",
     "tasks.renew",
     "tasks.request",
     "tasks.request_in",
+    "tasks.unverified",
+    "tasks.unverified, next",
     "tasks.waiting",
     "tasks.waiting, next",
+    "turns.take",
 )
 #: One moment in which something may have run out: a pause, a lease, a transfer.
 seconds = st.sampled_from([1.5, 7.0, 25.0, 61.0, 130.0])
@@ -127,8 +138,13 @@ class Convergence(stateful.RuleBasedStateMachine):
 
     # Users of the cascading region.
 
-    @stateful.initialize(has_data=st.lists(st.just(True) | st.booleans(), min_size=1, max_size=2))
-    def begin_with_images(self, has_data):
+    @stateful.initialize(
+        has_data=st.lists(st.just(True) | st.booleans(), min_size=1, max_size=2),
+        has_map=st.booleans(),
+    )
+    def begin_with_images(self, has_data, has_map):
+        if has_map:
+            self.cloud.draw_map()
         for one in has_data:
             self.cloud.publish(
                 b"a long transfer", has_data=one, is_snapshot=False, owner="alpha",
@@ -347,12 +363,12 @@ class Convergence(stateful.RuleBasedStateMachine):
 
     @stateful.rule(
         agent=agents,
-        kind=st.sampled_from(["look", "snapshots", "dispatch"]),
+        kind=st.sampled_from(["look", "snapshots", "dispatch", "verify"]),
         fate=st.none() | errors,
         place=calls,
     )
     def begin(self, agent, kind, fate, place):
-        """Begin a look, or take tasks, and leave off somewhere, or go on to the end."""
+        """Begin something, and leave off somewhere, or go on to the end."""
         by = self.cloud.agents[agent]
         if any(one.kind == kind for one in by.activities):
             return  # the daemon has one thread for each
@@ -361,6 +377,7 @@ class Convergence(stateful.RuleBasedStateMachine):
             "look": world.reconciliation.look,
             "snapshots": world.snapshots.look,
             "dispatch": world.worker.dispatch,
+            "verify": world.verification.run,
         }[kind]
         self._go_on(by, by.begin(kind, function), place, fate)
 

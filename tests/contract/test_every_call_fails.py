@@ -168,7 +168,6 @@ class Story:
         self._work()
 
     def _verify(self) -> None:
-        self.world.verify_interval = 1.0
         self._do(lambda: self.world.verification.run())
         self._work()
 
