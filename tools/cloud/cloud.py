@@ -18,6 +18,7 @@ from tools.cloud import assembly
 from tools.cloud import clients
 from tools.cloud import errors
 from tools.cloud import glance
+from tools.cloud import identity
 from tools.cloud import keystone
 from tools.cloud import model
 from tools.cloud import processes
@@ -105,6 +106,7 @@ class Cloud:
                 ]
             )
             described = assembly.fill_keystone(cloud)
+            identity.log_everybody_in(described)
             clients.write_openrc_files(described)
             return self._save(described)
 

@@ -84,7 +84,7 @@ class Judge:
         for image_id, was in self._then.records[region].items():
             if (now := found.get(image_id)) != was:
                 self._say(f"{image_id} of {region} is not ours, and was {was}; now {now}")
-            if self._digest(region, image_id) != self._foreign[region, image_id]:
+            if self._digest(region, image_id) != self._foreign.get((region, image_id)):
                 self._say(f"{image_id} of {region} is not ours and has other bytes")
 
     def _look_at_copy(self, region: str, record: Mapping[str, Any]) -> None:
