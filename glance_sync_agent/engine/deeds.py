@@ -127,6 +127,7 @@ class Deeds:
     ) -> images.Image | None:
         """Compare the bytes themselves, once for each copy, and remember that they are right."""
         copy, expected = action.copy, action.expected
+        self._take_place(lease, copy.size or 0)
         LOG.info("Reading the copy of %s back: %s", lease.task.key, action.reason)
         signs = self._signs(lease, copy)
         found = self._copying.read_back(copy, expected.algo, signs)
@@ -139,7 +140,7 @@ class Deeds:
         return self._delete(lease, service, removal)
 
     def _take_place(self, lease: tasks.Lease, size: int) -> None:
-        """Make sure that an image may be brought now; else its row tells how large it is."""
+        """Make sure that bytes may be sent or read now; else the row tells how many there are."""
         key, now = lease.task.key, self._clock.now()
         if self._places.take(key, size):
             return

@@ -9,7 +9,7 @@ from glance_sync_agent.domain import tasks
 
 
 class Places:
-    """Counts the large images on their way to each region. Thread safe.
+    """Counts the large images on their way to each region, or read back there. Thread safe.
 
     How large an image is, only its source tells. So a task whose image turns out to be large
     gives its place back once, and is known by the size in its row from then on.

@@ -185,6 +185,24 @@ def test_a_change_of_a_large_copy_that_was_found_waits_for_no_place_either(world
     assert world.two.image(image.image_id).status == "deactivated"
 
 
+def test_a_large_copy_waits_for_a_place_to_be_read_back_and_small_ones_overtake_it(world):
+    large = publish(world, LARGE, 1)[0]
+    world.run()
+    world.two.change(large.image_id, os_hash_algo=None, os_hash_value=None)
+    world.changed(large.image_id)
+    world.clock.advance(1.0)
+    small = publish(world, SMALL, 2)
+    for number in range(2):
+        world.places.take(key(number), len(LARGE))
+    assert world.run() == 1 + len(small)
+    assert (world.task(large).status, world.task(large).attempts) == ("pending", 0)
+    assert copied(world) == set(ids(small))
+    world.places.leave(key(0))
+    world.run()
+    assert world.task(large).proven_id == large.image_id
+    assert copied(world) == set(ids([large, *small]))
+
+
 def key(number, region=TWO):
     image_id = images.ImageId(f"{builders.IMAGE_ID[:-1]}{number}")
     return tasks.TaskKey(image_id=image_id, region=region)
