@@ -173,7 +173,8 @@ prepare() {
         ;;
     esac
     export VIRTUAL_ENV=$PWD/.venv PATH=$PWD/.venv/bin:$PATH
-    unset PYTHONHOME PYTHONPATH
+    # The last one makes each of the many processes compile the package anew.
+    unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 }
 
 report=()

@@ -178,7 +178,8 @@ _install() {
         fresh=(--no-cache)
     fi
     if [ -x "$venv/bin/uv" ]; then
-        "$venv/bin/uv" pip install --python "$venv/bin/python" "${fresh[@]}" "$@" && return
+        # As pip does it: else each process may have to compile all that it imports anew.
+        "$venv/bin/uv" pip install --python "$venv/bin/python" --compile-bytecode "${fresh[@]}" "$@" && return
         echo "uv failed, trying pip"
     fi
     [ "${#fresh[@]}" -eq 0 ] || fresh=(--no-cache-dir)
