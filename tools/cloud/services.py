@@ -10,6 +10,7 @@ import signal
 import time
 
 from tools.cloud import errors
+from tools.cloud import planning
 from tools.cloud import processes
 from tools.cloud.probes import Probe
 
@@ -56,11 +57,12 @@ class Service:
         """Start the service if its process is not there; does not wait for it.
 
         :returns: False when it ran already.
-        :raises CloudError: the program cannot be started.
+        :raises CloudError: the program cannot be started, or its address is somebody else's.
         """
         if self.process is not None:
             return False
         self.stop()  # workers may have outlived a master that was killed
+        self._wait_for_address()
         try:
             process = processes.spawn(self.command, self.env, self.log)
         except OSError as exc:
@@ -105,6 +107,18 @@ class Service:
         if process is None:
             raise errors.CloudError(f"{self.name} does not run")
         processes.send(processes.tree(process), number)
+
+    def _wait_for_address(self) -> None:
+        """Wait until nobody listens where we want to.
+
+        A process that was killed is no more than a zombie while its last threads still end, and
+        with them its sockets.
+        """
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not planning.is_free(self.host, self.port):
+            if time.monotonic() > deadline:
+                raise errors.CloudError(f"{self.name}: somebody listens on {self._address}")
+            time.sleep(_POLL_SECONDS)
 
     @property
     def _address(self) -> str:
