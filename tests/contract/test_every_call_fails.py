@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of one long story every call of every port fails once.
+"""One long story is told again and again, and each time one call of a port fails.
 
-``test_convergence_model.py`` draws what happens, and when; here nothing is left to chance.
-Usually each kind of call fails in all ways that it may, at places all over the story;
-``GLANCE_SYNC_TEST_EVERY_WAY=1`` has every single call fail in all ways, which takes some minutes.
+``test_convergence_model.py`` draws what happens, and when; here nothing is left to chance. Each
+kind of call fails in all ways that it may, at places all over the story. With
+``GLANCE_SYNC_TEST_EVERY_WAY=1`` every single call does, which takes some minutes.
 """
 
 from collections.abc import Callable, Iterator
