@@ -51,9 +51,11 @@ def glance(
         )
 
     def remedy(exc: errors.SyncError) -> str:
-        if isinstance(exc, errors.Refused):
-            return "is [keystone_authtoken] of that Glance right, and its policy.yaml?"
-        return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
+        if isinstance(exc, errors.ServiceUnavailable) and exc.region is not None:
+            return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
+        return (
+            "its log tells why: is [keystone_authtoken] of that Glance right, and its policy.yaml?"
+        )
 
     return findings.look(link, probe, remedy)
 

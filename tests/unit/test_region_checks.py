@@ -2,8 +2,10 @@
 """What ``check`` says of the regions that the operator's files name."""
 
 import pathlib
+import types
 from typing import Any
 
+from keystoneauth1 import token_endpoint
 import pytest
 
 from glance_sync_agent import errors
@@ -12,6 +14,8 @@ from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.drivers import keystone
+from tests.fakes import scripted_http
 
 OK, WARN, SKIP, FAIL = findings.Verdict
 FILE = pathlib.Path("/etc/glance/project_map.yaml")
@@ -21,6 +25,27 @@ REGIONS = tuple(map(images.RegionId, ("RegionOne", "RegionTwo")))
 def look(project_map, owner=metadata_policy.Owner.MAPPED):
     policy = metadata_policy.Policy(owner=owner, project_map=project_map)
     return region_checks.project_map(FILE, policy, REGIONS)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (0, "start that Glance, or let us reach it: curl {url}/versions"),
+        (503, "start that Glance, or let us reach it: curl {url}/versions"),
+        # What a Glance says that may not ask Keystone, or cannot.
+        (401, "its log tells why: is [keystone_authtoken] of that Glance right, and its {more}"),
+        (403, "its log tells why: is [keystone_authtoken] of that Glance right, and its {more}"),
+    ],
+)
+def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
+    with scripted_http.serving() as server:
+        server.script = [scripted_http.Reply(status)]
+        session = keystone.make_session(token_endpoint.Token(server.url, "token"))
+        catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: server.url)
+        found = region_checks.glance(REGIONS[0], catalogue, session)
+
+        assert found.verdict is FAIL
+        assert found.remedy == remedy.format(url=server.url, more="policy.yaml?")
 
 
 def test_a_map_of_regions_that_there_are_is_ok():
