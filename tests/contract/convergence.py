@@ -26,6 +26,7 @@ from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
 
 OWNERS = ("alpha", "beta")
+LARGE_BYTES = 15  # for which not all places are
 Status = images.ImageStatus
 Place = tuple[images.RegionId, images.ImageId]
 
@@ -132,9 +133,10 @@ class Agent:
             ),
             owner=owner,
             per_region=2,
+            large_image_bytes=LARGE_BYTES,
         )
         self.world.policy = cloud.policy
-        self.world.max_deletes = 100
+        self.world.max_deletes = self.world.max_repairs = 100
         self.world.cache_seconds = 0.0
         self.world.verify_interval = 1.0
         self.world.record_locations = cloud.has_map
@@ -455,8 +457,13 @@ class Cloud:
             agent.kill()
 
     def _work(self) -> None:
-        """Look at everything, and work until nothing waits any more."""
+        """Look at everything, read every copy back, and work until nothing waits any more."""
         self.agents[0].world.reconciliation.look()
+        self._settle()
+        self.agents[0].world.verification.run()
+        self._settle()
+
+    def _settle(self) -> None:
         for _ in range(20):
             self.clock.advance(700.0)  # longer than anything is waited for, or shunned
             for agent in self.agents:
@@ -513,11 +520,13 @@ class Cloud:
         assert set(found) - set(wanted) <= self.by_hand
         assert dataclasses.replace(copied.metadata, properties=wanted) == source.metadata
         service = self.regions.glances[copied.region]
-        if (copied.region, copied.image_id) not in self.damaged:
+        # Of a source without a hash nobody can say which bytes are right.
+        if source.multihash is not None or (copied.region, copied.image_id) not in self.damaged:
             assert service.data(copied.image_id) == self.bytes[source.image_id]
         if self.has_map and source.size and source.status is Status.ACTIVE:
-            at = [one.url for one in source.locations or ()]
-            assert at.count(service.image_url(copied.image_id)) == 1, at
+            there = f"{glance.endpoint(copied.region)}/"
+            at = [one.url for one in source.locations or () if one.url.startswith(there)]
+            assert at == [service.image_url(copied.image_id)]
 
     def _images(self, region: images.RegionId) -> Iterator[images.Image]:
         service = self.regions.glances[region]

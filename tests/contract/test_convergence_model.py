@@ -31,7 +31,7 @@ MARKS = (images.SOURCE_ID, images.SOURCE_REGION)
 picks = st.integers(0, 11)  # one of what there is, whatever that is
 regions = st.sampled_from(worlds.CASCADED)
 agents = st.integers(0, 1)
-#: What an engine calls.
+#: What the engines here may call.
 CALLS = (
     "bytes.read",
     "bytes.read, next",
@@ -68,6 +68,7 @@ CALLS = (
     "tasks.image_ids",
     "tasks.image_ids, next",
     "tasks.note_copy",
+    "tasks.note_proven",
     "tasks.note_verified",
     "tasks.release",
     "tasks.renew",
@@ -141,10 +142,13 @@ class Convergence(stateful.RuleBasedStateMachine):
     @stateful.initialize(
         has_data=st.lists(st.just(True) | st.booleans(), min_size=1, max_size=2),
         has_map=st.booleans(),
+        other_hashes=st.none() | regions,
     )
-    def begin_with_images(self, has_data, has_map):
+    def begin_with_images(self, has_data, has_map, other_hashes):
         if has_map:
             self.cloud.draw_map()
+        if other_hashes:
+            self.cloud.regions.glances[other_hashes].hash_algo = "sha256"
         for one in has_data:
             self.cloud.publish(
                 b"a long transfer", has_data=one, is_snapshot=False, owner="alpha",
