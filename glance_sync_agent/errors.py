@@ -82,6 +82,10 @@ class ServiceUnavailable(TransientError):
     """A service gave no answer, or one that says "not now"."""
 
 
+class Unauthorized(ServiceUnavailable):
+    """A Glance does not know us, or cannot ask Keystone who we are."""
+
+
 class TransferInterrupted(TransientError):
     """The bytes stopped before the end."""
 

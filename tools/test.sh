@@ -12,7 +12,7 @@
 #   cover        tests/unit and tests/contract; every branch of domain and engine
 #   checkconfig  is etc/glance/sync.conf what the options generate?
 #   docs         doc/ and the release notes, warnings are errors
-#   functional   tests/integration and tests/functional, on a real cloud
+#   functional   tests/integration and tests/functional, on real clouds
 #   total        branch coverage of cover and functional together
 #   mutation     every mutant of the domain is noticed by a test
 #
@@ -33,7 +33,7 @@ OTHER_STEPS=(py3 genconfig)
 # Per cent of branches and lines.
 MIN_CORE_COVERAGE=100
 MIN_TOTAL_COVERAGE=95
-# Each worker's functional tests have a cloud of their own, of 2 GiB.
+# Each worker has a cloud of its own, test-gw0 and so on, which takes 2 GiB of memory.
 IN_PARALLEL=(--numprocesses auto --maxprocesses 4 --dist loadfile)
 CORE='*/glance_sync_agent/domain/*,*/glance_sync_agent/engine/*'
 
@@ -177,6 +177,14 @@ prepare() {
     unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 }
 
+# A worker that is interrupted has no time for it.
+stop_clouds() {
+    local directory
+    for directory in .cloud/test-gw*/; do
+        [ ! -d "$directory" ] || tools/cloud/down --name "$(basename "$directory")" >/dev/null
+    done
+}
+
 report=()
 failed=0
 
@@ -206,6 +214,7 @@ for step in "${steps[@]}"; do
 done
 
 started=$SECONDS
+trap stop_clouds EXIT
 prepare "${steps[@]}"
 report+=("$(printf '%-12s %-6s %5d s' preparation done $((SECONDS - started)))")
 for step in "${steps[@]}"; do

@@ -51,11 +51,12 @@ def glance(
         )
 
     def remedy(exc: errors.SyncError) -> str:
-        if isinstance(exc, errors.ServiceUnavailable) and exc.region is not None:
-            return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
-        return (
-            "its log tells why: is [keystone_authtoken] of that Glance right, and its policy.yaml?"
-        )
+        if isinstance(exc, errors.Refused | errors.Unauthorized):
+            return (
+                "its log tells why: is [keystone_authtoken] of that Glance right, and its "
+                "policy.yaml?"
+            )
+        return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
 
     return findings.look(link, probe, remedy)
 

@@ -214,8 +214,8 @@ _TRANSFER = [
         min=0,
         help="Images from this size in MiB on never take all the places that tasks_per_region "
         "gives a region: one stays free for smaller ones, which would wait for hours behind "
-        "some of 100 GiB. 2 GiB take a minute at 30 MiB/s. 0: all may take every place, as they "
-        "do where there is only one.",
+        "some of 100 GiB. Copies that are read back count as well. 2 GiB take a minute at "
+        "30 MiB/s. 0: all may take every place, as they do where there is only one.",
     ),
     cfg.BoolOpt(
         "copies_as_sources",

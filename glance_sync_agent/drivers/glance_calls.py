@@ -29,7 +29,8 @@ LOG = logging.getLogger(__name__)
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 
-_TRANSIENT_STATUSES: Final = frozenset({401, 408, 429})
+_UNAUTHORIZED: Final = 401
+_TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
 _EXPLANATION_CHARACTERS: Final = 300
 _LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _HEADING: Final = re.compile(r"<head>.*?</head>|<h1>.*?</h1>", re.DOTALL | re.IGNORECASE)
@@ -156,10 +157,9 @@ class Calls:
             glance_errors.InvalidEndpoint,
             *keystone.FAILURES,
         ) as exc:
-            # The others are Keystone's.
-            is_glance = isinstance(exc, glance_errors.CommunicationError)
+            is_keystone = isinstance(exc, keystone.FAILURES)
             raise errors.ServiceUnavailable(
-                f"{what}: no answer: {_shown(exc)}", region=self._region if is_glance else None
+                f"{what}: no answer: {_shown(exc)}", region=None if is_keystone else self._region
             ) from exc
         # glanceclient has no exception for some statuses, drops Retry-After, and trips over
         # error bodies that are not what it expects; so the response itself is looked at.
@@ -186,7 +186,8 @@ class Calls:
             return Answer(status=status, body=None, explanation=said)
         message = f"{what}: HTTP {status}: {said or 'no explanation'}"
         if status >= 500 or status in _TRANSIENT_STATUSES:
-            raise errors.ServiceUnavailable(
+            kind = errors.Unauthorized if status == _UNAUTHORIZED else errors.ServiceUnavailable
+            raise kind(
                 message,
                 retry_after=_retry_after(response.headers),
                 region=self._region if status >= 500 else None,

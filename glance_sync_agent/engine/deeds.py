@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 #: A transfer from this size on lasts long enough for an operator to look at its row meanwhile;
 #: that of a smaller one is filled in with the outcome, at the cost of one write instead of two.
 _LONG_TRANSFER_BYTES = 4 * 1024 * 1024
+#: After so long a copy that found no place to be read back looks for one again.
+_PLACE_SECONDS = 30.0
 
 
 class Deeds:
@@ -127,7 +129,9 @@ class Deeds:
     ) -> images.Image | None:
         """Compare the bytes themselves, once for each copy, and remember that they are right."""
         copy, expected = action.copy, action.expected
-        self._take_place(lease, copy.size or 0)
+        if not self._places.take(lease.task.key, copy.size or 0):
+            # Its row tells no size: whatever else is asked of this copy waits for no place.
+            raise errors.NoPlace(_no_place(lease, copy.size), retry_after=_PLACE_SECONDS)
         LOG.info("Reading the copy of %s back: %s", lease.task.key, action.reason)
         signs = self._signs(lease, copy)
         found = self._copying.read_back(copy, expected.algo, signs)
@@ -140,7 +144,7 @@ class Deeds:
         return self._delete(lease, service, removal)
 
     def _take_place(self, lease: tasks.Lease, size: int) -> None:
-        """Make sure that bytes may be sent or read now; else the row tells how many there are."""
+        """Make sure that an image may be brought now; else its row tells how large it is."""
         key, now = lease.task.key, self._clock.now()
         if self._places.take(key, size):
             return
@@ -150,9 +154,7 @@ class Deeds:
             self._store.note_copy(lease, lease.task.copy_id, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
-        raise errors.NoPlace(
-            f"it has {size} bytes, and other large images are on their way to region {key.region}"
-        )
+        raise errors.NoPlace(_no_place(lease, size))
 
     def _create_anew(
         self, lease: tasks.Lease, service: ports.ImageService, source: images.Image
@@ -193,6 +195,13 @@ class Deeds:
             what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
             raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
         return service.get(action.copy.image_id)
+
+
+def _no_place(lease: tasks.Lease, size: int | None) -> str:
+    return (
+        f"it has {size} bytes, and other large images are on their way to region "
+        f"{lease.task.key.region}, or are read back there"
+    )
 
 
 def _occupant(service: ports.ImageService, source: images.Image) -> images.Image | None:

@@ -110,6 +110,17 @@ class Outages:
             )
         return breaker
 
+    def again_at(self, breaker: breakers.Breaker) -> datetime.datetime | None:
+        """Return when a task that failed with its region is due again; None: that is closed.
+
+        Due tasks are not claimed while their region is left alone. One that is due later than
+        need be would wait on when a probe that was on its way has ended well.
+        """
+        if breaker.retry_at is None:
+            return None
+        soon = self._clock.now() + datetime.timedelta(seconds=self._policy().base)
+        return min(breaker.retry_at, soon)
+
     def note_outcome(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
         """Take note of what came of an attempt at a claimed task.
 

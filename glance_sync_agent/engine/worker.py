@@ -188,10 +188,12 @@ class Worker:
                 return self._failed(task, str(failure))
             case errors.Undecided():
                 return self._undecided(task, str(failure))
-            case errors.NoPlace():
+            case errors.NoPlace(retry_after=seconds):
                 LOG.debug("%s waits: %s", task.key, failure)
-                # Where it stood among those that wait.
-                return tasks.RetryAt(when=task.not_before, reason=str(failure), counts=False)
+                when = task.not_before  # where it stood among those that wait
+                if seconds is not None:
+                    when = self._clock.now() + datetime.timedelta(seconds=seconds)
+                return tasks.RetryAt(when=when, reason=str(failure), counts=False)
             case errors.TransientError() if self._is_keystone_away():
                 # A Glance that cannot ask who we are says 503, or nothing; it is not its fault.
                 reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"
@@ -214,17 +216,17 @@ class Worker:
         self, task: tasks.Task, failure: errors.TransientError
     ) -> tasks.Outcome:
         """Count it while that may be an image's own fault; once the region is left alone, wait."""
-        breaker = self._outages.note_failure(task, failure)
-        if breaker.retry_at is None:
+        when = self._outages.again_at(self._outages.note_failure(task, failure))
+        if when is None:
             return self._later(task, failure, failure.retry_after)
         if isinstance(failure, errors.TransferInterrupted):
             # The region answered up to there. With no other image beside it to prove the region
             # well, one whose bytes never arrive would be sent for ever.
-            pause = breaker.retry_at - self._clock.now()
+            pause = when - self._clock.now()
             return self._later(task, failure, pause.total_seconds())
         LOG.warning("%s waits for its region: %s", task.key, failure)
         reason = f"{type(failure).__name__}: {failure}"
-        return tasks.RetryAt(when=breaker.retry_at, reason=reason, counts=False)
+        return tasks.RetryAt(when=when, reason=reason, counts=False)
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None

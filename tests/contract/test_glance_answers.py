@@ -232,15 +232,17 @@ def test_a_slow_failure_is_not_repeated(
 
 
 def test_nobody_there_is_no_answer(make: Callable[..., glance.Glance]) -> None:
-    with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+    with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
         make("http://127.0.0.1:1").get_record(IMAGE_ID)
+    assert caught.value.region == REGION
 
 
 def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
     with scripted_http.silent() as url:
         once = make(url, glance_calls.Retries(attempts=1))
-        with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+        with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
             once.get_record(IMAGE_ID)
+    assert caught.value.region == REGION
 
 
 # Refusals

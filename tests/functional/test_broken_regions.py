@@ -19,6 +19,8 @@ from tests.functional import people as users
 from tests.functional import running
 from tools import cloud as clouds
 
+Breakage = Callable[[clouds.Cloud, str], contextlib.AbstractContextManager[None]]
+
 MIB = users.MIB
 BROKEN = "RegionTwo"
 OTHERS = ["RegionThree", "RegionFour"]
@@ -108,7 +110,7 @@ def test_a_broken_region_delays_no_other_and_is_made_good_later(
     agent: running.Agent,
     people: users.People,
     cloud: clouds.Cloud,
-    breakage: Callable[[clouds.Cloud, str], contextlib.AbstractContextManager[None]],
+    breakage: Breakage,
     service: str,
 ):
     _images, usual = publish(agent, people)
@@ -126,25 +128,34 @@ def test_a_broken_region_delays_no_other_and_is_made_good_later(
     assert "Traceback" not in agent.said()
 
 
+@pytest.mark.parametrize(("breakage", "pauses"), [(stopped, 8), (frozen, 3)])
 def test_a_region_that_is_down_for_long_is_left_alone_and_fails_no_task(
     agent: running.Agent,
     make_agent: conftest.MakeAgent,
     people: users.People,
     cloud: clouds.Cloud,
+    breakage: Breakage,
+    pauses: int,
 ):
     agent.kill()  # which would do the same work
     other = make_agent(options={**running.FAST, "DEFAULT": {"task_retry_times": 2}})
     conftest.rewrite(
         other,
         cloud.describe(),
-        {"DEFAULT": {"task_retry_times": 2}, "transfer": {"region_failures": 2}},
+        {
+            "DEFAULT": {"task_retry_times": 2},
+            "transfer": {"region_failures": 2},
+            "service_credentials": {"timeout": 1},  # of requests to what hangs
+        },
     )
     other.begin()
-    with stopped(cloud, f"glance-{BROKEN}"):
+    with breakage(cloud, f"glance-{BROKEN}"):
         images = [people.publish(f"early {number}", size=5 * MIB) for number in range(IMAGES)]
         other.wait_for_log(f"Region {BROKEN} is left alone until")
         # Longer than all retries together would take.
-        other.wait_until(lambda: other.said().count("is left alone until") >= 8, "eight pauses")
+        other.wait_until(
+            lambda: other.said().count("is left alone until") >= pauses, f"{pauses} pauses", 120
+        )
         images += [people.publish(f"late {number}", size=5 * MIB) for number in range(2)]
         other.wait_until(
             lambda: all(people.in_step(image, OTHERS) for image in images), "the other copies"

@@ -2,6 +2,7 @@
 """A region that answers nobody is left alone, and costs its tasks nothing."""
 
 import dataclasses
+import datetime
 import logging
 
 import pytest
@@ -53,6 +54,23 @@ def pass_time(world, seconds, step=5.0):
 
 def breaker(world, region=TWO):
     return world.breakers.all().get(region, breakers.CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("retry_in", "again_in"),
+    [
+        (5.0, 5.0),
+        (60.0, 20.0),  # the first pause
+        (None, None),
+    ],
+)
+def test_a_task_is_due_again_before_a_probe_must_have_ended(world, retry_in, again_in):
+    def after(seconds):
+        now = world.clock.now()
+        return None if seconds is None else now + datetime.timedelta(seconds=seconds)
+
+    known = breakers.Breaker(failures=3, since=world.clock.now(), retry_at=after(retry_in))
+    assert world.outages.again_at(known) == after(again_in)
 
 
 def test_after_so_many_failures_a_region_is_left_alone(world, caplog):

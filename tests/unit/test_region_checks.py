@@ -48,6 +48,16 @@ def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
         assert found.remedy == remedy.format(url=server.url, more="policy.yaml?")
 
 
+def test_a_glance_that_says_nothing_is_to_be_reached():
+    with scripted_http.silent() as url:
+        auth = token_endpoint.Token(url, "token")
+        catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: url)
+        session = keystone.make_session(auth, timeout_seconds=0.2)
+        found = region_checks.glance(REGIONS[0], catalogue, session)
+
+    assert found.remedy == f"start that Glance, or let us reach it: curl {url}/versions"
+
+
 def test_a_map_of_regions_that_there_are_is_ok():
     found = look({"RegionTwo": {"alpha": "beta", "gamma": "delta"}})
 
