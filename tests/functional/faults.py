@@ -50,6 +50,10 @@ OPTIONS: agents.Options = {
 CONVERGE_SECONDS = 90.0
 
 
+#: What an agent says of an attempt that failed.
+_ENDS = (" failed, next at ", " Gave up ", " waits for its region: ")
+
+
 class World:
     """A cloud, what was published in it, and the agents that look after it."""
 
@@ -182,7 +186,7 @@ class World:
         def is_told() -> bool:
             key = f"image {image.image_id} in region {REGION}"
             return any(
-                key in line and (" failed, next at " in line or " Gave up " in line)
+                key in line and any(end in line for end in _ENDS)
                 for line in self.said().splitlines()
             )
 
