@@ -48,8 +48,6 @@ OPTIONS: agents.Options = {
     "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100},
 }
 CONVERGE_SECONDS = 90.0
-
-
 #: What an agent says of an attempt that failed.
 _ENDS = (" failed, next at ", " Gave up ", " waits for its region: ")
 
