@@ -170,6 +170,8 @@ prepare() {
         ensure_cloud_packages
         ensure_database_packages
         ensure_cloud_venv
+        # Only where there are such clouds, for somebody else's tests may be at work beside us.
+        trap stop_clouds EXIT
         ;;
     esac
     export VIRTUAL_ENV=$PWD/.venv PATH=$PWD/.venv/bin:$PATH
@@ -214,7 +216,6 @@ for step in "${steps[@]}"; do
 done
 
 started=$SECONDS
-trap stop_clouds EXIT
 prepare "${steps[@]}"
 report+=("$(printf '%-12s %-6s %5d s' preparation done $((SECONDS - started)))")
 for step in "${steps[@]}"; do

@@ -230,13 +230,11 @@ class Cloud:
         self,
         agents: int = 2,
         *,
-        has_map: bool = False,
         prepare: Callable[[worlds.World], None] = lambda _world: None,
         fate_of: interruptions.TakeTurn = lambda _call: interruptions.GO_ON,
     ) -> None:
         """Have the agents at work.
 
-        :param has_map: Glances show locations, and the agents record copies as such.
         :param prepare: changes the options of each agent that is started.
         :param fate_of: what becomes of a call that no activity makes.
         """
@@ -271,8 +269,6 @@ class Cloud:
         # So that no listing is empty, from which nothing would be concluded.
         self.source.make(image_id=self._new_id(), name="keeper")
         self.agents = [self.new_agent() for _ in range(agents)]
-        if has_map:
-            self.draw_map()
 
     # What the agents do.
 

@@ -70,9 +70,8 @@ class Story:
         self._fate = fate
         self._is_over = False
         self._stops = False  # the agent, in the middle of an upload
-        self.cloud = convergence.Cloud(
-            agents=1, has_map=True, prepare=_prepare, fate_of=self._fate_of
-        )
+        self.cloud = convergence.Cloud(agents=1, prepare=_prepare, fate_of=self._fate_of)
+        self.cloud.draw_map()
         self.cloud.catalogue.project = COMMON["owner"]
         # Its copies have to be read back, for their hashes say nothing.
         self.cloud.regions.glances[THREE].hash_algo = "sha256"

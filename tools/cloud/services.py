@@ -117,7 +117,10 @@ class Service:
         deadline = time.monotonic() + _STOP_SECONDS
         while not planning.is_free(self.host, self.port):
             if time.monotonic() > deadline:
-                raise errors.CloudError(f"{self.name}: somebody listens on {self._address}")
+                raise errors.CloudError(
+                    f"{self.name} cannot listen on {self._address}, for somebody else does; "
+                    "stop that first"
+                )
             time.sleep(_POLL_SECONDS)
 
     @property
