@@ -125,7 +125,7 @@ class Glance:
                 page = [image for image in map(self._image, numbers) if image is not None]
             yield page
 
-    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+    def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         record = self._record(number_of(image_id or source.image_id))
         without_data = {"status": "queued", "size": None, "os_hash_value": None}
         return images.parse(record | without_data, self.region)
@@ -175,11 +175,14 @@ class Glance:
             "os_distro": "ubuntu",
             "hw_disk_bus": "virtio",
             "hw_vif_model": "virtio",
+            "created_at": f"{changed_at(number):%Y-%m-%dT%H:%M:%SZ}",
             "updated_at": f"{changed_at(number):%Y-%m-%dT%H:%M:%SZ}",
         }
         if self.region != CASCADING:
             record[images.SOURCE_ID] = record["id"]
             record[images.SOURCE_REGION] = CASCADING
+            record[images.COPY_ID] = record["id"]
+            record[images.COPY_REGION] = self.region
             record[images.SYNCED_PROPERTIES] = '["hw_disk_bus", "hw_vif_model", "os_distro"]'
         return record
 

@@ -41,6 +41,7 @@ from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
 
@@ -195,14 +196,17 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.R
     wanted = targets.Targets(
         cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
     )
-    requests = intake.Intake(store=store, wanted=wanted, clock=clock, wake=lambda: None)
+    newest = source_history.NewestSources(store.facts())
+    requests = intake.Intake(
+        store=store, wanted=wanted, clock=clock, wake=lambda: None, newest=newest
+    )
     return reconciliation.Reconciliation(
         regions=cloud,
         compared=differences.Differences(
             regions=cloud,
             store=store,
             wanted=wanted,
-            copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+            wanted_as=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
             recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
             deletes_unwanted=lambda: False,
             joined=joining.Joining(cloud, cloud),
@@ -215,6 +219,10 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.R
         cascading=cloud.cascading,
         stop=threading.Event(),
         max_deletes=lambda: 10,
+        missing=source_history.MissingSources(
+            note=source_history.noting(store), clock=clock, grace_seconds=lambda: 0.0
+        ),
+        newest=newest,
     )
 
 

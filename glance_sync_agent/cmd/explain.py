@@ -12,6 +12,7 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
@@ -78,7 +79,7 @@ class Explain(lister.Lister):
         """
         cascading = catalogue.cascading
         copy = services.image_service(cascading).get_record(image_id)
-        if copy is not None and copy.mark is None:
+        if copy is not None and not identity.names_itself(copy):
             return copy
         for region in sorted(catalogue.regions() - {cascading}):
             try:
@@ -86,7 +87,9 @@ class Explain(lister.Lister):
             except errors.SyncError as exc:
                 self.app.say(f"region {region} was not looked at: {exc}")
                 continue
-            if found is not None and found.mark is None and images.is_snapshot(found):
+            if found is None or identity.names_itself(found):
+                continue
+            if images.is_snapshot(found):
                 return found
         if copy is None:
             raise errors.SyncError(

@@ -85,6 +85,8 @@ class Reconcile(lister.Lister):
                 ask=keep,
                 # A dry run shows all that would go, and what keeps it from going.
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
+                clock=wiring.clock_of(store),
+                is_dry=parsed_args.dry_run,
             ).look(scope)
         if parsed_args.dry_run:
             gone = len({one.image_id for one in found if one.may_delete})
@@ -108,7 +110,19 @@ class Reconcile(lister.Lister):
                 f"{report.held_back} sources are gone or out of strategy, more than [reconcile] "
                 "max_deletes: until that is raised none of their copies is deleted"
             )
-        self._is_partial = bool(report.failed_regions or report.held_back)
+        if report.missing:
+            self.app.say(
+                f"{report.missing} sources are missing and no message told of their deletion; "
+                "they count as deleted once they have been missing for [reconcile] gone_grace"
+            )
+        if report.restored:
+            names = ", ".join(sorted(report.restored))
+            self.app.say(
+                f"The newest image of {names} is older than before, as if Glance was restored "
+                "from a backup. Nothing there counts as deleted until you run 'glance-sync "
+                "reconcile --allow-deletes N'"
+            )
+        self._is_partial = bool(report.failed_regions or report.held_back or report.restored)
         if not dry_run and count and not report.failed_regions:
             self.app.say("See 'glance-sync status' for what becomes of them")
 

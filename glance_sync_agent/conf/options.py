@@ -323,6 +323,15 @@ _RECONCILE = [
         "an accident in the cascading region, or in the rules: then none is removed, and the "
         "log says how to go on. Deletions that were announced by a message do not count.",
     ),
+    cfg.FloatOpt(
+        "gone_grace",
+        default=86400,
+        min=0,
+        mutable=True,
+        help="Seconds after which a missing image counts as deleted, if no message told of its "
+        "deletion. A Glance that lost its database, or was restored from a backup, misses images "
+        "that nobody deleted; a day leaves time to notice. 0: at once.",
+    ),
     cfg.BoolOpt(
         "delete_out_of_strategy",
         default=False,

@@ -60,6 +60,7 @@ class Settings:
     reconcile_interval: float
     reconcile_changes_interval: float
     max_deletes: int
+    gone_grace: float
     delete_out_of_strategy: bool
     verify_interval: float  # seconds; 0: never
     verify_bytes_per_second: int  # 0: no limit
@@ -188,6 +189,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         reconcile_interval=conf.reconcile.interval,
         reconcile_changes_interval=conf.reconcile.changes_interval,
         max_deletes=conf.reconcile.max_deletes,
+        gone_grace=conf.reconcile.gone_grace,
         delete_out_of_strategy=conf.reconcile.delete_out_of_strategy,
         verify_interval=conf.verify.interval,
         verify_bytes_per_second=conf.verify.max_bytes_per_second,

@@ -42,7 +42,7 @@ class ImageEvent:
     image_id: images.ImageId
     kind: EventKind
     is_snapshot: bool = False  # of a server or a volume, by its properties
-    is_copy: bool = False  # it bears the mark of a copy; not told of a deletion
+    mark: images.Mark | None = None  # as the image bears it; not told of a deletion
 
 
 def parse(event_type: object, payload: object) -> ImageEvent | None:
@@ -70,7 +70,7 @@ def parse(event_type: object, payload: object) -> ImageEvent | None:
         image_id=image_id,
         kind=EventKind.DELETED if is_deletion else EventKind.CHANGED,
         is_snapshot=is_snapshot,
-        is_copy=images.SOURCE_ID in properties and not is_deletion,
+        mark=None if is_deletion else images.mark(properties),
     )
 
 

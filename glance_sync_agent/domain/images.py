@@ -16,12 +16,21 @@ from glance_sync_agent import errors
 ImageId = NewType("ImageId", str)  # a UUID, lower case, with dashes
 RegionId = NewType("RegionId", str)  # Keystone's region id
 
-#: Properties by which a copy names its source; they make it ours.
+#: The properties of a mark: by them a copy names its source and itself. Nova, Cinder and
+#: scripts hand them on, so that they alone make no image ours: see :mod:`domain.identity`.
 SOURCE_ID = "glance_sync_source_id"
 SOURCE_REGION = "glance_sync_source_region"
+COPY_ID = "glance_sync_copy_id"
+COPY_REGION = "glance_sync_copy_region"
 #: JSON list of the custom properties that the agent put on the copy. What is not listed was
 #: put there by somebody else, and stays.
 SYNCED_PROPERTIES = "glance_sync_properties"
+
+#: Properties that no copy carries: with one of them, Glance deletes the key of the source when
+#: the copy is deleted (glance/api/v2/images.py: _delete_encryption_key).
+KEY_POLICIES = frozenset(
+    {"cinder_encryption_key_deletion_policy", "os_encrypt_key_deletion_policy"}
+)
 
 #: The property by which Nova and Cinder tell what they made of a server or a volume.
 IMAGE_TYPE = "image_type"
@@ -74,6 +83,11 @@ def image_id(text: object) -> ImageId:
     return ImageId(parsed)
 
 
+def new_id() -> ImageId:
+    """Return an id that no image has, and nobody can guess."""
+    return ImageId(str(uuid.uuid4()))
+
+
 # Python 3.11 takes a mapping proxy, which has no hash there, for a mutable default.
 def _none() -> Mapping[str, Any]:
     return types.MappingProxyType({})
@@ -91,11 +105,23 @@ class Multihash:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
-    """What makes an image a copy of ours: the source that it names."""
+class SourceKey:
+    """The identity of a source."""
 
-    source_id: str
-    source_region: str
+    image_id: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} of region {self.region}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """What the agent writes on a copy: its source and itself. As read, it proves nothing."""
+
+    source: SourceKey
+    copy_id: str
+    copy_region: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,12 +173,13 @@ class Image:
     multihash: Multihash | None  # None until data is stored, or stored by a Glance before Rocky
     metadata: Metadata
     members: Mapping[str, MemberStatus] = dataclasses.field(default_factory=_none)  # by project id
-    mark: Mark | None = None  # None: not a copy of ours
+    mark: Mark | None = None  # as it is written there; see :mod:`domain.identity`
     synced_properties: frozenset[str] = frozenset()  # on a copy: put there by the agent
     #: None: this Glance does not show them (``show_multiple_locations``).
     locations: tuple[Location, ...] | None = dataclasses.field(default=None, repr=False)
     remote: RemoteData | None = None  # None: the data is here, or nothing shows that it is not
     #: By the clock of its Glance, to the second; None: it says nothing that makes sense.
+    created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
@@ -190,10 +217,11 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         size=record.get("size"),
         multihash=Multihash(algo=algo, value=value.lower()) if algo and value else None,
         metadata=_metadata(record),
-        mark=_mark(record),
+        mark=mark(record),
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
         locations=locations,
         remote=_remote(locations or ()),
+        created_at=_time(record.get("created_at")),
         updated_at=_time(record.get("updated_at")),
     )
 
@@ -224,11 +252,15 @@ def _metadata(record: Mapping[str, Any]) -> Metadata:
     )
 
 
-def _mark(record: Mapping[str, Any]) -> Mark | None:
-    source_id, source_region = record.get(SOURCE_ID), record.get(SOURCE_REGION)
-    if not source_id or not source_region:
+def mark(properties: Mapping[str, Any]) -> Mark | None:
+    """Read the mark among the properties of an image; None unless it is a whole one."""
+    found = [properties.get(name) for name in (SOURCE_ID, SOURCE_REGION, COPY_ID, COPY_REGION)]
+    texts = [one for one in found if one and isinstance(one, str)]
+    if len(texts) < len(found):
         return None
-    return Mark(source_id=source_id, source_region=source_region)
+    source_id, source_region, copy_id, copy_region = texts
+    source = SourceKey(image_id=source_id, region=source_region)
+    return Mark(source=source, copy_id=copy_id, copy_region=copy_region)
 
 
 def _synced_properties(text: object) -> frozenset[str]:
@@ -303,15 +335,28 @@ def url_image_id(url: str) -> ImageId | None:
         return None
 
 
-def mark_of(source: Image) -> Mark:
-    """Return what a copy of ``source`` bears."""
-    return Mark(source_id=source.image_id, source_region=source.region)
+def key_of(source: Image) -> SourceKey:
+    """Return what a copy of ``source`` names as its source."""
+    return SourceKey(image_id=source.image_id, region=source.region)
 
 
-def marks(source: Image) -> dict[str, str]:
-    """Return the properties that make an image a copy of ``source``."""
+def handed_on(source: Image) -> Mapping[str, str]:
+    """Return the custom properties that a copy has from its source."""
+    properties = source.metadata.properties
+    return {name: value for name, value in properties.items() if name not in KEY_POLICIES}
+
+
+def marks(source: Image, copy_id: ImageId, copy_region: RegionId) -> dict[str, str]:
+    """Return the properties by which a new record says that it is a copy of ``source``."""
     return {
         SOURCE_ID: source.image_id,
         SOURCE_REGION: source.region,
-        SYNCED_PROPERTIES: json.dumps(sorted(source.metadata.properties)),
+        COPY_ID: copy_id,
+        COPY_REGION: copy_region,
+        SYNCED_PROPERTIES: synced_properties(source),
     }
+
+
+def synced_properties(source: Image) -> str:
+    """Return what a copy of ``source`` says of the properties that the agent put on it."""
+    return json.dumps(sorted(handed_on(source)))

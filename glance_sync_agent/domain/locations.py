@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 import dataclasses
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 
@@ -37,9 +38,8 @@ def may_change(source: images.Image) -> bool:
     Glance takes locations only of an image that is active. To one without bytes it gives the
     size of what is added (glance/location.py: _set_image_size), and the source would change.
     """
-    return (
-        source.status is images.ImageStatus.ACTIVE and bool(source.size) and source.mark is None
-    )
+    is_active = source.status is images.ImageStatus.ACTIVE
+    return is_active and bool(source.size) and not identity.names_itself(source)
 
 
 def has_entry(action: plans.Action) -> bool | None:

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 from typing import TypeVar
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import verification
@@ -44,6 +45,8 @@ class CopyData:
 
     source: Image
     into: Image | None  # a record of ours that waits for data; None: make one first
+    #: The id of the source belongs to somebody else there, so that the copy needs another one.
+    under_own_id: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,8 +145,7 @@ def next_action(
     source: Image | None,
     copy: Image | None,
     *,
-    mark: images.Mark,
-    known: bool,
+    found: identity.Identity | None,
     unwanted: str | None,
     may_delete: bool,
     delete_unwanted: bool = False,
@@ -157,10 +159,8 @@ def next_action(
 
     :param source: the image of the cascading region, joined with the one that holds its data
         if that is elsewhere; None if there is none.
-    :param copy: the image that stands at the copy's id; None if there is none.
-    :param mark: what a copy of this source bears; an image with another one is not ours.
-    :param known: ``copy`` was seen in step before. Otherwise its mark is all there is, which
-        anybody may set on an image of his own.
+    :param copy: the image that is taken for the copy; None if there is none.
+    :param found: whose ``copy`` is, by :func:`identity.whose`.
     :param unwanted: why the image does not belong in the copy's region; None: it does.
     :param may_delete: it was proven that the source existed.
     :param delete_unwanted: a copy does not stay where its image does not belong.
@@ -169,33 +169,31 @@ def next_action(
         hashes with; None: none was.
     """
     source, copy = _present(source), _present(copy)
+    if copy is None:
+        found = None
     if source is None:
-        return _without_source(copy, mark, may_delete=may_delete)
+        return _without_source(copy, found, may_delete=may_delete)
     if unwanted is None and (step := _before_data(source)) is not None:
         return step
     if (why := obstacle(source)) is not None:
         return Nothing(reason=why)
-    ours = copy if copy is not None and copy.mark == mark else None
+    if copy is None or found is None or not found.is_ours:
+        return _without_copy(source, copy, found, unwanted)
     if unwanted is not None:
-        action: Action = _unwanted(unwanted, ours, delete=delete_unwanted)
-    elif copy is not None and ours is None:
-        return _foreign(copy)
+        action: Action = _unwanted(unwanted, copy, delete=delete_unwanted)
     else:
-        is_proven = ours is not None and ours.image_id == proven_id
-        action = _with_source(source, ours, known=known, is_proven=is_proven)
-    if ours is not None and damage is not None and damage.copy_id == ours.image_id:
-        return _damaged(source, ours, damage, action)
+        action = _with_copy(source, copy, found, is_proven=copy.image_id == proven_id)
+    if damage is not None and damage.copy_id == copy.image_id and found.may_be_replaced:
+        return _damaged(source, copy, damage, action)
     return action
 
 
-def proof(
-    source: Image, copy: Image | None, *, mark: images.Mark
-) -> DeleteCopy | ReadBack | None:
-    """Return what the bytes of a copy call for, whatever else is to be done; None: nothing.
+def proof(source: Image, copy: Image | None) -> DeleteCopy | ReadBack | None:
+    """Return what the bytes of a copy of ours call for, whatever else is to be done.
 
-    :param mark: what a copy of this source bears.
+    None: nothing.
     """
-    if copy is None or copy.mark != mark or copy.status not in _WITH_DATA:
+    if copy is None or copy.status not in _WITH_DATA:
         return None
     return _data_step(source, copy)
 
@@ -226,7 +224,7 @@ def is_awaited(source: Image) -> bool:
     """Tell whether an image is a snapshot that has no data yet and may still get it."""
     return (
         images.is_snapshot(source)
-        and source.mark is None
+        and not identity.names_itself(source)
         and source.status in _UNFINISHED
         and remotes.fault(source) is None
     )
@@ -234,8 +232,8 @@ def is_awaited(source: Image) -> bool:
 
 def obstacle(source: Image) -> str | None:
     """Return why an image cannot be copied to any region at all; None: it can."""
-    if source.mark is not None:
-        return f"source is itself a copy, of region {source.mark.source_region}"
+    if identity.names_itself(source):
+        return "source is itself a copy"
     if (lost := remotes.loss(source)) is not None:
         return lost
     if source.status not in _WITH_DATA:
@@ -257,46 +255,88 @@ def _before_data(source: Image) -> AwaitSource | Conflict | None:
     return AwaitSource(reason=f"snapshot is {source.status}{where}")
 
 
-def _without_source(copy: Image | None, mark: images.Mark, *, may_delete: bool) -> Action:
-    if copy is None:
+def _without_source(
+    copy: Image | None, found: identity.Identity | None, *, may_delete: bool
+) -> Action:
+    if copy is None or found is None or found.whose is identity.Whose.INHERITED:
         return Nothing(reason=ABSENT)
-    if copy.mark != mark:
+    if found.whose is identity.Whose.FOREIGN:
         return Nothing(reason="source is gone; the image here is not ours and stays")
     if not may_delete:
         return Nothing(reason="source is not found, and nothing proves that it was deleted")
+    if not found.is_ours:
+        return Conflict(reason=f"source was deleted; {_doubt(copy, found)}")
     return DeleteCopy(copy=copy, reason="source was deleted")
 
 
-def _unwanted(why: str, copy: Image | None, *, delete: bool) -> Nothing | DeleteCopy:
-    told = f"not wanted here: {why}"
-    if copy is None:
-        return Nothing(reason=told)
+def _without_copy(
+    source: Image,
+    other: Image | None,
+    found: identity.Identity | None,
+    unwanted: str | None,
+) -> Action:
+    """Return what to do where there is no copy of ours, but perhaps another image."""
+    if unwanted is not None:
+        return Nothing(reason=_told_unwanted(unwanted))
+    if other is None or found is None:
+        return _without_data(source, None)
+    return _not_ours(source, other, found)
+
+
+def _unwanted(why: str, copy: Image, *, delete: bool) -> Nothing | DeleteCopy:
+    told = _told_unwanted(why)
     if delete:
         return DeleteCopy(copy=copy, reason=told)
     return Nothing(reason=f"{told}; the copy that is there stays as it is")
 
 
-def _foreign(copy: Image) -> Conflict:
-    return Conflict(
-        reason=f"image {copy.image_id} of region {copy.region} was not made by this agent; "
-        "rename or delete it there, or take the region out of the strategy"
+def _told_unwanted(why: str) -> str:
+    return f"not wanted here: {why}"
+
+
+def _not_ours(
+    source: Image, copy: Image, found: identity.Identity
+) -> Action:
+    """Return what to do where another image has the copy's place."""
+    match found.whose:
+        case identity.Whose.INHERITED:
+            action = _without_data(source, None)
+            if isinstance(action, CopyData):
+                return dataclasses.replace(action, under_own_id=True)
+            return action
+        case identity.Whose.DOUBTFUL if found.needs_reading and source.multihash is not None:
+            return ReadBack(copy=copy, expected=source.multihash, reason=found.reason)
+        case identity.Whose.DOUBTFUL if copy.status in _BUSY:
+            return Wait(copy=copy, reason=f"an image that may be our copy is {copy.status}")
+        case identity.Whose.DOUBTFUL:
+            return Conflict(reason=_doubt(copy, found))
+        case _:
+            return Conflict(
+                reason=f"image {copy.image_id} of region {copy.region} was not made by this "
+                "agent; rename or delete it there, or take the region out of the strategy"
+            )
+
+
+def _doubt(copy: Image, found: identity.Identity) -> str:
+    return (
+        f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
+        f"{found.reason}. It is left alone; run 'glance-sync adopt {copy.image_id} --region "
+        f"{copy.region}' if it is a copy, or else 'glance-sync disown' with the same arguments"
     )
 
 
-def _with_source(
-    source: Image, copy: Image | None, *, known: bool, is_proven: bool
+def _with_copy(
+    source: Image, copy: Image, found: identity.Identity, *, is_proven: bool
 ) -> Action:
-    if copy is None or copy.status is ImageStatus.QUEUED:
+    if copy.status is ImageStatus.QUEUED:
         return _without_data(source, copy)
     if copy.status in _BUSY:
         return Wait(copy=copy, reason=f"copy is {copy.status}")
     if copy.status is ImageStatus.KILLED:
-        return DeleteCopy(copy=copy, reason="copy is killed")
+        return _killed(copy, found)
     step = _data_step(source, copy)
     if isinstance(step, DeleteCopy):
         return step
-    if not known and copy.metadata.owner != source.metadata.owner:
-        return _doubtful(source, copy)
     if copy.status is not source.status:
         return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
     action = _metadata_step(source, copy)
@@ -304,6 +344,15 @@ def _with_source(
     # see its copy meanwhile.
     is_last = isinstance(action, Nothing) and not is_proven
     return step if step is not None and is_last else action
+
+
+def _killed(copy: Image, found: identity.Identity) -> DeleteCopy | Conflict:
+    if found.on_probation:
+        return Conflict(
+            reason=f"image {copy.image_id} of region {copy.region} is killed. It is left alone, "
+            "because it was adopted without data; delete it there"
+        )
+    return DeleteCopy(copy=copy, reason="copy is killed")
 
 
 def _damaged(
@@ -319,22 +368,9 @@ def _damaged(
     )
 
 
-def _doubtful(source: Image, copy: Image) -> Conflict:
-    # To adopt it would publish, under the source's name, whatever properties a stranger gave it.
-    return Conflict(
-        reason=f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
-        f"belongs to project {copy.metadata.owner} and its source to {source.metadata.owner}; "
-        "delete it there, or give it to that project"
-    )
-
-
-def _without_data(source: Image, copy: Image | None) -> Action:
+def _without_data(source: Image, copy: Image | None) -> Nothing | CopyData | UpdateMetadata:
     if source.status is ImageStatus.DEACTIVATED:
         return Nothing(reason="source is deactivated")
-    if copy is not None and copy.metadata.owner != source.metadata.owner:
-        # The mark is a property that anybody may set: bytes never go into a record whose
-        # owner could be a stranger's project.
-        return DeleteCopy(copy=copy, reason="queued copy belongs to another project")
     if copy is not None and isinstance(step := _metadata_step(source, copy), UpdateMetadata):
         # The bytes make the image: who may not see the source any more must not see that.
         return step
@@ -367,7 +403,7 @@ def _data_step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
     return None
 
 
-def _metadata_step(source: Image, copy: Image) -> Action:
+def _metadata_step(source: Image, copy: Image) -> Nothing | UpdateMetadata:
     attributes = {
         name: getattr(source.metadata, name)
         for name in images.ATTRIBUTES
@@ -384,12 +420,13 @@ def _metadata_step(source: Image, copy: Image) -> Action:
 
 
 def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:
-    wanted = source.metadata.properties
+    wanted = images.handed_on(source)
+    removable = copy.synced_properties | images.KEY_POLICIES
     changes: dict[str, str | None] = {
-        **_changes(wanted, copy.metadata.properties, removable=copy.synced_properties)
+        **_changes(wanted, copy.metadata.properties, removable=removable)
     }
     if copy.synced_properties != frozenset(wanted):
-        changes[images.SYNCED_PROPERTIES] = images.marks(source)[images.SYNCED_PROPERTIES]
+        changes[images.SYNCED_PROPERTIES] = images.synced_properties(source)
     return changes
 
 

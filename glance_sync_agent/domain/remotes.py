@@ -7,6 +7,7 @@ is, and of the data itself nothing that is true, neither size nor hash nor wheth
 
 import dataclasses
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
@@ -19,7 +20,7 @@ _SHOWN_CHARACTERS = 80
 
 def is_elsewhere(source: Image) -> bool:
     """Tell whether the data of an image has to be looked for in another region."""
-    return source.remote is not None and source.mark is None
+    return source.remote is not None and not identity.names_itself(source)
 
 
 def joined(source: Image, region: images.RegionId | None, there: Image | None) -> Image:
@@ -49,7 +50,7 @@ def joined(source: Image, region: images.RegionId | None, there: Image | None) -
 
 def fault(source: Image) -> str | None:
     """Return why somebody has to act before the data of a source is read; None: nobody has."""
-    if source.remote is None or source.mark is not None:
+    if source.remote is None or identity.names_itself(source):
         return None
     return source.remote.fault
 

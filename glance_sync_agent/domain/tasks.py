@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import enum
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
 
@@ -47,7 +48,7 @@ class Task:
     not_before: datetime.datetime  # aware UTC
     reason: str  # why it is where it is, for an operator; the last error if one occurred
     image_name: str | None
-    copy_id: images.ImageId | None  # None until the copy's record was made
+    copy_id: images.ImageId | None  # None until the id was chosen, or the record was seen
     source_region: images.RegionId | None  # of the source; None: the cascading one
     copied_from: images.RegionId | None  # where the bytes came from; None until they came
     waiting_since: datetime.datetime | None  # aware UTC; set while its snapshot is waited for
@@ -59,6 +60,22 @@ class Task:
     damage: verification.Damage | None = None
     #: The copy that was read back because its Glance hashes otherwise, and has the right bytes.
     proven_id: images.ImageId | None = None
+    #: Of the copy's record, by its Glance; None: only its id was chosen. Aware UTC.
+    copy_created_at: datetime.datetime | None = None
+    on_probation: bool = False  # see :class:`identity.KnownCopy`
+    #: Since when a look at everything misses the source. Aware UTC; None: it was there.
+    missing_since: datetime.datetime | None = None
+
+    @property
+    def known_copy(self) -> identity.KnownCopy | None:
+        """What the row knows of its copy; None: there is none."""
+        if self.copy_id is None:
+            return None
+        return identity.KnownCopy(
+            copy_id=self.copy_id,
+            created_at=self.copy_created_at,
+            on_probation=self.on_probation,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +91,7 @@ class CopySeen:
     """The copy as the last look found it."""
 
     copy_id: images.ImageId
+    created_at: datetime.datetime | None  # of its record, aware UTC
     image_name: str | None
     size: int | None  # bytes
     #: Where this attempt got the bytes; None: it brought none, and what is known stays.

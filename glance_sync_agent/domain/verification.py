@@ -8,6 +8,7 @@ active image is served with the hash of the old one, and one that is gone as an 
 import dataclasses
 import enum
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain.images import ImageStatus
 
@@ -71,14 +72,19 @@ class Comparison:
     wanted: images.Multihash
 
 
-def comparison(source: images.Image | None, copy: images.Image | None) -> Comparison | str:
-    """Return what to compare with what, or else why reading the copy would tell nothing."""
-    if copy is None:
+def comparison(
+    source: images.Image | None, copy: images.Image | None, found: identity.Identity | None
+) -> Comparison | str:
+    """Return what to compare with what, or else why reading the copy would tell nothing.
+
+    :param found: whose ``copy`` is, by :func:`identity.whose`.
+    """
+    if copy is None or found is None:
         return "there is no copy"
     if source is None:
         return "the source is gone"
-    if copy.mark != images.mark_of(source):
-        return "the image there is not our copy of it"
+    if not found.is_ours:
+        return f"the image there is not our copy of it: {found.reason}"
     if source.status not in _WITH_DATA:
         return f"source is {source.status}"
     if copy.status not in _WITH_DATA:

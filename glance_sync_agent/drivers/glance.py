@@ -8,6 +8,7 @@ import threading
 from typing import Final
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
@@ -133,18 +134,18 @@ class Glance:
             )
         return glance_bodies.members(answer.body, self.region)
 
-    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
-        """Find the images that carry ``mark``, without members.
+    def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
+        """Find the images whose mark names a source and themselves, without members.
 
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
         """
-        query = {images.SOURCE_ID: mark.source_id}
+        query = {images.SOURCE_ID: key.image_id, images.COPY_REGION: self.region}
         return [
             image
             for hidden in ("false", "true")
             for image in self._listing.all({**query, "os_hidden": hidden})
-            if image.mark == mark  # the filter knows nothing of the region
+            if identity.names(image, key)  # the filter lets those pass that inherited the mark
         ]
 
     def pages(
@@ -174,13 +175,12 @@ class Glance:
                 query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
             yield from self._listing.pages(query, page_size)
 
-    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+    def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         """Make a queued record with the metadata of ``source`` and our mark.
 
         It is asked for once: when the answer is lost the record may be there, and the next look
         at the region shows it.
 
-        :param image_id: None lets Glance choose.
         :raises ImageIdTaken: the id is in use, or was once.
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
@@ -188,8 +188,8 @@ class Glance:
         answer = self._calls.ask_once(
             "POST",
             "/images",
-            body=glance_bodies.creation(image_id, source),
-            expected=_CONFLICT if image_id else frozenset(),
+            body=glance_bodies.creation(image_id, self.region, source),
+            expected=_CONFLICT,
         )
         if answer.status == 409:
             raise errors.ImageIdTaken(
@@ -226,10 +226,23 @@ class Glance:
     def delete(self, image: images.Image) -> None:
         """Unprotect if needed, then delete record and data. Idempotent.
 
-        :raises ServiceUnavailable: no answer.
+        Before that it loses the properties by which Glance would delete the key of its source.
+
+        :param image: as it was read just now.
+        :raises TransientError: no answer, or the image vanished meanwhile.
         :raises Refused: Glance said no; the data is in use, for instance.
         """
         path = f"/images/{image.image_id}"
+        if policies := images.KEY_POLICIES & image.metadata.properties.keys():
+            self._update_record(
+                plans.UpdateMetadata(
+                    copy=image,
+                    attributes={},
+                    tags=None,
+                    properties=dict.fromkeys(sorted(policies)),
+                    members={},
+                )
+            )
         answer = self._calls.ask("DELETE", path, expected=_GONE | _FORBIDDEN | _IN_DELETION)
         if answer.status == 400 and self.get_record(image.image_id) is not None:
             raise errors.ServiceUnavailable(f"DELETE {path}: {answer.explanation}")

@@ -14,14 +14,18 @@ from glance_sync_agent.domain import plans
 _PROJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
-def creation(image_id: images.ImageId | None, source: images.Image) -> dict[str, object]:
+def creation(
+    image_id: images.ImageId, region: images.RegionId, source: images.Image
+) -> dict[str, object]:
     """Return the body that makes a copy's record; marked as ours from its first moment."""
     metadata = source.metadata
-    body: dict[str, object] = {**metadata.properties, **images.marks(source)}
+    body: dict[str, object] = {
+        "id": image_id,
+        **images.handed_on(source),
+        **images.marks(source, image_id, region),
+    }
     body |= {name: getattr(metadata, name) for name in images.ATTRIBUTES}
     body["tags"] = sorted(metadata.tags)
-    if image_id is not None:
-        body["id"] = image_id
     return body
 
 

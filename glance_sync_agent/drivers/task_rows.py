@@ -95,7 +95,12 @@ def seen(outcome: tasks.Outcome) -> dict[str, Any]:
         return {}
     copy = outcome.copy
     name = task_table.name_text(copy.image_name)
-    values: dict[str, Any] = {"copy_id": copy.copy_id, "image_name": name}
+    values: dict[str, Any] = {
+        "copy_id": copy.copy_id,
+        "copy_created_at": copy.created_at,
+        "on_probation": False,
+        "image_name": name,
+    }
     if copy.size is not None:
         values |= {"bytes_done": copy.size, "bytes_total": copy.size}
     if copy.copied_from is not None:

@@ -16,11 +16,13 @@ import uuid
 import sqlalchemy as sa
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.drivers import breakers
 from glance_sync_agent.drivers import database
+from glance_sync_agent.drivers import facts
 from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_requests
 from glance_sync_agent.drivers import task_rows
@@ -89,6 +91,10 @@ class TaskStore:
     def breakers(self) -> breakers.Breakers:
         """Return the breakers of the regions, which are kept beside the tasks."""
         return breakers.Breakers(self._database)
+
+    def facts(self) -> facts.Facts:
+        """Return what is remembered beside the tasks."""
+        return facts.Facts(self._database)
 
     def clock_ahead(self) -> datetime.timedelta:
         """Return how far the clock of the database is ahead of this machine's.
@@ -229,12 +235,17 @@ class TaskStore:
         )
 
     def note_copy(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+        self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
         """Remember which image is the copy; its bytes are yet to come, from wherever."""
-        name = task_table.name_text(image_name)
         self._update(
-            lease, copy_id=copy_id, image_name=name, copied_from=None, **task_rows.SOUND
+            lease,
+            copy_id=None if copy is None else copy.copy_id,
+            copy_created_at=None if copy is None else copy.created_at,
+            on_probation=copy is not None and copy.on_probation,
+            image_name=task_table.name_text(image_name),
+            copied_from=None,
+            **task_rows.SOUND,
         )
 
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
@@ -301,11 +312,9 @@ class TaskStore:
         request_id: str,
     ) -> bool:
         """Note that a copy is damaged and request its task, if that still has this copy."""
-        # A copy that was never seen in step is looked for under the id of its source.
-        copy_id = sa.func.coalesce(_TASKS.c.copy_id, _TASKS.c.image_id)
         noted = (
             sa.update(_TASKS)
-            .where(task_rows.is_task(key), copy_id == damage.copy_id)
+            .where(task_rows.is_task(key), _TASKS.c.copy_id == damage.copy_id)
             .values(
                 damaged_id=damage.copy_id, damage=task_table.damage_text(damage.found)
             )
@@ -333,6 +342,23 @@ class TaskStore:
         change = sa.update(_TASKS).where(task_rows.is_task(key)).values(verified_at=now)
         self._database.write(
             f"note that {key} was read back", lambda connection: connection.execute(change)
+        )
+
+    def note_missing(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        since: datetime.datetime | None,
+    ) -> None:
+        """Remember since when the source of some tasks is missing; None: it is there."""
+        change = (
+            sa.update(_TASKS)
+            .where(_TASKS.c.image_id == image_id, _TASKS.c.region.in_(sorted(regions)))
+            .values(missing_since=since)
+        )
+        self._database.write(
+            f"note whether image {image_id} is missing",
+            lambda connection: connection.execute(change),
         )
 
     def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:

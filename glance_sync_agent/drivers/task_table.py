@@ -80,6 +80,9 @@ TASKS = sa.Table(
     sa.Column("damage", sa.String(_DAMAGE_CHARACTERS)),  # what was found instead of its bytes
     sa.Column("verified_at", UtcDateTime),  # when the copy was read back; None: never
     sa.Column("proven_id", sa.String(36)),  # the copy whose bytes only reading it could prove
+    sa.Column("copy_created_at", UtcDateTime),  # by its Glance; None: copy_id was only chosen
+    sa.Column("on_probation", sa.Boolean),  # the copy was adopted without a row; None: no
+    sa.Column("missing_since", UtcDateTime),  # since when scans miss the source; None: they do not
     # In this order it finds the earliest task of each region with one probe a region, and
     # hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
@@ -110,6 +113,15 @@ BREAKERS = sa.Table(
     **_OPTIONS,
 )
 
+#: What all agents of a database have to remember besides their tasks.
+FACTS = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("name", sa.String(300), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    **_OPTIONS,
+)
+
 
 def task(row: sa.Row[Any]) -> tasks.Task:
     """Read a row of the table."""
@@ -135,6 +147,9 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         updated_at=row.updated_at,
         damage=_damage(row),
         proven_id=None if row.proven_id is None else images.ImageId(row.proven_id),
+        copy_created_at=row.copy_created_at,
+        on_probation=bool(row.on_probation),
+        missing_since=row.missing_since,
     )
 
 

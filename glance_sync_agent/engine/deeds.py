@@ -8,9 +8,12 @@ import logging
 from typing import assert_never
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import copies
+from glance_sync_agent.engine import copy_notes
 from glance_sync_agent.engine import copying
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import places
@@ -26,6 +29,20 @@ _LONG_TRANSFER_BYTES = 4 * 1024 * 1024
 _PLACE_SECONDS = 30.0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """What the deeds of one attempt have in common."""
+
+    lease: tasks.Lease
+    service: ports.ImageService  # of the region of the copy
+    evidence: identity.Evidence  # but for what is known of the copy
+    notes: copy_notes.CopyNotes
+
+    def whose(self, copy: images.Image) -> identity.Identity:
+        """Return whose an image is, by all that is known now."""
+        return identity.whose(copy, dataclasses.replace(self.evidence, known=self.notes.known))
+
+
 class Deeds:
     """Does them, and returns only what was seen afterwards. Thread safe."""
 
@@ -39,8 +56,10 @@ class Deeds:
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
+        new_id: Callable[[], images.ImageId],
     ) -> None:
         self._store = store
+        self._new_id = new_id
         self._places = in_regions
         self._clock = clock
         self._stop = stop
@@ -53,82 +72,90 @@ class Deeds:
         """Return where the bytes of a copy came from; None: not brought here, or long ago."""
         return self._copying.origin_of(copy)
 
-    def do(
-        self,
-        lease: tasks.Lease,
-        service: ports.ImageService,
-        action: plans.Deed,
-    ) -> images.Image | None:
+    def do(self, attempt: Attempt, action: plans.Deed) -> images.Image | None:
         """Do one thing; return the copy as it is then."""
         match action:
             case plans.CopyData():
-                return self._copy_data(lease, service, action)
+                return self._copy_data(attempt, action)
             case plans.ReadBack():
-                return self._read_back(lease, service, action)
-            case plans.UpdateMetadata():
-                service.update(action)
-                LOG.info("Updated the metadata of %s", lease.task.key)
-                return service.get(action.copy.image_id)
-            case plans.SetActive(active=active):
-                service.set_active(action.copy.image_id, active=active)
-                LOG.info("%s %s", "Reactivated" if active else "Deactivated", lease.task.key)
-                return service.get(action.copy.image_id)
+                return self._read_back(attempt, action)
+            case plans.UpdateMetadata() | plans.SetActive():
+                return _change(attempt, action)
             case plans.DeleteCopy():
-                return self._delete(lease, service, action)
+                return self._delete(attempt, action)
             case plans.Conflict(reason=reason):
                 raise errors.ImageConflict(reason)
             case _:
                 assert_never(action)
 
-    def _copy_data(
-        self, lease: tasks.Lease, service: ports.ImageService, action: plans.CopyData
-    ) -> images.Image | None:
-        source, into = action.source, action.into
-        self._take_place(lease, source.size or 0)
+    def _copy_data(self, attempt: Attempt, action: plans.CopyData) -> images.Image | None:
+        source, into, lease = action.source, action.into, attempt.lease
+        self._take_place(attempt, source.size or 0)
         if into is None:
-            try:
-                into = service.create(source.image_id, source)
-            except errors.ImageIdTaken:
-                occupant = _occupant(service, source)
-                if occupant is not None:
-                    return occupant
-                into = self._create_anew(lease, service, source)
-        if (source.size or 0) >= _LONG_TRANSFER_BYTES:
-            self._store.note_copy(lease, into.image_id, source.metadata.name)
+            into, is_new = self._record(attempt, action)
+            if not is_new:
+                return into
+        else:
+            attempt.notes.found(into, on_probation=attempt.whose(into).on_probation)
+        # Of a source without a hash, nothing else proves later that the record is ours.
+        if (source.size or 0) >= _LONG_TRANSFER_BYTES or source.multihash is None:
+            attempt.notes.write(source)
         started = self._clock.monotonic()
         try:
             sent = self._transfer(lease, source, into)
         except errors.FormatRefused as exc:
             # Nothing else is cleared away: a deleted record spends the id in that region, and
             # after all other refusals the image may come yet.
-            self._delete(lease, service, plans.DeleteCopy(copy=into, reason=str(exc)))
+            if attempt.whose(into).may_be_replaced:
+                self._delete(attempt, plans.DeleteCopy(copy=into, reason=str(exc)))
             raise
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
         # A record made just now has no members yet.
-        look = service.get_record if action.into is None else service.get
+        look = attempt.service.get_record if action.into is None else attempt.service.get
         copy = look(into.image_id)
         if source.multihash is not None:
             return copy
         # The source cannot tell whether these are its bytes; what was sent can.
-        return self._prove(lease, service, dataclasses.replace(source, multihash=sent), copy)
+        return self._prove(attempt, dataclasses.replace(source, multihash=sent), copy)
+
+    def _record(
+        self, attempt: Attempt, action: plans.CopyData
+    ) -> tuple[images.Image, bool]:
+        """Make the record of a copy, or else return the image that has its place, and False."""
+        source, service, notes = action.source, attempt.service, attempt.notes
+        image_id = notes.chosen_id or (None if action.under_own_id else source.image_id)
+        notes.known = None
+        if image_id is not None:
+            try:
+                notes.found(made := service.create(image_id, source))
+            except errors.ImageIdTaken:
+                LOG.debug("%s: id %s is taken", attempt.lease.task.key, image_id)
+            else:
+                return made, True
+        occupant = copies.find(service, attempt.evidence)
+        if occupant is not None:
+            return occupant, False
+        return self._create_anew(attempt, source), True
+
+    def _create_anew(self, attempt: Attempt, source: images.Image) -> images.Image:
+        """Make a record with an id of its own, which the row knows before it can be there."""
+        chosen = self._new_id()
+        attempt.notes.choose(chosen, source)
+        made = attempt.service.create(chosen, source)
+        attempt.notes.found(made)
+        return made
 
     def _prove(
-        self,
-        lease: tasks.Lease,
-        service: ports.ImageService,
-        source: images.Image,
-        copy: images.Image | None,
+        self, attempt: Attempt, source: images.Image, copy: images.Image | None
     ) -> images.Image | None:
         """Look at the bytes of a copy and at nothing else; return the copy as it is then."""
-        action = plans.proof(source, copy, mark=images.mark_of(source))
-        return copy if action is None else self.do(lease, service, action)
+        action = plans.proof(source, copy)
+        return copy if action is None else self.do(attempt, action)
 
-    def _read_back(
-        self, lease: tasks.Lease, service: ports.ImageService, action: plans.ReadBack
-    ) -> images.Image | None:
+    def _read_back(self, attempt: Attempt, action: plans.ReadBack) -> images.Image | None:
         """Compare the bytes themselves, once for each copy, and remember that they are right."""
-        copy, expected = action.copy, action.expected
+        copy, expected, lease = action.copy, action.expected, attempt.lease
         if not self._places.take(lease.task.key, copy.size or 0):
             # Its row tells no size: whatever else is asked of this copy waits for no place.
             raise errors.NoPlace(_no_place(lease, copy.size), retry_after=_PLACE_SECONDS)
@@ -138,35 +165,30 @@ class Deeds:
         if found == expected:
             self._store.note_proven(lease, copy.image_id)
             return copy
+        if not attempt.whose(copy).may_be_replaced:
+            raise errors.ImageConflict(
+                f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
+                f"holds other data than its source: expected {expected}, got {found}. It is left "
+                f"alone; run 'glance-sync disown {copy.image_id} --region {copy.region}'"
+            )
         removal = plans.DeleteCopy(
             copy=copy, reason="copy holds other bytes", mismatch=(str(expected), str(found))
         )
-        return self._delete(lease, service, removal)
+        return self._delete(attempt, removal)
 
-    def _take_place(self, lease: tasks.Lease, size: int) -> None:
+    def _take_place(self, attempt: Attempt, size: int) -> None:
         """Make sure that an image may be brought now; else its row tells how large it is."""
+        lease = attempt.lease
         key, now = lease.task.key, self._clock.now()
         if self._places.take(key, size):
             return
         if lease.task.copied_from is not None:
             # By that the row still tells of a copy with its bytes, and for such a one nobody
             # waits for a place: it would be claimed again and again, before all others.
-            self._store.note_copy(lease, lease.task.copy_id, lease.task.image_name)
+            self._store.note_copy(lease, attempt.notes.known, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
         raise errors.NoPlace(_no_place(lease, size))
-
-    def _create_anew(
-        self, lease: tasks.Lease, service: ports.ImageService, source: images.Image
-    ) -> images.Image:
-        """Make a record with an id of its own, so that nothing keeps two from being made."""
-        made = service.create(None, source)
-        try:
-            self._store.note_copy(lease, made.image_id, source.metadata.name)
-        except errors.LeaseLost:
-            service.delete(made)  # who has the lease now has made one, too, or will
-            raise
-        return made
 
     def _transfer(
         self, lease: tasks.Lease, source: images.Image, into: images.Image
@@ -184,17 +206,24 @@ class Deeds:
             limits=self._limits(),
         )
 
-    def _delete(
-        self, lease: tasks.Lease, service: ports.ImageService, action: plans.DeleteCopy
-    ) -> images.Image | None:
-        service.delete(action.copy)
-        self._store.note_copy(lease, None, lease.task.image_name)
-        LOG.info("Deleted the copy of %s: %s", lease.task.key, action.reason)
+    def _delete(self, attempt: Attempt, action: plans.DeleteCopy) -> images.Image | None:
+        key = attempt.lease.task.key
+        copy = _as_it_is_now(attempt, action.copy)
+        if copy is not None:
+            proof = attempt.whose(copy).reason
+            attempt.service.delete(copy)
+            LOG.info(
+                "Deleted the copy of %s: %s. It was image %s of project %s, with %s bytes and "
+                "hash %s; it was ours, because %s",
+                key, action.reason, copy.image_id, copy.metadata.owner, copy.size, copy.multihash,
+                proof,
+            )
+        attempt.notes.forget()
         if action.mismatch is not None:
             expected, actual = action.mismatch
-            what = f"copy {action.copy.image_id} of {lease.task.key}, now removed"
+            what = f"copy {action.copy.image_id} of {key}, now removed"
             raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
-        return service.get(action.copy.image_id)
+        return attempt.service.get(action.copy.image_id)
 
 
 def _no_place(lease: tasks.Lease, size: int | None) -> str:
@@ -204,12 +233,35 @@ def _no_place(lease: tasks.Lease, size: int | None) -> str:
     )
 
 
-def _occupant(service: ports.ImageService, source: images.Image) -> images.Image | None:
-    """Find what keeps an id from being used; None if the id was spent by a deleted image."""
-    return service.get(source.image_id) or marked_copy(service, images.mark_of(source))
+def _change(
+    attempt: Attempt, action: plans.UpdateMetadata | plans.SetActive
+) -> images.Image | None:
+    """Change the record of a copy; return it as it is then."""
+    service, key, copy_id = attempt.service, attempt.lease.task.key, action.copy.image_id
+    if _as_it_is_now(attempt, action.copy) is None:
+        return None
+    if isinstance(action, plans.UpdateMetadata):
+        service.update(action)
+        LOG.info("Updated the metadata of %s", key)
+    else:
+        service.set_active(copy_id, active=action.active)
+        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
+    return service.get(copy_id)
 
 
-def marked_copy(service: ports.ImageService, mark: images.Mark) -> images.Image | None:
-    """Find the copy that a lost row knew: one that has an id of its own."""
-    found = next(iter(service.copies_of(mark)), None)
-    return found and service.get(found.image_id)  # with its members
+def _as_it_is_now(attempt: Attempt, copy: images.Image) -> images.Image | None:
+    """Look at a copy once more before it is changed, because Glance has no If-Match.
+
+    :returns: None if it is gone.
+    :raises TransientError: it is not ours any more.
+    """
+    now = attempt.service.get_record(copy.image_id)
+    if now is None:
+        return None
+    found = attempt.whose(now)
+    if not found.is_ours:
+        raise errors.TransientError(
+            f"image {copy.image_id} of region {copy.region} was left alone, because it changed "
+            f"while it was looked at: {found.reason}"
+        )
+    return now

@@ -6,11 +6,13 @@ import dataclasses
 import datetime
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import copies
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
@@ -74,7 +76,7 @@ class Differences:
         regions: ports.Regions,
         store: ports.TaskStore,
         wanted: targets.Targets,
-        copies: wanted_copies.WantedCopies,
+        wanted_as: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
         deletes_unwanted: Callable[[], bool],
         joined: joining.Joining,
@@ -83,7 +85,7 @@ class Differences:
         self._regions = regions
         self._store = store
         self._targets = wanted
-        self._copies = copies
+        self._wanted_as = wanted_as
         self._map = recorded
         self._deletes_unwanted = deletes_unwanted
         self._joining = joined
@@ -136,9 +138,9 @@ class Differences:
         ]
         asked = [pair for pair in pairs if self._may_have_copy(pair, region)]
         ids = [_copy_id(pair, region) for pair in asked]
-        copies = service.find(ids) if ids else {}
+        found = service.find(ids) if ids else {}
         for pair in pairs:
-            copy = copies.get(_copy_id(pair, region))
+            copy = found.get(_copy_id(pair, region))
             verdict = pair.verdicts.get(region)
             is_wanted = verdict is not None and verdict.wanted
             if is_wanted:
@@ -159,7 +161,7 @@ class Differences:
 
     def _verdicts(self, source: images.Image) -> strategy.Verdicts:
         # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
-        return {} if source.mark is not None else self._targets.verdicts(source)
+        return {} if identity.names_itself(source) else self._targets.verdicts(source)
 
     def _noted(self, origin: images.RegionId) -> images.RegionId | None:
         """Return what tasks have as the region of their source."""
@@ -187,7 +189,7 @@ class Differences:
     ) -> plans.Step | None:
         row = pair.rows.get(service.region)
         told = f"not wanted any more: {verdict.why if verdict else 'images go elsewhere'}"
-        if copy is not None and copy.mark == images.mark_of(pair.source):
+        if copy is not None and _whose(copy, pair.source, pair.source, row).is_ours:
             return plans.Step(what=plans.What.DELETE, why=told)
         if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
             return plans.Step(what=plans.What.NOTE, why=told)  # its task shall say so, or go
@@ -199,12 +201,11 @@ class Differences:
         self, service: ports.ImageService, pair: Pair, copy: images.Image | None
     ) -> plans.Step | None:
         row = pair.rows.get(service.region)
-        wanted = self._copies.in_region(service.region)(pair.source, copy)
+        wanted = self._wanted_as.in_region(service.region)(pair.source, copy)
         action = plans.next_action(
             wanted,
             copy,
-            mark=images.mark_of(pair.source),
-            known=row is not None,
+            found=None if copy is None else _whose(copy, pair.source, wanted, row),
             unwanted=None,
             may_delete=False,
             proven_id=None if row is None else row.proven_id,
@@ -228,7 +229,7 @@ class Differences:
         self, wanted: images.Image, service: ports.ImageService, copy: images.Image
     ) -> bool:
         """Ask, for members are not in a listing, and their changes leave no trace in a record."""
-        if not self._copies.have_our_members():
+        if not self._wanted_as.have_our_members():
             return False
         theirs = self._regions.image_service(wanted.region).members(wanted)
         return theirs != service.members(copy)
@@ -247,7 +248,22 @@ def _unnoted_copy(service: ports.ImageService, pair: Pair) -> images.Image | Non
     source = pair.source
     if source.status is not images.ImageStatus.DEACTIVATED or service.region in pair.rows:
         return None
-    return next(iter(service.copies_of(images.mark_of(source))), None)
+    return copies.find(service, identity.Evidence(key=images.key_of(source), source=source))
+
+
+def _whose(
+    copy: images.Image,
+    source: images.Image,
+    wanted: images.Image,
+    row: tasks.Task | None,
+) -> identity.Identity:
+    evidence = identity.Evidence(
+        key=images.key_of(source),
+        source=wanted,
+        known=None if row is None else row.known_copy,
+        proven_id=None if row is None else row.proven_id,
+    )
+    return identity.whose(copy, evidence)
 
 
 def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | None:

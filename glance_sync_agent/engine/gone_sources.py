@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 import logging
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
@@ -35,6 +36,7 @@ class GoneSources:
     def find(
         self,
         out_of_reach: Callable[[Sequence[tasks.Task]], None],
+        are_there: Callable[[Sequence[tasks.Task]], None],
         *,
         without: Set[images.RegionId] = frozenset(),
     ) -> Iterator[Sequence[tasks.Task]]:
@@ -42,6 +44,7 @@ class GoneSources:
 
         :param out_of_reach: is given the tasks of regions that left the catalogue in the place of
             that, for nothing can be done about them.
+        :param are_there: is given the tasks whose image is there.
         :param without: regions that are not asked, so that nothing is known of their sources.
         :raises SyncError: the cascading region, the database or Keystone does not answer.
         """
@@ -57,16 +60,20 @@ class GoneSources:
                     by_origin.setdefault(origin, []).append(task)
             for origin in sorted(by_origin.keys() - without):
                 rows = by_origin[origin]
-                for image_id in self._absent(origin, {row.key.image_id for row in rows}, trusted):
+                absent, present = self._looked_for(
+                    origin, {row.key.image_id for row in rows}, trusted
+                )
+                are_there([row for row in rows if row.key.image_id in present])
+                for image_id in absent:
                     yield [row for row in rows if row.key.image_id == image_id]
 
-    def _absent(
+    def _looked_for(
         self,
         origin: images.RegionId,
         image_ids: Set[images.ImageId],
         trusted: set[images.RegionId],
-    ) -> Sequence[images.ImageId]:
-        """Return those of ``image_ids`` that were proven not to be in a region.
+    ) -> tuple[Sequence[images.ImageId], Set[images.ImageId]]:
+        """Return which of ``image_ids`` were proven not to be in a region, and which are there.
 
         :param trusted: regions that show us everything; added to.
         """
@@ -76,11 +83,12 @@ class GoneSources:
                 # To somebody with fewer rights than before, other people's images are absent.
                 service.require_all_rights()
                 trusted.add(origin)
-            missing = image_ids - set(service.find(sorted(image_ids)))
+            present = set(service.find(sorted(image_ids)))
+            missing = image_ids - present
             # A listing proves presence only; absence is what a 404 for the very image says.
             absent = [one for one in sorted(missing) if service.get_record(one) is None]
             if not absent or _has_own_images(service):
-                return absent
+                return absent, image_ids - set(absent)
             failure = (
                 "it lists no image of its own, as after the loss of its database, so the copies "
                 f"of {len(absent)} images stay"
@@ -90,7 +98,7 @@ class GoneSources:
                 raise
             failure = str(exc)
         LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
-        return ()
+        return (), frozenset()
 
 
 def _has_own_images(service: ports.ImageService) -> bool:
@@ -98,4 +106,6 @@ def _has_own_images(service: ports.ImageService) -> bool:
 
     One that lost its images is soon filled with copies again, which say nothing of its own.
     """
-    return any(image.mark is None for page in service.pages(_BATCH) for image in page)
+    return any(
+        not identity.names_itself(image) for page in service.pages(_BATCH) for image in page
+    )

@@ -7,8 +7,10 @@ import logging
 import uuid
 
 from glance_sync_agent.domain import events
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import targets
 
 LOG = logging.getLogger(__name__)
@@ -28,8 +30,10 @@ class Intake:
         wanted: targets.Targets,
         clock: ports.Clock,
         wake: ports.Wake,
+        newest: source_history.NewestSources,
     ) -> None:
         self._store = store
+        self._newest = newest
         self._targets = wanted
         self._clock = clock
         self._wake = wake
@@ -45,13 +49,17 @@ class Intake:
         :param source_region: where it happened; None: in the cascading region.
         :raises ServiceUnavailable: the event could not be stored; bring it again.
         """
-        if event.is_copy:
+        home = source_region or self._targets.cascading
+        if identity.is_named(event.mark, event.image_id, home):
             return
         if source_region is not None and not self._is_of_interest(event, source_region):
             return
+        is_deletion = event.kind is events.EventKind.DELETED
+        if is_deletion:
+            self._newest.deleted(home, event.image_id)
         count = self.request(
             event.image_id,
-            may_delete=event.kind is events.EventKind.DELETED,
+            may_delete=is_deletion,
             quiet_seconds=QUIET_SECONDS,
             source_region=source_region,
         )

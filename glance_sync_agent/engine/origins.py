@@ -10,6 +10,7 @@ import logging
 import threading
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
@@ -30,8 +31,8 @@ class Origins:
     """Chooses where an image is read, and reads it. Thread safe.
 
     An origin is the source as it is found in one region: the same bytes, under the id that
-    they have there, and with our mark where they are a copy's. The first one is where the data
-    of the source itself is, which need not be the region of its record.
+    they have there. Where they are a copy's, it has the mark of that. The first one is where
+    the data of the source itself is, which need not be the region of its record.
     """
 
     def __init__(
@@ -119,26 +120,26 @@ class Origins:
         except errors.ServiceUnavailable as exc:
             LOG.debug("%s: no copies to read: %s", key, exc)
             return ()
-        mark = images.mark_of(source)
         return [
-            dataclasses.replace(home, region=task.key.region, image_id=task.copy_id, mark=mark)
+            _copy(source, home, task.key.region, task.known_copy)
             for task in found
-            if task.copy_id is not None
+            if task.known_copy is not None
             and _was_verified(task)
             and task.key.region not in {key.region, home.region}
         ]
 
     def _check(self, origin: images.Image) -> None:
         """Make sure that a copy is still the one that was verified."""
-        if origin.mark is None:
+        if origin.mark is None or not identity.names_itself(origin):
             return  # the source, which was looked at
         service = self._regions.image_service(origin.region)
         copy = service.get_record(origin.image_id)
-        seen = copy and (copy.status, _hash_like(origin, copy), copy.mark)
-        if seen != (images.ImageStatus.ACTIVE, origin.multihash, origin.mark):
+        seen = copy and (copy.status, _hash_like(origin, copy))
+        is_active = seen == (images.ImageStatus.ACTIVE, origin.multihash)
+        if copy is None or not is_active or not _is_still(copy, origin, origin.mark.source):
             raise errors.TransferInterrupted(
-                f"image {origin.image_id} of region {origin.region} is no active copy of image "
-                f"{origin.mark.source_id} any more"
+                f"image {origin.image_id} of region {origin.region} is no active copy of "
+                f"{origin.mark.source} any more"
             )
 
     def _is_small(self, source: images.Image) -> bool:
@@ -173,6 +174,28 @@ class Origins:
             kept = {one: at for one, at in self._failed.items() if now - at <= _SHUNNED_SECONDS}
             self._failed = {**kept, (origin.region, origin.image_id): now}
         return errors.OriginFailed(exc, region=origin.region)
+
+
+def _copy(
+    source: images.Image,
+    home: images.Image,
+    region: images.RegionId,
+    known: identity.KnownCopy,
+) -> images.Image:
+    """Return a source as it is found at a copy that a row knows."""
+    mark = images.Mark(
+        source=images.key_of(source), copy_id=known.copy_id, copy_region=region
+    )
+    return dataclasses.replace(
+        home, region=region, image_id=known.copy_id, created_at=known.created_at, mark=mark
+    )
+
+
+def _is_still(copy: images.Image, origin: images.Image, key: images.SourceKey) -> bool:
+    known = identity.KnownCopy(copy_id=origin.image_id, created_at=origin.created_at)
+    evidence = identity.Evidence(key=key, source=origin, known=known)
+    found = identity.whose(copy, evidence)
+    return found.is_ours and found.is_known
 
 
 def _hash_like(origin: images.Image, copy: images.Image) -> images.Multihash | None:

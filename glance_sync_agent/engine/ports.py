@@ -11,6 +11,7 @@ import datetime
 from typing import Protocol
 
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import rules
@@ -111,8 +112,8 @@ class ImageService(Protocol):
     def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
         """Read the members of an image; empty unless its visibility is ``shared``."""
 
-    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
-        """Find the images that carry ``mark``, without members."""
+    def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
+        """Find the images whose mark names a source and themselves, without members."""
 
     def pages(
         self,
@@ -131,10 +132,9 @@ class ImageService(Protocol):
         A walk that fails raises; it never ends early in silence.
         """
 
-    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+    def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         """Make a queued record with the metadata of ``source`` and our mark.
 
-        :param image_id: None lets Glance choose.
         :raises ImageIdTaken: the id is in use, or was once.
         """
 
@@ -145,7 +145,13 @@ class ImageService(Protocol):
         """Reactivate or deactivate. Idempotent."""
 
     def delete(self, image: images.Image) -> None:
-        """Unprotect if needed, then delete record and data. Idempotent."""
+        """Unprotect if needed, then delete record and data. Idempotent.
+
+        Before that it loses the properties by which Glance would delete the key of its source,
+        see ``images.KEY_POLICIES``. If that fails, nothing is deleted.
+
+        :param image: as it was read just now.
+        """
 
     def image_url(self, image_id: images.ImageId) -> str:
         """Return where the record of an image is, or would be. Asks nobody."""
@@ -322,9 +328,11 @@ class TaskStore(Protocol):
         """
 
     def note_copy(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+        self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
         """Remember which image is the copy; its bytes are yet to come, from wherever.
+
+        :param copy: None: there is none.
 
         :raises LeaseLost: the lease is somebody else's.
         """
@@ -365,6 +373,14 @@ class TaskStore(Protocol):
 
     def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
         """Remember when the copy was read back. Nothing if there is no such task."""
+
+    def note_missing(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        since: datetime.datetime | None,
+    ) -> None:
+        """Remember since when the source of some tasks is missing; None: it is there."""
 
     def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
         """Walk the tasks that were made, and last verified if ever, before a time.
@@ -409,6 +425,22 @@ class Turns(Protocol):
 
     def give_back(self, name: str, *, owner: str) -> None:
         """Let the next one have it. Idempotent."""
+
+
+class Facts(Protocol):
+    """What the agents of one database remember together, besides their tasks."""
+
+    def get(self, name: str) -> str | None:
+        """Return what is remembered under a name; None: nothing is.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+
+    def put(self, name: str, value: str) -> None:
+        """Remember something in the place of what was remembered under the name. Idempotent.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
 
 
 class Breakers(Protocol):

@@ -18,6 +18,7 @@ from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import source_history
 
 LOG = logging.getLogger(__name__)
 
@@ -83,6 +84,9 @@ class Report:
     requested: int = 0  # pairs of image and region
     deleted_sources: int = 0
     held_back: int = 0  # deleted sources whose copies the brake kept
+    missing: int = 0  # sources that count as deleted later, unless they are found again
+    #: Regions whose newest image went back, so that nothing is taken for deleted there.
+    restored: set[images.RegionId] = dataclasses.field(default_factory=set)
     failed_regions: set[images.RegionId] = dataclasses.field(default_factory=set)
     #: When the source changed last that did so last, by the clock of its Glance.
     newest: datetime.datetime | None = dataclasses.field(default=None, compare=False)
@@ -126,12 +130,17 @@ class Reconciliation:
         stop: ports.StopFlag,
         max_deletes: Callable[[], int],
         left_alone: Callable[[], Set[images.RegionId]] = frozenset,
+        missing: source_history.MissingSources,
+        newest: source_history.NewestSources,
+        is_accepted: bool = False,
     ) -> None:
         """Keep the parts.
 
         :param ask: is given what differs; the only one here who writes anything.
         :param snapshot_origins: regions besides the cascading one whose snapshots are sources.
         :param left_alone: tells which regions are known to answer nobody.
+        :param is_accepted: an operator says that what is missing was deleted, whatever was
+            restored.
         """
         self._regions = regions
         self._differences = compared
@@ -142,6 +151,9 @@ class Reconciliation:
         self._stop = stop
         self._max_deletes = max_deletes
         self._left_alone = left_alone
+        self._missing = missing
+        self._newest = newest
+        self._is_accepted = is_accepted
 
     def look(
         self, scope: Scope = EVERYTHING, keep_on: Callable[[], None] = _go_on
@@ -199,8 +211,10 @@ class Reconciliation:
         pages = self._regions.image_service(origin).pages(
             PAGE_SIZE, snapshots_only=snapshots_only, changed_since=scope.since
         )
+        newest: images.Image | None = None
         for page in pages:
             report.note_page(page)
+            newest = source_history.newest_of(page, newest)
             pairs, failures = self._differences.pairs(page, without=walk.silent)
             for region, failure in failures.items():
                 walk.miss_data_of(region, failure)
@@ -209,6 +223,25 @@ class Reconciliation:
                 self._compare(region, _unseen(pairs, region, scope.only), walk)
             if self._stop.is_set():
                 return
+        if scope.deletions and not snapshots_only:
+            self._note_newest(origin, newest, walk)
+
+    def _note_newest(
+        self, origin: images.RegionId, newest: images.Image | None, walk: _Walk
+    ) -> None:
+        """Take note of the newest source of a region, or that it went back."""
+        if self._is_accepted or not self._newest.went_back(origin, newest):
+            self._newest.remember(origin, newest)
+            return
+        self._newest.hold(origin)
+        walk.report.restored.add(origin)
+        LOG.error(
+            "The newest image of region %s is older than before, as if its Glance was restored "
+            "from a backup, so no source there counts as deleted. Look at 'glance-sync reconcile "
+            "--dry-run'. If those images were really deleted, run 'glance-sync reconcile "
+            "--allow-deletes N' with their number",
+            origin,
+        )
 
     def _compare(
         self, region: images.RegionId, pairs: Sequence[differences.Pair], walk: _Walk
@@ -239,16 +272,22 @@ class Reconciliation:
                 [_of_task(row, _OUT_OF_REACH) for row in rows if row.reason != plans.OUT_OF_REACH]
             )
 
-        for rows in self._gone.find(close, without=walk.silent - {self._cascading}):
+        without = (walk.silent - {self._cascading}) | walk.report.restored
+        for rows in self._gone.find(close, self._missing.found, without=without):
             walk.keep_on()
             found = [
-                _of_task(row, _GONE) for row in rows if only is None or row.key.region in only
+                _of_task(row, _GONE)
+                for row in rows
+                if (only is None or row.key.region in only) and not _rests(row, walk.scope)
             ]
-            walk.report.deleted_sources += bool(found)
             # What a message or an operator announced is no accident, whatever became of it.
             if any(row.may_delete for row in rows):
+                walk.report.deleted_sources += bool(found)
                 walk.report.requested += self._ask(found)
+            elif not self._missing.is_deleted(rows) and not self._is_accepted:
+                walk.report.missing += 1
             else:
+                walk.report.deleted_sources += bool(found)
                 for one in found:
                     walk.deletions.add(one)
 
@@ -267,6 +306,15 @@ class Reconciliation:
             "'glance-sync sync --force IMAGE' for each, starting with %s",
             deletions.count(), self._max_deletes(), deletions.first(),
         )
+
+
+def _rests(row: tasks.Task, scope: Scope) -> bool:
+    """Tell whether a deletion failed so lately that it would fail again."""
+    return (
+        scope.failed_before is not None
+        and row.status is tasks.TaskStatus.FAILURE
+        and row.updated_at >= scope.failed_before
+    )
 
 
 def _of_task(row: tasks.Task, step: plans.Step) -> differences.Difference:

@@ -6,12 +6,15 @@ import datetime
 import logging
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import busy_copies
+from glance_sync_agent.engine import copies
+from glance_sync_agent.engine import copy_notes
 from glance_sync_agent.engine import deeds
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import origins
@@ -28,6 +31,7 @@ LOG = logging.getLogger(__name__)
 #: somebody else keeps changing the copy.
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
+_NOBODYS = frozenset({identity.Whose.FOREIGN, identity.Whose.INHERITED})
 _UNASKED = strategy.Verdict(wanted=True, step=strategy.Step.STRATEGY, why="")
 _NO_REGION = strategy.Verdict(
     wanted=False, step=strategy.Step.STRATEGY, why="it has no image endpoint in the catalogue"
@@ -45,19 +49,20 @@ class Replication:
         data_origins: origins.Origins,
         store: ports.TaskStore,
         wanted: targets.Targets,
-        copies: wanted_copies.WantedCopies,
+        wanted_as: wanted_copies.WantedCopies,
         recorded: location_map.LocationMap,
         deletes_unwanted: Callable[[], bool],
         in_regions: places.Places,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
+        new_id: Callable[[], images.ImageId] = images.new_id,
     ) -> None:
         self._regions = regions
         self._sources = source_views
         self._store = store
         self._targets = wanted
-        self._copies = copies
+        self._wanted_as = wanted_as
         self._map = recorded
         self._deletes_unwanted = deletes_unwanted
         self._clock = clock
@@ -72,6 +77,7 @@ class Replication:
             clock=clock,
             stop=stop,
             limits=limits,
+            new_id=new_id,
         )
 
     def run(self, lease: tasks.Lease) -> tasks.Outcome:
@@ -83,29 +89,50 @@ class Replication:
         """
         if lease.task.key.region not in self._targets.catalogue():
             return tasks.Succeeded(reason=plans.OUT_OF_REACH)
-        return self._bring_in_step(lease)
+        notes = copy_notes.CopyNotes(lease, self._store)
+        try:
+            outcome = self._bring_in_step(lease, notes)
+        except errors.LeaseLost:
+            raise
+        except errors.SyncError:
+            notes.save()
+            raise
+        if isinstance(outcome, tasks.RetryAt):
+            notes.save()
+        return outcome
 
-    def _bring_in_step(self, lease: tasks.Lease) -> tasks.Outcome:
+    def _bring_in_step(
+        self, lease: tasks.Lease, notes: copy_notes.CopyNotes
+    ) -> tasks.Outcome:
         task = lease.task
         service = self._regions.image_service(task.key.region)
-        mark = self._mark(task)
-        wanted = self._copies.in_region(task.key.region)
+        wanted = self._wanted_as.in_region(task.key.region)
         kept = self._clock.monotonic()
-        copy = self._copy_before(service, task)
+        copy = self._copy_before(service, task, notes)
         proven_id = task.proven_id
         for _ in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
             source = self._sources.read(task)
-            if copy is None and not _is_active(source):
-                copy = deeds.marked_copy(service, mark)
+            attempt = deeds.Attempt(
+                lease=lease,
+                service=service,
+                evidence=identity.Evidence(
+                    key=self._key(task),
+                    source=source and wanted(source, copy),
+                    proven_id=proven_id,
+                ),
+                notes=notes,
+            )
+            if copy is None and _is_deactivated(source):
+                copy = copies.find(service, attempt.evidence)
+            found = None if copy is None else attempt.whose(copy)
             verdict = self._verdict(source, task.key.region)
             action = plans.next_action(
-                source and wanted(source, copy),
+                attempt.evidence.source,
                 copy,
-                mark=mark,
-                known=copy is not None and copy.image_id == task.copy_id,
+                found=found,
                 unwanted=None if verdict.wanted else verdict.why,
                 may_delete=task.may_delete,
                 # Not on the word of an event alone: a look counts first how many would go.
@@ -115,8 +142,7 @@ class Replication:
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if isinstance(action, plans.Wait):
-                seconds = self._limits().lease
-                removal = self._busy.removal(task.key, action.copy, lease_seconds=seconds)
+                removal = self._removal(task.key, action, found)
                 if removal is None:
                     later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
                     return tasks.RetryAt(when=later, reason=action.reason, counts=False)
@@ -124,11 +150,24 @@ class Replication:
             self._forget_busy(task.key, action)
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
-                return self._end(task, action, verdict, source, copy)
-            copy = self._deeds.do(lease, service, action)
+                return self._end(task, action, verdict, source, copy, found)
+            copy = self._deeds.do(attempt, action)
             if isinstance(action, plans.ReadBack):
                 proven_id = action.copy.image_id
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _removal(
+        self, key: tasks.TaskKey, action: plans.Wait, found: identity.Identity | None
+    ) -> plans.DeleteCopy | plans.Conflict | None:
+        """Return what to do about a copy that has been busy for too long; None: it has not."""
+        removal = self._busy.removal(key, action.copy, lease_seconds=self._limits().lease)
+        if removal is None or (found is not None and found.may_be_replaced):
+            return removal
+        why = found.reason if found is not None else ""
+        return plans.Conflict(
+            reason=f"image {action.copy.image_id} of region {key.region}: {removal.reason}. It is "
+            f"left alone, because nothing proves that it is our copy: {why}; delete it there"
+        )
 
     def _forget_busy(self, key: tasks.TaskKey, action: plans.Action) -> None:
         """Take note that the copy is not busy, unless nobody has looked.
@@ -146,6 +185,7 @@ class Replication:
         verdict: strategy.Verdict,
         source: images.Image | None,
         copy: images.Image | None,
+        found: identity.Identity | None,
     ) -> tasks.Outcome:
         """Return what an attempt came to that has nothing to do any more, or not yet."""
         if isinstance(action, plans.AwaitSource):
@@ -156,10 +196,10 @@ class Replication:
         if copy is None and task.waiting_since is not None:
             return _awaited_in_vain(source)
         came_from = None if copy is None else self._deeds.origin_of(copy)
-        return _nothing_left(action, source, copy, self._mark(task), came_from)
+        return _nothing_left(action, source, copy, found, came_from)
 
-    def _mark(self, task: tasks.Task) -> images.Mark:
-        return images.Mark(source_id=task.key.image_id, source_region=self._sources.region(task))
+    def _key(self, task: tasks.Task) -> images.SourceKey:
+        return images.SourceKey(image_id=task.key.image_id, region=self._sources.region(task))
 
     def _awaiting(
         self, task: tasks.Task, action: plans.AwaitSource
@@ -178,7 +218,7 @@ class Replication:
         self, source: images.Image | None, region: images.RegionId
     ) -> strategy.Verdict:
         """Return whether the copy should be there; of no source, and of a copy, nobody asks."""
-        if source is None or source.mark is not None:
+        if source is None or identity.names_itself(source):
             return _UNASKED
         return self._targets.verdicts(source).get(region, _NO_REGION)
 
@@ -197,12 +237,20 @@ class Replication:
         return now
 
     def _copy_before(
-        self, service: ports.ImageService, task: tasks.Task
+        self, service: ports.ImageService, task: tasks.Task, notes: copy_notes.CopyNotes
     ) -> images.Image | None:
-        """Find the copy at its id, unless making it anew will show whether it is there."""
-        if _is_first(task) and _is_active(self._sources.read(task)):
+        """Find the copy that the row knows, or else the image with the id of the source.
+
+        Where no row knows a copy, the record that is made shows whether there is one, and
+        nothing that is there can be ours once the source is gone.
+        """
+        source = self._sources.read(task)
+        if notes.known is None and (source is None or (_is_first(task) and _is_active(source))):
             return None
-        return service.get(task.copy_id or task.key.image_id)
+        copy = service.get(notes.known.copy_id if notes.known else task.key.image_id)
+        if copy is None:
+            notes.miss()
+        return copy
 
 
 def _told(
@@ -228,20 +276,25 @@ def _nothing_left(
     action: plans.Nothing,
     source: images.Image | None,
     copy: images.Image | None,
-    mark: images.Mark,
+    found: identity.Identity | None,
     came_from: images.RegionId | None,
 ) -> tasks.Outcome:
-    if copy is None or copy.mark != mark:
+    if copy is None or found is None or found.whose in _NOBODYS:
         return tasks.Forgotten()  # a row tells of a copy, or of why there should be one
     if source is None or action.reason != plans.IN_SYNC:
         return tasks.Succeeded(reason=action.reason)
     seen = tasks.CopySeen(
         copy_id=copy.image_id,
+        created_at=copy.created_at,
         image_name=source.metadata.name,
         size=copy.size,
         copied_from=came_from,
     )
     return tasks.Succeeded(reason=action.reason, copy=seen)
+
+
+def _is_deactivated(source: images.Image | None) -> bool:
+    return source is not None and source.status is images.ImageStatus.DEACTIVATED
 
 
 def _is_active(source: images.Image | None) -> bool:

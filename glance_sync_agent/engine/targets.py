@@ -46,6 +46,11 @@ class Targets:
         is_named = cascading in self._policy().snapshot_regions
         return others if is_named and source_region else others - {cascading}
 
+    @property
+    def cascading(self) -> images.RegionId:
+        """The region where images are published."""
+        return self._catalogue.cascading
+
     def catalogue(self) -> frozenset[images.RegionId]:
         """Return every region that Keystone knows.
 

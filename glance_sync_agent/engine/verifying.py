@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -86,10 +87,19 @@ class Verifying:
         """Return what to compare with what, or why not."""
         if task.status in UNSETTLED:
             return f"its task is {task.status}"
-        source = self._record(task.source_region or self._cascading, task.key.image_id)
+        if task.known_copy is None:
+            return "its task knows no copy"
+        region = task.source_region or self._cascading
+        source = self._record(region, task.key.image_id)
         source = source and self._joining.join(source)
-        copy = self._record(task.key.region, task.copy_id or task.key.image_id)
-        found = verification.comparison(source, copy)
+        copy = self._record(task.key.region, task.known_copy.copy_id)
+        evidence = identity.Evidence(
+            key=images.SourceKey(image_id=task.key.image_id, region=region),
+            source=source,
+            known=task.known_copy,
+        )
+        whose = None if copy is None else identity.whose(copy, evidence)
+        found = verification.comparison(source, copy, whose)
         if isinstance(found, str) or found.wanted.algo in hashlib.algorithms_available:
             return found
         return f"hashes of this kind cannot be made here: {found.wanted}"

@@ -35,6 +35,7 @@ from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
+from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import verification_rounds
@@ -243,6 +244,7 @@ def make_intake(
         wanted=wanted,
         clock=clock or clock_of(store),
         wake=wake,
+        newest=source_history.NewestSources(store.facts()),
     )
 
 
@@ -360,7 +362,7 @@ def build(
         ),
         store=store,
         wanted=wanted,
-        copies=copies,
+        wanted_as=copies,
         recorded=recorded,
         deletes_unwanted=current.deletes_unwanted,
         in_regions=in_regions,
@@ -383,6 +385,7 @@ def build(
         ask=differences.asking(requests),
         max_deletes=lambda: current.settings.max_deletes,
         left_alone=known_outages.open_regions,
+        clock=clock,
     )
     # The lock of the state directory is ours, so whoever had these leases is dead.
     if released := store.release_owned(owner, clock.now()):

@@ -2,8 +2,10 @@
 """The look at everything, as the agent and the operator's tool need it."""
 
 from collections.abc import Callable, Set
+import datetime
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import task_store
 from glance_sync_agent.engine import differences
@@ -12,6 +14,7 @@ from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.wiring import configuration
@@ -30,19 +33,25 @@ def make_reconciliation(
     ask: differences.Ask,
     max_deletes: Callable[[], int],
     left_alone: Callable[[], Set[images.RegionId]] = frozenset,
+    clock: ports.Clock,
+    is_dry: bool = False,
+    is_accepted: bool = False,
 ) -> reconciliation.Reconciliation:
     """Return what compares all sources with their copies.
 
     :param ask: is given what differs; the only part that may write.
     :param left_alone: tells which regions are not asked.
+    :param is_dry: nothing is remembered of what was seen.
+    :param is_accepted: an operator says that what is missing was deleted.
     """
+    kept = store.facts()
     return reconciliation.Reconciliation(
         regions=services,
         compared=differences.Differences(
             regions=services,
             store=store,
             wanted=wanted,
-            copies=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+            wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
             recorded=recorded,
             deletes_unwanted=current.deletes_unwanted,
             joined=joining.Joining(services, catalogue),
@@ -57,4 +66,29 @@ def make_reconciliation(
         stop=stop,
         max_deletes=max_deletes,
         left_alone=left_alone,
+        missing=source_history.MissingSources(
+            note=_note_nothing if is_dry else source_history.noting(store),
+            clock=clock,
+            grace_seconds=lambda: current.settings.gone_grace,
+        ),
+        newest=source_history.NewestSources(_Unchanged(kept) if is_dry else kept),
+        is_accepted=is_accepted,
     )
+
+
+class _Unchanged:
+    """Facts that a dry run may read."""
+
+    def __init__(self, kept: ports.Facts) -> None:
+        self._kept = kept
+
+    def get(self, name: str) -> str | None:
+        """Return what is remembered under a name; None: nothing is."""
+        return self._kept.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        """Remember nothing."""
+
+
+def _note_nothing(_row: tasks.Task, _since: datetime.datetime | None) -> None:
+    """Write nothing."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
@@ -68,8 +69,8 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         held = self._check(lease, "renewed")
         self._leases[lease.task.key] = dataclasses.replace(held, until=until)
 
-    def note_copy(self, lease, copy_id, image_name):
-        super().note_copy(lease, copy_id, image_name)
+    def note_copy(self, lease, copy, image_name):
+        super().note_copy(lease, copy, image_name)
         self._check(lease, "noted a copy of")
 
     def finish(self, lease, outcome, now):
@@ -356,7 +357,7 @@ class Cloud:
                 image_id=image_id,
                 kind=events.EventKind.CHANGED if image else events.EventKind.DELETED,
                 is_snapshot=image is not None and images.is_snapshot(image),
-                is_copy=image is not None and image.mark is not None,
+                mark=None if image is None else image.mark,
             )
         )
 
@@ -372,7 +373,7 @@ class Cloud:
             image
             for region in worlds.CASCADED
             for image in self._images(region)
-            if image.mark is not None and (region, image.image_id) not in self.foreign
+            if identity.names_itself(image) and (region, image.image_id) not in self.foreign
         ]
 
     def disown(self, service: glance.FakeGlance, image_id: images.ImageId) -> None:
@@ -401,7 +402,7 @@ class Cloud:
 
     def _check_copy(self, copied: images.Image) -> None:
         assert copied.mark is not None
-        source_id = images.ImageId(copied.mark.source_id)
+        source_id = images.ImageId(copied.mark.source.image_id)
         assert source_id in self.bytes, "a copy was made of a copy"
         assert (source_id, copied.region) in self.once_wanted, f"nobody wanted {copied}"
         place = copied.region, copied.image_id
@@ -412,7 +413,7 @@ class Cloud:
     def _look_what_is_wanted(self) -> None:
         for source in self.sources():
             for region in worlds.CASCADED:
-                if source.mark is None and self._is_wanted(source, region):
+                if not identity.names_itself(source) and self._is_wanted(source, region):
                     self.once_wanted.add((source.image_id, region))
 
     def _is_wanted(self, source: images.Image, region: images.RegionId) -> bool:
@@ -470,15 +471,17 @@ class Cloud:
 
     def _check_in_step(self, image_id: images.ImageId, region: images.RegionId) -> None:
         source = self.source.image(image_id) if image_id in self.source.ids() else None
-        mark = images.Mark(source_id=image_id, source_region=worlds.CASCADING)
-        copies = [one for one in self.ours() if one.region == region and one.mark == mark]
+        key = images.SourceKey(image_id=image_id, region=worlds.CASCADING)
+        copies = [
+            one for one in self.ours() if one.region == region and identity.names(one, key)
+        ]
         task = self.store.get(tasks.TaskKey(image_id=image_id, region=region))
         if source is None:
             assert not copies, f"source is gone, and there is {copies}"
             assert task is None or task.status == "success", task
         elif self.policy.strategy is strategy.Strategy.NONE:
             return  # nobody looks, so a task that has failed still says why
-        elif source.mark is not None or not self._is_wanted(source, region):
+        elif identity.names_itself(source) or not self._is_wanted(source, region):
             assert task is None or task.status == "success", task
         elif task is not None and task.status == "failure":
             assert self._may_fail(source, region, task), task

@@ -192,7 +192,7 @@ class Story:
         return [
             one
             for one in self.cloud.ours()
-            if one.mark and one.mark.source_id == source and one.status is Status.ACTIVE
+            if one.mark and one.mark.source.image_id == source and one.status is Status.ACTIVE
         ]
 
     def _hear(self, *, and_work: bool = True) -> None:

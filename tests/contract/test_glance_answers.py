@@ -304,14 +304,35 @@ def test_no_message_holds_the_token(server: scripted_http.Server, service: glanc
     assert server.requests[0].headers["X-Auth-Token"] == "secret-token"
 
 
-def test_a_conflict_is_a_taken_id_only_if_an_id_was_asked_for(
+def test_a_conflict_is_a_taken_id(
     server: scripted_http.Server, service: glance.Glance
 ) -> None:
     server.script = [Reply.html(409, "already exists")]
     with pytest.raises(errors.ImageIdTaken, match="already exists"):
         service.create(IMAGE_ID, builders.source())
-    with pytest.raises(errors.Refused, match="already exists"):
-        service.create(None, builders.source())
+
+
+def test_a_copy_that_would_take_the_key_of_its_source_with_it_loses_that_first(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
+    server.script = [Reply.of(record()), Reply(204)]
+    service.delete(copy)
+    patch, deletion = server.requests
+    assert (patch.method, deletion.method) == ("PATCH", "DELETE")
+    removed = json.loads(patch.body)
+    assert {one["path"][1:] for one in removed} == images.KEY_POLICIES
+    assert {one["op"] for one in removed} == {"remove"}
+
+
+def test_a_copy_stays_while_it_would_take_the_key_of_its_source_with_it(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
+    server.script = [Reply.html(403, "property protected")]
+    with pytest.raises(errors.Refused, match="property protected"):
+        service.delete(copy)
+    assert [one.method for one in server.requests] == ["PATCH"]
 
 
 # Answers that make no sense
@@ -346,7 +367,7 @@ def test_an_answer_that_is_no_image_tells_nothing(
     server.script = [reply]
     if b"../etc" in reply.body or IMAGE_ID.encode() in reply.body:
         with pytest.raises(errors.ServiceUnavailable, match=REGION):
-            service.create(None, builders.source())
+            service.create(IMAGE_ID, builders.source())
 
 
 @pytest.mark.parametrize(

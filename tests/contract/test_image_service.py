@@ -28,9 +28,9 @@ def changes(copy: images.Image, **fields: Any) -> plans.UpdateMetadata:
     return plans.UpdateMetadata(copy=copy, **(nothing | fields))
 
 
-def mark_of(source: images.Image) -> images.Mark:
-    """Return the mark of the copies of ``source``."""
-    return images.Mark(source_id=source.image_id, source_region=source.region)
+def key_of(source: images.Image) -> images.SourceKey:
+    """Return what the copies of ``source`` name."""
+    return images.SourceKey(image_id=source.image_id, region=source.region)
 
 
 # get, get_record
@@ -138,19 +138,26 @@ def test_find_takes_a_hundred_ids_and_no_more(region: ImageRegion) -> None:
 def test_copies_are_found_by_their_mark_wherever_they_are(region: ImageRegion) -> None:
     source = region.source(visibility="private")
     same_id = region.service.create(source.image_id, source)
-    hidden = region.service.create(None, region.source(image_id=source.image_id, os_hidden=True))
+    of_own_id = region.source(image_id=source.image_id, os_hidden=True)
+    hidden = region.service.create(new_id(), of_own_id)
     region.publish()
-    region.service.create(None, region.source())
-    found = region.service.copies_of(mark_of(source))
+    region.service.create(new_id(), region.source())
+    # Nova gives a snapshot the properties of the image that its server was booted from.
+    snapshot = region.users.make(
+        owner=region.owner,
+        properties=images.marks(source, same_id.image_id, region.service.region),
+    )
+    found = region.service.copies_of(key_of(source))
     assert {one.image_id for one in found} == {same_id.image_id, hidden.image_id}
+    assert region.service.get_record(snapshot.image_id) is not None
 
 
 def test_a_copy_of_another_region_s_image_is_no_copy_of_this_one(region: ImageRegion) -> None:
     source = region.source()
-    made = region.service.create(None, source)
-    elsewhere = dataclasses.replace(mark_of(source), source_region="RegionNine")
+    made = region.service.create(new_id(), source)
+    elsewhere = dataclasses.replace(key_of(source), region="RegionNine")
     assert region.service.copies_of(elsewhere) == []
-    assert [one.image_id for one in region.service.copies_of(mark_of(source))] == [made.image_id]
+    assert [one.image_id for one in region.service.copies_of(key_of(source))] == [made.image_id]
 
 
 # pages
@@ -204,7 +211,9 @@ def test_a_record_is_made_queued_with_id_mark_and_metadata(region: ImageRegion) 
     assert made.image_id == source.image_id
     assert made.status is images.ImageStatus.QUEUED
     assert made.metadata == source.metadata
-    assert made.mark == images.Mark(source_id=source.image_id, source_region=source.region)
+    assert made.mark == images.Mark(
+        source=key_of(source), copy_id=source.image_id, copy_region=region.service.region
+    )
     assert made.synced_properties == frozenset(source.metadata.properties)
     assert region.service.get_record(made.image_id) == made
 
@@ -223,14 +232,25 @@ def test_a_value_that_looks_like_none_is_a_value(
     region: ImageRegion, fields: dict[str, Any]
 ) -> None:
     source = region.source(**fields)
-    assert region.service.create(None, source).metadata == source.metadata
+    assert region.service.create(new_id(), source).metadata == source.metadata
 
 
-def test_glance_chooses_the_id_if_nobody_else_does(region: ImageRegion) -> None:
+def test_a_record_tells_when_it_was_made(region: ImageRegion) -> None:
     source = region.source()
-    made = {region.service.create(None, source).image_id for _ in range(2)}
-    assert len(made) == 2
-    assert source.image_id not in made
+    made = region.service.create(new_id(), source)
+    assert made.created_at is not None
+    assert made.created_at.tzinfo is not None
+    again = region.service.get_record(made.image_id)
+    assert again is not None
+    assert again.created_at == made.created_at
+
+
+@pytest.mark.parametrize("name", sorted(images.KEY_POLICIES))
+def test_what_deletes_the_key_of_a_source_does_not_reach_its_copy(
+    region: ImageRegion, name: str
+) -> None:
+    made = region.service.create(new_id(), region.source(properties={name: "on_image_deletion"}))
+    assert name not in made.metadata.properties
 
 
 def test_an_id_in_use_is_taken_and_its_image_stays(region: ImageRegion) -> None:
@@ -286,14 +306,14 @@ def test_a_refusal_says_why(region: ImageRegion, fields: dict[str, Any], words: 
 def test_an_attribute_is_changed_and_nothing_else(
     region: ImageRegion, name: str, value: Any
 ) -> None:
-    made = region.service.create(None, region.source(visibility="private"))
+    made = region.service.create(new_id(), region.source(visibility="private"))
     region.service.update(changes(made, attributes={name: value}))
     expected = dataclasses.replace(made.metadata, **{name: value})
     assert region.service.get(made.image_id) == dataclasses.replace(made, metadata=expected)
 
 
 def test_the_owner_is_changed(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(owner="someone-else"))
+    made = region.service.create(new_id(), region.source(owner="someone-else"))
     region.service.update(changes(made, attributes={"owner": region.owner}))
     after = region.service.get_record(made.image_id)
     assert after is not None
@@ -302,7 +322,7 @@ def test_the_owner_is_changed(region: ImageRegion) -> None:
 
 @pytest.mark.parametrize("tags", [frozenset(), frozenset({"golden", "new"}), frozenset({"a"})])
 def test_tags_are_replaced_as_a_whole(region: ImageRegion, tags: frozenset[str]) -> None:
-    made = region.service.create(None, region.source(tags=frozenset({"golden", "old"})))
+    made = region.service.create(new_id(), region.source(tags=frozenset({"golden", "old"})))
     region.service.update(changes(made, tags=tags))
     after = region.service.get_record(made.image_id)
     assert after is not None
@@ -311,7 +331,7 @@ def test_tags_are_replaced_as_a_whole(region: ImageRegion, tags: frozenset[str])
 
 def test_properties_are_set_and_removed_and_others_stay(region: ImageRegion) -> None:
     source = region.source(properties={"keep": "1", "change": "1", "drop": "1", "x/y~z": "1"})
-    made = region.service.create(None, source)
+    made = region.service.create(new_id(), source)
     region.users.change(made.image_id, theirs="1")
     wanted = {"change": "2", "drop": None, "x/y~z": None, "~1/": "new", "empty": ""}
     region.service.update(changes(made, properties=wanted))
@@ -328,7 +348,7 @@ def test_properties_are_set_and_removed_and_others_stay(region: ImageRegion) -> 
 
 
 def test_an_update_may_come_twice(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(properties={"a": "1", "b": "1"}))
+    made = region.service.create(new_id(), region.source(properties={"a": "1", "b": "1"}))
     shared = dataclasses.replace(
         made, metadata=dataclasses.replace(made.metadata, visibility="shared")
     )
@@ -350,19 +370,19 @@ def test_an_update_may_come_twice(region: ImageRegion) -> None:
 
 
 def test_removing_only_what_is_gone_is_no_error(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source())
+    made = region.service.create(new_id(), region.source())
     region.service.update(changes(made, properties={"never": None}))
     assert region.service.get_record(made.image_id) == made
 
 
 def test_no_change_changes_nothing(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source())
+    made = region.service.create(new_id(), region.source())
     region.service.update(changes(made))
     assert region.service.get_record(made.image_id) == made
 
 
 def test_members_get_every_status_there_is(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(visibility="shared"))
+    made = region.service.create(new_id(), region.source(visibility="shared"))
     wanted = {"alpha": ACCEPTED, "beta": PENDING, "gamma": REJECTED}
     for first, second in itertools.pairwise([*wanted.values(), ACCEPTED]):
         region.service.update(changes(made, members={**wanted, "delta": first}))
@@ -371,14 +391,14 @@ def test_members_get_every_status_there_is(region: ImageRegion) -> None:
 
 
 def test_a_member_is_removed(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(visibility="shared"))
+    made = region.service.create(new_id(), region.source(visibility="shared"))
     region.service.update(changes(made, members={"alpha": ACCEPTED, "beta": ACCEPTED}))
     region.service.update(changes(made, members={"alpha": None}))
     assert region.service.members(made) == {"beta": ACCEPTED}
 
 
 def test_a_copy_that_becomes_shared_gets_its_members(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(visibility="private"))
+    made = region.service.create(new_id(), region.source(visibility="private"))
     wanted = changes(made, attributes={"visibility": "shared"}, members={"alpha": ACCEPTED})
     region.service.update(wanted)
     after = region.service.get(made.image_id)
@@ -387,7 +407,7 @@ def test_a_copy_that_becomes_shared_gets_its_members(region: ImageRegion) -> Non
 
 
 def test_a_copy_that_was_shared_loses_its_members_first(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(visibility="shared"))
+    made = region.service.create(new_id(), region.source(visibility="shared"))
     region.service.update(changes(made, members={"alpha": ACCEPTED}))
     wanted = changes(made, attributes={"visibility": "private"}, members={"alpha": None})
     region.service.update(wanted)
@@ -396,7 +416,7 @@ def test_a_copy_that_was_shared_loses_its_members_first(region: ImageRegion) -> 
 
 
 def test_an_image_that_vanished_is_looked_at_again(region: ImageRegion) -> None:
-    made = region.service.create(None, region.source(visibility="shared"))
+    made = region.service.create(new_id(), region.source(visibility="shared"))
     region.service.delete(made)
     for fields in ({"attributes": {"name": "x"}}, {"members": {"alpha": ACCEPTED}}):
         with pytest.raises(errors.TransientError, match=made.image_id):
@@ -425,7 +445,7 @@ def test_an_image_is_deactivated_and_reactivated_however_often(region: ImageRegi
 
 @pytest.mark.parametrize("active", [True, False])
 def test_an_image_without_data_cannot_be_activated(region: ImageRegion, active: bool) -> None:
-    made = region.service.create(None, region.source())
+    made = region.service.create(new_id(), region.source())
     with pytest.raises(errors.Refused):
         region.service.set_active(made.image_id, active=active)
 

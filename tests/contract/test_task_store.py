@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -24,6 +25,12 @@ NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 COPY = images.ImageId("30000000-0000-4000-8000-000000000003")
+KNOWN = identity.KnownCopy(copy_id=COPY, created_at=NOW)
+
+
+def copy_seen(**fields: Any) -> tasks.CopySeen:
+    return tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name=None, **fields)
+
 REGION = images.RegionId("RegionTwo")
 ELSEWHERE = images.RegionId("RegionThree")
 KEY = tasks.TaskKey(image_id=IMAGE, region=REGION)
@@ -106,7 +113,7 @@ OUTCOMES = [
 def test_a_copy_that_was_read_back_is_remembered_whatever_comes_of_the_task(store):
     ask(store)
     lease = claim(store)
-    store.note_copy(lease, COPY, "golden")
+    store.note_copy(lease, KNOWN, "golden")
     store.note_proven(lease, COPY)
     store.finish(lease, tasks.RetryAt(when=NOW, reason="not yet"), NOW)
     assert store.get(lease.task.key).proven_id == COPY
@@ -411,7 +418,7 @@ def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
 @pytest.mark.parametrize("copied_from", [ELSEWHERE, None])
 def test_what_has_its_bytes_is_claimed_whatever_their_number(store, copied_from):
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=100, copied_from=copied_from)
+    copy = copy_seen(size=100, copied_from=copied_from)
     store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
     ask(store)
     ask(store)
@@ -470,7 +477,7 @@ def renew(store: ports.TaskStore, lease: tasks.Lease) -> None:
 
 WRITES = [
     pytest.param(renew, id="renew"),
-    pytest.param(lambda store, lease: store.note_copy(lease, COPY, "name"), id="note_copy"),
+    pytest.param(lambda store, lease: store.note_copy(lease, KNOWN, "name"), id="note_copy"),
     pytest.param(lambda store, lease: store.release(lease, NOW), id="release"),
     *(
         pytest.param(
@@ -572,7 +579,7 @@ def test_a_renewed_lease_reports_progress_and_lasts_longer(store):
 def test_the_copy_is_remembered_across_requests_and_outcomes(store):
     ask(store)
     lease = claim(store)
-    store.note_copy(lease, COPY, "Debian 12")
+    store.note_copy(lease, KNOWN, "Debian 12")
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
     store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
     ask(store)
@@ -585,7 +592,7 @@ def test_the_copy_is_remembered_across_requests_and_outcomes(store):
 
 def test_where_the_bytes_came_from_is_known_until_the_copy_is_another(store):
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=1, copied_from=ELSEWHERE)
+    copy = copy_seen(size=1, copied_from=ELSEWHERE)
     store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert task(store).copied_from == ELSEWHERE
 
@@ -603,7 +610,7 @@ def test_where_the_bytes_came_from_is_known_though_the_outcome_is_superseded(sto
     ask(store)
     lease = claim(store)
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name=None, size=1, copied_from=ELSEWHERE)
+    copy = copy_seen(size=1, copied_from=ELSEWHERE)
     assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert task(store).copied_from == ELSEWHERE
 
@@ -782,7 +789,7 @@ def test_times_come_back_as_utc_whatever_zone_they_had(store):
 def test_any_text_may_name_a_region_and_an_image(store, region):
     ask(store, region, request_id=region)
     lease = claim(store, region=images.RegionId(region), owner=region)
-    store.note_copy(lease, COPY, region)
+    store.note_copy(lease, KNOWN, region)
     assert list(store.due_regions(later(60))) == [region]
     store.finish(lease, tasks.Failed(reason=region), NOW)
     (found,) = store.list(region=images.RegionId(region))
@@ -892,7 +899,7 @@ def test_an_outcome_that_is_superseded_leaves_no_progress(store):
     ask(store)
     lease = claim(store)
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=2**40)
+    copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=2**40)
     assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)
 
@@ -942,7 +949,7 @@ def test_requests_of_several_images_at_once_are_one_task_each_with_all_generatio
 
 def test_success_leaves_the_size_of_the_copy_as_progress(store):
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=2**40)
+    copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=2**40)
     store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert (task(store).bytes_done, task(store).bytes_total) == (2**40, 2**40)
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
@@ -957,7 +964,7 @@ def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store)
     ask(store)
     lease = claim(store)
     ask(store)
-    copy = tasks.CopySeen(copy_id=COPY, image_name="Debian 12", size=None)
+    copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=None)
     assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
     assert (task(store).status, task(store).copy_id) == (PENDING, COPY)
 
@@ -1026,7 +1033,7 @@ def test_the_tasks_of_some_images_are_found_in_all_regions(store):
 
 
 def copied(store: ports.TaskStore, copy_id: images.ImageId = COPY) -> None:
-    seen = tasks.CopySeen(copy_id=copy_id, image_name="cirros", size=10)
+    seen = tasks.CopySeen(copy_id=copy_id, created_at=NOW, image_name="cirros", size=10)
     store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=seen), NOW)
 
 
@@ -1058,14 +1065,59 @@ def test_a_copy_that_is_not_the_one_any_more_is_not_distrusted(store):
     assert task(store).damage is None
 
 
-def test_a_copy_that_was_never_in_step_is_distrusted_under_the_id_of_its_source(store):
+def test_a_row_without_a_copy_distrusts_none_not_even_under_the_id_of_its_source(store):
     ask(store)
-    damage = dataclasses.replace(DAMAGE, copy_id=IMAGE)
-    assert distrust(store, damage=damage)
-    assert task(store).damage == damage
-    copied(store, COPY)
-    distrust(store, damage=damage)
+    assert not distrust(store, damage=dataclasses.replace(DAMAGE, copy_id=IMAGE))
     assert task(store).damage is None
+
+
+# what a row knows of its copy
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        KNOWN,
+        identity.KnownCopy(copy_id=COPY, created_at=None),
+        identity.KnownCopy(copy_id=COPY, created_at=NOW, on_probation=True),
+        None,
+    ],
+)
+def test_what_is_noted_of_a_copy_is_known_to_whoever_claims_next(store, known):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, KNOWN, "golden")
+    store.note_copy(lease, known, "golden")
+    assert task(store).known_copy == known
+    store.release(lease, NOW)
+    assert claim(store).task.known_copy == known
+
+
+def test_a_copy_that_was_seen_in_step_is_known_and_not_on_probation(store):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(
+        lease, identity.KnownCopy(copy_id=COPY, created_at=None, on_probation=True), "golden"
+    )
+    store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy_seen(size=1)), NOW)
+    assert task(store).known_copy == KNOWN
+
+
+def test_a_source_is_missing_until_it_is_found_again(store):
+    ask(store)
+    ask(store, ELSEWHERE)
+    assert task(store).missing_since is None
+    store.note_missing(IMAGE, [REGION, "RegionNine"], NOW)
+    assert task(store).missing_since == NOW
+    (other,) = [one for one in store.find([IMAGE]) if one.key.region == ELSEWHERE]
+    assert other.missing_since is None
+    store.note_missing(IMAGE, [REGION], None)
+    assert task(store).missing_since is None
+
+
+def test_nothing_is_missing_of_an_image_without_a_task(store):
+    store.note_missing(IMAGE, [REGION], NOW)
+    assert store.find([IMAGE]) == []
 
 
 def test_damage_is_told_to_whoever_claims_and_remembered_until_the_task_succeeds(store):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
@@ -133,7 +134,8 @@ class TaskStores(stateful.RuleBasedStateMachine):
         pair=leases, copy_id=st.none() | image_ids, name=st.none() | st.sampled_from(["", "é"])
     )
     def note_copy(self, pair, copy_id, name):
-        self._under(pair, lambda store, lease: store.note_copy(lease, copy_id, name))
+        known = copy_id and identity.KnownCopy(copy_id=copy_id, created_at=START)
+        self._under(pair, lambda store, lease: store.note_copy(lease, known, name))
 
     @stateful.rule(pair=leases, now=times)
     def release(self, pair, now):

@@ -59,6 +59,7 @@ class FakeGlance:
         self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
         self._data: dict[images.ImageId, bytes] = {}
         self._used: set[images.ImageId] = set()  # Glance never gives an id out twice
+        self.deleted_keys: list[str] = []  # of Barbican
 
     # The port.
 
@@ -86,9 +87,15 @@ class FakeGlance:
         now = self._read(image.image_id, with_members=True)
         return now.members if now else {}
 
-    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
-        self.before("copies_of", images.ImageId(mark.source_id))
-        return [image for image in self._listed() if image.mark == mark]
+    def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
+        self.before("copies_of", images.ImageId(key.image_id))
+        return [
+            image
+            for image in self._listed()
+            if image.mark is not None
+            and image.mark.source == key
+            and (image.mark.copy_id, image.mark.copy_region) == (image.image_id, self.region)
+        ]
 
     def pages(
         self,
@@ -115,10 +122,11 @@ class FakeGlance:
                 yield rest[:page_size]
                 last = rest[:page_size][-1].image_id
 
-    def create(self, image_id: images.ImageId | None, source: images.Image) -> images.Image:
+    def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         self.before("create", image_id)
         fields = {name: getattr(source.metadata, name) for name in _ALL_FIELDS}
-        properties = {**source.metadata.properties, **images.marks(source)}
+        marks = images.marks(source, image_id, self.region)
+        properties = {**images.handed_on(source), **marks}
         return self._add(image_id, fields, properties)
 
     def update(self, changes: plans.UpdateMetadata) -> None:
@@ -144,8 +152,21 @@ class FakeGlance:
     def delete(self, image: images.Image) -> None:
         self.before("delete", image.image_id)
         with self.lock:
+            record = self._records.get(image.image_id, {})
+            if images.KEY_POLICIES & image.metadata.properties.keys():
+                for name in images.KEY_POLICIES:
+                    record.pop(name, None)
+            if key := self._deleted_key(record):
+                self.deleted_keys.append(key)
             for kept in (self._records, self._members, self._data):
                 kept.pop(image.image_id, None)
+
+    def _deleted_key(self, record: Mapping[str, Any]) -> str | None:
+        """Return the key that goes with an image (glance/api/v2/images.py)."""
+        for prefix in ("cinder_encryption_key", "os_encrypt_key"):
+            if record.get(f"{prefix}_deletion_policy") == "on_image_deletion":
+                return record.get(f"{prefix}_id")
+        return None
 
     def image_url(self, image_id: images.ImageId) -> str:
         return f"{endpoint(self.region)}/v2/images/{image_id}"
@@ -280,6 +301,7 @@ class FakeGlance:
             defaults = {name: getattr(images.Metadata(), name) for name in images.ATTRIBUTES}
             record = {"tags": [], **defaults, **fields, **properties}
             empty: dict[str, Any] = {"status": "queued", "size": None, "locations": []}
+            empty["created_at"] = f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
             self._records[new] = record | {"id": new} | empty
             self._touch(self._records[new])
             self._used.add(new)

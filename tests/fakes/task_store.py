@@ -8,6 +8,7 @@ import threading
 import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -174,12 +175,18 @@ class MemoryTaskStore:
             self._put(dataclasses.replace(row, task=task, expires_at=until))
 
     def note_copy(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None, image_name: str | None
+        self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(
-                row.task, copy_id=copy_id, image_name=image_name, copied_from=None, damage=None
+                row.task,
+                copy_id=None if copy is None else copy.copy_id,
+                copy_created_at=None if copy is None else copy.created_at,
+                on_probation=copy is not None and copy.on_probation,
+                image_name=image_name,
+                copied_from=None,
+                damage=None,
             )
             self._put(dataclasses.replace(row, task=task))
 
@@ -251,7 +258,7 @@ class MemoryTaskStore:
     ) -> bool:
         with self._open():
             row = self._rows.get(key)
-            if row is None or (row.task.copy_id or key.image_id) != damage.copy_id:
+            if row is None or row.task.copy_id != damage.copy_id:
                 return False
             self.request(
                 key.image_id,
@@ -270,6 +277,19 @@ class MemoryTaskStore:
         with self._open():
             if key in self._rows:
                 self._put(dataclasses.replace(self._rows[key], verified_at=now))
+
+    def note_missing(
+        self,
+        image_id: images.ImageId,
+        regions: Iterable[images.RegionId],
+        since: datetime.datetime | None,
+    ) -> None:
+        with self._open():
+            for region in regions:
+                row = self._rows.get(tasks.TaskKey(image_id=image_id, region=region))
+                if row is not None:
+                    task = dataclasses.replace(row.task, missing_since=since)
+                    self._put(dataclasses.replace(row, task=task))
 
     def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
         for task in self.list():
@@ -346,6 +366,8 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
     task = dataclasses.replace(
         task,
         copy_id=copy.copy_id,
+        copy_created_at=copy.created_at,
+        on_probation=False,
         image_name=copy.image_name,
         copied_from=copy.copied_from or task.copied_from,
     )

@@ -30,6 +30,7 @@ from glance_sync_agent.engine import repairs
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
+from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import verification_rounds
@@ -38,6 +39,7 @@ from glance_sync_agent.engine import wanted_copies
 from glance_sync_agent.engine import worker
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
+from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import task_store
 from tests.fakes import turns
@@ -134,6 +136,7 @@ class Outside:
     store: Any = dataclasses.field(default_factory=task_store.MemoryTaskStore)
     turns: Any = dataclasses.field(default_factory=turns.MemoryTurns)
     breakers: Any = dataclasses.field(default_factory=fake_breakers.MemoryBreakers)
+    facts: Any = dataclasses.field(default_factory=fake_facts.MemoryFacts)
 
 
 class World:
@@ -168,6 +171,8 @@ class World:
         self.copies_as_sources = True
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
+        self.gone_grace = 0.0
+        self.newest = source_history.NewestSources(outside.facts)
         self.record_locations = False
         self.deletes_unwanted = False
         self.woken = 0
@@ -181,7 +186,11 @@ class World:
             self.regions, CASCADING, lambda: self.record_locations
         )
         self.intake = intake.Intake(
-            store=self.store, wanted=self.targets, clock=self.clock, wake=self._wake
+            store=self.store,
+            wanted=self.targets,
+            clock=self.clock,
+            wake=self._wake,
+            newest=self.newest,
         )
         self.origins = origins.Origins(
             regions=self.regions,
@@ -208,7 +217,7 @@ class World:
             data_origins=self.origins,
             store=self.store,
             wanted=self.targets,
-            copies=self.copies,
+            wanted_as=self.copies,
             recorded=self.location_map,
             deletes_unwanted=lambda: self.deletes_unwanted,
             in_regions=self.places,
@@ -245,7 +254,7 @@ class World:
                 regions=self.regions,
                 store=self.store,
                 wanted=self.targets,
-                copies=self.copies,
+                wanted_as=self.copies,
                 recorded=self.location_map,
                 deletes_unwanted=lambda: self.deletes_unwanted,
                 joined=self.joining,
@@ -263,6 +272,12 @@ class World:
             stop=self.stop,
             max_deletes=lambda: self.max_deletes,
             left_alone=self.outages.open_regions,
+            missing=source_history.MissingSources(
+                note=source_history.noting(self.store),
+                clock=self.clock,
+                grace_seconds=lambda: self.gone_grace,
+            ),
+            newest=self.newest,
         )
         self.turns = outside.turns
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)

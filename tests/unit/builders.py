@@ -6,6 +6,7 @@ import datetime
 import hashlib
 from typing import Any
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
@@ -21,7 +22,14 @@ REMOTE = images.RemoteData(
     image_id=COPY_ID,
     image_from="snapshot",
 )
-MARK = images.Mark(source_id=IMAGE_ID, source_region=SOURCE_REGION)
+KEY = images.SourceKey(image_id=IMAGE_ID, region=SOURCE_REGION)
+MARK = images.Mark(source=KEY, copy_id=IMAGE_ID, copy_region=REGION)
+#: On :func:`source` it says that this is a copy.
+ITSELF_A_COPY = images.Mark(
+    source=images.SourceKey(image_id="x", region="RegionNine"),
+    copy_id=IMAGE_ID,
+    copy_region=SOURCE_REGION,
+)
 
 
 def multihash(data: bytes = DATA, algo: str = "sha512") -> images.Multihash:
@@ -72,14 +80,16 @@ def snapshot(**overrides: Any) -> images.Image:
 
 def copy(**overrides: Any) -> images.Image:
     """Return a copy of :func:`source` that is in step; metadata fields may be given directly."""
+    image_id = overrides.get("image_id", IMAGE_ID)
     return _image(
         {
             "image_id": IMAGE_ID,
+            "created_at": NOW,
             "region": REGION,
             "status": images.ImageStatus.ACTIVE,
             "size": len(DATA),
             "multihash": multihash(),
-            "mark": MARK,
+            "mark": dataclasses.replace(MARK, copy_id=image_id),
             "synced_properties": frozenset({"hw_disk_bus"}),
         },
         overrides,
@@ -99,6 +109,28 @@ def queued(**overrides: Any) -> images.Image:
 def stranger(**overrides: Any) -> images.Image:
     """Return an image of the target region that is not ours."""
     return copy(**({"mark": None, "synced_properties": frozenset()} | overrides))
+
+
+def marks(
+    copy_id: str,
+    copy_region: str,
+    *,
+    source_id: str = COPY_ID,
+    source_region: str = "RegionNine",
+) -> dict[str, str]:
+    """Return the properties by which an image says that it is a copy."""
+    return {
+        images.SOURCE_ID: source_id,
+        images.SOURCE_REGION: source_region,
+        images.COPY_ID: copy_id,
+        images.COPY_REGION: copy_region,
+    }
+
+
+def known(**overrides: Any) -> identity.KnownCopy:
+    """Return what a row knows of :func:`copy`."""
+    values: dict[str, Any] = {"copy_id": IMAGE_ID, "created_at": NOW}
+    return identity.KnownCopy(**(values | overrides))
 
 
 def task(**overrides: Any) -> tasks.Task:

@@ -14,6 +14,7 @@ import yaml
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import task_store
@@ -36,6 +37,11 @@ COLUMNS = [
 IMAGE = builders.IMAGE_ID
 OTHER = "11111111-2222-4333-8444-555555555555"
 NOW = builders.NOW
+
+
+def known(image_id):
+    return identity.KnownCopy(copy_id=image_id, created_at=NOW)
+
 LATER = datetime.datetime(2199, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -122,7 +128,7 @@ def fill(store, image_id, region, outcome=None, name="cirros"):
     if outcome is None:
         return
     (lease,) = store.claim(region, 1, owner="test", now=NOW, until=LATER)
-    store.note_copy(lease, image_id, name)
+    store.note_copy(lease, known(image_id), name)
     store.renew(lease, now=NOW, until=LATER, bytes_done=30, bytes_total=40)
     if outcome != "processing":
         store.finish(lease, outcome, NOW)
@@ -256,7 +262,7 @@ def test_show_says_how_far_a_transfer_is(ctl_run, filled):
 def test_show_names_a_copy_of_another_id(ctl_run, store):
     fill(store, IMAGE, "RegionTwo")
     (lease,) = store.claim("RegionTwo", 1, owner="test", now=NOW, until=LATER)
-    store.note_copy(lease, OTHER, "cirros")
+    store.note_copy(lease, known(OTHER), "cirros")
 
     assert f"copy {OTHER}" in ctl_run("show", IMAGE)[1]
 
@@ -264,7 +270,9 @@ def test_show_names_a_copy_of_another_id(ctl_run, store):
 def test_where_a_copy_came_from_is_shown(ctl_run, store):
     for region, name in (("RegionTwo", "RegionOne"), ("RegionThree", "RegionTwo")):
         origin = images.RegionId(name)
-        copy = tasks.CopySeen(copy_id=IMAGE, image_name="cirros", size=40, copied_from=origin)
+        copy = tasks.CopySeen(
+            copy_id=IMAGE, created_at=None, image_name="cirros", size=40, copied_from=origin
+        )
         fill(store, IMAGE, region, tasks.Succeeded(reason="in sync", copy=copy))
 
     for_a_person = ctl_run("show", IMAGE)[1]
@@ -483,8 +491,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0006\n", "")
-    assert second == (0, "The database is at revision 0006 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0007\n", "")
+    assert second == (0, "The database is at revision 0007 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -527,7 +535,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0006" in lines
+    assert "OK    database             revision 0007" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
     assert lines[-1] == "2 of 9 links fail"

@@ -272,12 +272,13 @@ def test_a_snapshot_is_of_interest_before_it_has_data(event_type, status):
 
 
 def test_a_copy_is_told_by_its_mark_but_not_in_its_end():
-    payload = snapshot("active", glance_sync_source_id="x")
+    payload = snapshot("active", **builders.marks(ID, builders.REGION))
     update, deletion = (events.parse(f"image.{one}", payload) for one in ("update", "delete"))
     assert update is not None
-    assert update.is_copy
+    assert update.mark is not None
+    assert (update.mark.copy_id, update.mark.copy_region) == (ID, builders.REGION)
     assert deletion is not None
-    assert not deletion.is_copy
+    assert deletion.mark is None
 
 
 @pytest.mark.parametrize("properties", [None, "text", ["image_type"], {"image_type": "image"}])

@@ -159,6 +159,7 @@ def test_a_record_becomes_an_image() -> None:
         members={},
         mark=None,
         synced_properties=frozenset(),
+        created_at=datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC),
     )
 
 
@@ -349,22 +350,28 @@ def test_properties_cannot_be_changed_by_accident() -> None:
 # Marks
 
 
-@pytest.mark.parametrize(
-    ("source_id", "source_region", "expected"),
-    [
-        ("a", "b", images.Mark(source_id="a", source_region="b")),
-        ("a", None, None),
-        (None, "b", None),
-        ("a", "", None),
-        ("", "b", None),
-        (None, None, None),
-    ],
-)
-def test_a_mark_is_whole_or_not_there(
-    source_id: str | None, source_region: str | None, expected: images.Mark | None
-) -> None:
-    fields = {"glance_sync_source_id": source_id, "glance_sync_source_region": source_region}
-    assert images.parse(record(**fields), REGION).mark == expected
+WHOLE = {
+    "glance_sync_source_id": "a",
+    "glance_sync_source_region": "b",
+    "glance_sync_copy_id": "c",
+    "glance_sync_copy_region": "d",
+}
+
+
+def test_a_mark_names_the_source_and_the_copy() -> None:
+    assert images.parse(record(**WHOLE), REGION).mark == images.Mark(
+        source=images.SourceKey(image_id="a", region="b"), copy_id="c", copy_region="d"
+    )
+
+
+@pytest.mark.parametrize("name", list(WHOLE))
+@pytest.mark.parametrize("value", [None, "", 5, ["a"]])
+def test_a_mark_is_whole_or_not_there(name: str, value: object) -> None:
+    assert images.parse(record(**{**WHOLE, name: value}), REGION).mark is None
+
+
+def test_an_image_without_any_part_of_a_mark_has_none() -> None:
+    assert images.parse(record(), REGION).mark is None
 
 
 @pytest.mark.parametrize(
@@ -379,6 +386,7 @@ def test_a_mark_is_whole_or_not_there(
         ("5", set()),
         ("null", set()),
         ("not json", set()),
+        pytest.param(json.dumps([f"hw_{number}" for number in range(99)])[:255], set(), id="cut"),
         ("[", set()),
         pytest.param("[" * 100_000, set(), id="deep"),
         pytest.param("9" * 5_000, set(), id="long"),
@@ -393,23 +401,47 @@ def test_the_list_of_our_properties_may_have_been_edited(text: object, expected:
     assert parsed.synced_properties == expected
 
 
-def test_the_mark_of_a_source_is_what_its_copies_are_read_back_with() -> None:
-    assert images.mark_of(builders.source()) == builders.MARK
+def test_a_copy_names_its_source_by_id_and_region() -> None:
+    assert images.key_of(builders.source()) == builders.KEY
+    assert str(builders.KEY) == f"image {builders.IMAGE_ID} of region RegionOne"
 
 
-def test_marks_name_the_source_and_what_came_from_it() -> None:
+def test_marks_name_the_source_the_copy_and_what_came_from_the_source() -> None:
     source = builders.source(properties={"b": "1", "a": "", "ü": "2"})
-    assert images.marks(source) == {
+    assert images.marks(source, builders.COPY_ID, builders.REGION) == {
         "glance_sync_source_id": builders.IMAGE_ID,
         "glance_sync_source_region": builders.SOURCE_REGION,
+        "glance_sync_copy_id": builders.COPY_ID,
+        "glance_sync_copy_region": builders.REGION,
         "glance_sync_properties": '["a", "b", "\\u00fc"]',
     }
+
+
+@pytest.mark.parametrize("name", sorted(images.KEY_POLICIES))
+def test_what_deletes_the_key_of_a_source_is_not_handed_on(name: str) -> None:
+    source = builders.source(properties={"a": "1", name: "on_image_deletion"})
+    assert images.handed_on(source) == {"a": "1"}
+    assert images.synced_properties(source) == '["a"]'
+
+
+def test_the_properties_that_delete_keys_are_those_of_glance() -> None:
+    assert {
+        "cinder_encryption_key_deletion_policy",
+        "os_encrypt_key_deletion_policy",
+    } == images.KEY_POLICIES
+
+
+def test_new_ids_are_ids_and_never_the_same() -> None:
+    ids = [images.new_id() for _ in range(10)]
+    assert [images.image_id(one) for one in ids] == ids
+    assert len(set(ids)) == len(ids)
 
 
 @given(st.dictionaries(texts, texts, max_size=5))
 def test_marks_are_read_back_as_they_were_written(custom: dict[str, str]) -> None:
     source = builders.source(properties=custom)
-    parsed = images.parse(record() | images.marks(source), REGION)
+    marks = images.marks(source, builders.IMAGE_ID, builders.REGION)
+    parsed = images.parse(record() | marks, REGION)
     assert parsed.mark == builders.MARK
     assert parsed.synced_properties == frozenset(custom)
     assert parsed.metadata.properties == {}

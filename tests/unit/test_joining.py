@@ -6,6 +6,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import remotes
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 TWO, THREE = worlds.CASCADED
 DATA = b"the disk of a server"
@@ -39,8 +40,9 @@ def test_an_image_with_its_data_is_as_it_is_and_costs_nothing(world, asked):
 
 
 def test_a_copy_has_its_data_wherever_it_says_it_is(world, asked):
-    mark = {"glance_sync_source_id": "x", "glance_sync_source_region": "y"}
-    image = world.refer(world.two.publish(DATA), properties=mark)
+    marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
+    there = world.two.publish(DATA)
+    image = world.refer(there, image_id=builders.IMAGE_ID, properties=marks)
     assert image.remote is not None
     assert world.joining.join(image) is image
     assert world.joining.join_all([image]).sources == {image.image_id: image}

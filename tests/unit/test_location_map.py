@@ -11,6 +11,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import plans
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 TWO, THREE = worlds.CASCADED
 
@@ -190,9 +191,8 @@ def test_an_image_without_bytes_is_copied_and_not_recorded(recorded):
 
 
 def test_a_copy_in_the_cascading_region_is_no_source_and_gets_no_map(recorded):
-    image = recorded.publish(
-        properties={"glance_sync_source_id": "x", "glance_sync_source_region": "RegionNine"}
-    )
+    marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
+    image = recorded.publish(image_id=builders.IMAGE_ID, properties=marks)
     assert recorded.run() == 0
     assert recorded.of(image) == {}
 

@@ -62,7 +62,8 @@ def test_an_image_without_bytes_is_left_alone_for_it_would_get_a_size(
 
 
 def test_a_copy_is_left_alone() -> None:
-    assert not locations.may_change(builders.source(mark=builders.MARK))
+    assert not locations.may_change(builders.source(mark=builders.ITSELF_A_COPY))
+    assert locations.may_change(builders.source(mark=builders.MARK))
 
 
 # has_entry

@@ -8,6 +8,7 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
@@ -57,9 +58,9 @@ def test_excluded_properties_are_left_out_and_no_others(globs, left):
 
 
 def test_what_is_left_out_is_not_listed_as_put_there_by_the_agent():
-    found = images.marks(wanted(Policy(exclude_properties=("*nternal*",)), SHARED))
-    assert found[images.SYNCED_PROPERTIES] == '["hw_disk_bus"]'
-    assert found[images.SOURCE_ID] == SHARED.image_id
+    found = wanted(Policy(exclude_properties=("*nternal*",)), SHARED)
+    assert images.synced_properties(found) == '["hw_disk_bus"]'
+    assert images.key_of(found) == images.key_of(SHARED)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +187,8 @@ def test_nobody_sees_a_copy_who_does_not_see_its_source_or_own_the_copy(policy, 
 
 
 def decide(source, copy):
-    return plans.next_action(
-        source, copy, mark=builders.MARK, known=True, unwanted=None, may_delete=False
-    )
+    found = identity.Identity(whose=identity.Whose.OURS, reason="", is_known=True)
+    return plans.next_action(source, copy, found=found, unwanted=None, may_delete=False)
 
 
 def updated(copy, changes):

@@ -247,6 +247,14 @@ NO_COPY_ANY_MORE = [
         lambda two, image_id: two.change(image_id, **{images.SOURCE_REGION: "RegionNine"}),
         id="of-another-source",
     ),
+    pytest.param(
+        lambda two, image_id: two.change(image_id, **{images.COPY_REGION: "RegionNine"}),
+        id="inherited",
+    ),
+    pytest.param(
+        lambda two, image_id: two.change(image_id, created_at="2031-01-01T00:00:00Z"),
+        id="reused id",
+    ),
 ]
 
 
@@ -259,7 +267,7 @@ def test_what_is_no_copy_any_more_is_not_read(world, source, change):
         read(world, source, TWO)
     assert str(caught.value) == (
         f"no data from region RegionTwo: TransferInterrupted: image {source.image_id} of region "
-        f"RegionTwo is no active copy of image {source.image_id} any more"
+        f"RegionTwo is no active copy of image {source.image_id} of region RegionOne any more"
     )
     assert asked == ["get_record"]
 

@@ -149,8 +149,8 @@ class Lost(Slow):
         if name != "write":
             return
         mark = self.world.two.image(image_id).mark
-        if self.world.source.image(mark.source_id).size >= len(LARGE):
-            self.sending.append(mark.source_id)
+        if self.world.source.image(mark.source.image_id).size >= len(LARGE):
+            self.sending.append(mark.source.image_id)
             self.work()
             self.seen.append(copied(self.world))
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
@@ -23,12 +24,24 @@ Status = images.ImageStatus
 Member = images.MemberStatus
 
 
-def decide(source, copy, *, wanted=True, may_delete=False, known=True, **rare):
+def whose(copy, source, *, known=True, on_probation=False):
+    """Return whose a copy is; by default, its row knows it."""
+    if copy is None:
+        return None
+    row = builders.known(copy_id=copy.image_id, on_probation=on_probation)
+    evidence = identity.Evidence(
+        key=builders.KEY, source=source, known=row if known or on_probation else None
+    )
+    return identity.whose(copy, evidence)
+
+
+def decide(
+    source, copy, *, wanted=True, may_delete=False, known=True, on_probation=False, **rare
+):
     return plans.next_action(
         source,
         copy,
-        mark=builders.MARK,
-        known=known,
+        found=whose(copy, source, known=known, on_probation=on_probation),
         unwanted=None if wanted else "rule 3 does not name it",
         may_delete=may_delete,
         **rare,
@@ -39,6 +52,26 @@ def case(name, action, source, copy, **flags):
     return pytest.param(source, copy, flags, action, id=name)
 
 
+ITSELF_A_COPY = builders.ITSELF_A_COPY
+OF_OWN_ID = images.Mark(
+    source=builders.KEY, copy_id=builders.COPY_ID, copy_region=builders.REGION
+)
+INHERITED = images.Mark(source=builders.KEY, copy_id="another", copy_region=builders.REGION)
+ADOPT = (
+    f"It is left alone; run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo' if it is "
+    "a copy, or else 'glance-sync disown' with the same arguments"
+)
+
+
+def doubt(why):
+    return (
+        f"image {builders.IMAGE_ID} of region RegionTwo says that it is our copy, but {why}. "
+        f"{ADOPT}"
+    )
+
+
+NO_TASK = "no task knows it, and its source is gone"
+OTHER_DATA = "it holds other data than its source"
 OTHER = builders.multihash(b"damaged")
 SHA256 = builders.multihash(algo="sha256")
 UNWANTED = "not wanted here: rule 3 does not name it"
@@ -82,6 +115,17 @@ TABLE = [
         plans.Nothing(reason="source is gone; the image here is not ours and stays"),
         None, stranger(), may_delete=True,
     ),
+    case("source gone, inherited mark there", plans.Nothing(reason=plans.ABSENT),
+         None, copy(mark=INHERITED), may_delete=True),
+    case("source gone, no task knows the copy",
+         plans.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
+         None, copy(), may_delete=True, known=False),
+    case("source gone, no task knows the copy, not proven",
+         plans.Nothing(reason="source is not found, and nothing proves that it was deleted"),
+         None, copy(), known=False),
+    case("source gone, on probation",
+         plans.DeleteCopy(copy=queued(), reason="source was deleted"),
+         None, queued(), may_delete=True, on_probation=True),
     case(
         "source pending_delete",
         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
@@ -95,8 +139,8 @@ TABLE = [
     # sources that are none
     case(
         "source is a copy",
-        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
-        source(mark=images.Mark(source_id="x", source_region="RegionNine")), None,
+        plans.Nothing(reason="source is itself a copy"),
+        source(mark=ITSELF_A_COPY), None,
     ),
     *[
         case(f"source {status}", plans.Nothing(reason=f"source is {status}"),
@@ -118,9 +162,9 @@ TABLE = [
          source(status=Status.KILLED, properties={"image_type": "snapshot"}), None),
     case(
         "snapshot that is a copy",
-        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
+        plans.Nothing(reason="source is itself a copy"),
         source(status=Status.QUEUED, properties={"image_type": "snapshot"},
-               mark=images.Mark(source_id="x", source_region="RegionNine")), None,
+               mark=ITSELF_A_COPY), None,
     ),
     case(
         "snapshot with data",
@@ -184,8 +228,8 @@ TABLE = [
          elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED)), None, wanted=False),
     case(
         "data elsewhere of what is itself a copy",
-        plans.Nothing(reason="source is itself a copy, of region RegionNine"),
-        builders.elsewhere(mark=images.Mark(source_id="x", source_region="RegionNine")), None,
+        plans.Nothing(reason="source is itself a copy"),
+        builders.elsewhere(mark=ITSELF_A_COPY), None,
     ),
     # strangers
     case(
@@ -222,8 +266,9 @@ TABLE = [
          source(), queued()),
     case(
         "record without data of another owner",
-        plans.DeleteCopy(
-            copy=queued(owner="mallory"), reason="queued copy belongs to another project"
+        plans.UpdateMetadata(
+            copy=queued(owner="mallory"), attributes={"owner": "alpha"},
+            tags=None, properties={}, members={},
         ),
         source(), queued(owner="mallory"),
     ),
@@ -330,17 +375,84 @@ TABLE = [
     ),
     case("source without hash", plans.Nothing(reason=plans.IN_SYNC),
          source(multihash=None), copy()),
-    # copies that only their mark tells of
+    # copies that no row knows
     case("found by its mark", plans.Nothing(reason=plans.IN_SYNC), source(), copy(), known=False),
-    case(
-        "found by its mark, of another owner",
-        plans.Conflict(
-            reason=f"image {builders.IMAGE_ID} of region RegionTwo says that it is our copy, but "
-            "belongs to project mallory and its source to alpha; delete it there, or give it to "
-            "that project"
-        ),
-        source(), copy(owner="mallory", status=Status.DEACTIVATED), known=False,
-    ),
+    case("found by its mark, without data", plans.CopyData(source=source(), into=queued()),
+         source(), queued(), known=False),
+    *[
+        case(
+            f"{name}, of another owner",
+            plans.Conflict(reason=doubt(
+                "no task knows it, and it belongs to project mallory, where a copy would belong "
+                "to alpha"
+            )),
+            source(), there, known=False,
+        )
+        for name, there in (
+            ("found by its mark", copy(owner="mallory", status=Status.DEACTIVATED)),
+            ("found without data", queued(owner="mallory")),
+        )
+    ],
+    case("doubtful, unwanted", plans.Nothing(reason=UNWANTED),
+         source(), copy(multihash=OTHER), known=False, wanted=False, delete_unwanted=True),
+    case("no row, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+         source(), copy(multihash=OTHER), known=False),
+    case("on probation, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+         source(), copy(multihash=OTHER), on_probation=True),
+    case("on probation, right bytes", plans.Nothing(reason=plans.IN_SYNC),
+         source(), copy(), on_probation=True),
+    case("on probation, saving", plans.Wait(copy=queued(status=Status.SAVING),
+                                            reason="copy is saving"),
+         source(), queued(status=Status.SAVING), on_probation=True),
+    case("on probation, killed",
+         plans.Conflict(reason=f"image {builders.IMAGE_ID} of region RegionTwo is killed. It is "
+                        "left alone, because it was adopted without data; delete it there"),
+         source(), queued(status=Status.KILLED), on_probation=True),
+    *[
+        case(f"no row, {status}",
+             plans.Wait(copy=copy(status=status),
+                        reason=f"an image that may be our copy is {status}"),
+             source(), copy(status=status), known=False)
+        for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+    ],
+    case("no row, another algorithm",
+         plans.ReadBack(copy=copy(multihash=SHA256), expected=builders.multihash(),
+                        reason="no hash tells whether it holds the data of its source"),
+         source(), copy(multihash=SHA256), known=False),
+    # marks that were handed on
+    *[
+        case(f"inherited {name}", plans.CopyData(source=source(), into=None, under_own_id=True),
+             source(), there)
+        for name, there in (
+            ("mark", copy(mark=INHERITED)),
+            ("mark, other bytes", copy(mark=INHERITED, multihash=OTHER)),
+            ("mark, queued", queued(mark=INHERITED)),
+            ("mark, saving", queued(mark=INHERITED, status=Status.SAVING)),
+        )
+    ],
+    case("inherited mark, unwanted", plans.Nothing(reason=UNWANTED),
+         source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True),
+    case("inherited mark, source deactivated", plans.Nothing(reason="source is deactivated"),
+         source(status=Status.DEACTIVATED), copy(mark=INHERITED)),
+    case("source with an inherited mark", plans.CopyData(source=source(mark=INHERITED), into=None),
+         source(mark=INHERITED), None),
+    case("source with an inherited mark, in sync", plans.Nothing(reason=plans.IN_SYNC),
+         source(mark=INHERITED), copy()),
+    # keys of encrypted images
+    *[
+        case(f"{policy} of the source", plans.Nothing(reason=plans.IN_SYNC),
+             source(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}), copy())
+        for policy in images.KEY_POLICIES
+    ],
+    *[
+        case(f"{policy} of the copy",
+             plans.UpdateMetadata(
+                 copy=copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}),
+                 attributes={}, tags=None, properties={policy: None}, members={},
+             ),
+             source(), copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}))
+        for policy in images.KEY_POLICIES
+    ],
     # status
     case("deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),
@@ -412,6 +524,7 @@ def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_i
         pytest.param(source(), copy(image_id=builders.COPY_ID), {}, id="another copy by now"),
         pytest.param(source(), stranger(), {}, id="not ours"),
         pytest.param(source(owner="beta"), copy(), {"known": False}, id="doubtful"),
+        pytest.param(source(), copy(), {"known": False}, id="adopted just now"),
         pytest.param(source(), copy(status=Status.IMPORTING), {}, id="busy"),
         pytest.param(source(), copy(multihash=OTHER), {}, id="other bytes from the beginning"),
         pytest.param(None, copy(), {}, id="source not found"),
@@ -423,14 +536,17 @@ def test_what_would_be_done_anyway_is_done_to_a_damaged_copy(there, here, flags)
 
 
 def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
-    for mark in (
-        dataclasses.replace(builders.MARK, source_id=builders.COPY_ID),
-        dataclasses.replace(builders.MARK, source_region="RegionNine"),
-    ):
-        assert isinstance(decide(source(), copy(mark=mark)), plans.Conflict)
-        assert decide(None, copy(mark=mark), may_delete=True) == plans.Nothing(
-            reason="source is gone; the image here is not ours and stays"
+    for other in ({"image_id": builders.COPY_ID}, {"region": "RegionNine"}):
+        key = dataclasses.replace(builders.KEY, **other)
+        mark = dataclasses.replace(builders.MARK, source=key)
+        told = doubt(f"it names another source, {key}")
+        assert decide(source(), copy(mark=mark)) == plans.Conflict(reason=told)
+        assert decide(None, copy(mark=mark), may_delete=True) == plans.Conflict(
+            reason=f"source was deleted; {told}"
         )
+    assert decide(None, stranger(), may_delete=True) == plans.Nothing(
+        reason="source is gone; the image here is not ours and stays"
+    )
 
 
 def update(source_image, copy_image):
@@ -539,12 +655,13 @@ def _images(**fixed):
 _sources = _images(
     image_id=st.just(builders.IMAGE_ID),
     region=st.just(builders.SOURCE_REGION),
-    mark=st.sampled_from([None, None, builders.MARK]),
+    mark=st.sampled_from([None, INHERITED, ITSELF_A_COPY]),
 )
 _copies = _images(
     image_id=_ids,
     region=st.just(builders.REGION),
-    mark=st.sampled_from([builders.MARK, builders.MARK, None]),
+    mark=st.sampled_from([builders.MARK, OF_OWN_ID, INHERITED, None]),
+    created_at=st.just(builders.NOW),
     synced_properties=st.frozensets(_names),
 )
 _pairs = {
@@ -614,12 +731,17 @@ def test_doing_what_is_said_ends_within_four_steps(source_image, copy_image, wan
 def test_an_image_that_is_not_ours_is_never_touched(
     source_image, copy_image, wanted, may_delete
 ):
-    if copy_image is None or copy_image.mark == builders.MARK:
+    found = whose(copy_image, source_image)
+    if found is None or found.is_ours:
         return
     if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
         return
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    assert isinstance(action, plans.Nothing | plans.Conflict)
+    may_be = plans.Nothing | plans.Conflict
+    if found.whose is identity.Whose.INHERITED:
+        may_be |= plans.CopyData
+        assert not isinstance(action, plans.CopyData) or action.under_own_id
+    assert isinstance(action, may_be)
 
 
 @given(**_pairs)
@@ -639,7 +761,7 @@ def test_data_is_only_ever_copied_from_an_active_original(
     if isinstance(action, plans.CopyData):
         assert wanted
         assert source_image.status is Status.ACTIVE
-        assert source_image.mark is None
+        assert not identity.names_itself(source_image)
         if action.into is not None:
             assert action.into.metadata.owner == source_image.metadata.owner
             assert action.into.metadata.visibility == source_image.metadata.visibility
@@ -706,17 +828,17 @@ def test_nothing_to_do_has_no_words():
 
 @pytest.mark.parametrize(
     "image",
-    [None, stranger(), copy(status=Status.SAVING, size=None, multihash=None), queued()],
-    ids=["none", "a stranger's", "busy", "without data"],
+    [None, copy(status=Status.SAVING, size=None, multihash=None), queued()],
+    ids=["none", "busy", "without data"],
 )
-def test_nothing_is_proven_of_what_is_no_copy(image):
-    assert plans.proof(source(), image, mark=builders.MARK) is None
+def test_nothing_is_proven_of_what_has_no_data(image):
+    assert plans.proof(source(), image) is None
 
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.DEACTIVATED])
 def test_the_bytes_of_a_copy_call_for_the_same_whatever_else_differs(status):
     def proof(**fields):
-        return plans.proof(source(name="new"), copy(status=status, **fields), mark=builders.MARK)
+        return plans.proof(source(name="new"), copy(status=status, **fields))
 
     assert proof() is None
     assert isinstance(proof(multihash=SHA256), plans.ReadBack)

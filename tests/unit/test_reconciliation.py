@@ -13,6 +13,7 @@ from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import glance as fake_glance
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 TWO, THREE = worlds.CASCADED
 FOUR = images.RegionId("RegionFour")
@@ -130,10 +131,8 @@ def test_copies_that_no_row_knows_are_looked_for_only_when_asked(world):
 
 def test_images_without_data_and_copies_are_no_sources(world):
     world.source.make(name="queued")
-    world.source.publish(b"1", properties={
-        images.SOURCE_ID: "350715cd-181a-47d0-9587-19f0221ea26b",
-        images.SOURCE_REGION: "RegionTwo",
-    })
+    marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
+    world.source.publish(b"1", image_id=builders.IMAGE_ID, properties=marks)
     look(world, sources=2)
 
 

@@ -24,7 +24,7 @@ def joined(source=None, there=None, *, region=TWO):
     [
         (builders.source(), False),
         (builders.elsewhere(), True),
-        (builders.elsewhere(mark=builders.MARK), False),
+        (builders.elsewhere(mark=builders.ITSELF_A_COPY), False),
     ],
 )
 def test_the_data_of_an_image_is_elsewhere_if_it_says_so_and_is_no_copy(source, expected):
@@ -168,7 +168,7 @@ def test_what_was_not_looked_at_is_not_read():
 
 def test_images_with_data_of_their_own_and_copies_have_no_fault():
     assert remotes.fault(builders.source()) is None
-    assert remotes.fault(builders.elsewhere(mark=builders.MARK)) is None
+    assert remotes.fault(builders.elsewhere(mark=builders.ITSELF_A_COPY)) is None
 
 
 def test_the_data_has_a_home_with_another_id():

@@ -87,6 +87,7 @@ ARRIVING = [
     ("reconcile", "interval", "0", "reconcile_interval", 0.0),
     ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
     ("reconcile", "max_deletes", "0", "max_deletes", 0),
+    ("reconcile", "gone_grace", "3600", "gone_grace", 3600.0),
     ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),
     ("verify", "interval", "86400", "verify_interval", 86400.0),
     ("verify", "max_bytes_per_second", "0", "verify_bytes_per_second", 0),

@@ -8,12 +8,14 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import events
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 ONE = worlds.CASCADING
 TWO, THREE = worlds.CASCADED
@@ -197,7 +199,7 @@ def test_data_of_another_region_goes_to_all_but_that_one(showing):
     assert showing.two.ids() == {there.image_id}
     copy = showing.three.image(image.image_id)
     assert (copy.metadata.name, copy.metadata.properties) == ("of the record", {"a": "1"})
-    assert copy.mark == images.mark_of(image)
+    assert identity.names(copy, images.key_of(image))
     task = showing.task(image, THREE)
     assert (task.status, task.copied_from, task.bytes_total) == ("success", TWO, len(DATA))
     assert reasons(showing, image) == {THREE: plans.IN_SYNC}
@@ -541,8 +543,8 @@ def test_a_snapshot_of_a_cascaded_region_goes_to_the_others(world):
     happened(world, image.image_id)
     assert world.three.data(image.image_id) == DATA
     assert not world.source.ids()
-    mark = world.three.image(image.image_id).mark
-    assert mark == images.Mark(source_id=image.image_id, source_region=TWO)
+    copy = world.three.image(image.image_id)
+    assert identity.names(copy, images.key_of(image))
     assert world.task(image, THREE).source_region == TWO
 
 
@@ -585,16 +587,20 @@ def test_a_copy_is_nobodys_source(world):
     image = world.source.publish(DATA, properties=SNAPSHOT)
     world.changed(image.image_id)
     world.run()
+    mark = world.two.image(image.image_id).mark
     copy = events.ImageEvent(
-        image_id=image.image_id, kind=events.EventKind.CHANGED, is_snapshot=True, is_copy=True
+        image_id=image.image_id, kind=events.EventKind.CHANGED, is_snapshot=True, mark=mark
     )
     before = list(world.store.list())
     world.intake.handle(copy, source_region=TWO)
-    world.intake.handle(copy)
     assert list(world.store.list()) == before
+    # In another region, or on another image, the same mark is an inherited one.
+    world.intake.handle(copy)
+    assert list(world.store.list()) != before
+    world.run()
     # Whoever requests it all the same finds that there is nothing to do.
     happened(world, image.image_id)
-    assert not world.source.copies_of(images.Mark(source_id=image.image_id, source_region=TWO))
+    assert not world.source.copies_of(images.SourceKey(image_id=image.image_id, region=TWO))
 
 
 def test_without_a_snapshot_region_the_strategy_decides(world):
@@ -720,7 +726,9 @@ def test_an_agent_that_is_stopping_ends_the_look(world):
 def test_an_awaited_image_is_a_snapshot_without_data_that_is_no_copy(world):
     image = world.source.make(properties=SNAPSHOT)
     assert plans.is_awaited(image)
-    mark = {images.SOURCE_ID: "x", images.SOURCE_REGION: "y"}
-    assert not plans.is_awaited(world.source.make(properties=SNAPSHOT | mark))
+    marks = builders.marks(builders.IMAGE_ID, ONE)
+    copy = world.source.make(image_id=builders.IMAGE_ID, properties=SNAPSHOT | marks)
+    assert not plans.is_awaited(copy)
+    assert plans.is_awaited(world.source.make(properties=SNAPSHOT | marks))
     assert not plans.is_awaited(world.source.make())
     assert not plans.is_awaited(world.source.publish(DATA, properties=SNAPSHOT))

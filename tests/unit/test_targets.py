@@ -6,11 +6,11 @@ import dataclasses
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 TWO, THREE = worlds.CASCADED
 USER = strategy.Policy(strategy=strategy.Strategy.USER)
@@ -94,8 +94,8 @@ def test_a_deleted_image_takes_its_copy_along_without_keystone(world):
 
 
 def test_keystone_is_not_asked_about_copies_nor_under_all(world):
-    mark = {images.SOURCE_ID: "x", images.SOURCE_REGION: "RegionNine"}
-    publish(world, properties=mark)
+    marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
+    publish(world, image_id=builders.IMAGE_ID, properties=marks)
     world.reconciliation.look()
     world.policy = strategy.Policy()
     publish(world)

@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
 from tests.unit import builders
@@ -27,6 +28,7 @@ def broken(size, failure="the connection broke"):
     return verification.Reading(size=size, multihash=None, failure=failure)
 
 
+OURS = identity.Identity(whose=identity.Whose.OURS, reason="its task knows it", is_known=True)
 NOTHING = verification.Reading(size=0, multihash=None, failure="204", has_data=False)
 
 READINGS = [
@@ -85,7 +87,7 @@ def test_a_copy_with_data_is_worth_reading(source_status, copy_status):
     source = builders.source(status=images.ImageStatus(source_status))
     copy = builders.copy(status=images.ImageStatus(copy_status))
     found = verification.Comparison(copy=copy, wanted=WANTED)
-    assert verification.comparison(source, copy) == found
+    assert verification.comparison(source, copy, OURS) == found
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,6 @@ def test_a_copy_with_data_is_worth_reading(source_status, copy_status):
         (builders.source(), None, "there is no copy"),
         (None, None, "there is no copy"),
         (None, builders.copy(), "the source is gone"),
-        (builders.source(), builders.stranger(), "the image there is not our copy of it"),
         (
             builders.source(status=images.ImageStatus.DELETED), builders.copy(),
             "source is deleted",
@@ -107,7 +108,15 @@ def test_a_copy_with_data_is_worth_reading(source_status, copy_status):
     ],
 )
 def test_a_copy_that_tells_nothing_is_not_read(source, copy, why):
-    assert verification.comparison(source, copy) == why
+    assert verification.comparison(source, copy, copy and OURS) == why
+
+
+@pytest.mark.parametrize("whose", ["doubtful", "inherited", "foreign"])
+def test_what_is_not_ours_is_not_read(whose):
+    found = identity.Identity(whose=identity.Whose(whose), reason="of somebody else")
+    assert verification.comparison(builders.source(), builders.copy(), found) == (
+        "the image there is not our copy of it: of somebody else"
+    )
 
 
 def test_the_hash_to_expect_is_the_sources_or_else_the_one_made_when_the_bytes_came():

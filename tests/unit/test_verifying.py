@@ -171,7 +171,9 @@ def test_a_strangers_image_is_not_even_read(world, image):
     world.two.change(image.image_id, glance_sync_source_id=None)
     read = []
     world.two.before = lambda name, _image_id: read.append(name)
-    assert told(world, image) == ("skipped", "the image there is not our copy of it")
+    assert told(world, image) == (
+        "skipped", "the image there is not our copy of it: it was not made by this agent"
+    )
     assert "read" not in read
 
 
@@ -295,7 +297,7 @@ def test_a_bad_copy_that_was_never_in_step_is_replaced_as_well(world, caplog):
     world.two.before = refuse("read")
     made = copied(world)
     world.two.before = lambda _name, _image_id: None
-    assert (world.task(made).status, world.task(made).copy_id) == ("failure", None)
+    assert (world.task(made).status, world.task(made).copy_id) == ("failure", made.image_id)
     world.two.damage(made.image_id, None)
     assert run(world, (made, TWO)).requested == 1
     assert "got no data: it is replaced" in caplog.text

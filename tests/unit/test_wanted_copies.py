@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 Owner = metadata_policy.Owner
 Policy = metadata_policy.Policy
@@ -227,7 +227,7 @@ def test_a_lost_database_adopts_copies_of_mapped_owners_and_no_stranger_s(world)
     world.two.change(image.image_id, owner="alpha")
     world.reconciliation.look()
     world.settle()
-    assert "belongs to project alpha and its source to alpha-two" in world.task(image).reason
+    assert "to project alpha, where a copy would belong to alpha-two" in world.task(image).reason
 
 
 def test_a_record_without_data_that_has_its_mapped_owner_is_used(world):
@@ -308,8 +308,7 @@ def test_keystone_is_not_asked_who_we_are_while_nobody_needs_it(world):
 
 def test_an_image_that_is_itself_a_copy_stays_none(world):
     world.metadata = ALL_AT_ONCE
-    world.source.publish(
-        b"1", properties={images.SOURCE_ID: "x", images.SOURCE_REGION: "RegionNine"}
-    )
+    marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
+    world.source.publish(b"1", image_id=builders.IMAGE_ID, properties=marks)
     assert world.reconciliation.look() == reconciliation.Report(sources=1)
     assert not world.two.ids()

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Know copies by the time that they were created, and remember sources that are missing."""
+
+from alembic import op
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Apply the step."""
+    time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    op.add_column("tasks", sa.Column("copy_created_at", time))
+    op.add_column("tasks", sa.Column("on_probation", sa.Boolean))
+    op.add_column("tasks", sa.Column("missing_since", time))
+    op.create_table(
+        "facts",
+        sa.Column("name", sa.String(300), primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_bin",
+    )

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered beside the tasks (``engine.ports.Facts``)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from glance_sync_agent.engine import ports
+from tests.contract import databases
+from tests.fakes import facts as fake
+
+
+@pytest.fixture(params=["memory", *databases.KINDS])
+def facts(request, tmp_path) -> Iterator[ports.Facts]:
+    if request.param == "memory":
+        yield fake.MemoryFacts()
+        return
+    store = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
+    yield store.facts()
+    store.close()
+
+
+def test_what_nobody_put_there_is_nothing(facts):
+    assert facts.get("cascading") is None
+
+
+def test_a_fact_is_read_as_it_was_put_last(facts):
+    facts.put("cascading", "RegionOne")
+    facts.put("cascading", "RegionÜ")
+    facts.put("cascading", "RegionÜ")
+    facts.put("Cascading", "")
+    assert (facts.get("cascading"), facts.get("Cascading")) == ("RegionÜ", "")
+
+
+def test_the_name_of_a_fact_may_be_that_of_the_longest_region(facts):
+    name = "newest source of " + "ü" * 255
+    facts.put(name, "x" * 1000)
+    assert facts.get(name) == "x" * 1000
