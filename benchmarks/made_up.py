@@ -106,7 +106,7 @@ class Glance:
     def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
         return {}
 
-    def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
+    def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
         return ()
 
     def pages(
@@ -115,6 +115,7 @@ class Glance:
         *,
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
+        marked_from: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         first = 0
         if changed_since is not None:

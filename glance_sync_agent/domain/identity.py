@@ -80,9 +80,14 @@ def names_itself(image: Image) -> bool:
     return is_named(image.mark, image.image_id, image.region)
 
 
+def source_of(image: Image) -> images.SourceKey | None:
+    """Return the source that an image names which says that it is a copy; None: it does not."""
+    return image.mark.source if image.mark is not None and names_itself(image) else None
+
+
 def names(image: Image, key: images.SourceKey) -> bool:
     """Tell whether an image says that it is a copy of exactly this source."""
-    return names_itself(image) and image.mark is not None and image.mark.source == key
+    return source_of(image) == key
 
 
 def is_named(

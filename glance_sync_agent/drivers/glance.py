@@ -154,11 +154,13 @@ class Glance:
         *,
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
+        marked_from: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
         With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``; with
-        ``changed_since``, those that changed then or later.
+        ``changed_since``, those that changed then or later; with ``marked_from``, those whose
+        mark names a source in that region.
 
         The order is that of the ids, first of the visible images, then of the hidden ones; an
         image that is hidden or shown during the walk may come twice or not at all. Records that
@@ -171,6 +173,8 @@ class Glance:
             query = {"os_hidden": hidden}
             if snapshots_only:
                 query[images.IMAGE_TYPE] = images.SNAPSHOT
+            if marked_from is not None:
+                query[images.SOURCE_REGION] = marked_from
             if changed_since is not None:
                 query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
             yield from self._listing.pages(query, page_size)

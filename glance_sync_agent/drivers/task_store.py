@@ -344,6 +344,69 @@ class TaskStore:
             f"note that {key} was read back", lambda connection: connection.execute(change)
         )
 
+    def adopt(
+        self,
+        key: tasks.TaskKey,
+        copy: identity.KnownCopy,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+        source_region: images.RegionId | None,
+    ) -> bool:
+        """Note which image is the copy, and request the task; make it if there is none."""
+        asked = task_requests.Request(
+            image_ids={key.image_id},
+            regions={key.region},
+            now=now,
+            not_before=now,
+            request_id=request_id,
+            may_delete=False,
+            elsewhere=False,
+            source_region=source_region,
+        )
+        noted = (
+            sa.update(_TASKS)
+            .where(task_rows.is_task(key))
+            .values(
+                copy_id=copy.copy_id,
+                copy_created_at=copy.created_at,
+                on_probation=False,
+                copied_from=None,
+                **task_rows.SOUND,
+            )
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            if _is_at_work(connection, key):
+                return False
+            asked.write(connection)
+            connection.execute(noted)
+            return True
+
+        return self._database.write(f"adopt a copy of {key}", work, durable=True)
+
+    def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
+        """Forget the copy of a task, if it is this one."""
+        forgotten = (
+            sa.update(_TASKS)
+            .where(task_rows.is_task(key), _TASKS.c.copy_id == copy_id)
+            .values(
+                copy_id=None,
+                copy_created_at=None,
+                on_probation=False,
+                copied_from=None,
+                **task_rows.SOUND,
+            )
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            if _is_at_work(connection, key):
+                return False
+            connection.execute(forgotten)
+            return True
+
+        return self._database.write(f"disown a copy of {key}", work, durable=True)
+
     def note_missing(
         self,
         image_id: images.ImageId,
@@ -454,6 +517,11 @@ def _clock_ahead(connection: sa.Connection) -> datetime.timedelta:
     theirs: datetime.datetime = connection.execute(query).scalar_one()
     after = datetime.datetime.now(datetime.UTC)
     return theirs.replace(tzinfo=datetime.UTC) - (before + (after - before) / 2)
+
+
+def _is_at_work(connection: sa.Connection, key: tasks.TaskKey) -> bool:
+    query = sa.select(_TASKS.c.status).where(task_rows.is_task(key)).with_for_update()
+    return connection.execute(query).scalar_one_or_none() == task_rows.PROCESSING
 
 
 def _as_claimed(lease: tasks.Lease, now: datetime.datetime) -> tasks.Lease:

@@ -121,6 +121,7 @@ class ImageService(Protocol):
         *,
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
+        marked_from: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
@@ -128,6 +129,8 @@ class ImageService(Protocol):
 
         :param changed_since: leaves out what was changed before, to the second. Changes of
             members are no changes of the image.
+        :param marked_from: leaves out images without a mark that names a source in this region;
+            those that inherited such a mark are among them.
 
         A walk that fails raises; it never ends early in silence.
         """
@@ -373,6 +376,26 @@ class TaskStore(Protocol):
 
     def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
         """Remember when the copy was read back. Nothing if there is no such task."""
+
+    def adopt(
+        self,
+        key: tasks.TaskKey,
+        copy: identity.KnownCopy,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+        source_region: images.RegionId | None,
+    ) -> bool:
+        """Note which image is the copy, and request the task; make it if there is none.
+
+        :returns: False if the task is being worked on, and nothing was written.
+        """
+
+    def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
+        """Forget the copy of a task, if it is this one.
+
+        :returns: False if the task is being worked on, and nothing was written.
+        """
 
     def note_missing(
         self,

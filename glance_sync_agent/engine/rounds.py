@@ -27,6 +27,10 @@ _MARGIN = datetime.timedelta(seconds=10)
 #: What failed is not taken up before, unless somebody asks; else it would fail every ten minutes.
 _REST = datetime.timedelta(hours=1)
 
+#: Between two looks at the marked images of all regions, which list them all.
+_COUNT_SECONDS = 86400.0
+_FIRST_COUNT_SECONDS = 900.0  # after the first look, whose tasks are more urgent
+
 _NEVER = float("inf")
 
 Look = Callable[[Scope, Callable[[], None]], reconciliation.Report]
@@ -52,11 +56,13 @@ class Rounds:
         clock: ports.Clock,
         intervals: Callable[[], Intervals],
         chance: Callable[[], float],
+        count_marked: Callable[[], None],
     ) -> None:
         """Begin with everything.
 
         :param owner: who we are among those that take turns.
         :param chance: draws from 0 to 1.
+        :param count_marked: reports images that an operator should settle; called once a day.
         """
         self._look = look
         self._turn = turn.Turn(
@@ -75,6 +81,8 @@ class Rounds:
         self._missed_at = _NEVER
         self._not_before = -_NEVER
         self._missed: frozenset[images.RegionId] = frozenset()  # did not answer
+        self._count_marked = count_marked
+        self._count_at = _NEVER
         self._again = _AGAIN_SECONDS
         self._watermark: datetime.datetime | None = None
 
@@ -133,6 +141,9 @@ class Rounds:
                 since=since, without=self._missed, deletions=False, failed_before=rested
             )
             self._look_at(scope, f"what changed since {since:%H:%M:%S}" if since else "all")
+        elif now >= self._count_at:
+            self._count_marked()
+            self._count_at = self._clock.monotonic() + self._jittered(_COUNT_SECONDS)
 
     def _look_at(self, scope: Scope, described: str) -> None:
         started = self._clock.monotonic()
@@ -152,6 +163,8 @@ class Rounds:
             self._changes_at = ended + self._jittered(intervals.changes)
         if scope.deletions:
             self._everything_at = ended + self._jittered(intervals.everything)
+            if self._count_at == _NEVER:
+                self._count_at = ended + _FIRST_COUNT_SECONDS
         self._note_missed(scope, report, ended)
 
     def _note_missed(self, scope: Scope, report: reconciliation.Report, ended: float) -> None:
@@ -176,6 +189,6 @@ class Rounds:
     def _wait(self) -> float:
         if self._is_asked:
             return max(self._not_before - self._clock.monotonic(), 0.0)
-        due = min(self._everything_at, self._changes_at, self._missed_at)
+        due = min(self._everything_at, self._changes_at, self._missed_at, self._count_at)
         seconds = max(due, self._not_before) - self._clock.monotonic()
         return min(max(seconds, 0.0), turn.RENEWAL_SECONDS)

@@ -24,6 +24,7 @@ from glance_sync_agent.drivers import keystone_projects
 from glance_sync_agent.drivers import listeners
 from glance_sync_agent.drivers import notifications
 from glance_sync_agent.drivers import task_store
+from glance_sync_agent.engine import census
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
@@ -213,6 +214,22 @@ def clock_of(store: task_store.TaskStore) -> SystemClock:
     clock = SystemClock()
     clock.follow(store.clock_ahead())
     return clock
+
+
+def make_census(
+    current: CurrentSettings,
+    services: RegionServices,
+    catalogue: keystone.Keystone,
+    store: task_store.TaskStore,
+) -> census.Census:
+    """Return what looks at the marked images of regions."""
+    return census.Census(
+        regions=services,
+        catalogue=catalogue,
+        store=store,
+        wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+        snapshot_origins=sorted(current.settings.region_buses),
+    )
 
 
 def make_joining(services: RegionServices, catalogue: keystone.Keystone) -> joining.Joining:
@@ -420,6 +437,9 @@ def build(
             clock=clock,
             intervals=current.intervals,
             chance=chance,
+            count_marked=lambda: census.report(
+                make_census(current, services, catalogue, store), sorted(catalogue.regions())
+            ),
         ),
         verification=verifications.make_rounds(
             current,

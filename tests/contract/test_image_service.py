@@ -196,6 +196,28 @@ def test_a_walk_survives_the_deletion_of_the_image_that_it_stands_on(
     assert seen == {image.image_id for image in made}
 
 
+def test_a_walk_over_marked_images_shows_copies_and_what_inherited_their_mark(
+    region: ImageRegion,
+) -> None:
+    source = region.source()
+    copy = region.service.create(new_id(), source)
+    heir = region.users.make(
+        owner=region.owner,
+        os_hidden=True,
+        properties=images.marks(source, copy.image_id, region.service.region),
+    )
+    region.publish()
+    elsewhere = dataclasses.replace(region.source(), region=images.RegionId("RegionNine"))
+    region.service.create(new_id(), elsewhere)
+    found = {
+        image.image_id
+        for page in region.service.pages(100, marked_from=source.region)
+        for image in page
+        if image.metadata.owner == region.owner
+    }
+    assert found == {copy.image_id, heir.image_id}
+
+
 # create
 
 

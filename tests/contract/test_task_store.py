@@ -1103,6 +1103,67 @@ def test_a_copy_that_was_seen_in_step_is_known_and_not_on_probation(store):
     assert task(store).known_copy == KNOWN
 
 
+ADOPTED = {"now": NOW, "request_id": "request-2", "source_region": None}
+
+
+def test_a_copy_that_an_operator_adopts_is_known_and_looked_at(store):
+    assert store.adopt(KEY, KNOWN, **ADOPTED)
+    assert (task(store).known_copy, task(store).status) == (KNOWN, PENDING)
+    assert not task(store).may_delete
+    succeeded(store)
+    other = identity.KnownCopy(copy_id=OTHER, created_at=later(1))
+    assert store.adopt(KEY, other, **ADOPTED)
+    assert (task(store).known_copy, task(store).status) == (other, PENDING)
+    assert claim(store).task.known_copy == other
+
+
+def test_an_adopted_copy_is_neither_damaged_nor_on_probation(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, dataclasses.replace(KNOWN, on_probation=True), "golden")
+    store.release(lease, NOW)
+    distrust(store)
+    assert task(store).damage == DAMAGE
+    store.adopt(KEY, KNOWN, **ADOPTED)
+    assert (task(store).damage, task(store).copied_from) == (None, None)
+    assert task(store).known_copy == KNOWN
+
+
+def test_a_copy_is_adopted_with_the_region_of_its_source(store):
+    store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE})
+    assert task(store).source_region == ELSEWHERE
+
+
+def test_a_copy_that_an_operator_disowns_is_known_no_more(store):
+    ask(store)
+    copied(store)
+    assert store.disown(KEY, OTHER)
+    assert task(store).copy_id == COPY
+    assert store.disown(KEY, COPY)
+    assert task(store).known_copy is None
+    assert task(store).copied_from is None
+    assert store.disown(KEY, COPY)
+
+
+def test_nothing_is_disowned_without_a_task(store):
+    assert store.disown(KEY, COPY)
+    assert store.get(KEY) is None
+
+
+def test_what_is_at_work_is_neither_adopted_nor_disowned(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    claim(store)
+    before = task(store)
+    other = identity.KnownCopy(copy_id=OTHER, created_at=NOW)
+    assert not store.adopt(KEY, other, **ADOPTED)
+    assert not store.disown(KEY, COPY)
+    assert task(store) == before
+
+
 def test_a_source_is_missing_until_it_is_found_again(store):
     ask(store)
     ask(store, ELSEWHERE)

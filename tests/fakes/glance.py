@@ -103,6 +103,7 @@ class FakeGlance:
         *,
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
+        marked_from: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         since = (changed_since or builders.LONG_AGO).replace(microsecond=0)
         for hidden in (False, True):
@@ -116,11 +117,15 @@ class FakeGlance:
                     and image.image_id > last
                     and (_is_typed_snapshot(image) or not snapshots_only)
                     and (image.updated_at or since) >= since
+                    and marked_from in {None, self._marked_from(image)}
                 ]
                 if not rest:
                     break
                 yield rest[:page_size]
                 last = rest[:page_size][-1].image_id
+
+    def _marked_from(self, image: images.Image) -> Any:
+        return self._records[image.image_id].get(images.SOURCE_REGION)
 
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         self.before("create", image_id)

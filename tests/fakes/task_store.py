@@ -278,6 +278,54 @@ class MemoryTaskStore:
             if key in self._rows:
                 self._put(dataclasses.replace(self._rows[key], verified_at=now))
 
+    def adopt(
+        self,
+        key: tasks.TaskKey,
+        copy: identity.KnownCopy,
+        *,
+        now: datetime.datetime,
+        request_id: str,
+        source_region: images.RegionId | None,
+    ) -> bool:
+        with self._open():
+            if self._is_at_work(key):
+                return False
+            self.request(
+                key.image_id,
+                [key.region],
+                now=now,
+                not_before=now,
+                request_id=request_id,
+                elsewhere=False,
+                source_region=source_region,
+            )
+            self._know(key, copy)
+            return True
+
+    def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
+        with self._open():
+            if self._is_at_work(key):
+                return False
+            if key in self._rows and self._rows[key].task.copy_id == copy_id:
+                self._know(key, None)
+            return True
+
+    def _is_at_work(self, key: tasks.TaskKey) -> bool:
+        row = self._rows.get(key)
+        return row is not None and row.task.status is tasks.TaskStatus.PROCESSING
+
+    def _know(self, key: tasks.TaskKey, copy: identity.KnownCopy | None) -> None:
+        row = self._rows[key]
+        task = dataclasses.replace(
+            row.task,
+            copy_id=None if copy is None else copy.copy_id,
+            copy_created_at=None if copy is None else copy.created_at,
+            on_probation=False,
+            copied_from=None,
+            damage=None,
+        )
+        self._put(dataclasses.replace(row, task=task))
+
     def note_missing(
         self,
         image_id: images.ImageId,

@@ -14,6 +14,7 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import census
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import intake
@@ -279,6 +280,13 @@ class World:
             ),
             newest=self.newest,
         )
+        self.census = census.Census(
+            regions=self.regions,
+            catalogue=self.catalogue,
+            store=self.store,
+            wanted_as=self.copies,
+            snapshot_origins=snapshot_origins,
+        )
         self.turns = outside.turns
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
         self.rounds = rounds.Rounds(
@@ -288,6 +296,7 @@ class World:
             clock=self.clock,
             intervals=lambda: self.intervals,
             chance=lambda: 0.5,
+            count_marked=lambda: census.report(self.census, sorted(self.catalogue.regions())),
         )
         self.bytes_per_second = 0
         self.max_repairs = 2

@@ -29,6 +29,7 @@ class Agent:
         self.during = lambda _keep_on: None
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
         self.chance = 0.5
+        self.counted = []
         self.rounds = rounds.Rounds(
             look=self.look,
             turns=turns,
@@ -36,6 +37,7 @@ class Agent:
             clock=clock,
             intervals=lambda: self.intervals,
             chance=lambda: self.chance,
+            count_marked=lambda: self.counted.append(clock.monotonic()),
         )
 
     def look(self, scope, keep_on):
@@ -53,6 +55,12 @@ class Agent:
         found = self.scopes[before:]
         assert found or self.wait > 0, "it would run in circles"
         return found
+
+
+    def run_any(self, seconds):
+        """Let time pass, and run."""
+        self.clock.advance(seconds)
+        self.rounds.run()
 
 
 @pytest.fixture
@@ -92,6 +100,18 @@ def changed(agent, *missed):
 def test_it_begins_with_everything(agent):
     assert agent.run() == [EVERYTHING]
     assert agent.run() == []
+
+
+def test_marked_images_are_counted_after_the_first_look_and_then_once_a_day(agent):
+    agent.intervals = rounds.Intervals(everything=0.0, changes=0.0)
+    agent.run()
+    started = agent.clock.monotonic()
+    agent.run(seconds=899.0)
+    assert agent.counted == []
+    for _ in range(3 * 24 * 60):
+        agent.run_any(seconds=60.0)
+    times = [round((one - started) / 60) for one in agent.counted]
+    assert times == [16, 16 + 24 * 60, 16 + 2 * 24 * 60]
 
 
 def test_everything_comes_again_after_its_interval(agent):
