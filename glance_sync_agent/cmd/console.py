@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 import glance_sync_agent
 from glance_sync_agent import wiring
+from glance_sync_agent.cmd import printable
 
 USAGE_ERROR = 2
 #: The log that sync.conf names is the agent's. What root makes there the agent could not write.
@@ -96,7 +97,7 @@ class Console(app.App):
         """Send what is logged to stderr if it is of ``level`` or worse, or if debugging."""
         handler = logging.StreamHandler(self.stderr)
         handler.setLevel(logging.DEBUG if self.options.debug else level)
-        handler.setFormatter(logging.Formatter(f"{self.NAME}: %(message)s"))
+        handler.setFormatter(printable.Formatter(f"{self.NAME}: %(message)s"))
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
@@ -118,11 +119,11 @@ class Console(app.App):
 
     def write(self, text: str) -> None:
         """Print what the operator asked for."""
-        print(text, file=self.stdout, flush=True)
+        print(printable.lines(text), file=self.stdout, flush=True)
 
     def say(self, sentence: str) -> None:
         """Tell the operator something that is not the command's output."""
-        print(sentence, file=self.stderr)
+        print(printable.lines(sentence), file=self.stderr)
 
     def configure(self) -> tuple[cfg.ConfigOpts, wiring.CurrentSettings]:
         """Read the files that the command line names.

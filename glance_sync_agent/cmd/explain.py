@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 import contextlib
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
@@ -26,7 +25,7 @@ examples:
 """
 
 
-class Explain(lister.Lister):
+class Explain(tables.Lister):
     """Show for each region whether an image belongs there, and what decided that.
 
     Glance and Keystone are asked now, as the agent would ask them; sync.conf and

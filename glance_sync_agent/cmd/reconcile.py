@@ -8,11 +8,10 @@ import sys
 import threading
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import reconciliation
@@ -26,7 +25,7 @@ examples:
 """
 
 
-class Reconcile(lister.Lister):
+class Reconcile(tables.Lister):
     """Compare every image with its copies, and request what differs.
 
     The agent does so itself at start, after a reload and every [reconcile] interval. Each line

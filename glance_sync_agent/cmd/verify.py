@@ -13,12 +13,11 @@ import contextlib
 import threading
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
 from glance_sync_agent.cmd import reading_bar
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -36,7 +35,7 @@ examples:
 """
 
 
-class Verify(lister.Lister):
+class Verify(tables.Lister):
     """Read copies back from their regions, and compare them with the hashes of their sources.
 
     Glance does not notice when the bytes of an image are damaged, or gone, in its store. A copy

@@ -5,11 +5,9 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cliff import lister
-from cliff import show
-
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.cmd import task_view
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -24,7 +22,7 @@ examples:
 _SHOW_EXAMPLES = "The other formats (-f json, -f yaml) have one object for each region."
 
 
-class Status(lister.Lister):
+class Status(tables.Lister):
     """List images by region: where each copy is, and why it is not there if it is not.
 
     A table shows the most important columns, --long shows all; the other formats always have
@@ -54,10 +52,12 @@ class Status(lister.Lister):
     ) -> tuple[Sequence[str], Iterator[list[Any]]]:
         """Return the columns and the rows."""
         wide = parsed_args.long or parsed_args.columns or parsed_args.formatter != "table"
-        names = task_view.COLUMNS if wide else task_view.SHORT_COLUMNS
-        return names, self._rows(parsed_args, names)
+        if not wide:
+            # Left out only when it is printed, because it may be sorted by any of them.
+            parsed_args.columns = task_view.SHORT_COLUMNS
+        return task_view.COLUMNS, self._rows(parsed_args)
 
-    def _rows(self, parsed_args: argparse.Namespace, names: Sequence[str]) -> Iterator[list[Any]]:
+    def _rows(self, parsed_args: argparse.Namespace) -> Iterator[list[Any]]:
         image_id, name = known_tasks.id_or_name(parsed_args.image)
         _, current = self.app.configure()
         with known_tasks.opened(current) as store:
@@ -68,10 +68,10 @@ class Status(lister.Lister):
                 status=parsed_args.status and tasks.TaskStatus(parsed_args.status),
             ):
                 if name is None or task.image_name == name:
-                    yield task_view.row(task, names, known)
+                    yield task_view.row(task, known)
 
 
-class Show(show.ShowOne):
+class Show(tables.ShowOne):
     """Show what is known of one image, and of its copy in each region."""
 
     app: console.Console
@@ -93,8 +93,8 @@ class Show(show.ShowOne):
         names = [task.image_name for task in found if task.image_name is not None]
         values = {
             "image_id": parsed_args.image,
-            "image_name": task_view.Optional(names[0] if names else None),
-            "bytes_total": task_view.Optional(sizes[0] if sizes else None),
+            "image_name": tables.Optional(names[0] if names else None),
+            "bytes_total": tables.Optional(sizes[0] if sizes else None),
             "known_since": task_view.time(min(task.created_at for task in found)),
             "regions": task_view.Regions([task_view.fields(task, known) for task in found]),
         }

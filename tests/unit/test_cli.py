@@ -11,8 +11,10 @@ import shutil
 import pytest
 import yaml
 
+from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -219,6 +221,88 @@ def test_a_column_that_a_table_leaves_out_can_be_asked_for(ctl_run, filled):
     out = ctl_run("status", "-f", "table", "-c", "attempts", "--status", "failure")[1]
 
     assert out.splitlines()[1].replace("|", " ").split() == ["attempts"]
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "json", "value", "yaml"])
+@pytest.mark.parametrize("column", ["image_name", "bytes_total", "copied_from"])
+def test_sorting_by_a_column_with_empty_fields_loses_no_row(ctl_run, filled, column, style):
+    by_image = ctl_run("status", "-f", style, "-c", "image_id", "-c", column)
+    up = ["status", "-f", style, "-c", "image_id", "-c", column, "--sort-column", column]
+
+    status, out, err = ctl_run(*up)
+    down = ctl_run(*up, "--sort-descending")[1]
+
+    assert (status, err) == (0, "")
+    assert sorted(out.splitlines()) == sorted(by_image[1].splitlines())
+    assert sorted(down.splitlines()) == sorted(by_image[1].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("direction", "names"),
+    [
+        ("--sort-ascending", ["cirros", "cirros", "cirros", "ubuntu", None]),
+        ("--sort-descending", [None, "ubuntu", "cirros", "cirros", "cirros"]),
+    ],
+)
+def test_what_is_unknown_is_sorted_last(ctl_run, filled, direction, names):
+    sort = ["--sort-column", "image_name", direction]
+
+    rows = json.loads(ctl_run("status", "-f", "json", *sort)[1])
+    table = [line.split("|")[2].strip() for line in ctl_run("status", *sort)[1].splitlines()[3:-1]]
+
+    assert [row["image_name"] for row in rows] == names
+    assert table == [name or "" for name in names]
+
+
+def test_a_table_is_sorted_by_a_column_that_it_does_not_show(ctl_run, filled):
+    sort = ["--sort-column", "not_before", "--sort-descending"]
+
+    first, *_ = ctl_run("status", *sort)[1].splitlines()[3:-1]
+
+    assert first.split("|")[3].strip() == "RegionFour"
+    assert "not_before" not in ctl_run("status", *sort)[1]
+
+
+def test_columns_whose_values_cannot_be_compared_lose_no_row(capsys):
+    class Mixed(tables.Lister):
+        """A table of a text beside a number."""
+
+        def take_action(self, parsed_args):
+            return ("mixed",), iter([("text",), (1,)])
+
+    tool = console.Console(name="tool", description="", examples="", commands={"mixed": Mixed})
+    assert console.run(tool, ["mixed", "-f", "value", "--sort-column", "mixed"]) == 0
+
+    assert capsys.readouterr().out == "text\n1\n"
+
+
+HOSTILE = "evil\x1b[2J\n| forged\x9b\u202e"
+HARMLESS = r"evil\x1b[2J\n| forged\x9b\u202e"
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "value", "json", "yaml"])
+def test_names_and_reasons_do_not_steer_the_terminal(ctl_run, store, style):
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+
+    listed = ctl_run("status", "-f", style)[1]
+
+    assert not [one for one in listed if not one.isprintable() and one not in "\r\n"]
+    if style == "json":
+        assert json.loads(listed)[0]["image_name"] == HOSTILE
+    elif style == "yaml":
+        assert yaml.safe_load(listed)[0]["image_name"] == HOSTILE
+    else:
+        # cliff's CSV has a backslash before each backslash.
+        assert listed.replace("\\\\", "\\").count(HARMLESS) == 2
+
+
+@pytest.mark.parametrize("style", ["table", "shell", "value", "json", "yaml"])
+def test_what_is_shown_of_an_image_does_not_steer_the_terminal(ctl_run, store, style):
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+
+    shown = ctl_run("show", IMAGE, "-f", style)[1]
+
+    assert not [one for one in shown if not one.isprintable() and one != "\n"]
 
 
 def test_an_empty_database_is_no_failure(ctl_run, store):
