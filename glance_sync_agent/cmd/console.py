@@ -13,6 +13,7 @@ from cliff import commandmanager
 from oslo_config import cfg
 
 import glance_sync_agent
+from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import printable
 
@@ -28,6 +29,10 @@ _NO_LOG_FILE = (
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as cliff and shells have it
 
 
+class UsageError(errors.SyncError):
+    """The operator named what there is not, or what may be several things."""
+
+
 class Console(app.App):
     """One command, its output on stdout, whatever else there is to say on stderr."""
 
@@ -41,6 +46,7 @@ class Console(app.App):
     ) -> None:
         self.NAME = name
         self._description = description
+        self._is_usage_error = False
         self._examples = examples
         # No entry points: the tool runs from a checkout that is not installed, too.
         manager = commandmanager.CommandManager(None)
@@ -109,13 +115,22 @@ class Console(app.App):
             self.parser.error(f"which command? See '{self.NAME} --help'")
 
     def run_subcommand(self, argv: list[str]) -> int:
-        """Run a command; one that does not exist is a usage error."""
+        """Run a command; one that does not exist, or names what there is not, is a usage error."""
         try:
             self.command_manager.find_command(list(argv))
         except ValueError:
             known = ", ".join(sorted(words for words, _ in self.command_manager))
             self.parser.error(f"there is no command '{' '.join(argv)}'; there are {known}")
-        return super().run_subcommand(argv)
+        self._is_usage_error = False
+        status = super().run_subcommand(argv)
+        return USAGE_ERROR if self._is_usage_error else status
+
+    def clean_up(
+        self, cmd: command.Command, result: int, err: BaseException | None
+    ) -> None:
+        """Take note of what ended a command; cliff has said it already."""
+        super().clean_up(cmd, result, err)
+        self._is_usage_error = isinstance(err, UsageError)
 
     def write(self, text: str) -> None:
         """Print what the operator asked for."""

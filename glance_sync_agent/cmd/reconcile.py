@@ -11,8 +11,8 @@ from typing import Any
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import named
 from glance_sync_agent.cmd import tables
-from glance_sync_agent.domain import images
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import reconciliation
 
@@ -40,7 +40,7 @@ class Reconcile(tables.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the region, and that nothing is to be done."""
         parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
-        parser.add_argument("--region", metavar="REGION", help="only in this region")
+        named.add_region(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="show what differs, and request nothing"
         )
@@ -53,8 +53,10 @@ class Reconcile(tables.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        known_tasks.check_region(catalogue, parsed_args.region)
-        scope = reconciliation.Scope(only=_only(parsed_args.region))
+        region = named.region(parsed_args)
+        if region is not None:
+            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
+        scope = reconciliation.Scope(only=None if region is None else frozenset({region}))
         limit = current.settings.max_deletes
         found: list[differences.Difference] = []
         with contextlib.ExitStack() as stack:
@@ -110,11 +112,6 @@ class Reconcile(tables.Lister):
         self._is_partial = bool(report.failed_regions or report.held_back)
         if not dry_run and count and not report.failed_regions:
             self.app.say("See 'glance-sync status' for what becomes of them")
-
-
-def _only(name: str | None) -> frozenset[images.RegionId] | None:
-    """Return the region that was asked for as a set; None: all."""
-    return None if name is None else frozenset({images.RegionId(name)})
 
 
 def _nothing(found: Sequence[differences.Difference]) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import named
 from glance_sync_agent.cmd import reading_bar
 from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import images
@@ -51,8 +52,8 @@ class Verify(tables.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image, the region, and what is to be done."""
         parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
-        known_tasks.add_image(parser, nargs="?")
-        parser.add_argument("--region", metavar="REGION", help="only in this region")
+        named.add_image(parser, nargs="?")
+        named.add_region(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="only tell what is there; write nothing"
         )
@@ -70,10 +71,15 @@ class Verify(tables.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        known_tasks.check_region(catalogue, parsed_args.region)
+        region = named.region(parsed_args)
+        if region is not None:
+            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
         findings: list[verifying.Finding] = []
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(known_tasks.opened(current))
+            image_id = parsed_args.image and named.image_id(
+                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+            )
             services = wiring.open_regions(conf, current, catalogue)
             stack.enter_context(contextlib.closing(services))
             clock = wiring.clock_of(store)
@@ -93,7 +99,7 @@ class Verify(tables.Lister):
                 )
             )
             with reading_bar.shown(self.app.stderr) as show:
-                for task in _named(store, parsed_args):
+                for task in _named(store, image_id, region):
                     finding = reader.verify(task, show)
                     findings.append(finding)
                     if done is not None:
@@ -123,15 +129,16 @@ class Verify(tables.Lister):
 
 
 def _named(
-    store: task_store.TaskStore, parsed_args: argparse.Namespace
+    store: task_store.TaskStore,
+    image_id: images.ImageId | None,
+    region: images.RegionId | None,
 ) -> Iterator[tasks.Task]:
     """Return the tasks whose copies are to be read.
 
-    :raises SyncError: an image was named that has none.
+    :raises UsageError: an image was named that has none.
     """
-    if parsed_args.image is not None:
-        return iter(known_tasks.of_image(store, parsed_args.image, parsed_args.region))
-    region = parsed_args.region and images.RegionId(parsed_args.region)
+    if image_id is not None:
+        return iter(known_tasks.of_image(store, image_id, region))
     return store.list(region=region)
 
 

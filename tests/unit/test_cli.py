@@ -183,8 +183,7 @@ def test_what_is_unknown_is_null_to_a_program_and_nothing_to_a_person(ctl_run, f
         ([], 5),
         (["--image", IMAGE], 3),
         (["--image", IMAGE.upper()], 3),
-        (["--image", "ubuntu"], 1),
-        (["--image", "cirr"], 0),
+        (["--image", "ubuntu"], 2),
         (["--region", "RegionTwo"], 2),
         (["--status", "failure"], 1),
         (["--status", "pending"], 2),
@@ -365,11 +364,11 @@ def test_where_a_copy_came_from_is_shown(ctl_run, store):
     assert "copied from RegionOne" not in for_a_person
 
 
-@pytest.mark.parametrize("command", ["show", "retry"])
-def test_an_image_that_nobody_asked_for_is_a_failure_with_a_way_on(ctl_run, store, command):
-    status, out, err = ctl_run(command, IMAGE)
+@pytest.mark.parametrize("command", [["show"], ["retry"], ["status", "--image"]])
+def test_an_image_that_nobody_asked_for_is_a_usage_error_with_a_way_on(ctl_run, store, command):
+    status, out, err = ctl_run(*command, IMAGE)
 
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err == (
         f"glance-sync: no copy of image {IMAGE} is known or awaited; "
         f"'glance-sync explain {IMAGE}' tells where it belongs, "
@@ -463,11 +462,77 @@ def test_retry_of_what_runs_or_is_in_step_says_that_there_is_nothing_to_do(ctl_r
     assert err == f"Nothing to retry: image {IMAGE} is in RegionTwo: success\n"
 
 
-def test_retry_in_a_region_without_a_task_is_a_failure(ctl_run, filled):
-    status, _, err = ctl_run("retry", IMAGE, "RegionNine")
+@pytest.mark.parametrize("command", ["retry", "show"])
+def test_an_image_without_a_task_in_a_region_is_a_usage_error(ctl_run, filled, command):
+    status, _, err = ctl_run(command, OTHER, "--region", "RegionFour")
 
-    assert status == 1
-    assert f"no copy of image {IMAGE} is known or awaited in region RegionNine" in err
+    assert status == 2
+    assert f"no copy of image {OTHER} is known or awaited in region RegionFour" in err
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["show", IMAGE], ["retry", IMAGE]], ids=lambda words: words[0]
+)
+def test_a_region_that_nobody_knows_is_a_failure_if_keystone_does_not_answer(
+    ctl_run, filled, command
+):
+    status, out, err = ctl_run(*command, "--region", "RegionNine")
+
+    assert (status, out) == (1, "")
+    assert "no task is in region RegionNine, and Keystone does not say if it exists" in err
+
+
+def test_the_positional_region_is_the_same_as_the_option(ctl_run, filled):
+    by_option = ctl_run("retry", IMAGE, "--region", "RegionThree")
+    both = ctl_run("retry", IMAGE, "RegionThree", "--region", "RegionThree")
+
+    assert by_option[:2] == (0, f"Due now: image {IMAGE} in RegionThree\n")
+    assert both[0] == 0
+
+
+@pytest.mark.parametrize("command", ["retry", "sync"])
+def test_two_different_regions_are_a_usage_error(ctl_run, filled, command):
+    status, out, err = ctl_run(command, IMAGE, "RegionThree", "--region", "RegionFour")
+
+    assert (status, out) == (2, "")
+    assert "--region RegionFour and RegionThree: name one region" in err
+
+
+def test_show_of_one_region_leaves_out_the_others(ctl_run, filled):
+    out = ctl_run("show", IMAGE, "--region", "RegionTwo", "-f", "json")[1]
+
+    assert [one["region"] for one in json.loads(out)["regions"]] == ["RegionTwo"]
+
+
+def test_an_image_is_found_by_its_name_without_keystone_too(ctl_run, filled):
+    shown = ctl_run("show", "ubuntu", "-f", "json")
+    retried = ctl_run("retry", "cirros", "--region", "RegionThree")
+
+    assert (shown[0], json.loads(shown[1])["image_id"]) == (0, OTHER)
+    assert "the name ubuntu was not looked up everywhere: " in shown[2]
+    assert retried[:2] == (0, f"Due now: image {IMAGE} in RegionThree\n")
+
+
+def test_a_name_of_several_images_is_a_usage_error_that_lists_them(ctl_run, filled):
+    fill(filled, OTHER, "RegionFour", tasks.Succeeded(reason="in sync"), name="cirros")
+
+    status, out, err = ctl_run("show", "cirros")
+
+    assert (status, out) == (2, "")
+    assert f"2 images have the name cirros: {OTHER}, {IMAGE}; name one by its id" in err
+    rows = json.loads(ctl_run("status", "--image", "cirros", "-f", "json")[1])
+    assert {row["image_id"] for row in rows} == {IMAGE, OTHER}
+
+
+@pytest.mark.parametrize(
+    "command", [["show"], ["retry"], ["status", "--image"]], ids=lambda words: words[0]
+)
+@pytest.mark.parametrize("text", ["absent", "../../etc/passwd", IMAGE.replace("-", "")])
+def test_a_name_that_the_database_does_not_know_needs_keystone(ctl_run, filled, command, text):
+    status, out, err = ctl_run(*command, text)
+
+    assert (status, out) == (1, "")
+    assert f"no image with the name {text} is known: " in err
 
 
 def test_a_request_while_the_agent_is_paused_says_so(ctl_run, filled, conf_file):
@@ -488,14 +553,16 @@ def test_sync_without_keystone_says_so_and_changes_nothing(ctl_run, filled):
     assert list(filled.list()) == before
 
 
-@pytest.mark.parametrize("command", ["show", "retry", "sync"])
-@pytest.mark.parametrize("text", ["cirros", "../../etc/passwd", IMAGE.replace("-", ""), ""])
-def test_what_is_no_image_id_is_a_usage_error(ctl_run, command, text):
-    status, _, err = ctl_run(command, text)
+@pytest.mark.parametrize(
+    "command",
+    [["show"], ["retry"], ["sync"], ["explain"], ["verify"], ["status", "--image"]],
+    ids=lambda words: words[0],
+)
+def test_no_text_at_all_is_no_image(ctl_run, command):
+    status, _, err = ctl_run(*command, "")
 
     assert status == 2
-    assert "is not an image id" in err
-    assert "status --image NAME" in err
+    assert "'' is neither the id nor the name of an image" in err
 
 
 @pytest.mark.parametrize(
