@@ -164,6 +164,37 @@ def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.Argu
     return parser
 
 
+def add_flag(
+    parser: argparse.ArgumentParser, name: str, *, old_name: str, help_text: str
+) -> None:
+    """Add an option without a value that had another name; the old one warns and is hidden."""
+    action = parser.add_argument(name, action="store_true", help=help_text)
+    parser.add_argument(
+        old_name,
+        action=_OldName,
+        dest=action.dest,
+        nargs=0,
+        default=False,
+        const=name,
+        help=argparse.SUPPRESS,
+    )
+
+
+class _OldName(argparse.Action):
+    """Takes the old name of an option, and says what it is called now."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        _values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, True)
+        now = f"use {self.const}, which does the same"
+        sys.stderr.write(f"{parser.prog}: {option_string} is deprecated: {now}\n")
+
+
 class _Version(argparse.Action):
     """Looks the version up when asked for it, which costs too much to do it every time."""
 

@@ -63,6 +63,12 @@ def image(text: str) -> str:
     """Return an image as it was named; a type of argparse's."""
     if not text:
         raise argparse.ArgumentTypeError("'' is neither the id nor the name of an image")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"{printable.escaped(text)} is no text in UTF-8, which the name of an image is"
+        ) from None
     return text
 
 

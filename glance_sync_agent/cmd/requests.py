@@ -24,8 +24,9 @@ examples:
 
 _SYNC_EXAMPLES = """\
 examples:
-  glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
-  glance-sync sync --force 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e RegionTwo
+  glance-sync sync cirros
+  glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
+  glance-sync sync --delete-copies 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
 """
 
 
@@ -88,11 +89,12 @@ class Sync(command.Command):
         parser = console.taught(super().get_parser(prog_name), _SYNC_EXAMPLES)
         named.add_image(parser)
         named.add_region(parser, is_positional_too=True)
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="if the image is gone from the cascading region, delete its copies, too; only "
-            "those that the agent made",
+        console.add_flag(
+            parser,
+            "--delete-copies",
+            old_name="--force",
+            help_text="if the image is gone from the cascading region, delete its copies for "
+            "good; only those that the agent made",
         )
         return parser
 
@@ -111,7 +113,7 @@ class Sync(command.Command):
             requests = wiring.make_intake(
                 store, wiring.make_targets(conf, catalogue, current)
             )
-            count = requests.request(image_id, region, may_delete=parsed_args.force)
+            count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
         if not count:
             raise errors.UnknownRegion(
                 f"sync_strategy = {current.settings.policy.strategy.value} names no region for "

@@ -30,7 +30,7 @@ _COLUMNS = ("image_id", "region", "verdict", "bytes", "seconds", "detail")
 _TOLERATED = frozenset({verification.Verdict.OK, verification.Verdict.SKIPPED})
 _EXAMPLES = """\
 examples:
-  glance-sync verify 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
+  glance-sync verify cirros
   glance-sync verify --region RegionTwo           every copy in one region
   glance-sync verify --dry-run -f json            only tell; nothing is written
 """
@@ -43,7 +43,7 @@ class Verify(tables.Lister):
     is ok, damaged, missing (a record without data), unreachable (it could not be read), or
     skipped (there is nothing to read or to compare with). What is damaged or missing is deleted
     and copied again by the agent, in a region with more than [verify] max_repairs of them only
-    with --force. Read are at most [verify] max_bytes_per_second. The exit status is 1 if
+    with --replace-all. Read are at most [verify] max_bytes_per_second. The exit status is 1 if
     something is damaged or missing, or could not be read.
     """
 
@@ -57,10 +57,12 @@ class Verify(tables.Lister):
         parser.add_argument(
             "--dry-run", action="store_true", help="only tell what is there; write nothing"
         )
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace what is bad, however much that is in a region",
+        console.add_flag(
+            parser,
+            "--replace-all",
+            old_name="--force",
+            help_text="delete and replace every bad copy, even if a region has more than [verify] "
+            "max_repairs of them",
         )
         parser.set_defaults(fit_width=True)
         return parser
@@ -95,7 +97,7 @@ class Verify(tables.Lister):
                 None
                 if parsed_args.dry_run
                 else wiring.make_repairs(
-                    current, store, clock, has_limit=not parsed_args.force
+                    current, store, clock, has_limit=not parsed_args.replace_all
                 )
             )
             with reading_bar.shown(self.app.stderr) as show:

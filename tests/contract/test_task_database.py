@@ -604,3 +604,42 @@ def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
     store.close()
     other.close()
     databases.empty(mariadb)
+
+
+# What an operator names
+
+
+def name(store: task_store.TaskStore, image_id: images.ImageId, region: str, text: str) -> None:
+    """Make a task of an image with a name."""
+    where = images.RegionId(region)
+    store.request(
+        image_id, [where], now=NOW, not_before=NOW, request_id="request-1", elsewhere=False
+    )
+    until = NOW + datetime.timedelta(seconds=60)
+    (lease,) = store.claim(where, 1, owner="agent-1", now=NOW, until=until)
+    store.note_copy(lease, image_id, text)
+
+
+def test_images_are_found_by_the_whole_name_and_regions_by_their_tasks(url):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    assert (list(store.named("golden")), list(store.regions())) == ([], [])
+    for region in ("RegionTwo", "RegionThree"):
+        name(store, OTHER, region, "golden")
+    name(store, IMAGE, "RegionTwo", "golden")
+
+    assert list(store.named("golden")) == [IMAGE, OTHER]
+    for other in ("Golden", "golden ", "gold", "", "%", "golden\0"):
+        assert list(store.named(other)) == []
+    assert list(store.regions()) == ["RegionThree", "RegionTwo"]
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "a\0b", "ends with a space ", "\ud800"])
+def test_a_name_that_the_table_cannot_hold_as_it_is_is_found(url, text):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    name(store, IMAGE, "RegionTwo", text)
+
+    assert list(store.named(text)) == [IMAGE]
+    store.close()

@@ -74,11 +74,22 @@ def test_sync_asks_for_an_image_in_one_region(configured, image_id):
     assert [task.key.region for task in rows(agent)] == ["RegionThree"]
 
 
-def test_sync_with_force_may_delete(configured, image_id):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--delete-copies", ""),
+        (
+            "--force",
+            "glance-sync sync: --force is deprecated: use --delete-copies, which does the same\n",
+        ),
+    ],
+)
+def test_sync_may_delete_copies_if_it_is_told_to(configured, image_id, option, said):
     agent = configured()
 
-    assert run(agent, "sync", "--force", image_id, "RegionTwo").returncode == 0
+    done = run(agent, "sync", option, image_id, "--region", "RegionTwo")
 
+    assert (done.returncode, done.stderr) == (0, said)
     (task,) = rows(agent)
     assert task.may_delete
 
@@ -89,7 +100,7 @@ def test_sync_to_a_region_that_takes_no_copies_lists_those_that_do(configured, i
 
     done = run(agent, "sync", image_id, region)
 
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"glance-sync: there is no region {region} to copy to; there are {', '.join(CASCADED)}\n"
     )

@@ -558,11 +558,18 @@ def test_sync_without_keystone_says_so_and_changes_nothing(ctl_run, filled):
     [["show"], ["retry"], ["sync"], ["explain"], ["verify"], ["status", "--image"]],
     ids=lambda words: words[0],
 )
-def test_no_text_at_all_is_no_image(ctl_run, command):
-    status, _, err = ctl_run(*command, "")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "'' is neither the id nor the name of an image"),
+        ("a\udcff", r"a\udcff is no text in UTF-8"),  # the byte ff in an argument
+    ],
+)
+def test_what_can_be_no_name_is_a_usage_error(ctl_run, command, text, said):
+    status, _, err = ctl_run(*command, text)
 
     assert status == 2
-    assert "'' is neither the id nor the name of an image" in err
+    assert said in err
 
 
 @pytest.mark.parametrize(
@@ -713,6 +720,27 @@ def test_a_bus_that_cannot_be_checked_is_said_to_be_so(manage_run, conf_file):
     out = manage_run("check")[1]
 
     assert "OK    message bus          fake://, which cannot be checked" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("sync", "--delete-copies"), ("verify", "--replace-all")]
+)
+def test_the_old_name_of_an_option_is_hidden_and_warns(ctl_run, filled, command, option):
+    shown = ctl_run(command, "--help")[1]
+    told = ctl_run(command, "--force", IMAGE)[2]
+
+    assert f"{option} " in shown
+    assert "--force" not in shown
+    assert f"--force is deprecated: use {option}, which does the same" in told
+    assert "deprecated" not in ctl_run(command, option, IMAGE)[2]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5", "", "\N{SUPERSCRIPT TWO}"])
+def test_what_is_no_count_of_deletions_is_a_usage_error(ctl_run, text):
+    status, _, err = ctl_run("reconcile", f"--allow-deletes={text}")
+
+    assert status == 2
+    assert f"'{text}' is no number above 0" in err
 
 
 def test_the_version_is_shown(capsys):

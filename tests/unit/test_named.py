@@ -116,5 +116,5 @@ def test_a_region_that_neither_knows_is_a_usage_error_that_lists_those_that_ther
 
 
 def test_in_an_empty_catalogue_there_is_none():
-    with pytest.raises(console.UsageError, match="there are none$"):
+    with pytest.raises(console.UsageError, match=r"there are none$"):
         require("RegionTwo")
