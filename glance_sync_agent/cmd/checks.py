@@ -145,6 +145,7 @@ class Checks:
 
     def _catalogue(self, catalogue: keystone.Keystone) -> findings.Finding:
         link = "catalogue"
+        interface = self._conf[wiring.CREDENTIALS].interface
 
         def probe() -> str | findings.Finding:
             cascading = catalogue.cascading
@@ -154,7 +155,7 @@ class Checks:
                 return findings.warning(
                     link,
                     f"{cascading} is the only region with an image endpoint",
-                    "openstack endpoint create --region REGION image public URL",
+                    f"openstack endpoint create --region REGION image {interface} URL",
                 )
             rules = self._current.settings.policy.rules
             if nowhere := sorted(strategy.names_without_region(rules, targets)):
@@ -171,7 +172,7 @@ class Checks:
             probe,
             lambda _: "cascading_endpoint_url in sync.conf has to be one of these, and regions "
             "have to be named as there: openstack endpoint list --service image --interface "
-            "public",
+            f"{interface}",
         )
 
     def _regions(self, catalogue: keystone.Keystone) -> list[Look]:

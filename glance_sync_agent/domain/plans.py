@@ -278,8 +278,9 @@ def _unwanted(why: str, copy: Image | None, *, delete: bool) -> Nothing | Delete
 
 def _foreign(copy: Image) -> Conflict:
     return Conflict(
-        reason=f"image {copy.image_id} of region {copy.region} was not made by this agent; "
-        "rename or delete it there, or take the region out of the strategy"
+        reason=f"image {copy.image_id} of region {copy.region} was not made by this agent and has "
+        "the id that the copy needs; delete it there, or publish the source again with another "
+        "id, or take the region out of the strategy"
     )
 
 

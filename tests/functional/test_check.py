@@ -241,6 +241,7 @@ def test_a_host_that_shows_another_key_is_refused_with_both(cloud, configured, t
 
     assert failure["link"] == "store RegionTwo"
     assert failure["detail"].count("SHA256:") == 2
+    assert "host key" in failure["detail"]
     assert "ssh-keygen -R" in failure["detail"]
     assert "compare the fingerprint" in failure["remedy"]
 
@@ -332,18 +333,24 @@ def test_a_source_that_cannot_be_read_over_ssh_is_no_failure(cloud, configured):
     assert "through the image API instead" in report.found["store RegionOne"]["detail"]
 
 
+@pytest.mark.parametrize("interface", ["public", "internal"])
 def test_a_cascading_endpoint_that_the_catalogue_lacks_is_found_with_those_it_has(
-    cloud, configured
+    cloud, configured, interface
 ):
-    report = check(
-        configured(options={"DEFAULT": {"cascading_endpoint_url": "http://127.0.0.1:9/"}}), cloud
-    )
+    options: agents.Options = {
+        "DEFAULT": {"cascading_endpoint_url": "http://127.0.0.1:9/"},
+        "service_credentials": {"interface": interface},
+    }
+    report = check(configured(options=options), cloud)
 
     failure = report.failure()
     assert failure["link"] == "catalogue"
     for region in cloud.describe().regions:
         assert region.glance_url in failure["detail"]
     assert "cascading_endpoint_url" in failure["remedy"]
+    assert failure["remedy"].endswith(
+        f"openstack endpoint list --service image --interface {interface}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import shutil
 import pytest
 import yaml
 
+import glance_sync_agent
+from glance_sync_agent.cmd import agent
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
@@ -743,6 +745,14 @@ def test_what_is_no_count_of_deletions_is_a_usage_error(ctl_run, text):
     assert f"'{text}' is no number above 0" in err
 
 
-def test_the_version_is_shown(capsys):
-    assert ctl.main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("glance-sync ")
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        (ctl.main, "glance-sync"),
+        (manage.main, "glance-sync-manage"),
+        (agent.main, "glance-sync-agent"),
+    ],
+)
+def test_the_version_is_shown(capsys, main, name):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{name} {glance_sync_agent.__version__}\n"
