@@ -82,6 +82,33 @@ class TaskStore:
             "read tasks", lambda connection: connection.execute(sa.select(_TASKS).limit(1)).all()
         )
 
+    def try_write(self) -> None:
+        """Try whether tasks can be written; nothing of that stays.
+
+        :raises ServiceUnavailable: they cannot.
+        :raises ConfigurationError: the schema is missing or too old.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        request = task_requests.Request(
+            image_ids={images.ImageId(str(uuid.uuid4()))},
+            regions={images.RegionId("a trial that is taken back")},
+            now=now,
+            not_before=now,
+            request_id=uuid.uuid4().hex,
+            may_delete=False,
+            elsewhere=False,
+            source_region=None,
+        )
+
+        def work(connection: sa.Connection) -> None:
+            request.write(connection)  # inserts
+            request.write(connection)  # updates
+            connection.execute(
+                sa.delete(_TASKS).where(_TASKS.c.image_id.in_(request.image_ids))
+            )
+
+        self._database.try_write("write tasks", work)
+
     def turns(self) -> turns.Turns:
         """Return the turns that are kept beside the tasks."""
         return turns.Turns(self._database)

@@ -119,7 +119,7 @@ def test_a_region_that_does_not_exist_is_told_with_those_that_do(make_agent, peo
         agent.command("glance-sync", "reconcile", "--region", "Atlantis"),
         capture_output=True, text=True, check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no region Atlantis in Keystone's catalogue; there are Region" in done.stderr
     assert "Traceback" not in done.stderr
 

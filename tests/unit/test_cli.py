@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's tools over a real SQLite file: what they print, and their exit status."""
 
+import contextlib
 import csv
 import datetime
 import io
 import json
 import logging
 import shutil
+import sqlite3
 
 import pytest
 import yaml
@@ -673,6 +675,7 @@ def test_a_check_says_what_fails_how_to_mend_it_and_what_it_left_out(manage_run)
         "Keystone": "FAIL",
         "catalogue": "SKIP",
         "regions": "SKIP",
+        "first start": "SKIP",
     }
     failed = [one for one in found.values() if one["verdict"] == "FAIL"]
     assert all(one["remedy"] for one in failed)
@@ -687,10 +690,29 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0006" in lines
+    assert "OK    database             revision 0006, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
-    assert lines[-1] == "2 of 9 links fail"
+    assert lines[-1] == "2 of 10 links fail"
+
+
+def test_a_database_that_can_be_read_and_not_written_fails(manage_run, store, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "sync.sqlite")) as connection:
+        connection.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON tasks BEGIN SELECT RAISE(ABORT, 'read only'); END"
+        )
+
+    found = {one["link"]: one for one in json.loads(manage_run("check", "-f", "json")[1])}
+
+    assert found["database"]["verdict"] == "FAIL"
+    assert "read only" in found["database"]["detail"]
+    assert "grant" in found["database"]["remedy"]
+
+
+def test_a_quick_check_leaves_out_what_a_start_would_copy(manage_run, store):
+    found = json.loads(manage_run("check", "--quick", "-f", "json")[1])
+
+    assert "first start" not in [one["link"] for one in found]
 
 
 def test_a_check_of_a_bad_configuration_is_a_finding(manage_run, conf_file):
