@@ -12,6 +12,7 @@ from oslo_config import cfg
 from oslo_service import service
 import tenacity
 
+import glance_sync_agent
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import daemon
@@ -23,8 +24,9 @@ _DESCRIPTION = """
 Copies images from the cascading region of an OpenStack cloud to the cascaded ones and keeps the
 copies in step. Runs in the foreground and logs to stderr. Reads sync.conf in ~/.glance, ~,
 /etc/glance or /etc, unless --config-file names another. SIGTERM finishes what runs and ends;
-SIGHUP takes over mutable options. "glance-sync-manage check" tells whether all that it needs is
-there, "glance-sync status" how far each image is in each region.
+SIGHUP takes over mutable options. --version shows the version and ends. "glance-sync-manage
+check" tells whether all that it needs is there, "glance-sync status" how far each image is in
+each region.
 """
 
 #: Seconds beyond graceful_shutdown_timeout after which the launcher kills a worker that hangs.
@@ -33,12 +35,16 @@ _KILL_MARGIN_SECONDS = 15
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the agent until SIGTERM; return the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if "--version" in arguments:  # needs no files, which oslo.config reads first
+        print(f"glance-sync-agent {glance_sync_agent.__version__}")
+        return 0
     asked: list[int] = []
     # Until the launcher answers it, SIGHUP would end us, which systemd takes for a good end.
     signal.signal(signal.SIGHUP, lambda number, _frame: asked.append(number))
     try:
         conf, current = wiring.configure(
-            sys.argv[1:] if argv is None else argv,
+            arguments,
             prog="glance-sync-agent",
             description=_DESCRIPTION,
         )

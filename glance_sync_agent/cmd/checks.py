@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``glance-sync-manage check``: every link between the agent and the copies, tried once.
 
-Nothing is changed anywhere, and nothing is left behind.
+Nothing is left behind anywhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,10 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import findings
+from glance_sync_agent.cmd import first_start
 from glance_sync_agent.cmd import local_checks
 from glance_sync_agent.cmd import location_checks
+from glance_sync_agent.cmd import marked_checks
 from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -34,8 +36,13 @@ Future = futures.Future[findings.Finding]
 class Checks:
     """The links behind one configuration."""
 
-    def __init__(self, conf: cfg.ConfigOpts, current: wiring.CurrentSettings) -> None:
-        """Take over the configuration, with times short enough for somebody who waits."""
+    def __init__(
+        self, conf: cfg.ConfigOpts, current: wiring.CurrentSettings, *, is_quick: bool = False
+    ) -> None:
+        """Take over the configuration, with times short enough for somebody who waits.
+
+        :param is_quick: nothing is made, not even for a moment, and images are not compared.
+        """
         credentials = conf[wiring.CREDENTIALS]
         timeout = min(credentials.timeout or _TIMEOUT_SECONDS, _TIMEOUT_SECONDS)
         conf.set_override("timeout", timeout, group=wiring.CREDENTIALS)
@@ -48,6 +55,7 @@ class Checks:
         )
         self._conf = conf
         self._current = current
+        self._is_quick = is_quick
         self._opened = contextlib.ExitStack()
 
     def run(self) -> Iterator[findings.Finding]:
@@ -71,8 +79,16 @@ class Checks:
             later = pool.submit(self._behind_keystone, identity, pool)
             for future in (*first, identity):
                 yield future.result()
+            seen = {}
             for future in later.result():
+                seen[future.result().link] = future.result().verdict
                 yield future.result()
+            if not self._is_quick:
+                needed = {first[1].result().verdict, seen["catalogue"]}
+                is_bad = needed & {findings.Verdict.FAIL, findings.Verdict.SKIP}
+                why_not = "needs the database and the catalogue" if is_bad else None
+                yield from marked_checks.look(self._conf, self._current, why_not=why_not)
+                yield first_start.look(self._conf, self._current, why_not=why_not)
         finally:
             pool.shutdown(cancel_futures=True)
             self._opened.close()
@@ -145,6 +161,7 @@ class Checks:
 
     def _catalogue(self, catalogue: keystone.Keystone) -> findings.Finding:
         link = "catalogue"
+        interface = self._conf[wiring.CREDENTIALS].interface
 
         def probe() -> str | findings.Finding:
             cascading = catalogue.cascading
@@ -154,7 +171,7 @@ class Checks:
                 return findings.warning(
                     link,
                     f"{cascading} is the only region with an image endpoint",
-                    "openstack endpoint create --region REGION image public URL",
+                    f"openstack endpoint create --region REGION image {interface} URL",
                 )
             rules = self._current.settings.policy.rules
             if nowhere := sorted(strategy.names_without_region(rules, targets)):
@@ -171,14 +188,23 @@ class Checks:
             probe,
             lambda _: "cascading_endpoint_url in sync.conf has to be one of these, and regions "
             "have to be named as there: openstack endpoint list --service image --interface "
-            "public",
+            f"{interface}",
         )
 
     def _regions(self, catalogue: keystone.Keystone) -> list[Look]:
         session = keystone.load(self._conf, wiring.CREDENTIALS)
         regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
+        # A snapshot of another region may go to the cascading one, too.
+        named = self._current.settings.policy.snapshot_regions
+        targets = {*catalogue.regions()} - ({catalogue.cascading} - named)
         looks: list[Look] = [
-            functools.partial(region_checks.glance, region, catalogue, session)
+            functools.partial(
+                region_checks.glance,
+                region,
+                catalogue,
+                session,
+                takes_copies=region in targets and not self._is_quick,
+            )
             for region in regions
         ]
         if (map_file := self._current.settings.project_map) is not None:

@@ -13,7 +13,9 @@ from cliff import commandmanager
 from oslo_config import cfg
 
 import glance_sync_agent
+from glance_sync_agent import errors
 from glance_sync_agent import wiring
+from glance_sync_agent.cmd import printable
 
 USAGE_ERROR = 2
 #: The log that sync.conf names is the agent's. What root makes there the agent could not write.
@@ -25,6 +27,10 @@ _NO_LOG_FILE = (
     "--nouse-journal",
 )
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as cliff and shells have it
+
+
+class UsageError(errors.SyncError):
+    """The operator named what there is not, or what may be several things."""
 
 
 class Console(app.App):
@@ -40,6 +46,7 @@ class Console(app.App):
     ) -> None:
         self.NAME = name
         self._description = description
+        self._is_usage_error = False
         self._examples = examples
         # No entry points: the tool runs from a checkout that is not installed, too.
         manager = commandmanager.CommandManager(None)
@@ -96,7 +103,7 @@ class Console(app.App):
         """Send what is logged to stderr if it is of ``level`` or worse, or if debugging."""
         handler = logging.StreamHandler(self.stderr)
         handler.setLevel(logging.DEBUG if self.options.debug else level)
-        handler.setFormatter(logging.Formatter(f"{self.NAME}: %(message)s"))
+        handler.setFormatter(printable.Formatter(f"{self.NAME}: %(message)s"))
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
@@ -108,21 +115,30 @@ class Console(app.App):
             self.parser.error(f"which command? See '{self.NAME} --help'")
 
     def run_subcommand(self, argv: list[str]) -> int:
-        """Run a command; one that does not exist is a usage error."""
+        """Run a command; one that does not exist, or names what there is not, is a usage error."""
         try:
             self.command_manager.find_command(list(argv))
         except ValueError:
             known = ", ".join(sorted(words for words, _ in self.command_manager))
             self.parser.error(f"there is no command '{' '.join(argv)}'; there are {known}")
-        return super().run_subcommand(argv)
+        self._is_usage_error = False
+        status = super().run_subcommand(argv)
+        return USAGE_ERROR if self._is_usage_error else status
+
+    def clean_up(
+        self, cmd: command.Command, result: int, err: BaseException | None
+    ) -> None:
+        """Take note of what ended a command; cliff has said it already."""
+        super().clean_up(cmd, result, err)
+        self._is_usage_error = isinstance(err, UsageError)
 
     def write(self, text: str) -> None:
         """Print what the operator asked for."""
-        print(text, file=self.stdout, flush=True)
+        print(printable.lines(text), file=self.stdout, flush=True)
 
     def say(self, sentence: str) -> None:
         """Tell the operator something that is not the command's output."""
-        print(sentence, file=self.stderr)
+        print(printable.lines(sentence), file=self.stderr)
 
     def configure(self) -> tuple[cfg.ConfigOpts, wiring.CurrentSettings]:
         """Read the files that the command line names.
@@ -146,6 +162,37 @@ def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.Argu
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = examples
     return parser
+
+
+def add_flag(
+    parser: argparse.ArgumentParser, name: str, *, old_name: str, help_text: str
+) -> None:
+    """Add an option without a value that had another name; the old one warns and is hidden."""
+    action = parser.add_argument(name, action="store_true", help=help_text)
+    parser.add_argument(
+        old_name,
+        action=_OldName,
+        dest=action.dest,
+        nargs=0,
+        default=False,
+        const=name,
+        help=argparse.SUPPRESS,
+    )
+
+
+class _OldName(argparse.Action):
+    """Takes the old name of an option, and says what it is called now."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        _values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, True)
+        now = f"use {self.const}, which does the same"
+        sys.stderr.write(f"{parser.prog}: {option_string} is deprecated: {now}\n")
 
 
 class _Version(argparse.Action):

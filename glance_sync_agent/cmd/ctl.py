@@ -6,6 +6,7 @@ import sys
 
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import explain
+from glance_sync_agent.cmd import marked
 from glance_sync_agent.cmd import reconcile
 from glance_sync_agent.cmd import requests
 from glance_sync_agent.cmd import verify
@@ -42,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "sync": requests.Sync,
             "reconcile": reconcile.Reconcile,
             "verify": verify.Verify,
+            "adopt": marked.Adopt,
+            "disown": marked.Disown,
+            "orphan list": marked.OrphanList,
+            "orphan delete": marked.OrphanDelete,
         },
     )
     return console.run(tool, argv)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 import contextlib
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import named
+from glance_sync_agent.cmd import printable
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
@@ -22,12 +23,13 @@ from glance_sync_agent.drivers import keystone
 _COLUMNS = ("region", "wanted", "decided_by", "why")
 _EXAMPLES = """\
 examples:
-  glance-sync explain 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
+  glance-sync explain cirros
+  glance-sync explain 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
   glance-sync explain 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e -f json
 """
 
 
-class Explain(lister.Lister):
+class Explain(tables.Lister):
     """Show for each region whether an image belongs there, and what decided that.
 
     Glance and Keystone are asked now, as the agent would ask them; sync.conf and
@@ -41,9 +43,10 @@ class Explain(lister.Lister):
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the image."""
+        """Add the image and the region."""
         parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
-        known_tasks.add_image(parser)
+        named.add_image(parser)
+        named.add_region(parser)
         parser.set_defaults(fit_width=True)
         return parser
 
@@ -53,11 +56,18 @@ class Explain(lister.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
+        region = named.region(parsed_args)
+        if region is not None:
+            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
+        with known_tasks.opened(current) as store:
+            image_id = named.image_id(
+                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+            )
         with contextlib.closing(wiring.open_regions(conf, current, catalogue)) as services:
-            found = self._find(services, catalogue, parsed_args.image)
+            found = self._find(services, catalogue, image_id)
             source = wiring.make_joining(services, catalogue).join(found)
         if unknown := strategy.names_unknown(source, catalogue.regions()):
-            names = ", ".join(sorted(unknown))
+            names = printable.escaped(", ".join(sorted(unknown)))
             self.app.say(f"{strategy.SYNC_REGIONS} of the image names no region with: {names}")
         if source.region not in {catalogue.cascading, *current.settings.region_buses}:
             self.app.say(
@@ -65,6 +75,8 @@ class Explain(lister.Lister):
                 "it, because [notifications] region_transport_urls has no bus of that region"
             )
         verdicts = wiring.make_targets(conf, catalogue, current).verdicts(source)
+        if region is not None:
+            verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)
 
     def _find(
@@ -75,9 +87,12 @@ class Explain(lister.Lister):
     ) -> images.Image:
         """Return a source: an image of the cascading region, or a snapshot of another one.
 
-        :raises SyncError: there is neither, or the cascading region does not answer.
+        :raises UsageError: there is neither.
+        :raises SyncError: there is neither as far as is known, or the cascading region does not
+            answer.
         """
         cascading = catalogue.cascading
+        is_certain = True
         copy = services.image_service(cascading).get_record(image_id)
         if copy is not None and not identity.names_itself(copy):
             return copy
@@ -86,13 +101,15 @@ class Explain(lister.Lister):
                 found = services.image_service(region).get_record(image_id)
             except errors.SyncError as exc:
                 self.app.say(f"region {region} was not looked at: {exc}")
+                is_certain = False
                 continue
             if found is None or identity.names_itself(found):
                 continue
             if images.is_snapshot(found):
                 return found
         if copy is None:
-            raise errors.SyncError(
+            error = console.UsageError if is_certain else errors.SyncError
+            raise error(
                 f"there is no image {image_id} in region {cascading}, and no snapshot with that "
                 "id in another one"
             )

@@ -136,9 +136,13 @@ def _user(user_id: int) -> str:
 
 
 def database(current: wiring.CurrentSettings) -> findings.Finding:
-    """Look whether the tasks can be read."""
+    """Look whether the tasks can be read and written."""
     link = "database"
     upgrade = sql.UPGRADE_COMMAND
+    write = (
+        "grant the user of [database] connection SELECT, INSERT, UPDATE and DELETE on the tables; "
+        "of SQLite, the agent's user must own the file and its directory"
+    )
 
     def probe() -> str | findings.Finding:
         store = wiring.open_task_store(current)
@@ -149,9 +153,13 @@ def database(current: wiring.CurrentSettings) -> findings.Finding:
             if not store.is_current():
                 return findings.failure(link, f"revision {revision} is not this agent's", upgrade)
             store.ping()
+            try:
+                store.try_write()
+            except errors.ServiceUnavailable as exc:
+                return findings.failure(link, exc, write)
         finally:
             store.close()
-        return f"revision {revision}"
+        return f"revision {revision}, can be written"
 
     def remedy(exc: errors.SyncError) -> str:
         if isinstance(exc, errors.ConfigurationError):

@@ -8,6 +8,7 @@ from typing import TextIO
 from rich import console
 from rich import progress
 
+from glance_sync_agent.cmd import printable
 from glance_sync_agent.domain import tasks
 
 Show = Callable[[tasks.Task, int, int], None]
@@ -30,7 +31,8 @@ def shown(stream: TextIO) -> Iterator[Show]:
         drawn = bar.add_task("")
 
         def show(task: tasks.Task, done: int, total: int) -> None:
-            name = f"{task.image_name or task.key.image_id} in {task.key.region}"
+            image = printable.escaped(task.image_name or task.key.image_id)
+            name = f"{image} in {task.key.region}"
             if bar.tasks[0].description != name:
                 bar.reset(drawn, description=name)
             bar.update(drawn, completed=done, total=total)

@@ -8,12 +8,11 @@ import sys
 import threading
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
-from glance_sync_agent.domain import images
+from glance_sync_agent.cmd import named
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import reconciliation
 
@@ -23,27 +22,36 @@ examples:
   glance-sync reconcile --dry-run               what a look would request; nothing is written
   glance-sync reconcile --region RegionTwo      only what differs in one region
   glance-sync reconcile --dry-run -f json
+  glance-sync reconcile --allow-deletes 12      delete the copies of the 12 sources that are gone
 """
 
 
-class Reconcile(lister.Lister):
+class Reconcile(tables.Lister):
     """Compare every image with its copies, and request what differs.
 
     The agent does so itself at start, after a reload and every [reconcile] interval. Each line
     is an image in a region, what is to be done and why; the agent then looks at it again and
-    does what is right at that moment. Sources that are gone take their copies along, unless
-    they are more than [reconcile] max_deletes. A region that does not answer is named, and the
-    exit status is 1.
+    does what is right at that moment. Sources that are gone take their copies along. If they
+    are more than [reconcile] max_deletes, nothing is deleted and the exit status is 1; look at
+    them with --dry-run, then repeat the command with --allow-deletes and their number. A region
+    that does not answer is named, and the exit status is 1.
     """
 
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the region, and that nothing is to be done."""
+        """Add the region, and how much is to be done."""
         parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
-        parser.add_argument("--region", metavar="REGION", help="only in this region")
+        named.add_region(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="show what differs, and request nothing"
+        )
+        parser.add_argument(
+            "--allow-deletes",
+            type=_count,
+            metavar="N",
+            help="this once, instead of [reconcile] max_deletes: delete the copies of at most N "
+            "sources that are gone or out of strategy; if there are more than N, delete none",
         )
         parser.set_defaults(fit_width=True)
         return parser
@@ -54,9 +62,12 @@ class Reconcile(lister.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        known_tasks.check_region(catalogue, parsed_args.region)
-        scope = reconciliation.Scope(only=_only(parsed_args.region))
-        limit = current.settings.max_deletes
+        region = named.region(parsed_args)
+        if region is not None:
+            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
+        scope = reconciliation.Scope(only=None if region is None else frozenset({region}))
+        allowed = parsed_args.allow_deletes
+        limit = current.settings.max_deletes if allowed is None else allowed
         found: list[differences.Difference] = []
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(known_tasks.opened(current))
@@ -87,11 +98,12 @@ class Reconcile(lister.Lister):
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
                 clock=wiring.clock_of(store),
                 is_dry=parsed_args.dry_run,
+                is_accepted=allowed is not None,
             ).look(scope)
         if parsed_args.dry_run:
             gone = len({one.image_id for one in found if one.may_delete})
             report.held_back = gone if gone > limit else 0
-        self._tell(report, len(found), dry_run=parsed_args.dry_run)
+        self._tell(report, len(found), limit=limit, dry_run=parsed_args.dry_run)
         return _COLUMNS, map(_row, found)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
@@ -99,7 +111,9 @@ class Reconcile(lister.Lister):
         self._is_partial = False
         return super().run(parsed_args) or int(self._is_partial)
 
-    def _tell(self, report: reconciliation.Report, count: int, *, dry_run: bool) -> None:
+    def _tell(
+        self, report: reconciliation.Report, count: int, *, limit: int, dry_run: bool
+    ) -> None:
         did = "would be requested; nothing was written" if dry_run else "requested"
         self.app.say(f"Compared {report.sources} images with their copies: {count} {did}")
         if report.failed_regions:
@@ -107,8 +121,9 @@ class Reconcile(lister.Lister):
             self.app.say(f"Not compared, because they failed: {names}")
         if report.held_back:
             self.app.say(
-                f"{report.held_back} sources are gone or out of strategy, more than [reconcile] "
-                "max_deletes: until that is raised none of their copies is deleted"
+                f"{report.held_back} sources are gone or out of strategy, and {limit} is the most "
+                "whose copies may be deleted at once: none of their copies is deleted. If that "
+                f"many are right, run it with --allow-deletes {report.held_back}"
             )
         if report.missing:
             self.app.say(
@@ -127,9 +142,11 @@ class Reconcile(lister.Lister):
             self.app.say("See 'glance-sync status' for what becomes of them")
 
 
-def _only(name: str | None) -> frozenset[images.RegionId] | None:
-    """Return the region that was asked for as a set; None: all."""
-    return None if name is None else frozenset({images.RegionId(name)})
+def _count(text: str) -> int:
+    """Return a number of sources; a type of argparse's."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return int(text)
 
 
 def _nothing(found: Sequence[differences.Difference]) -> int:

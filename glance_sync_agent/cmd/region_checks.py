@@ -33,21 +33,34 @@ class Probed(Protocol):
 
 
 def glance(
-    region: images.RegionId, catalogue: keystone.Keystone, session: Any
+    region: images.RegionId, catalogue: keystone.Keystone, session: Any, *, takes_copies: bool
 ) -> findings.Finding:
-    """Look at the Glance of a region, and at our rights there."""
+    """Look at the Glance of a region, and at our rights there.
+
+    :param takes_copies: we try whether we may upload, which makes a record and removes it.
+    """
     link = f"Glance {region}"
     endpoint = catalogue.endpoint(region)
 
     def probe() -> str | findings.Finding:
         found = glance_probe.probe(region=region, session=session, endpoint=endpoint)
-        if found.is_admin:
-            return f"Images API {found.version} at {endpoint}, as administrator"
+        seen = f"Images API {found.version} at {endpoint}, as administrator"
+        if not found.is_admin:
+            return findings.failure(
+                link,
+                f"{endpoint} does not take us for an administrator, who may create an image with "
+                "any id and owner",
+                "give our user the role that policy.yaml of that Glance asks for "
+                "(context_is_admin)",
+            )
+        if not takes_copies:
+            return seen
+        if glance_probe.may_upload(region=region, session=session, endpoint=endpoint):
+            return f"{seen}, who may upload"
         return findings.failure(
             link,
-            f"{endpoint} does not take us for an administrator, who may create an image with "
-            "any id and owner",
-            "give our user the role that policy.yaml of that Glance asks for (context_is_admin)",
+            f"{endpoint} does not let us upload the data of an image",
+            "give our user the role that policy.yaml of that Glance asks for (upload_image)",
         )
 
     def remedy(exc: errors.SyncError) -> str:

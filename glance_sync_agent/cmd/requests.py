@@ -11,16 +11,22 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import named
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
-_RETRY_EXAMPLES = "example: glance-sync retry 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e RegionTwo"
+_RETRY_EXAMPLES = """\
+examples:
+  glance-sync retry 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
+  glance-sync retry cirros
+"""
 
 _SYNC_EXAMPLES = """\
 examples:
-  glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
-  glance-sync sync --force 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e RegionTwo
+  glance-sync sync cirros
+  glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
+  glance-sync sync --delete-copies 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
 """
 
 
@@ -36,36 +42,42 @@ class Retry(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image and the region."""
         parser = console.taught(super().get_parser(prog_name), _RETRY_EXAMPLES)
-        known_tasks.add_image(parser)
-        parser.add_argument("region", nargs="?", metavar="REGION", help="only in this region")
+        named.add_image(parser)
+        named.add_region(parser, is_positional_too=True)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Request the tasks."""
         conf, current = self.app.configure()
+        region = named.region(parsed_args)
         with known_tasks.opened(current) as store:
-            found = known_tasks.of_image(store, parsed_args.image, parsed_args.region)
+            catalogue = wiring.open_catalogue(conf, current)
+            named.require_known_region(region, store, lambda: catalogue)
+            image_id = named.image_id(
+                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+            )
+            found = known_tasks.of_image(store, image_id, region)
             now = wiring.clock_of(store).now()
             known = store.breakers().all()
             stuck = [task for task in found if _is_stuck(task, now, known)]
-            targets = wiring.make_targets(conf, wiring.open_catalogue(conf, current), current)
+            targets = wiring.make_targets(conf, catalogue, current)
             requests = wiring.make_intake(store, targets)
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
                 store.breakers().change(task.key.region, lambda one: one.awaited(now))
         if stuck:
             regions = ", ".join(task.key.region for task in stuck)
-            self.app.write(f"Due now: image {parsed_args.image} in {regions}")
+            self.app.write(f"Due now: image {image_id} in {regions}")
         else:
             states = ", ".join(f"{task.key.region}: {task.status.value}" for task in found)
-            self.app.say(f"Nothing to retry: image {parsed_args.image} is in {states}")
+            self.app.say(f"Nothing to retry: image {image_id} is in {states}")
         _mention_pause(self.app, current)
 
 
 class Sync(command.Command):
     """Have the agent look at an image now, whatever it thinks of it.
 
-    Without REGION: in every region that sync_strategy names, and wherever the image has a task
+    Without --region: in every region that sync_strategy names, and wherever the image has a task
     already. A look copies what is missing, updates what differs, and does nothing where the
     copy is in step.
     """
@@ -75,13 +87,14 @@ class Sync(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image, the region and the permission to delete."""
         parser = console.taught(super().get_parser(prog_name), _SYNC_EXAMPLES)
-        known_tasks.add_image(parser)
-        parser.add_argument("region", nargs="?", metavar="REGION", help="only in this region")
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="if the image is gone from the cascading region, delete its copies, too; only "
-            "those that the agent made",
+        named.add_image(parser)
+        named.add_region(parser, is_positional_too=True)
+        console.add_flag(
+            parser,
+            "--delete-copies",
+            old_name="--force",
+            help_text="if the image is gone from the cascading region, delete its copies for "
+            "good; only those that the agent made",
         )
         return parser
 
@@ -89,27 +102,26 @@ class Sync(command.Command):
         """Request the tasks."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        region = parsed_args.region and images.RegionId(parsed_args.region)
+        region = named.region(parsed_args)
         if region is not None:
-            targets = sorted(catalogue.regions() - {catalogue.cascading})
-            if region not in targets:
-                raise errors.UnknownRegion(
-                    f"there is no region {region} to copy to; there are {', '.join(targets)}"
-                )
+            targets = catalogue.regions() - {catalogue.cascading}
+            named.require_region(region, targets, where=" to copy to")
         with known_tasks.opened(current) as store:
+            image_id = named.image_id(
+                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+            )
             requests = wiring.make_intake(
                 store, wiring.make_targets(conf, catalogue, current)
             )
-            count = requests.request(parsed_args.image, region, may_delete=parsed_args.force)
+            count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
         if not count:
             raise errors.UnknownRegion(
                 f"sync_strategy = {current.settings.policy.strategy.value} names no region for "
-                f"image {parsed_args.image}, and it has no task; name a region"
+                f"image {image_id}, and it has no task; name a region with --region"
             )
         where = region or f"{count} regions"
         self.app.write(
-            f"Requested image {parsed_args.image} in {where}; "
-            f"see 'glance-sync show {parsed_args.image}'"
+            f"Requested image {image_id} in {where}; see 'glance-sync show {image_id}'"
         )
         _mention_pause(self.app, current)
 

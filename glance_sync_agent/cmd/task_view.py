@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How tasks look to an operator and to a program."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 import datetime
 from typing import Any
 
 from cliff import columns
 
+from glance_sync_agent.cmd import printable
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -32,14 +34,6 @@ SHORT_COLUMNS = ("image_id", "image_name", "region", "status", "reason")
 Breakers = Mapping[images.RegionId, breakers.Breaker]
 
 
-class Optional(columns.FormattableColumn[Any]):
-    """A value that may be missing: nothing to a person, null to a program."""
-
-    def human_readable(self) -> str:
-        """Return the text for a table."""
-        return "" if self._value is None else str(self._value)
-
-
 class Regions(columns.FormattableColumn[Any]):
     """The tasks of one image: a line each to a person, objects to a program."""
 
@@ -47,13 +41,13 @@ class Regions(columns.FormattableColumn[Any]):
         """Return the text for a table."""
         # Where the source is there is no task of its image.
         copied = {one["region"] for one in self._value}
-        return "\n".join(_sentence(one, copied) for one in self._value)
+        return "\n".join(printable.escaped(_sentence(one, copied)) for one in self._value)
 
 
-def row(task: tasks.Task, names: Sequence[str], known: Breakers) -> list[Any]:
-    """Return the cells of a table."""
+def row(task: tasks.Task, known: Breakers) -> list[Any]:
+    """Return the cells of a table, in the order of :data:`COLUMNS`."""
     values = fields(task, known)
-    return [Optional(values[name]) for name in names]
+    return [tables.Optional(values[name]) for name in COLUMNS]
 
 
 def fields(task: tasks.Task, known: Breakers) -> dict[str, Any]:

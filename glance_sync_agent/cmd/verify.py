@@ -13,12 +13,12 @@ import contextlib
 import threading
 from typing import Any
 
-from cliff import lister
-
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import known_tasks
+from glance_sync_agent.cmd import named
 from glance_sync_agent.cmd import reading_bar
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -30,20 +30,20 @@ _COLUMNS = ("image_id", "region", "verdict", "bytes", "seconds", "detail")
 _TOLERATED = frozenset({verification.Verdict.OK, verification.Verdict.SKIPPED})
 _EXAMPLES = """\
 examples:
-  glance-sync verify 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
+  glance-sync verify cirros
   glance-sync verify --region RegionTwo           every copy in one region
   glance-sync verify --dry-run -f json            only tell; nothing is written
 """
 
 
-class Verify(lister.Lister):
+class Verify(tables.Lister):
     """Read copies back from their regions, and compare them with the hashes of their sources.
 
     Glance does not notice when the bytes of an image are damaged, or gone, in its store. A copy
     is ok, damaged, missing (a record without data), unreachable (it could not be read), or
     skipped (there is nothing to read or to compare with). What is damaged or missing is deleted
     and copied again by the agent, in a region with more than [verify] max_repairs of them only
-    with --force. Read are at most [verify] max_bytes_per_second. The exit status is 1 if
+    with --replace-all. Read are at most [verify] max_bytes_per_second. The exit status is 1 if
     something is damaged or missing, or could not be read.
     """
 
@@ -52,15 +52,17 @@ class Verify(lister.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image, the region, and what is to be done."""
         parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
-        known_tasks.add_image(parser, nargs="?")
-        parser.add_argument("--region", metavar="REGION", help="only in this region")
+        named.add_image(parser, nargs="?")
+        named.add_region(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="only tell what is there; write nothing"
         )
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace what is bad, however much that is in a region",
+        console.add_flag(
+            parser,
+            "--replace-all",
+            old_name="--force",
+            help_text="delete and replace every bad copy, even if a region has more than [verify] "
+            "max_repairs of them",
         )
         parser.set_defaults(fit_width=True)
         return parser
@@ -71,10 +73,15 @@ class Verify(lister.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        known_tasks.check_region(catalogue, parsed_args.region)
+        region = named.region(parsed_args)
+        if region is not None:
+            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
         findings: list[verifying.Finding] = []
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(known_tasks.opened(current))
+            image_id = parsed_args.image and named.image_id(
+                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+            )
             services = wiring.open_regions(conf, current, catalogue)
             stack.enter_context(contextlib.closing(services))
             clock = wiring.clock_of(store)
@@ -90,11 +97,11 @@ class Verify(lister.Lister):
                 None
                 if parsed_args.dry_run
                 else wiring.make_repairs(
-                    current, store, clock, has_limit=not parsed_args.force
+                    current, store, clock, has_limit=not parsed_args.replace_all
                 )
             )
             with reading_bar.shown(self.app.stderr) as show:
-                for task in _named(store, parsed_args):
+                for task in _named(store, image_id, region):
                     finding = reader.verify(task, show)
                     findings.append(finding)
                     if done is not None:
@@ -124,15 +131,16 @@ class Verify(lister.Lister):
 
 
 def _named(
-    store: task_store.TaskStore, parsed_args: argparse.Namespace
+    store: task_store.TaskStore,
+    image_id: images.ImageId | None,
+    region: images.RegionId | None,
 ) -> Iterator[tasks.Task]:
     """Return the tasks whose copies are to be read.
 
-    :raises SyncError: an image was named that has none.
+    :raises UsageError: an image was named that has none.
     """
-    if parsed_args.image is not None:
-        return iter(known_tasks.of_image(store, parsed_args.image, parsed_args.region))
-    region = parsed_args.region and images.RegionId(parsed_args.region)
+    if image_id is not None:
+        return iter(known_tasks.of_image(store, image_id, region))
     return store.list(region=region)
 
 

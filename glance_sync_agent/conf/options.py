@@ -321,7 +321,8 @@ _RECONCILE = [
         mutable=True,
         help="Images whose copies one look at everything may remove. More than that looks like "
         "an accident in the cascading region, or in the rules: then none is removed, and the "
-        "log says how to go on. Deletions that were announced by a message do not count.",
+        "log says how to go on: 'glance-sync reconcile --allow-deletes N' allows N once. "
+        "Deletions that were announced by a message do not count.",
     ),
     cfg.FloatOpt(
         "gone_grace",

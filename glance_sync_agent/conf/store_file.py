@@ -59,6 +59,8 @@ def _warn_of_passwords(path: pathlib.Path, entries: Sequence[Entry]) -> None:
 
 def _entries(read: yaml_nodes.Reader, root: yaml_nodes.Node | None) -> tuple[Entry, ...]:
     fields = read.mapping(root, "a mapping with the key 'glances'")
+    if "glances" in fields and yaml_nodes.is_nothing(fields["glances"]):
+        return ()  # every region is filled by its image API
     glances = read.list(fields, root, "glances", "a list of regions")
     pairs = [(node, entry) for node in glances if (entry := _entry(read, node))]
     seen: set[str] = set()

@@ -116,6 +116,11 @@ def line_of(node: yaml.Node | None) -> int:
     return node.start_mark.line + 1 if node else 1
 
 
+def is_nothing(node: yaml.Node) -> bool:
+    """Tell whether a field is null, or a list without items."""
+    return is_absent(node) or (isinstance(node, yaml.SequenceNode) and not node.value)
+
+
 def is_absent(node: yaml.Node | None) -> bool:
     """Tell whether a field is missing or null."""
     return node is None or node.tag == _NULL

@@ -312,8 +312,9 @@ def _not_ours(
             return Conflict(reason=_doubt(copy, found))
         case _:
             return Conflict(
-                reason=f"image {copy.image_id} of region {copy.region} was not made by this "
-                "agent; rename or delete it there, or take the region out of the strategy"
+                reason=f"image {copy.image_id} of region {copy.region} was not made by this agent "
+                "and has the id that the copy needs; delete it there, or publish the source again "
+                "with another id, or take the region out of the strategy"
             )
 
 

@@ -24,6 +24,7 @@ _SYNCHRONOUS = "glance_sync_synchronous"  # execution option; absent: the transa
 
 # SQLSTATEs of PostgreSQL and error numbers of MariaDB for a deadlock or a failed serialization.
 _LOST_RACES = frozenset({"40001", "40P01", 1213, 1020})
+_NOT_PERMITTED = "42501"  # SQLSTATE of PostgreSQL for a missing GRANT
 _UNKNOWN_COLUMN = 1054  # MariaDB calls it an OperationalError
 
 _Result = TypeVar("_Result")
@@ -157,6 +158,20 @@ class Database:
             with self._transaction(options) as connection:
                 return work(connection)
 
+    def try_write(self, attempt: str, work: Callable[[sa.Connection], object]) -> None:
+        """Run ``work`` in a transaction, and take back what it wrote.
+
+        :param attempt: what it tries to do, for the error message.
+        :raises ServiceUnavailable: the database does not answer, or does not let us write.
+        :raises ConfigurationError: there is no table, or not this version of it.
+        """
+        options = {_SYNCHRONOUS: "NORMAL"}
+        with self._translated(attempt), self._turn(), self._transaction(options) as connection:
+            try:
+                work(connection)
+            finally:
+                connection.rollback()
+
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """Let the threads of this process write one after another, where the database would.
@@ -197,7 +212,10 @@ class Database:
 
     def is_missing(self) -> bool:
         """Tell whether it is a SQLite file that does not exist."""
-        return self.path is not None and not self.path.exists()
+        try:
+            return self.path is not None and not self.path.exists()
+        except OSError:  # we may not look; the database says so as well
+            return False
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""
@@ -244,7 +262,7 @@ def _lost_a_race(exc: sa_exc.DBAPIError) -> bool:
 def _is_outdated(exc: sa_exc.SQLAlchemyError) -> bool:
     """Tell whether a table or a column is missing."""
     if isinstance(exc, sa_exc.ProgrammingError):
-        return True
+        return _NOT_PERMITTED not in _codes(exc)
     return isinstance(exc, sa_exc.OperationalError) and (
         str(exc.orig).startswith(("no such table", "no such column", "table tasks has no column"))
         or _UNKNOWN_COLUMN in _codes(exc)

@@ -110,6 +110,22 @@ class Glance:
                 found |= {one.image_id: one for one in self._listing.all(query)}
         return found
 
+    def named(self, image_name: str) -> Sequence[images.ImageId]:
+        """Return the images that have a name, by id.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        # Without an operator Glance takes what is before a colon for one.
+        query = {"name": f"eq:{image_name}"}
+        found = [
+            image.image_id
+            for hidden in ("false", "true")
+            for image in self._listing.all({**query, "os_hidden": hidden})
+            if image.metadata.name == image_name  # some databases take no notice of the case
+        ]
+        return sorted(found)
+
     def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
         """Read the members of an image; empty unless its visibility is ``shared``.
 

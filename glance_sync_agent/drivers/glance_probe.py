@@ -7,14 +7,19 @@ import threading
 from typing import Any
 import uuid
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import glance_locations
 from glance_sync_agent.drivers import keystone
 
+#: Of the record that a trial makes, for whoever finds one that was left behind.
+TRIAL_NAME = "trial of glance-sync-manage check, may be deleted"
+_BAD_REQUEST = 400
 _FORBIDDEN = 403
 _NOT_FOUND = 404
+_OCTETS = "application/octet-stream"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +87,54 @@ def require_public_size(
     glance_locations.Locations(
         region=region, calls=calls, session=session
     ).require_public_size(image_id)
+
+
+def may_upload(
+    *, region: images.RegionId, session: keystone.Session, endpoint: str
+) -> bool:
+    """Try whether Glance lets us upload data.
+
+    That makes a private record of ours and removes it. Nothing is left but an id that nobody can
+    use any more.
+
+    :raises ServiceUnavailable: no answer, or one that means "not now".
+    :raises Refused: Glance does not let us make or remove a record.
+    """
+    calls = _calls(region, session, endpoint)
+    # Chosen here, so that the record can be removed even if the answer to its making is lost.
+    image_id = str(uuid.uuid4())
+    body = {"id": image_id, "name": TRIAL_NAME, "visibility": "private"}
+    try:
+        calls.ask_once("POST", "/images", body=body)
+        # Glance asks its policy first, and then refuses data for a record without formats, so
+        # that nothing is stored in any case (glance/api/v2/image_data.py: upload;
+        # glance/domain/__init__.py: Image.status).
+        answer = calls.ask_once(
+            "PUT",
+            f"/images/{image_id}/file",
+            content_type=_OCTETS,
+            expected=frozenset({_BAD_REQUEST, _FORBIDDEN}),
+        )
+    except OSError as exc:
+        # glanceclient streams the answer to this type of content, and a connection that breaks
+        # within it raises past its handlers.
+        raise errors.ServiceUnavailable(f"region {region}: no whole answer: {exc}") from exc
+    finally:
+        _remove(calls, region, image_id)
+    return answer.status != _FORBIDDEN
+
+
+def _remove(calls: glance_calls.Calls, region: images.RegionId, image_id: str) -> None:
+    try:
+        calls.ask("DELETE", f"/images/{image_id}", expected=frozenset({_NOT_FOUND}))
+    except errors.SyncError as exc:
+        message = (
+            f"image {image_id}, '{TRIAL_NAME}', may be left in region {region} and can be "
+            f"deleted: {exc}"
+        )
+        if isinstance(exc, errors.Refused):
+            raise errors.Refused(message) from exc
+        raise errors.ServiceUnavailable(message) from exc
 
 
 def is_admin(calls: glance_calls.Calls) -> bool:

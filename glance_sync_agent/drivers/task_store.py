@@ -84,6 +84,33 @@ class TaskStore:
             "read tasks", lambda connection: connection.execute(sa.select(_TASKS).limit(1)).all()
         )
 
+    def try_write(self) -> None:
+        """Try whether tasks can be written; nothing of that stays.
+
+        :raises ServiceUnavailable: they cannot.
+        :raises ConfigurationError: the schema is missing or too old.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        request = task_requests.Request(
+            image_ids={images.ImageId(str(uuid.uuid4()))},
+            regions={images.RegionId("a trial that is taken back")},
+            now=now,
+            not_before=now,
+            request_id=uuid.uuid4().hex,
+            may_delete=False,
+            elsewhere=False,
+            source_region=None,
+        )
+
+        def work(connection: sa.Connection) -> None:
+            request.write(connection)  # inserts
+            request.write(connection)  # updates
+            connection.execute(
+                sa.delete(_TASKS).where(_TASKS.c.image_id.in_(request.image_ids))
+            )
+
+        self._database.try_write("write tasks", work)
+
     def turns(self) -> turns.Turns:
         """Return the turns that are kept beside the tasks."""
         return turns.Turns(self._database)
@@ -469,6 +496,25 @@ class TaskStore:
         )
         for row in self._pages(query, task_rows.after):
             yield task_table.task(row)
+
+    def named(self, image_name: str) -> Sequence[images.ImageId]:
+        """Return the images that had a name when they were looked at last, each once, by id."""
+        name = task_table.name_text(image_name)
+        query = (
+            sa.select(_TASKS.c.image_id, _TASKS.c.image_name)
+            .where(_TASKS.c.image_name == name)
+            .distinct()
+            .order_by(_TASKS.c.image_id)
+        )
+        rows = self._database.read("look for a name", functools.partial(_rows, query))
+        # MariaDB takes no notice of spaces at the end.
+        return [images.ImageId(row.image_id) for row in rows if row.image_name == name]
+
+    def regions(self) -> Sequence[images.RegionId]:
+        """Return the regions that have a task, by name."""
+        query = sa.select(_TASKS.c.region).distinct().order_by(_TASKS.c.region)
+        rows = self._database.read("list the regions", functools.partial(_rows, query))
+        return [images.RegionId(row.region) for row in rows]
 
     def waiting(self) -> Iterator[tasks.Task]:
         """Walk the pending tasks that wait for a snapshot, like :meth:`list`."""

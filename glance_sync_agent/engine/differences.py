@@ -31,6 +31,7 @@ class Difference:
     step: plans.Step
     source_region: images.RegionId | None = None  # None: the cascading one
     may_delete: bool = False  # the copy goes for good, because its source did or by strategy
+    size: int | None = None  # of the source, in bytes; None: nobody knows
 
 
 #: What is the same for all that is requested together.
@@ -178,6 +179,7 @@ class Differences:
             step=step,
             source_region=self._noted(source.region),
             may_delete=may_delete,
+            size=source.size,
         )
 
     def _unwanted(

@@ -300,11 +300,11 @@ class Reconciliation:
             return
         walk.report.held_back = deletions.count()
         LOG.error(
-            "%d sources are gone or out of strategy, more than [reconcile] max_deletes = %d, so "
-            "none of their copies is deleted; 'glance-sync reconcile --dry-run' shows them. If "
-            "that is right, raise max_deletes and send SIGHUP or restart the agent, or run "
-            "'glance-sync sync --force IMAGE' for each, starting with %s",
-            deletions.count(), self._max_deletes(), deletions.first(),
+            "%d sources are gone or out of strategy, and one scan may delete the copies of %d at "
+            "most, so none is deleted. 'glance-sync reconcile --dry-run' shows them, %s among "
+            "them. If that is right, run 'glance-sync reconcile --allow-deletes %d', or raise "
+            "[reconcile] max_deletes and send SIGHUP or restart the agent",
+            deletions.count(), self._max_deletes(), deletions.first(), deletions.count(),
         )
 
 

@@ -66,8 +66,8 @@ class Repairs:
                 LOG.error(
                     "%d copies in region %s are damaged or have no data, more than [verify] "
                     "max_repairs = %d, so none of them is replaced. Look at the store there. If "
-                    "they are to be replaced, run 'glance-sync verify --force --region %s', or "
-                    "'glance-sync verify IMAGE' for each, starting with %s",
+                    "they are to be replaced, run 'glance-sync verify --replace-all --region %s', "
+                    "or 'glance-sync verify IMAGE' for each, starting with %s",
                     len(findings), region, self._most(), region, findings[0][0].key.image_id,
                 )
             for finding, damage in findings:

@@ -35,6 +35,7 @@ from glance_sync_agent.engine import places
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
+from glance_sync_agent.engine import settling
 from glance_sync_agent.engine import snapshots
 from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import sources
@@ -229,6 +230,29 @@ def make_census(
         store=store,
         wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
         snapshot_origins=sorted(current.settings.region_buses),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a command has opened."""
+
+    services: RegionServices
+    catalogue: keystone.Keystone
+    store: task_store.TaskStore
+
+
+def make_settling(parts: Parts, marked: census.Census) -> settling.Settling:
+    """Return what settles single images as an operator says.
+
+    :raises ServiceUnavailable: the database does not answer.
+    """
+    return settling.Settling(
+        regions=parts.services,
+        catalogue=parts.catalogue,
+        store=parts.store,
+        marked=marked,
+        clock=clock_of(parts.store),
     )
 
 

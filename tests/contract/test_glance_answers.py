@@ -622,3 +622,20 @@ def test_an_endpoint_with_a_version_is_the_one_without(
     make(server.url + suffix).get_record(IMAGE_ID)
     prefix = "/image" if "image" in suffix else ""
     assert sent(server) == [f"GET {prefix}/v2/images/{IMAGE_ID}"]
+
+
+# Names
+
+
+def test_images_are_found_by_exactly_their_name_among_hidden_ones_too(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    first, second, third = new_ids(3)
+    server.script = [
+        listing(record(id=third, name="golden:1"), record(id=first, name="Golden:1")),
+        listing(record(id=second, name="golden:1")),
+    ]
+
+    assert service.named("golden:1") == [second, third]
+    assert all("name=eq%3Agolden%3A1" in line for line in sent(server))
+    assert ["os_hidden=true" in line for line in sent(server)] == [False, True]

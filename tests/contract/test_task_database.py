@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
+import contextlib
 import datetime
 import logging
 import os
@@ -10,6 +11,7 @@ import pathlib
 import shutil
 import sqlite3
 import stat
+import tempfile
 import threading
 import traceback
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers import database
@@ -604,3 +607,176 @@ def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
     store.close()
     other.close()
     databases.empty(mariadb)
+
+
+# What an operator names
+
+
+def name(store: task_store.TaskStore, image_id: images.ImageId, region: str, text: str) -> None:
+    """Make a task of an image with a name."""
+    where = images.RegionId(region)
+    store.request(
+        image_id, [where], now=NOW, not_before=NOW, request_id="request-1", elsewhere=False
+    )
+    until = NOW + datetime.timedelta(seconds=60)
+    (lease,) = store.claim(where, 1, owner="agent-1", now=NOW, until=until)
+    known = identity.KnownCopy(copy_id=image_id, created_at=NOW)
+    store.note_copy(lease, known, text)
+
+
+def test_images_are_found_by_the_whole_name_and_regions_by_their_tasks(url):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    assert (list(store.named("golden")), list(store.regions())) == ([], [])
+    for region in ("RegionTwo", "RegionThree"):
+        name(store, OTHER, region, "golden")
+    name(store, IMAGE, "RegionTwo", "golden")
+
+    assert list(store.named("golden")) == [IMAGE, OTHER]
+    for other in ("Golden", "golden ", "gold", "", "%", "golden\0"):
+        assert list(store.named(other)) == []
+    assert list(store.regions()) == ["RegionThree", "RegionTwo"]
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "a\0b", "ends with a space ", "\ud800"])
+def test_a_name_that_the_table_cannot_hold_as_it_is_is_found(url, text):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    name(store, IMAGE, "RegionTwo", text)
+
+    assert list(store.named(text)) == [IMAGE]
+    store.close()
+
+
+# A trial of writing
+
+
+def test_a_trial_of_writing_leaves_nothing_and_disturbs_nobody(url):
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    ask(store)
+    before = list(store.list())
+
+    store.try_write()
+    store.try_write()
+
+    assert list(store.list()) == before
+    assert ask(store) == 1
+    store.close()
+
+
+def test_a_trial_of_writing_in_a_database_without_tables_names_the_command(url, path):
+    store = task_store.TaskStore(url)
+    if url.startswith("sqlite"):
+        sqlite3.connect(url.removeprefix("sqlite:///")).close()
+
+    with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
+        store.try_write()
+    store.close()
+
+
+@pytest.fixture
+def readers(url) -> Iterator[str]:
+    """The URL of a database with a task, for somebody who may only read it."""
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    ask(store)
+    store.close()
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    given = sa.make_url(url)
+    with engine.connect() as connection:
+        match given.get_backend_name():
+            case "sqlite":
+                refuse, end = "BEGIN SELECT RAISE(ABORT, 'no right to write'); END", []
+                connection.exec_driver_sql(f"CREATE TRIGGER no BEFORE INSERT ON tasks {refuse}")
+            case "postgresql":
+                end = ["DROP OWNED BY reader", "DROP ROLE reader"]
+                for text in (
+                    f"CREATE ROLE reader LOGIN PASSWORD '{given.password}'",
+                    "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+                ):
+                    connection.exec_driver_sql(text)
+                given = given.set(username="reader")
+            case _:
+                refuse, end = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no right to write'", []
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER no BEFORE INSERT ON tasks FOR EACH ROW {refuse}"
+                )
+        yield given.render_as_string(hide_password=False)
+        for text in end:
+            connection.exec_driver_sql(text)
+    engine.dispose()
+
+
+def test_who_may_only_read_is_told_so_and_not_to_upgrade(readers):
+    store = task_store.TaskStore(readers)
+    store.ping()
+
+    with pytest.raises(
+        errors.ServiceUnavailable, match=r"cannot write tasks in the database .*(no right|denied)"
+    ) as caught:
+        store.try_write()
+
+    assert "db upgrade" not in str(caught.value)
+    assert len(list(store.list())) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("operation", ["INSERT", "UPDATE", "DELETE"])
+def test_each_way_of_writing_is_tried(store, path, operation):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            f"CREATE TRIGGER no BEFORE {operation} ON tasks "
+            "BEGIN SELECT RAISE(ABORT, 'no right to write'); END"
+        )
+
+    with pytest.raises(errors.ServiceUnavailable, match="no right to write"):
+        store.try_write()
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user without rights, if we are root, until the block ends."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_file_of_somebody_else_can_be_read_and_not_written():
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory, "tasks.db")
+        agent = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        agent.upgrade()
+        agent.ping()  # and keeps the file open
+        for file in path.parent.iterdir():
+            file.chmod(0o444)
+        path.parent.chmod(0o755)
+        other = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        with as_nobody():
+            other.ping()
+            with pytest.raises(errors.ServiceUnavailable, match="readonly database"):
+                other.try_write()
+            other.close()
+        agent.close()
+
+
+def test_a_file_in_a_directory_that_we_may_not_enter_is_a_sentence():
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory, "tasks.db")
+        agent = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        agent.upgrade()
+        agent.close()
+        path.parent.chmod(0)
+        other = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        with (
+            as_nobody(),
+            pytest.raises(errors.ServiceUnavailable, match="unable to open database file"),
+        ):
+            other.ping()
+        path.parent.chmod(0o700)

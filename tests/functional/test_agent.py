@@ -319,8 +319,8 @@ def test_more_deletions_than_max_deletes_are_held_back(make_alone, people, cloud
     lose_events(people)
     agent.begin()
     said = agent.said()
-    assert "2 sources are gone or out of strategy, more than [reconcile] max_deletes = 1" in said
-    assert "glance-sync sync --force" in said
+    assert "2 sources are gone or out of strategy, and one scan may delete the copies of 1" in said
+    assert "glance-sync reconcile --allow-deletes 2" in said
     assert "2 held back" in said
     for image in images:
         assert people.in_step(image)

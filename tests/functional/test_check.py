@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``glance-sync-manage check`` on a real cloud, whole and broken."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -37,6 +38,7 @@ LINKS = [
     "store RegionThree",
     "store RegionTwo",
     "unused entries",
+    "first start",
 ]
 
 
@@ -124,6 +126,60 @@ def test_a_whole_cloud_is_ok_in_every_link(cloud, configured):
     assert contents(cloud) == before
 
 
+@contextlib.contextmanager
+def forbidding_uploads(cloud, name):
+    """Let the policy of a region's Glance forbid uploads, until the block ends."""
+    directory = pathlib.Path(cloud.describe().region(name).config_dir)
+    policy, conf = directory / "no-uploads.yaml", directory / "local.conf"
+    policy.write_text('"upload_image": "!"\n')
+    conf.write_text(f"[oslo_policy]\npolicy_file = {policy}\n")
+    try:
+        cloud.restart_service(f"glance-{name}")
+        yield
+    finally:
+        policy.unlink()
+        conf.unlink()
+        cloud.restart_service(f"glance-{name}")
+
+
+def test_uploads_that_a_policy_forbids_are_found_and_nothing_is_left(cloud, configured):
+    before = contents(cloud)
+
+    with forbidding_uploads(cloud, "RegionTwo"):
+        report = check(configured(), cloud)
+
+    failure = report.failure()
+    assert failure["link"] == "Glance RegionTwo"
+    assert "does not let us upload" in failure["detail"]
+    assert "upload_image" in failure["remedy"]
+    assert report.found["Glance RegionThree"]["detail"].endswith("who may upload")
+    assert report.found["Glance RegionOne"]["detail"].endswith("as administrator")
+    assert contents(cloud) == before
+
+
+def test_what_a_start_would_copy_is_counted_and_nothing_is_written(cloud, configured):
+    agent = configured()
+    people = users.People(cloud)
+    sizes = [people.publish(size=size).size for size in (1000, 3 * 1024 * 1024)]
+    try:
+        report = check(agent, cloud)
+        quick = run(agent, "--quick", "-f", "json")
+        rows = agent.tasks()
+    finally:
+        people.clean()
+
+    each = f"2 images, {sum(sizes) / 1024**2:.1f} MiB"
+    assert report.found["first start"]["detail"] == (
+        f"a start would copy to RegionFour {each}; RegionThree {each}; RegionTwo {each}; "
+        f"together 6 images, {3 * sum(sizes) / 1024**2:.1f} MiB"
+    )
+    assert report.status == 0
+    assert rows == []
+    found = {one["link"]: one for one in json.loads(quick.stdout)}
+    assert list(found) == LINKS[:-1]
+    assert found["Glance RegionTwo"]["detail"].endswith("as administrator")
+
+
 def test_a_person_gets_a_line_for_each_link(cloud, configured):
     done = run(configured())
 
@@ -182,7 +238,7 @@ def test_a_wrong_password_is_found_and_what_depends_on_it_is_left_out(cloud, con
     assert failure["link"] == "Keystone"
     assert "401" in failure["detail"]
     assert "[service_credentials]" in failure["remedy"]
-    assert report.having("SKIP") == ["catalogue", "regions"]
+    assert report.having("SKIP") == ["catalogue", "regions", "first start"]
 
 
 def test_a_user_who_is_no_administrator_is_found_with_the_command_that_helps(cloud, configured):
@@ -241,6 +297,7 @@ def test_a_host_that_shows_another_key_is_refused_with_both(cloud, configured, t
 
     assert failure["link"] == "store RegionTwo"
     assert failure["detail"].count("SHA256:") == 2
+    assert "host key" in failure["detail"]
     assert "ssh-keygen -R" in failure["detail"]
     assert "compare the fingerprint" in failure["remedy"]
 
@@ -332,18 +389,24 @@ def test_a_source_that_cannot_be_read_over_ssh_is_no_failure(cloud, configured):
     assert "through the image API instead" in report.found["store RegionOne"]["detail"]
 
 
+@pytest.mark.parametrize("interface", ["public", "internal"])
 def test_a_cascading_endpoint_that_the_catalogue_lacks_is_found_with_those_it_has(
-    cloud, configured
+    cloud, configured, interface
 ):
-    report = check(
-        configured(options={"DEFAULT": {"cascading_endpoint_url": "http://127.0.0.1:9/"}}), cloud
-    )
+    options: agents.Options = {
+        "DEFAULT": {"cascading_endpoint_url": "http://127.0.0.1:9/"},
+        "service_credentials": {"interface": interface},
+    }
+    report = check(configured(options=options), cloud)
 
     failure = report.failure()
     assert failure["link"] == "catalogue"
     for region in cloud.describe().regions:
         assert region.glance_url in failure["detail"]
     assert "cascading_endpoint_url" in failure["remedy"]
+    assert failure["remedy"].endswith(
+        f"openstack endpoint list --service image --interface {interface}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from tests.functional import databases
+from tests.functional import people as users
 from tests.functional import running
 
 NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
@@ -74,11 +75,22 @@ def test_sync_asks_for_an_image_in_one_region(configured, image_id):
     assert [task.key.region for task in rows(agent)] == ["RegionThree"]
 
 
-def test_sync_with_force_may_delete(configured, image_id):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--delete-copies", ""),
+        (
+            "--force",
+            "glance-sync sync: --force is deprecated: use --delete-copies, which does the same\n",
+        ),
+    ],
+)
+def test_sync_may_delete_copies_if_it_is_told_to(configured, image_id, option, said):
     agent = configured()
 
-    assert run(agent, "sync", "--force", image_id, "RegionTwo").returncode == 0
+    done = run(agent, "sync", option, image_id, "--region", "RegionTwo")
 
+    assert (done.returncode, done.stderr) == (0, said)
     (task,) = rows(agent)
     assert task.may_delete
 
@@ -89,7 +101,7 @@ def test_sync_to_a_region_that_takes_no_copies_lists_those_that_do(configured, i
 
     done = run(agent, "sync", image_id, region)
 
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"glance-sync: there is no region {region} to copy to; there are {', '.join(CASCADED)}\n"
     )
@@ -118,6 +130,80 @@ def test_what_is_requested_is_shown(configured, image_id):
     assert shown["image_id"] == image_id
     assert shown["regions"] == listed
     assert [row["region"] for row in listed] == CASCADED
+
+
+@pytest.fixture
+def published(cloud):
+    """Give images: one with a name of its own, and two that share one."""
+    people = users.People(cloud)
+    name = f"golden:{uuid.uuid4()}"  # with the colon that Glance takes for an operator
+    found = [people.publish().image_id for _ in range(3)]
+    for image_id, text in zip(found, (name, f"{name} twin", f"{name} twin"), strict=True):
+        people.client().images.update(image_id, name=text)
+    yield name, [images.ImageId(one) for one in found]
+    people.clean()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["sync"], ["show"], ["explain"], ["retry"], ["verify", "--dry-run"], ["status", "--image"]],
+    ids=lambda words: words[0],
+)
+def test_every_command_takes_the_name_of_an_image(configured, published, command):
+    agent = configured()
+    name, (image_id, *twins) = published
+    run(agent, "sync", image_id)
+    for twin in twins:
+        run(agent, "sync", twin)
+
+    by_name = run(agent, *command, name, "--region", "RegionTwo")
+    by_id = run(agent, *command, image_id, "--region", "RegionTwo")
+    twin = run(agent, *command, f"{name} twin")
+    unknown = run(agent, *command, f"{name} unknown")
+
+    assert by_name.returncode == by_id.returncode == 0, by_name.stderr
+    assert by_name.stdout == by_id.stdout
+    assert unknown.returncode == 2
+    assert f"there is no image with the name {name} unknown in the cascading" in unknown.stderr
+    if command[0] == "status":  # a filter, that may find several
+        assert twin.returncode == 0
+        assert all(one in twin.stdout.replace("\n", "") for one in ("RegionTwo", "RegionFour"))
+    else:
+        assert twin.returncode == 2
+        assert f"2 images have the name {name} twin: {', '.join(sorted(twins))}" in twin.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "show", "explain", "retry", "sync", "verify", "reconcile"],
+)
+def test_a_region_that_nobody_knows_is_a_usage_error_with_those_that_there_are(
+    configured, image_id, command
+):
+    agent = configured()
+    image = [] if command in {"status", "reconcile"} else [image_id]
+
+    done = run(agent, command, *image, "--region", "Typo")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no region Typo" in done.stderr
+    assert "RegionThree, RegionTwo" in done.stderr
+
+
+def test_a_region_that_only_the_database_knows_is_known(configured, image_id):
+    agent = configured()
+    store = databases.opened(agent.directory)
+    gone = images.RegionId("RegionGone")
+    store.request(image_id, [gone], now=NOW, not_before=NOW, request_id="r", elsewhere=False)
+    store.close()
+
+    listed = run(agent, "status", "--region", gone, "-f", "json")
+    empty = run(agent, "status", "--region", "RegionTwo", "-f", "json")
+    unknown = run(agent, "status", "--region", "Typo")
+
+    assert [row["region"] for row in json.loads(listed.stdout)] == [gone]
+    assert (empty.returncode, json.loads(empty.stdout)) == (0, [])
+    assert "there are RegionFour, RegionGone, RegionOne, " in unknown.stderr
 
 
 def test_a_reader_that_goes_away_is_no_traceback(configured, image_id):

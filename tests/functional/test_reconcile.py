@@ -21,6 +21,15 @@ def deaf(make_agent: conftest.MakeAgent, name: str = "deaf", **reconcile: Any) -
     return agent
 
 
+def say(agent: running.Agent, *arguments: str) -> tuple[int, str]:
+    """Run ``glance-sync reconcile``; return its exit status and what it says."""
+    done = subprocess.run(
+        agent.command("glance-sync", "reconcile", *arguments),
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, done.stderr
+
+
 def reconcile(agent: running.Agent, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
     """Run ``glance-sync reconcile``; return its rows."""
     done = subprocess.run(
@@ -110,6 +119,43 @@ def test_a_region_that_does_not_exist_is_told_with_those_that_do(make_agent, peo
         agent.command("glance-sync", "reconcile", "--region", "Atlantis"),
         capture_output=True, text=True, check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no region Atlantis in Keystone's catalogue; there are Region" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_operator_lets_the_brake_go_once_for_as_many_as_were_shown(make_agent, people):
+    agent = deaf(make_agent, max_deletes=1)
+    images = [people.publish(f"gone {number}") for number in range(3)]
+    kept = people.publish("kept")
+    reconcile(agent)
+    agent.wait_until(lambda: all(people.in_step(one) for one in (*images, kept)), "the copies")
+    agent.wait_until(lambda: {str(t.status) for t in agent.tasks()} == {"success"}, "the end")
+    assert agent.stop() == 0
+    for image in images[:2]:
+        people.delete(image.image_id)
+
+    dry = say(agent, "--dry-run")
+    plain = say(agent)
+    people.delete(images[2].image_id)  # after the operator has looked
+    too_few = say(agent, "--allow-deletes", "2")
+
+    held = "2 sources are gone or out of strategy, and 1 is the most"
+    assert dry[0] == plain[0] == too_few[0] == 1
+    assert held in dry[1]
+    assert held in plain[1]
+    assert "run it with --allow-deletes 2" in dry[1]
+    assert "3 sources are gone or out of strategy, and 2 is the most" in too_few[1]
+    assert "none of their copies is deleted" in too_few[1]
+    assert {str(task.status) for task in agent.tasks()} == {"success"}
+
+    assert say(agent, "--allow-deletes", "3")[0] == 0
+    agent.begin()
+    agent.wait_until(
+        lambda: not any(
+            people.record(region, one.image_id) for region in people.cascaded for one in images
+        ),
+        "the end of the copies",
+    )
+    assert people.in_step(kept)
+    assert say(agent)[0] == 0

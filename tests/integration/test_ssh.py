@@ -217,6 +217,7 @@ def test_an_unknown_host_key_is_refused_with_the_remedy(
         connect(sshd.login()).probe()
     scan = f"ssh-keyscan -p {sshd.port} {fakes.ADDRESS} >> {sshd.known_hosts}"
     assert scan in str(caught.value)
+    assert "has no host key of" in str(caught.value)
     assert "SHA256:" in str(caught.value)
 
 
@@ -236,6 +237,7 @@ def test_a_changed_host_key_is_refused(
     with pytest.raises(errors.HostKeyMismatch, match="ssh-keygen -R") as caught:
         connect(sshd.login()).probe()
     assert str(caught.value).count("SHA256:") == 2
+    assert f"[{fakes.ADDRESS}]:{sshd.port} shows the host key ssh-" in str(caught.value)
 
 
 @pytest.mark.parametrize(

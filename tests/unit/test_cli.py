@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's tools over a real SQLite file: what they print, and their exit status."""
 
+import contextlib
 import csv
 import datetime
 import io
 import json
 import logging
 import shutil
+import sqlite3
 
 import pytest
 import yaml
 
+import glance_sync_agent
+from glance_sync_agent.cmd import agent
+from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
+from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
@@ -187,8 +193,7 @@ def test_what_is_unknown_is_null_to_a_program_and_nothing_to_a_person(ctl_run, f
         ([], 5),
         (["--image", IMAGE], 3),
         (["--image", IMAGE.upper()], 3),
-        (["--image", "ubuntu"], 1),
-        (["--image", "cirr"], 0),
+        (["--image", "ubuntu"], 2),
         (["--region", "RegionTwo"], 2),
         (["--status", "failure"], 1),
         (["--status", "pending"], 2),
@@ -225,6 +230,88 @@ def test_a_column_that_a_table_leaves_out_can_be_asked_for(ctl_run, filled):
     out = ctl_run("status", "-f", "table", "-c", "attempts", "--status", "failure")[1]
 
     assert out.splitlines()[1].replace("|", " ").split() == ["attempts"]
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "json", "value", "yaml"])
+@pytest.mark.parametrize("column", ["image_name", "bytes_total", "copied_from"])
+def test_sorting_by_a_column_with_empty_fields_loses_no_row(ctl_run, filled, column, style):
+    by_image = ctl_run("status", "-f", style, "-c", "image_id", "-c", column)
+    up = ["status", "-f", style, "-c", "image_id", "-c", column, "--sort-column", column]
+
+    status, out, err = ctl_run(*up)
+    down = ctl_run(*up, "--sort-descending")[1]
+
+    assert (status, err) == (0, "")
+    assert sorted(out.splitlines()) == sorted(by_image[1].splitlines())
+    assert sorted(down.splitlines()) == sorted(by_image[1].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("direction", "names"),
+    [
+        ("--sort-ascending", ["cirros", "cirros", "cirros", "ubuntu", None]),
+        ("--sort-descending", [None, "ubuntu", "cirros", "cirros", "cirros"]),
+    ],
+)
+def test_what_is_unknown_is_sorted_last(ctl_run, filled, direction, names):
+    sort = ["--sort-column", "image_name", direction]
+
+    rows = json.loads(ctl_run("status", "-f", "json", *sort)[1])
+    table = [line.split("|")[2].strip() for line in ctl_run("status", *sort)[1].splitlines()[3:-1]]
+
+    assert [row["image_name"] for row in rows] == names
+    assert table == [name or "" for name in names]
+
+
+def test_a_table_is_sorted_by_a_column_that_it_does_not_show(ctl_run, filled):
+    sort = ["--sort-column", "not_before", "--sort-descending"]
+
+    first, *_ = ctl_run("status", *sort)[1].splitlines()[3:-1]
+
+    assert first.split("|")[3].strip() == "RegionFour"
+    assert "not_before" not in ctl_run("status", *sort)[1]
+
+
+def test_columns_whose_values_cannot_be_compared_lose_no_row(capsys):
+    class Mixed(tables.Lister):
+        """A table of a text beside a number."""
+
+        def take_action(self, parsed_args):
+            return ("mixed",), iter([("text",), (1,)])
+
+    tool = console.Console(name="tool", description="", examples="", commands={"mixed": Mixed})
+    assert console.run(tool, ["mixed", "-f", "value", "--sort-column", "mixed"]) == 0
+
+    assert capsys.readouterr().out == "text\n1\n"
+
+
+HOSTILE = "evil\x1b[2J\n| forged\x9b\u202e"
+HARMLESS = r"evil\x1b[2J\n| forged\x9b\u202e"
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "value", "json", "yaml"])
+def test_names_and_reasons_do_not_steer_the_terminal(ctl_run, store, style):
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+
+    listed = ctl_run("status", "-f", style)[1]
+
+    assert not [one for one in listed if not one.isprintable() and one not in "\r\n"]
+    if style == "json":
+        assert json.loads(listed)[0]["image_name"] == HOSTILE
+    elif style == "yaml":
+        assert yaml.safe_load(listed)[0]["image_name"] == HOSTILE
+    else:
+        # cliff's CSV has a backslash before each backslash.
+        assert listed.replace("\\\\", "\\").count(HARMLESS) == 2
+
+
+@pytest.mark.parametrize("style", ["table", "shell", "value", "json", "yaml"])
+def test_what_is_shown_of_an_image_does_not_steer_the_terminal(ctl_run, store, style):
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+
+    shown = ctl_run("show", IMAGE, "-f", style)[1]
+
+    assert not [one for one in shown if not one.isprintable() and one != "\n"]
 
 
 def test_an_empty_database_is_no_failure(ctl_run, store):
@@ -289,11 +376,11 @@ def test_where_a_copy_came_from_is_shown(ctl_run, store):
     assert "copied from RegionOne" not in for_a_person
 
 
-@pytest.mark.parametrize("command", ["show", "retry"])
-def test_an_image_that_nobody_asked_for_is_a_failure_with_a_way_on(ctl_run, store, command):
-    status, out, err = ctl_run(command, IMAGE)
+@pytest.mark.parametrize("command", [["show"], ["retry"], ["status", "--image"]])
+def test_an_image_that_nobody_asked_for_is_a_usage_error_with_a_way_on(ctl_run, store, command):
+    status, out, err = ctl_run(*command, IMAGE)
 
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err == (
         f"glance-sync: no copy of image {IMAGE} is known or awaited; "
         f"'glance-sync explain {IMAGE}' tells where it belongs, "
@@ -387,11 +474,77 @@ def test_retry_of_what_runs_or_is_in_step_says_that_there_is_nothing_to_do(ctl_r
     assert err == f"Nothing to retry: image {IMAGE} is in RegionTwo: success\n"
 
 
-def test_retry_in_a_region_without_a_task_is_a_failure(ctl_run, filled):
-    status, _, err = ctl_run("retry", IMAGE, "RegionNine")
+@pytest.mark.parametrize("command", ["retry", "show"])
+def test_an_image_without_a_task_in_a_region_is_a_usage_error(ctl_run, filled, command):
+    status, _, err = ctl_run(command, OTHER, "--region", "RegionFour")
 
-    assert status == 1
-    assert f"no copy of image {IMAGE} is known or awaited in region RegionNine" in err
+    assert status == 2
+    assert f"no copy of image {OTHER} is known or awaited in region RegionFour" in err
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["show", IMAGE], ["retry", IMAGE]], ids=lambda words: words[0]
+)
+def test_a_region_that_nobody_knows_is_a_failure_if_keystone_does_not_answer(
+    ctl_run, filled, command
+):
+    status, out, err = ctl_run(*command, "--region", "RegionNine")
+
+    assert (status, out) == (1, "")
+    assert "no task is in region RegionNine, and Keystone does not say if it exists" in err
+
+
+def test_the_positional_region_is_the_same_as_the_option(ctl_run, filled):
+    by_option = ctl_run("retry", IMAGE, "--region", "RegionThree")
+    both = ctl_run("retry", IMAGE, "RegionThree", "--region", "RegionThree")
+
+    assert by_option[:2] == (0, f"Due now: image {IMAGE} in RegionThree\n")
+    assert both[0] == 0
+
+
+@pytest.mark.parametrize("command", ["retry", "sync"])
+def test_two_different_regions_are_a_usage_error(ctl_run, filled, command):
+    status, out, err = ctl_run(command, IMAGE, "RegionThree", "--region", "RegionFour")
+
+    assert (status, out) == (2, "")
+    assert "--region RegionFour and RegionThree: name one region" in err
+
+
+def test_show_of_one_region_leaves_out_the_others(ctl_run, filled):
+    out = ctl_run("show", IMAGE, "--region", "RegionTwo", "-f", "json")[1]
+
+    assert [one["region"] for one in json.loads(out)["regions"]] == ["RegionTwo"]
+
+
+def test_an_image_is_found_by_its_name_without_keystone_too(ctl_run, filled):
+    shown = ctl_run("show", "ubuntu", "-f", "json")
+    retried = ctl_run("retry", "cirros", "--region", "RegionThree")
+
+    assert (shown[0], json.loads(shown[1])["image_id"]) == (0, OTHER)
+    assert "the name ubuntu was not looked up everywhere: " in shown[2]
+    assert retried[:2] == (0, f"Due now: image {IMAGE} in RegionThree\n")
+
+
+def test_a_name_of_several_images_is_a_usage_error_that_lists_them(ctl_run, filled):
+    fill(filled, OTHER, "RegionFour", tasks.Succeeded(reason="in sync"), name="cirros")
+
+    status, out, err = ctl_run("show", "cirros")
+
+    assert (status, out) == (2, "")
+    assert f"2 images have the name cirros: {OTHER}, {IMAGE}; name one by its id" in err
+    rows = json.loads(ctl_run("status", "--image", "cirros", "-f", "json")[1])
+    assert {row["image_id"] for row in rows} == {IMAGE, OTHER}
+
+
+@pytest.mark.parametrize(
+    "command", [["show"], ["retry"], ["status", "--image"]], ids=lambda words: words[0]
+)
+@pytest.mark.parametrize("text", ["absent", "../../etc/passwd", IMAGE.replace("-", "")])
+def test_a_name_that_the_database_does_not_know_needs_keystone(ctl_run, filled, command, text):
+    status, out, err = ctl_run(*command, text)
+
+    assert (status, out) == (1, "")
+    assert f"no image with the name {text} is known: " in err
 
 
 def test_a_request_while_the_agent_is_paused_says_so(ctl_run, filled, conf_file):
@@ -412,14 +565,23 @@ def test_sync_without_keystone_says_so_and_changes_nothing(ctl_run, filled):
     assert list(filled.list()) == before
 
 
-@pytest.mark.parametrize("command", ["show", "retry", "sync"])
-@pytest.mark.parametrize("text", ["cirros", "../../etc/passwd", IMAGE.replace("-", ""), ""])
-def test_what_is_no_image_id_is_a_usage_error(ctl_run, command, text):
-    status, _, err = ctl_run(command, text)
+@pytest.mark.parametrize(
+    "command",
+    [["show"], ["retry"], ["sync"], ["explain"], ["verify"], ["status", "--image"]],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "'' is neither the id nor the name of an image"),
+        ("a\udcff", r"a\udcff is no text in UTF-8"),  # the byte ff in an argument
+    ],
+)
+def test_what_can_be_no_name_is_a_usage_error(ctl_run, command, text, said):
+    status, _, err = ctl_run(*command, text)
 
     assert status == 2
-    assert "is not an image id" in err
-    assert "status --image NAME" in err
+    assert said in err
 
 
 @pytest.mark.parametrize(
@@ -521,6 +683,8 @@ def test_a_check_says_what_fails_how_to_mend_it_and_what_it_left_out(manage_run)
         "Keystone": "FAIL",
         "catalogue": "SKIP",
         "regions": "SKIP",
+        "marked images": "SKIP",
+        "first start": "SKIP",
     }
     failed = [one for one in found.values() if one["verdict"] == "FAIL"]
     assert all(one["remedy"] for one in failed)
@@ -535,10 +699,29 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0007" in lines
+    assert "OK    database             revision 0007, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
-    assert lines[-1] == "2 of 9 links fail"
+    assert lines[-1] == "2 of 11 links fail"
+
+
+def test_a_database_that_can_be_read_and_not_written_fails(manage_run, store, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "sync.sqlite")) as connection:
+        connection.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON tasks BEGIN SELECT RAISE(ABORT, 'read only'); END"
+        )
+
+    found = {one["link"]: one for one in json.loads(manage_run("check", "-f", "json")[1])}
+
+    assert found["database"]["verdict"] == "FAIL"
+    assert "read only" in found["database"]["detail"]
+    assert "grant" in found["database"]["remedy"]
+
+
+def test_a_quick_check_leaves_out_what_a_start_would_copy(manage_run, store):
+    found = json.loads(manage_run("check", "--quick", "-f", "json")[1])
+
+    assert "first start" not in [one["link"] for one in found]
 
 
 def test_a_check_of_a_bad_configuration_is_a_finding(manage_run, conf_file):
@@ -572,6 +755,35 @@ def test_a_bus_that_cannot_be_checked_is_said_to_be_so(manage_run, conf_file):
     assert "OK    message bus          fake://, which cannot be checked" in out
 
 
-def test_the_version_is_shown(capsys):
-    assert ctl.main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("glance-sync ")
+@pytest.mark.parametrize(
+    ("command", "option"), [("sync", "--delete-copies"), ("verify", "--replace-all")]
+)
+def test_the_old_name_of_an_option_is_hidden_and_warns(ctl_run, filled, command, option):
+    shown = ctl_run(command, "--help")[1]
+    told = ctl_run(command, "--force", IMAGE)[2]
+
+    assert f"{option} " in shown
+    assert "--force" not in shown
+    assert f"--force is deprecated: use {option}, which does the same" in told
+    assert "deprecated" not in ctl_run(command, option, IMAGE)[2]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5", "", "\N{SUPERSCRIPT TWO}"])
+def test_what_is_no_count_of_deletions_is_a_usage_error(ctl_run, text):
+    status, _, err = ctl_run("reconcile", f"--allow-deletes={text}")
+
+    assert status == 2
+    assert f"'{text}' is no number above 0" in err
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        (ctl.main, "glance-sync"),
+        (manage.main, "glance-sync-manage"),
+        (agent.main, "glance-sync-agent"),
+    ],
+)
+def test_the_version_is_shown(capsys, main, name):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{name} {glance_sync_agent.__version__}\n"

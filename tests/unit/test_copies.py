@@ -156,7 +156,7 @@ def test_the_id_of_a_copy_is_written_before_its_record_is_made(world, image):
 def test_a_chosen_id_that_is_taken_makes_way_for_another(world, image):
     world.two.publish(b"to be gone", image_id=image.image_id)
     world.two.delete_as_user(image.image_id)
-    refused = []
+    refused: list[images.ImageId] = []
 
     def fail_once(name, image_id):
         if name == "create" and image_id != image.image_id and not refused:
@@ -175,7 +175,7 @@ def test_a_chosen_id_that_is_taken_makes_way_for_another(world, image):
 def test_an_image_that_took_a_chosen_id_is_left_alone(world, image):
     world.two.publish(b"to be gone", image_id=image.image_id)
     world.two.delete_as_user(image.image_id)
-    refused = []
+    refused: list[images.ImageId] = []
 
     def fail_once(name, image_id):
         if name == "create" and image_id != image.image_id and not refused:
@@ -316,8 +316,13 @@ def test_a_copy_is_looked_at_once_more_before_it_is_changed(world, copied, call,
             world.source.set_active(copied.image_id, active=False)
         case "delete":
             world.source.delete_as_user(copied.image_id)
-    asked = []
-    world.two.before = lambda name, image_id: (asked.append(name), before(name, image_id))
+    asked: list[str] = []
+
+    def noted(name, image_id):
+        asked.append(name)
+        before(name, image_id)
+
+    world.two.before = noted
     if call == "delete":
         world.deleted(copied.image_id)
     else:

@@ -235,8 +235,9 @@ TABLE = [
     case(
         "stranger on the id",
         plans.Conflict(
-            reason=f"image {builders.IMAGE_ID} of region RegionTwo was not made by this agent; "
-            "rename or delete it there, or take the region out of the strategy"
+            reason=f"image {builders.IMAGE_ID} of region RegionTwo was not made by this agent "
+            "and has the id that the copy needs; delete it there, or publish the source again "
+            "with another id, or take the region out of the strategy"
         ),
         source(), stranger(),
     ),

@@ -38,3 +38,11 @@ def test_an_image_without_a_name_is_shown_by_its_id(monkeypatch):
 
 def test_where_there_is_no_terminal_nothing_is_drawn():
     assert draw(io.StringIO()) == ""
+
+
+def test_a_name_does_not_steer_the_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    said = draw(Terminal(), image_name="evil\x1b]0;title\x07")
+    assert "\x1b]0;" not in said
+    assert r"evil\x1b]0;title\x07 in RegionTwo" in said

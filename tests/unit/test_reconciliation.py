@@ -174,9 +174,11 @@ def test_more_deletions_than_the_brake_allows_delete_nothing(world, copied, capl
         world.source.delete_as_user(one.image_id)
     look(world, sources=1, deleted_sources=2, held_back=2)
     assert len(world.two.ids()) == 3
-    expected = "2 sources are gone or out of strategy, more than [reconcile] max_deletes = 1"
+    expected = "2 sources are gone or out of strategy, and one scan may delete the copies of 1 at"
     assert expected in caplog.text
-    assert "glance-sync sync --force" in caplog.text
+    assert "run 'glance-sync reconcile --allow-deletes 2', or raise [reconcile] max_deletes" in (
+        caplog.text
+    )
     world.max_deletes = 2
     look(world, sources=1, requested=4, deleted_sources=2)
     assert len(world.two.ids()) == 1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ``check`` says of the regions that the operator's files name."""
 
+import json
 import pathlib
 import types
 from typing import Any
@@ -14,6 +15,7 @@ from glance_sync_agent.cmd import region_checks
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.drivers import glance_probe
 from glance_sync_agent.drivers import keystone
 from tests.fakes import scripted_http
 
@@ -42,7 +44,7 @@ def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
         server.script = [scripted_http.Reply(status)]
         session = keystone.make_session(token_endpoint.Token(server.url, "token"))
         catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: server.url)
-        found = region_checks.glance(REGIONS[0], catalogue, session)
+        found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
         assert found.verdict is FAIL
         assert found.remedy == remedy.format(url=server.url, more="policy.yaml?")
@@ -53,9 +55,110 @@ def test_a_glance_that_says_nothing_is_to_be_reached():
         auth = token_endpoint.Token(url, "token")
         catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: url)
         session = keystone.make_session(auth, timeout_seconds=0.2)
-        found = region_checks.glance(REGIONS[0], catalogue, session)
+        found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
     assert found.remedy == f"start that Glance, or let us reach it: curl {url}/versions"
+
+
+LISTING = scripted_http.Reply.of({"images": []})
+VERSIONS = scripted_http.Reply.of({"versions": [{"id": "v2.17", "status": "CURRENT"}]})
+TASKS = scripted_http.Reply.of({"tasks": []})
+RECORD = scripted_http.Reply.of({"id": "any", "status": "queued"}, 201)
+# What Glance 33 says to data for a record without formats.
+NO_FORMATS = scripted_http.Reply.html(400, "Properties disk_format, container_format must be set")
+FORBIDDEN = scripted_http.Reply.html(403, "Not allowed to upload image data")
+GONE = scripted_http.Reply(204)
+
+
+@pytest.fixture
+def scripted():
+    """Return a function that looks at a Glance which answers as it is told."""
+    with scripted_http.serving() as server:
+        session = keystone.make_session(
+            token_endpoint.Token(server.url, "token"), timeout_seconds=0.5
+        )
+        catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: server.url)
+
+        def look(*replies, takes_copies=True):
+            server.script = [LISTING, VERSIONS, TASKS, *replies]
+            found = region_checks.glance(
+                REGIONS[1], catalogue, session, takes_copies=takes_copies
+            )
+            return found, [one for one in server.requests if one.method != "GET"]
+
+        yield look
+        session.session.close()
+
+
+@pytest.mark.parametrize("answer", [NO_FORMATS, scripted_http.Reply(204)], ids=["33", "any"])
+def test_a_glance_that_would_take_data_is_ok_and_keeps_nothing(scripted, answer):
+    found, (made, filled, removed) = scripted(RECORD, answer, GONE)
+
+    assert found.verdict is OK
+    assert found.detail.endswith(", as administrator, who may upload")
+    record = json.loads(made.body)
+    path = f"/v2/images/{record['id']}"
+    assert record == {
+        "id": record["id"], "name": glance_probe.TRIAL_NAME, "visibility": "private",
+    }
+    assert (filled.method, filled.path, filled.body) == ("PUT", f"{path}/file", b"")
+    assert filled.headers["Content-Type"] == "application/octet-stream"
+    assert (removed.method, removed.path) == ("DELETE", path)
+
+
+def test_a_glance_whose_policy_forbids_uploads_fails(scripted):
+    found, requests = scripted(RECORD, FORBIDDEN, GONE)
+
+    assert found.verdict is FAIL
+    assert "does not let us upload the data of an image" in found.detail
+    assert "upload_image" in found.remedy
+    assert requests[-1].method == "DELETE"
+
+
+def test_a_glance_that_takes_no_copies_is_not_tried(scripted):
+    found, requests = scripted(takes_copies=False)
+
+    assert (found.verdict, requests) == (OK, [])
+
+
+@pytest.mark.parametrize(
+    ("replies", "said"),
+    [
+        pytest.param([FORBIDDEN, GONE], "Not allowed", id="no record may be made"),
+        pytest.param([scripted_http.Reply(0), GONE], "no answer", id="the record is unknown"),
+        pytest.param([RECORD, scripted_http.Reply(500), GONE], "HTTP 500", id="5xx"),
+        pytest.param([RECORD, scripted_http.Reply(0), GONE], "no answer", id="cut"),
+        pytest.param(
+            [RECORD, scripted_http.Reply(400, b"x", {"Content-Length": "9"}), GONE],
+            "no whole answer",
+            id="cut in the middle",
+        ),
+    ],
+)
+def test_whatever_becomes_of_a_trial_its_record_is_removed(scripted, replies, said):
+    found, requests = scripted(*replies)
+
+    assert found.verdict is FAIL
+    assert said in found.detail
+    removed = requests[-1]
+    assert (removed.method, removed.path) == (
+        "DELETE", f"/v2/images/{json.loads(requests[0].body)['id']}",
+    )
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_record_that_cannot_be_removed_is_named(scripted, status):
+    found, requests = scripted(RECORD, NO_FORMATS, scripted_http.Reply(status))
+
+    image_id = json.loads(requests[0].body)["id"]
+    assert found.verdict is FAIL
+    assert found.detail.startswith(
+        f"image {image_id}, '{glance_probe.TRIAL_NAME}', may be left in region RegionTwo"
+    )
+
+
+def test_a_record_that_is_gone_by_itself_is_no_failure(scripted):
+    assert scripted(RECORD, NO_FORMATS, scripted_http.Reply(404))[0].verdict is OK
 
 
 def test_a_map_of_regions_that_there_are_is_ok():

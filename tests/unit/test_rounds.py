@@ -29,7 +29,7 @@ class Agent:
         self.during = lambda _keep_on: None
         self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
         self.chance = 0.5
-        self.counted = []
+        self.counted: list[float] = []
         self.rounds = rounds.Rounds(
             look=self.look,
             turns=turns,

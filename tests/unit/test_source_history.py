@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import source_history
 from tests.fakes import facts as fake_facts
@@ -182,8 +183,13 @@ def test_a_deletion_that_failed_lately_is_not_asked_for_again(world):
     world.deleted(old.image_id)
     world.run()
     assert world.task(old).status == "failure"
-    requested = []
-    world.reconciliation._ask = lambda found: requested.extend(found) or len(found)
+    requested: list[differences.Difference] = []
+
+    def ask(found):
+        requested.extend(found)
+        return len(found)
+
+    world.reconciliation._ask = ask
     hour_ago = world.clock.now() - datetime.timedelta(hours=1)
     world.reconciliation.look(reconciliation.Scope(failed_before=hour_ago))
     assert requested == []

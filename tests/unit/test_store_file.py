@@ -163,13 +163,19 @@ def test_all_that_is_wrong_is_said_at_once_with_its_line(file):
     ]
 
 
+@pytest.mark.parametrize("text", ["glances:", "glances: []", "glances: null", "glances: ~\n"])
+def test_a_file_without_entries_loads(file, text):
+    assert store_file.load(write(file, text)) == ()
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
         pytest.param("", 1, "expected a mapping with the key 'glances'", id="empty"),
         pytest.param("- a", 1, "expected a mapping with the key 'glances'", id="list"),
         pytest.param("regions: []", 1, "expected 'glances' to be a list of regions", id="no key"),
-        pytest.param("glances: []", 1, "expected 'glances' to be a list of regions", id="none"),
+        pytest.param("glances: {}", 1, "expected 'glances' to be a list of regions", id="fields"),
+        pytest.param("glances: ''", 1, "expected 'glances' to be a list of regions", id="text"),
         pytest.param("glances:\n  a: b", 2, "expected 'glances' to be a list of regions", id="is"),
         pytest.param(
             "glances:\n- name: R", 2, "expected 'schemes' to be a list of schemes", id="no schemes"
@@ -277,7 +283,7 @@ def load_quietly(file, content):
         entries = store_file.load(file)
     except errors.ConfigurationError as exc:
         return str(exc)
-    assert entries
+    assert isinstance(entries, tuple)
     assert all(entry.name and entry.schemes for entry in entries)
     return str(file)
 

@@ -338,7 +338,7 @@ def test_too_many_at_once_in_a_region_are_left_alone_and_the_log_says_how_to_go_
     assert {str(world.task(image).status) for image in found} == {"success"}
     assert "3 copies in region RegionTwo are damaged or have no data" in caplog.text
     assert "more than [verify] max_repairs = 2" in caplog.text
-    assert "glance-sync verify --force --region RegionTwo" in caplog.text
+    assert "glance-sync verify --replace-all --region RegionTwo" in caplog.text
     world.max_repairs = 3
     assert run(world, *[(image, TWO) for image in found]).requested == 3
 

@@ -172,13 +172,14 @@ def _error(login: Login, exc: Exception) -> errors.SyncError:
     match exc:
         case _UnknownHostKey():
             return errors.HostKeyMismatch(
-                f"{what}: {login.known_hosts} has no key of {login.name},"
+                f"{what}: {login.known_hosts} has no host key of {login.name},"
                 f" which shows {exc}. {_remedy(login)}"
             )
         case paramiko.BadHostKeyException():
             return errors.HostKeyMismatch(
-                f"{what}: {login.name} shows {shown(exc.key)}, but {login.known_hosts} says"
-                f" {shown(exc.expected_key)}: it was installed anew, or somebody stands between."
+                f"{what}: {login.name} shows the host key {shown(exc.key)}, but"
+                f" {login.known_hosts} says {shown(exc.expected_key)}: the host was installed"
+                " anew, or somebody stands between."
                 f" If you know why: ssh-keygen -R '{login.name}' -f {login.known_hosts}."
                 f" {_remedy(login)}"
             )
