@@ -136,11 +136,12 @@ def test_what_is_requested_is_shown(configured, image_id):
 def published(cloud):
     """Give images: one with a name of its own, and two that share one."""
     people = users.People(cloud)
-    name = f"golden:{uuid.uuid4()}"  # with the colon that Glance takes for an operator
-    found = [people.publish().image_id for _ in range(3)]
-    for image_id, text in zip(found, (name, f"{name} twin", f"{name} twin"), strict=True):
-        people.client().images.update(image_id, name=text)
-    yield name, [images.ImageId(one) for one in found]
+    first, *twins = (people.publish() for _ in range(3))
+    name = f"{first.name}:golden"  # with the colon that Glance takes for an operator
+    people.client().images.update(first.image_id, name=name)
+    for twin in twins:
+        people.client().images.update(twin.image_id, name=f"{name} twin")
+    yield name, [images.ImageId(one.image_id) for one in (first, *twins)]
     people.clean()
 
 
