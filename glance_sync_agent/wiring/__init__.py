@@ -17,7 +17,6 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers import agent_id
 from glance_sync_agent.drivers import bus_probe
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import keystone_absence
 from glance_sync_agent.drivers import keystone_projects
@@ -179,12 +178,11 @@ def open_regions(
 
     :raises ConfigurationError: the store file is wrong.
     """
-    credentials = conf[CREDENTIALS]
     return RegionServices(
         catalogue=catalogue,
         session=keystone.load(conf, CREDENTIALS),
         current=current.settings,
-        trust=http_streams.Trust(cafile=credentials.cafile, insecure=credentials.insecure),
+        trust=keystone.trust(conf, CREDENTIALS),
         stop=stop or threading.Event(),
     )
 
