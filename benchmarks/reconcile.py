@@ -202,7 +202,9 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.R
             regions=cloud,
             store=store,
             wanted=wanted,
-            copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+            copies=wanted_copies.WantedCopies(
+                cloud, lambda: metadata_policy.Policy(), store
+            ),
             recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
             deletes_unwanted=lambda: False,
             joined=joining.Joining(cloud, cloud),

@@ -215,7 +215,9 @@ def _built(
         ),
         store=store,
         wanted=wanted,
-        copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+        copies=wanted_copies.WantedCopies(
+            cloud, lambda: metadata_policy.Policy(), store
+        ),
         recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
         deletes_unwanted=lambda: False,
         in_regions=in_regions,

@@ -9,6 +9,7 @@ from typing import Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
@@ -146,6 +147,20 @@ class Glance:
             for image in self._listing.all({**query, "os_hidden": hidden})
             if image.mark == mark  # the filter knows nothing of the region
         ]
+
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        """Find the images whose kernel or ramdisk is ``image_id``, without members.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        found = {
+            image.image_id: image
+            for name in metadata_policy.REFERENCES
+            for hidden in ("false", "true")
+            for image in self._listing.all({name: image_id, "os_hidden": hidden})
+        }
+        return list(found.values())
 
     def pages(
         self,

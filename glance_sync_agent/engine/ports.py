@@ -114,6 +114,9 @@ class ImageService(Protocol):
     def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
         """Find the images that carry ``mark``, without members."""
 
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        """Find the images whose kernel or ramdisk is ``image_id``, without members."""
+
     def pages(
         self,
         page_size: int,

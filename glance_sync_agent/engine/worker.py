@@ -17,7 +17,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine import replication
+from glance_sync_agent.engine import references
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Worker:
         self,
         *,
         store: ports.TaskStore,
-        attempt: replication.Replication,
+        attempt: references.Attempt,
         known_outages: outages.Outages,
         in_regions: places.Places,
         clock: ports.Clock,

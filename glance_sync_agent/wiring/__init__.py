@@ -31,6 +31,7 @@ from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import projects
+from glance_sync_agent.engine import references
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
@@ -335,7 +336,7 @@ def build(
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
     wanted = make_targets(conf, catalogue, current)
-    copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy)
+    copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy, store)
     cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake, clock)
     joined = make_joining(services, catalogue)
@@ -395,7 +396,13 @@ def build(
         store=store,
         worker=worker.Worker(
             store=store,
-            attempt=attempt,
+            attempt=references.References(
+                attempt,
+                regions=services,
+                store=store,
+                requests=requests,
+                cascading=cascading,
+            ),
             known_outages=known_outages,
             in_regions=in_regions,
             clock=clock,

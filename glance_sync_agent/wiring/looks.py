@@ -42,7 +42,7 @@ def make_reconciliation(
             regions=services,
             store=store,
             wanted=wanted,
-            copies=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+            copies=wanted_copies.WantedCopies(catalogue, current.metadata_policy, store),
             recorded=recorded,
             deletes_unwanted=current.deletes_unwanted,
             joined=joining.Joining(services, catalogue),

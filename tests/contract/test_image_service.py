@@ -153,6 +153,21 @@ def test_a_copy_of_another_region_s_image_is_no_copy_of_this_one(region: ImageRe
     assert [one.image_id for one in region.service.copies_of(mark_of(source))] == [made.image_id]
 
 
+# referring_to
+
+
+def test_images_are_found_by_their_kernel_and_their_ramdisk(region: ImageRegion) -> None:
+    kernel, other = new_id(), new_id()
+    booted = region.publish(properties={"kernel_id": kernel, "ramdisk_id": other})
+    hidden = region.publish(properties={"kernel_id": other, "ramdisk_id": kernel}, os_hidden=True)
+    both = region.publish(properties={"kernel_id": kernel, "ramdisk_id": kernel})
+    region.publish(properties={"base_image_ref": kernel})
+    region.publish(properties={"kernel_id": other})
+    found = [one.image_id for one in region.service.referring_to(kernel)]
+    assert sorted(found) == sorted([booted.image_id, hidden.image_id, both.image_id])
+    assert region.service.referring_to(new_id()) == []
+
+
 # pages
 
 

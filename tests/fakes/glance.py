@@ -13,6 +13,7 @@ import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from tests.unit import builders
 
@@ -89,6 +90,14 @@ class FakeGlance:
     def copies_of(self, mark: images.Mark) -> Sequence[images.Image]:
         self.before("copies_of", images.ImageId(mark.source_id))
         return [image for image in self._listed() if image.mark == mark]
+
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        self.before("referring_to", image_id)
+        return [
+            image
+            for image in self._listed()
+            if image_id in map(image.metadata.properties.get, metadata_policy.REFERENCES)
+        ]
 
     def pages(
         self,

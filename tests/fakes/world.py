@@ -27,6 +27,7 @@ from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import repairs
+from glance_sync_agent.engine import references
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots
@@ -176,7 +177,9 @@ class World:
             self.identity, self.clock, lambda: self.cache_seconds
         )
         self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
-        self.copies = wanted_copies.WantedCopies(self.catalogue, lambda: self.metadata)
+        self.copies = wanted_copies.WantedCopies(
+            self.catalogue, lambda: self.metadata, self.store
+        )
         self.location_map = location_map.LocationMap(
             self.regions, CASCADING, lambda: self.record_locations
         )
@@ -226,7 +229,13 @@ class World:
         )
         self.worker = worker.Worker(
             store=self.store,
-            attempt=self.replication,
+            attempt=references.References(
+                self.replication,
+                regions=self.regions,
+                store=self.store,
+                requests=self.intake,
+                cascading=CASCADING,
+            ),
             known_outages=self.outages,
             in_regions=self.places,
             clock=self.clock,
