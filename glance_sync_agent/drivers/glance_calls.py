@@ -22,6 +22,7 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_refusals
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import tls_failures
 
@@ -205,7 +206,7 @@ class Calls:
                 retry_after=_retry_after(response.headers),
                 region=self._region if status >= 500 else None,
             ) from cause
-        raise errors.Refused(message) from cause
+        raise errors.Refused(f"{message}{glance_refusals.remedy(said)}") from cause
 
 
 def explanation(body: str) -> str:

@@ -10,6 +10,7 @@ import re
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_refusals
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import tls_failures
 
@@ -293,7 +294,8 @@ class Connection:
         if not 200 <= response.status < 300:
             with self._translated(what, self._sent):
                 text = _explanation(response.read(_ANSWER_BYTES))
-            message = f"{what}: {response.status} {response.reason}: {text}"
+            remedy = glance_refusals.remedy(text)
+            message = f"{what}: {response.status} {response.reason}: {text}{remedy}"
             self._require_certificate(response.status, what, text)
             if response.status >= _SERVER_ERROR:
                 after = _retry_after(response)

@@ -153,6 +153,24 @@ def test_a_copy_of_another_region_s_image_is_no_copy_of_this_one(region: ImageRe
     assert [one.image_id for one in region.service.copies_of(mark_of(source))] == [made.image_id]
 
 
+# what is too much
+
+
+def test_more_properties_than_glance_allows_are_refused_with_the_option_that_allows_more(
+    region: ImageRegion,
+) -> None:
+    many = {f"property_{number}": "x" for number in range(128)}  # image_property_quota
+    with pytest.raises(errors.Refused, match="raise image_property_quota"):
+        region.service.create(None, region.source(properties=many))
+
+    made = region.service.create(None, region.source())
+    with pytest.raises(errors.Refused, match="raise image_property_quota"):
+        region.service.update(changes(made, properties=many))
+    left = region.service.get(made.image_id)
+    assert left is not None
+    assert left.metadata.properties == made.metadata.properties
+
+
 # referring_to
 
 
