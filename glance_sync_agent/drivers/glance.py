@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import datetime
+import itertools
 import threading
 from typing import Final
 
@@ -171,20 +172,22 @@ class Glance:
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``; with
-        ``changed_since``, those that changed then or later.
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
+        ``backup``; with ``changed_since``, those that changed then or later.
 
-        The order is that of the ids, first of the visible images, then of the hidden ones; an
-        image that is hidden or shown during the walk may come twice or not at all. Records that
+        The order is that of the ids, first of the visible images, then of the hidden ones, and
+        of one type after the other; an image that is hidden or shown during the walk may come twice or not at all. Records that
         make no sense are left out and logged once.
 
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
         """
-        for hidden in ("false", "true"):
-            query = {"os_hidden": hidden}
-            if snapshots_only:
-                query[images.IMAGE_TYPE] = images.SNAPSHOT
+        # Glance knows no list of values of a property.
+        kinds = [{images.IMAGE_TYPE: one} for one in images.SNAPSHOT_TYPES]
+        for kind, hidden in itertools.product(
+            kinds if snapshots_only else [{}], ("false", "true")
+        ):
+            query = {"os_hidden": hidden, **kind}
             if changed_since is not None:
                 query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
             yield from self._listing.pages(query, page_size)

@@ -126,7 +126,8 @@ class ImageService(Protocol):
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
+        ``backup``.
 
         :param changed_since: leaves out what was changed before, to the second. Changes of
             members are no changes of the image.

@@ -498,7 +498,11 @@ def test_many_threads_may_share_one_service(region: ImageRegion) -> None:
 
 
 def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
-    snapshot = region.publish(properties={"image_type": "snapshot"})
+    snapshots = [
+        region.publish(properties={"image_type": kind}, os_hidden=hidden)
+        for kind in ("snapshot", "backup")
+        for hidden in (False, True)
+    ]
     region.publish(properties={"image_type": "image"})
     region.publish()
     walked = [
@@ -507,7 +511,7 @@ def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
         for image in page
         if image.metadata.owner == region.owner
     ]
-    assert walked == [snapshot.image_id]
+    assert sorted(walked) == sorted(one.image_id for one in snapshots)
 
 
 def test_a_walk_may_be_over_what_changed_lately(region: ImageRegion) -> None:

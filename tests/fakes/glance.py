@@ -421,7 +421,7 @@ class FakeImageStore:
 
 
 def _is_typed_snapshot(image: images.Image) -> bool:
-    return image.metadata.properties.get(images.IMAGE_TYPE) == images.SNAPSHOT
+    return image.metadata.properties.get(images.IMAGE_TYPE) in images.SNAPSHOT_TYPES
 
 
 def _check_quota(record: Mapping[str, Any]) -> None:
