@@ -176,8 +176,8 @@ class Glance:
         ``backup``; with ``changed_since``, those that changed then or later.
 
         The order is that of the ids, first of the visible images, then of the hidden ones, and
-        of one type after the other; an image that is hidden or shown during the walk may come twice or not at all. Records that
-        make no sense are left out and logged once.
+        of one type after the other; an image that is hidden or shown during the walk may come
+        twice or not at all. Records that make no sense are left out and logged once.
 
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.

@@ -9,8 +9,9 @@ from typing import Final
 
 _LEAVE_OUT: Final = "leave some out with [metadata] exclude_properties"
 _REMEDIES: Final = {
-    re.compile(r"number of allowed image properties"): "raise image_property_quota of that Glance, "
-    f"for a copy carries glance_sync_* beside the properties of its source, or {_LEAVE_OUT}",
+    re.compile(r"number of allowed image properties"): "raise image_property_quota of that "
+    "Glance, for a copy carries glance_sync_* beside the properties of its source, or "
+    f"{_LEAVE_OUT}",
     re.compile(r"number of allowed image tags"): "raise image_tag_quota of that Glance",
     re.compile(r"number of allowed image members"): "raise image_member_quota of that Glance",
     # Glance compares the usage of the project that our token is of, whoever owns the image

@@ -315,7 +315,7 @@ RESERVED = "Attribute 'cinder_encryption_key_id' is reserved."
         (413, PROPERTIES.replace("properties", "tags"), ["raise image_tag_quota"]),
         (413, PROPERTIES.replace("properties", "members"), ["raise image_member_quota"]),
         (413, LIMIT, ["the limit of the agent's project"]),
-        (400, SIGNATURE, ["img_signature_certificate_uuid", "exclude_properties = img_signature*"]),
+        (400, SIGNATURE, ["img_signature_certificate_uuid", "exclude_properties"]),
         (403, RESERVED, ["all rights on cinder_encryption_key_id", "exclude_properties"]),
         (
             413,

@@ -341,7 +341,7 @@ class FakeGlance:
         if formats and record["status"] != "queued":
             raise errors.Refused(f"{formats} of an image that is {record['status']}")
         if not changes.properties.keys() <= record.keys():  # only then does Glance count
-            _check_quota(record | changes.properties)
+            _check_quota({**record, **changes.properties})
         record |= changes.attributes
         if changes.tags is not None:
             record["tags"] = list(changes.tags)

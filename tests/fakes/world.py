@@ -26,8 +26,8 @@ from glance_sync_agent.engine import places
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
-from glance_sync_agent.engine import repairs
 from glance_sync_agent.engine import references
+from glance_sync_agent.engine import repairs
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import snapshots

@@ -177,9 +177,13 @@ def test_an_image_that_is_not_in_the_region_is_not_requested_there(world):
 
 def test_an_image_without_kernel_costs_the_database_no_question(world):
     image = publish(world)
-    plain, found = copy_of(world, image), []
-    find = world.store.find
-    world.store.find = lambda ids: found.append(ids) or find(ids)
+    plain, found, find = copy_of(world, image), [], world.store.find
+
+    def noting(ids):
+        found.append(ids)
+        return find(ids)
+
+    world.store.find = noting
     wanted = world.copies.in_region(TWO)
     assert wanted(world.source.image(image.image_id), plain).metadata.name == plain.metadata.name
     assert found == []

@@ -124,7 +124,7 @@ def test_of_a_shelved_server_it_is_told_why_it_is_not_where_it_would_be():
 
 
 def test_status_tells_of_what_an_owner_may_not_expect():
-    assert strategy.UNEXPECTED == {strategy.Step.VOLUME_BACKED, strategy.Step.SHELVED}
+    assert {strategy.Step.VOLUME_BACKED, strategy.Step.SHELVED} == strategy.UNEXPECTED
 
 
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
