@@ -50,11 +50,12 @@ class Policy:
 
 def referred(source: images.Image) -> frozenset[images.ImageId]:
     """Return the images that an image names as its kernel and its ramdisk."""
-    named = (source.metadata.properties.get(name) for name in REFERENCES)
-    return frozenset(found for text in named if (found := _referred(text)) is not None)
+    properties = source.metadata.properties
+    named = (_referred(properties[name]) for name in REFERENCES if name in properties)
+    return frozenset(found for found in named if found is not None)
 
 
-def _referred(text: str | None) -> images.ImageId | None:
+def _referred(text: str) -> images.ImageId | None:
     try:
         return images.image_id(text)
     except errors.NotificationError:
