@@ -250,6 +250,7 @@ def _built(
             policy=lambda: backoff.RetryPolicy(retries=5, base=5.0, cap=600.0),
             chance=lambda: 0.5,
             is_keystone_away=lambda: False,
+            afterwards=lambda _task, _outcome: None,
             wake=given["wake"],
         ),
         rounds=idle,

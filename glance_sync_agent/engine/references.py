@@ -2,7 +2,6 @@
 """Images that name another image, their kernel or ramdisk, when that has a new copy."""
 
 import logging
-from typing import Protocol
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -13,15 +12,8 @@ from glance_sync_agent.engine import ports
 LOG = logging.getLogger(__name__)
 
 
-class Attempt(Protocol):
-    """What works on a task."""
-
-    def run(self, lease: tasks.Lease) -> tasks.Outcome:
-        """Do what brings the copy in step; see ``engine.replication``."""
-
-
 class References:
-    """An attempt, and a request of the images that name a copy by an id that is new.
+    """Requests the images that name a copy, once that has an id that is new.
 
     A copy mostly has its source's id, and then whatever names the source names the copy. A look
     at everything finds the difference as well; here it is found at once.
@@ -29,34 +21,27 @@ class References:
 
     def __init__(
         self,
-        attempt: Attempt,
         *,
         regions: ports.Regions,
         store: ports.TaskStore,
         requests: intake.Intake,
         cascading: images.RegionId,
     ) -> None:
-        self._attempt = attempt
         self._regions = regions
         self._store = store
         self._requests = requests
         self._cascading = cascading
 
-    def run(self, lease: tasks.Lease) -> tasks.Outcome:
-        """Make the attempt; raises what that raises."""
-        outcome = self._attempt.run(lease)
-        if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
-            self._follow(lease, outcome.copy)
-        return outcome
+    def follow(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
+        """Request what names the copy that an attempt saw, if need be. Raises nothing.
 
-    def _follow(self, lease: tasks.Lease, copy: tasks.CopySeen) -> None:
-        task = lease.task
-        is_known = copy.copy_id == (task.copy_id or task.key.image_id)
-        if is_known and not _came_now(task, copy):
+        :param task: as it was before the attempt.
+        :param outcome: is written already, for those who are requested read the id there.
+        """
+        if not isinstance(outcome, tasks.Succeeded) or outcome.copy is None:
             return
-        if not is_known:
-            # Those who are requested read it there, maybe before the outcome is written.
-            self._store.note_copy(lease, copy.copy_id, copy.image_name)
+        if not _is_new(task, outcome.copy):
+            return
         failure = None
         try:
             self._request(task.key)
@@ -80,7 +65,9 @@ class References:
             LOG.info("Requested %d images that name %s", count, key)
 
 
-def _came_now(task: tasks.Task, copy: tasks.CopySeen) -> bool:
-    """Tell whether an id of its own, that an earlier attempt noted, has its bytes since now."""
+def _is_new(task: tasks.Task, copy: tasks.CopySeen) -> bool:
+    """Tell whether an id is new, or was noted by an attempt that brought no bytes."""
+    if copy.copy_id != (task.copy_id or task.key.image_id):
+        return True
     has_own_id = copy.copy_id != task.key.image_id
     return has_own_id and copy.copied_from is not None and task.copied_from is None

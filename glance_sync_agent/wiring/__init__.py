@@ -396,13 +396,7 @@ def build(
         store=store,
         worker=worker.Worker(
             store=store,
-            attempt=references.References(
-                attempt,
-                regions=services,
-                store=store,
-                requests=requests,
-                cascading=cascading,
-            ),
+            attempt=attempt,
             known_outages=known_outages,
             in_regions=in_regions,
             clock=clock,
@@ -413,6 +407,9 @@ def build(
             policy=current.retry_policy,
             chance=chance,
             is_keystone_away=keystone_absence.Absence(keystone.load(conf, CREDENTIALS)),
+            afterwards=references.References(
+                regions=services, store=store, requests=requests, cascading=cascading
+            ).follow,
             wake=wake,
         ),
         rounds=rounds.Rounds(

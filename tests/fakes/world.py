@@ -229,13 +229,7 @@ class World:
         )
         self.worker = worker.Worker(
             store=self.store,
-            attempt=references.References(
-                self.replication,
-                regions=self.regions,
-                store=self.store,
-                requests=self.intake,
-                cascading=CASCADING,
-            ),
+            attempt=self.replication,
             known_outages=self.outages,
             in_regions=self.places,
             clock=self.clock,
@@ -246,6 +240,9 @@ class World:
             policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
             chance=lambda: 0.5,
             is_keystone_away=lambda: self.identity.is_down,
+            afterwards=references.References(
+                regions=self.regions, store=self.store, requests=self.intake, cascading=CASCADING
+            ).follow,
             wake=self._wake,
         )
         self.reconciliation = reconciliation.Reconciliation(
