@@ -161,9 +161,9 @@ def test_more_properties_than_glance_allows_are_refused_with_the_option_that_all
 ) -> None:
     many = {f"property_{number}": "x" for number in range(128)}  # image_property_quota
     with pytest.raises(errors.Refused, match="raise image_property_quota"):
-        region.service.create(None, region.source(properties=many))
+        region.service.create(new_id(), region.source(properties=many))
 
-    made = region.service.create(None, region.source())
+    made = region.service.create(new_id(), region.source())
     with pytest.raises(errors.Refused, match="raise image_property_quota"):
         region.service.update(changes(made, properties=many))
     left = region.service.get(made.image_id)
