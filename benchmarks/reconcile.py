@@ -206,7 +206,9 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.R
             regions=cloud,
             store=store,
             wanted=wanted,
-            wanted_as=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+            wanted_as=wanted_copies.WantedCopies(
+                cloud, lambda: metadata_policy.Policy(), store
+            ),
             recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
             deletes_unwanted=lambda: False,
             joined=joining.Joining(cloud, cloud),

@@ -215,7 +215,9 @@ def _built(
         ),
         store=store,
         wanted=wanted,
-        copies=wanted_copies.WantedCopies(cloud, lambda: metadata_policy.Policy()),
+        wanted_as=wanted_copies.WantedCopies(
+            cloud, lambda: metadata_policy.Policy(), store
+        ),
         recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
         deletes_unwanted=lambda: False,
         in_regions=in_regions,
@@ -248,6 +250,7 @@ def _built(
             policy=lambda: backoff.RetryPolicy(retries=5, base=5.0, cap=600.0),
             chance=lambda: 0.5,
             is_keystone_away=lambda: False,
+            afterwards=lambda _task, _outcome: None,
             wake=given["wake"],
         ),
         rounds=idle,

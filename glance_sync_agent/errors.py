@@ -11,6 +11,7 @@
     ├── OriginFailed                one of the places that have the bytes does not give them
     ├── TransientError              worth trying again later
     │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
+    │   │   └── HandshakeFailed     TLS: we do not trust a server, or it does not trust us
     │   ├── TransferInterrupted     the bytes stopped before the end
     │   │   └── NoData              a record of an image that Glance has no bytes of
     │   ├── TransferTimedOut        the bytes were too slow
@@ -80,6 +81,19 @@ class TransientError(SyncError):
 
 class ServiceUnavailable(TransientError):
     """A service gave no answer, or one that says "not now"."""
+
+
+class HandshakeFailed(ServiceUnavailable):
+    """A service is there, and TLS with it fails.
+
+    :param seen: what was attempted, and what was seen.
+    :param remedy: what an operator does about it.
+    """
+
+    def __init__(self, seen: str, *, remedy: str, region: str | None = None) -> None:
+        super().__init__(f"{seen}; {remedy}", region=region)
+        self.seen = seen
+        self.remedy = remedy
 
 
 class Unauthorized(ServiceUnavailable):

@@ -40,6 +40,9 @@ def look(link: str, probe: Probe, remedy: Remedy) -> Finding:
     """Look at one link; an error is a finding, too."""
     try:
         seen = probe()
+    except errors.HandshakeFailed as exc:
+        # Somebody answers there, so whatever else the link is about does not matter yet.
+        return failure(link, exc.seen, exc.remedy)
     except errors.SyncError as exc:
         return failure(link, exc, remedy(exc))
     if isinstance(seen, Finding):

@@ -204,6 +204,7 @@ def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.P
         rules=strategy_file.load(rules_file) if rules_file else (),
         snapshot_regions=frozenset(map(images.RegionId, conf.snapshot_region_names)),
         volume_backed=conf.snapshots.volume_backed,
+        shelved=conf.snapshots.shelved,
         unfiltered_projects_may_use_all=conf.strategy.unfiltered_projects_may_use_all,
     )
 

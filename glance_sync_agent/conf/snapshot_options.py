@@ -40,4 +40,13 @@ OPTIONS = [
         "of volumes in its own region. Off by default, because no server can be made of it where "
         "these are not.",
     ),
+    cfg.BoolOpt(
+        "shelved",
+        default=False,
+        mutable=True,
+        help="Bring the images that Nova keeps of shelved servers to other regions, as it does "
+        "with snapshots. Such an image has image_type snapshot, an instance_uuid, and a name "
+        "that ends in -shelved; nothing else tells it from a snapshot. Off by default, because "
+        "Nova deletes it when the server is unshelved, in its own region.",
+    ),
 ]

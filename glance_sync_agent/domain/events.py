@@ -62,7 +62,7 @@ def parse(event_type: object, payload: object) -> ImageEvent | None:
     image_id = images.image_id(payload.get("image_id" if event_type in _MEMBERS else "id"))
     given = payload.get("properties")
     properties = given if isinstance(given, Mapping) else {}
-    is_snapshot = properties.get(images.IMAGE_TYPE) == images.SNAPSHOT
+    is_snapshot = properties.get(images.IMAGE_TYPE) in images.SNAPSHOT_TYPES
     if event_type in _CHANGES and payload.get("status") in _UNFINISHED and not is_snapshot:
         return None
     is_deletion = event_type == _DELETION

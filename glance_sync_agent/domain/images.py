@@ -35,6 +35,8 @@ KEY_POLICIES = frozenset(
 #: The property by which Nova and Cinder tell what they made of a server or a volume.
 IMAGE_TYPE = "image_type"
 SNAPSHOT = "snapshot"
+BACKUP = "backup"  # a snapshot, of a series of which Nova deletes the oldest ones
+SNAPSHOT_TYPES = (SNAPSHOT, BACKUP)
 
 _OUR_PREFIX = "glance_sync_"
 _GLANCE_PREFIX = "os_glance_"
@@ -42,6 +44,8 @@ _IMAGE_URL = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v2/images/([^/?#]+)")
 #: What ``image_from`` of a location says that it was made of.
 _MADE_OF = ("snapshot", "volume")
 _BLOCK_DEVICES = "block_device_mapping"
+_INSTANCE = "instance_uuid"
+_SHELVED = "-shelved"
 
 
 class ImageStatus(enum.StrEnum):
@@ -276,7 +280,7 @@ def _synced_properties(text: object) -> frozenset[str]:
 
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get(IMAGE_TYPE) == SNAPSHOT or any(
+    return image.metadata.properties.get(IMAGE_TYPE) in SNAPSHOT_TYPES or any(
         _remote_data(one) is not None for one in image.locations or ()
     )
 
@@ -288,6 +292,21 @@ def is_volume_backed(image: Image) -> bool:
     (nova/compute/api.py: snapshot_volume_backed).
     """
     return image.size == 0 and _BLOCK_DEVICES in image.metadata.properties
+
+
+def is_shelved(image: Image) -> bool:
+    """Tell whether an image is what Nova keeps of a server that was shelved.
+
+    Nova makes it as it makes a snapshot, and only its name tells that from one
+    (nova/compute/api.py: shelve). So whoever renames one, or names a snapshot so, decides.
+    """
+    name, properties = image.metadata.name, image.metadata.properties
+    return (
+        properties.get(IMAGE_TYPE) == SNAPSHOT
+        and _INSTANCE in properties
+        and name is not None
+        and name.endswith(_SHELVED)
+    )
 
 
 def _locations(listed: object) -> tuple[Location, ...] | None:

@@ -10,7 +10,11 @@ import dataclasses
 import enum
 import fnmatch
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+
+#: Properties that name another image of the same region: what a server boots by.
+REFERENCES = ("kernel_id", "ramdisk_id")
 
 
 class Owner(enum.StrEnum):
@@ -44,6 +48,20 @@ class Policy:
     members: bool = True  # False: copies have those that somebody else gives them
 
 
+def referred(source: images.Image) -> frozenset[images.ImageId]:
+    """Return the images that an image names as its kernel and its ramdisk."""
+    properties = source.metadata.properties
+    named = (_referred(properties[name]) for name in REFERENCES if name in properties)
+    return frozenset(found for found in named if found is not None)
+
+
+def _referred(text: str) -> images.ImageId | None:
+    try:
+        return images.image_id(text)
+    except errors.NotificationError:
+        return None
+
+
 def wanted(
     policy: Policy,
     source: images.Image,
@@ -51,6 +69,7 @@ def wanted(
     *,
     copy: images.Image | None,
     own_project: str | None,
+    copy_ids: Mapping[images.ImageId, images.ImageId],
 ) -> images.Image:
     """Return ``source`` with the metadata and the members that its copy should have.
 
@@ -60,11 +79,13 @@ def wanted(
     :param region: of the copy.
     :param copy: as it is now; None: there is none yet.
     :param own_project: the one that the agent's token is of, if ``policy.owner`` is ``AGENT``.
+    :param copy_ids: of those images that :func:`referred` names, the ids of their copies in the
+        region, by that of the source. What is not in it keeps its id.
     """
     metadata = dataclasses.replace(
         source.metadata,
         owner=_owner(policy, source.metadata.owner, region, own_project),
-        properties=_properties(policy, source.metadata.properties),
+        properties=_properties(policy, source.metadata.properties, copy_ids),
     )
     if policy.visibility is Visibility.PRIVATE:
         metadata = dataclasses.replace(metadata, visibility="private")
@@ -82,11 +103,21 @@ def _owner(
     return owner
 
 
-def _properties(policy: Policy, properties: Mapping[str, str]) -> Mapping[str, str]:
+def _properties(
+    policy: Policy,
+    properties: Mapping[str, str],
+    copy_ids: Mapping[images.ImageId, images.ImageId],
+) -> Mapping[str, str]:
     def is_excluded(name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, glob) for glob in policy.exclude_properties)
 
-    return {name: value for name, value in properties.items() if not is_excluded(name)}
+    def there(name: str, value: str) -> str:
+        named = _referred(value) if name in REFERENCES else None
+        return value if named is None else copy_ids.get(named, value)
+
+    return {
+        name: there(name, value) for name, value in properties.items() if not is_excluded(name)
+    }
 
 
 def _members(

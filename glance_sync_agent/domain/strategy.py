@@ -43,6 +43,11 @@ class Step(enum.StrEnum):
     ENDPOINT_FILTER = "endpoint filter"
     HOME = "location"
     VOLUME_BACKED = "volume_backed"
+    SHELVED = "shelved"
+
+
+#: What an image's owner may not expect, so that ``status`` tells of it.
+UNEXPECTED = frozenset({Step.VOLUME_BACKED, Step.SHELVED})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +58,7 @@ class Policy:
     rules: Rules = ()  # the first that matches counts
     snapshot_regions: frozenset[images.RegionId] = frozenset()  # empty: as any image
     volume_backed: bool = False  # whether snapshots without data go anywhere
+    shelved: bool = False  # whether images of shelved servers go anywhere
     #: A project that Keystone's endpoint filter associates with nothing may use every region;
     #: so has it Keystone's own ``[endpoint_filter] return_all_endpoints_if_no_filter``.
     unfiltered_projects_may_use_all: bool = True
@@ -99,6 +105,13 @@ _VOLUME_BACKED = Verdict(
     "[snapshots] volume_backed is false",
 )
 
+_SHELVED = Verdict(
+    wanted=False,
+    step=Step.SHELVED,
+    why="Nova keeps a shelved server in it, and deletes it when that is unshelved, and "
+    "[snapshots] shelved is false",
+)
+
 
 def decide(
     policy: Policy, image: images.Image, regions: Iterable[images.RegionId], facts: Facts
@@ -115,12 +128,20 @@ def decide(
     found = _chosen_regions(policy, image, asked - home, facts)
     if isinstance(found, rules.Fact):
         return found
-    if images.is_volume_backed(image) and not policy.volume_backed:
+    if (refused := _refused(policy, image)) is not None:
         found = {
-            region: _VOLUME_BACKED if verdict.wanted else verdict
-            for region, verdict in found.items()
+            region: refused if verdict.wanted else verdict for region, verdict in found.items()
         }
     return {**found, **_same(home, Step.HOME, "its data is there already")}
+
+
+def _refused(policy: Policy, image: images.Image) -> Verdict | None:
+    """Return why a snapshot goes nowhere, whatever else names regions for it."""
+    if images.is_volume_backed(image) and not policy.volume_backed:
+        return _VOLUME_BACKED
+    if images.is_shelved(image) and not policy.shelved:
+        return _SHELVED
+    return None
 
 
 def _chosen_regions(

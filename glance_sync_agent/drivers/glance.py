@@ -4,12 +4,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import datetime
+import itertools
 import threading
 from typing import Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
@@ -164,6 +166,20 @@ class Glance:
             if identity.names(image, key)  # the filter lets those pass that inherited the mark
         ]
 
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        """Find the images whose kernel or ramdisk is ``image_id``, without members.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        found = {
+            image.image_id: image
+            for name in metadata_policy.REFERENCES
+            for hidden in ("false", "true")
+            for image in self._listing.all({name: image_id, "os_hidden": hidden})
+        }
+        return list(found.values())
+
     def pages(
         self,
         page_size: int,
@@ -174,21 +190,23 @@ class Glance:
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``; with
-        ``changed_since``, those that changed then or later; with ``marked_from``, those whose
-        mark names a source in that region.
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
+        ``backup``; with ``changed_since``, those that changed then or later; with
+        ``marked_from``, those whose mark names a source in that region.
 
-        The order is that of the ids, first of the visible images, then of the hidden ones; an
-        image that is hidden or shown during the walk may come twice or not at all. Records that
-        make no sense are left out and logged once.
+        The order is that of the ids, first of the visible images, then of the hidden ones, and
+        of one type after the other; an image that is hidden or shown during the walk may come
+        twice or not at all. Records that make no sense are left out and logged once.
 
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
         """
-        for hidden in ("false", "true"):
-            query = {"os_hidden": hidden}
-            if snapshots_only:
-                query[images.IMAGE_TYPE] = images.SNAPSHOT
+        # Glance knows no list of values of a property.
+        kinds = [{images.IMAGE_TYPE: one} for one in images.SNAPSHOT_TYPES]
+        for kind, hidden in itertools.product(
+            kinds if snapshots_only else [{}], ("false", "true")
+        ):
+            query = {"os_hidden": hidden, **kind}
             if marked_from is not None:
                 query[images.SOURCE_REGION] = marked_from
             if changed_since is not None:

@@ -22,13 +22,16 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_refusals
 from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import tls_failures
 
 LOG = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 
+_BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
 _EXPLANATION_CHARACTERS: Final = 300
@@ -152,6 +155,13 @@ class Calls:
                 hooks={"response": lambda answer, *_args, **_kwargs: answers.append(answer)},
             )
             return Answer(status=response.status_code, body=content, explanation="")
+        except keystone.TLS_FAILURES as exc:
+            is_ours = f"{self.root}/" in str(exc)  # else Keystone's
+            raise tls_failures.failed(
+                what if is_ours else f"{what}: Keystone",
+                exc,
+                region=self._region if is_ours else None,
+            ) from exc
         except (
             glance_errors.CommunicationError,
             glance_errors.InvalidEndpoint,
@@ -174,6 +184,8 @@ class Calls:
             if not answers:
                 raise
             return self._judged(answers[-1], what, expected, exc)
+        except OSError as exc:  # requests cannot read a file of certificates
+            raise errors.ServiceUnavailable(f"{what}: {_shown(exc)}") from exc
 
     def _judged(
         self, response: Any, what: str, expected: frozenset[int], cause: Exception
@@ -185,6 +197,8 @@ class Calls:
         if status in expected:
             return Answer(status=status, body=None, explanation=said)
         message = f"{what}: HTTP {status}: {said or 'no explanation'}"
+        if status == _BAD_REQUEST and tls_failures.wants_certificate(said):
+            raise tls_failures.failed(what, said, region=self._region) from cause
         if status >= 500 or status in _TRANSIENT_STATUSES:
             kind = errors.Unauthorized if status == _UNAUTHORIZED else errors.ServiceUnavailable
             raise kind(
@@ -192,7 +206,7 @@ class Calls:
                 retry_after=_retry_after(response.headers),
                 region=self._region if status >= 500 else None,
             ) from cause
-        raise errors.Refused(message) from cause
+        raise errors.Refused(f"{message}{glance_refusals.remedy(said)}") from cause
 
 
 def explanation(body: str) -> str:

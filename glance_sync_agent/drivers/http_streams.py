@@ -8,6 +8,7 @@ from collections.abc import Callable
 import dataclasses
 import functools
 import io
+import os
 import select
 import socket
 import ssl
@@ -15,10 +16,14 @@ from typing import BinaryIO, Literal, Protocol, TypeVar
 import urllib.parse
 
 from glance_sync_agent import errors
+from glance_sync_agent.drivers import tls_failures
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TLS_RECORD_BYTES = 16384
 _READ_BUFFER_BYTES = 64 * 1024
+
+#: What a stream raises when it is written to after the other side has closed it.
+HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 T = TypeVar("T")
 
@@ -116,35 +121,59 @@ def endpoint(url: str) -> Endpoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Trust:
-    """Whose certificates are good."""
+    """Whose certificates are good, and which one is ours."""
 
     cafile: str | None = None  # None: those of the system
     insecure: bool = False  # the operator's word for "anybody's"
+    certfile: str | None = None  # what servers see that want a certificate; None: nothing
+    keyfile: str | None = None  # of that certificate; None: certfile has it, too
 
     def context(self) -> ssl.SSLContext:
         """Return a context for one or more connections.
 
-        :raises ServiceUnavailable: the file cannot be read.
+        :raises ServiceUnavailable: a file cannot be read, or is none of certificates.
         """
-        return _context(self.cafile, self.insecure)
+        files = (self.cafile, self.certfile, self.keyfile)
+        return _context(self, tuple(map(_changed_at, files)))
+
+
+def _changed_at(file: str | None) -> int | None:
+    """Return when a file was changed last, for a certificate is renewed while we run."""
+    try:
+        return os.stat(file).st_mtime_ns if file else None  # noqa: PTH116 (it may be no path)
+    except OSError:
+        return None  # whoever reads it tells why
 
 
 @functools.lru_cache(maxsize=8)
-def _context(cafile: str | None, insecure: bool) -> ssl.SSLContext:  # noqa: FBT001
+def _context(trust: Trust, _changed: tuple[int | None, ...]) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=cafile)
+        context = ssl.create_default_context(cafile=trust.cafile)
     except OSError as exc:
-        raise errors.ServiceUnavailable(f"certificates of {cafile}: {exc}") from exc
-    if insecure:
+        raise errors.ServiceUnavailable(f"certificates of cafile {trust.cafile}: {exc}") from exc
+    if trust.certfile:
+        _show_ours(context, trust.certfile, trust.keyfile)
+    if trust.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
+def _show_ours(context: ssl.SSLContext, certfile: str, keyfile: str | None) -> None:
+    try:
+        # Without a password, OpenSSL would ask the terminal for that of a key which has one.
+        context.load_cert_chain(certfile, keyfile, password="")
+    except OSError as exc:
+        raise errors.ServiceUnavailable(
+            f"client certificate of certfile {certfile}, keyfile {keyfile or certfile}: {exc}"
+        ) from exc
+
+
 def connect(target: Endpoint, trust: Trust, timeouts: Timeouts) -> Stream:
     """Open a TCP connection, with TLS if the endpoint says so.
 
-    :raises ServiceUnavailable: nobody answers there, or not whom we trust.
+    :raises ServiceUnavailable: nobody answers there.
+    :raises HandshakeFailed: somebody does whom we do not trust, or who does not trust us.
     """
     try:
         sock = socket.create_connection((target.host, target.port), timeouts.connect_seconds)
@@ -153,7 +182,9 @@ def connect(target: Endpoint, trust: Trust, timeouts: Timeouts) -> Stream:
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if target.scheme == "https":
-            sock = trust.context().wrap_socket(sock, server_hostname=target.host)
+            context = trust.context()
+            with tls_failures.shaking_hands(f"connection to {target}"):
+                sock = context.wrap_socket(sock, server_hostname=target.host)
     except OSError as exc:
         sock.close()
         raise errors.ServiceUnavailable(f"connection to {target}: {exc}") from exc
@@ -173,12 +204,17 @@ def is_readable(stream: object) -> bool:
     return recv_ready is None or bool(recv_ready())
 
 
+def is_tls(stream: object) -> bool:
+    """Tell whether TLS is spoken."""
+    return isinstance(stream, ssl.SSLSocket | TlsStream)
+
+
 def has_answer(stream: object) -> bool:
     """Tell whether an answer, or the end, came while we were sending.
 
     "No" is not a proof: TLS has bytes of its own, so what is inside cannot be seen.
     """
-    return not isinstance(stream, ssl.SSLSocket | TlsStream) and is_readable(stream)
+    return not is_tls(stream) and is_readable(stream)
 
 
 class _Reader(io.RawIOBase):

@@ -10,7 +10,9 @@ import re
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers import glance_refusals
 from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import tls_failures
 
 #: Bytes of a chunk that is read.
 CHUNK_BYTES = 1024 * 1024
@@ -20,6 +22,7 @@ _SHOWN_CHARACTERS = 300
 _EARLY_ANSWER_SECONDS = 2.0
 _MARKUP = re.compile(r"<(style|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
+_BAD_REQUEST = 400
 _UNAUTHORIZED = 401
 # The record went away under us; the next look at it will tell.
 _GONE = frozenset({404, 410})
@@ -83,6 +86,26 @@ class Connection:
         self._http.close()
         self._stream.close()
 
+    def greet(self) -> None:
+        """Ask for what nobody needs a token for; any answer of the server will do.
+
+        Only an answer shows that TLS is settled: what a server thinks of our certificate, it
+        says after our side of the handshake.
+
+        :raises HandshakeFailed: it does not take us.
+        :raises TransferInterrupted: no answer.
+        """
+        what = f"greeting of {self._endpoint}"
+        with contextlib.closing(self):
+            self._stream.settimeout(self._timeouts.idle_seconds)
+            with self._translated(what, 0):
+                self._http.putrequest("GET", f"{self._endpoint.prefix}/versions", skip_host=True)
+                self._http.putheader("Host", self._endpoint.host_header)
+                self._http.endheaders()
+                response = self._http.getresponse()
+                text = _explanation(response.read(_ANSWER_BYTES))
+            self._require_certificate(response.status, what, text)
+
     def put(
         self, image_id: images.ImageId, *, token: str, size: int, chunks: Iterable[bytes]
     ) -> None:
@@ -93,6 +116,7 @@ class Connection:
         whole (glance/api/v2/image_data.py: upload).
 
         :raises ServiceUnavailable: 401, 429, or the storage is full: not now.
+        :raises HandshakeFailed: the server wants another client certificate.
         :raises TransferInterrupted: 5xx, the connection broke, stood still, or the record is
             gone or takes no data just now.
         :raises FormatRefused: these are no bytes of the image's ``disk_format``.
@@ -116,6 +140,7 @@ class Connection:
         :param size: bytes that the record says; None if it does not.
         :param offset: bytes to leave out at the beginning.
         :raises ServiceUnavailable: 401, 429 or 5xx: not now.
+        :raises HandshakeFailed: the server wants another client certificate.
         :raises NoData: there is a record, and no data behind it.
         :raises TransferInterrupted: the image is gone.
         :raises Refused: Glance said no.
@@ -158,9 +183,27 @@ class Connection:
                 f"{what}: no answer after {done} bytes", region=self._region
             ) from exc
         except (OSError, http.client.HTTPException) as exc:
+            if (refusal := self._refusal(exc)) is not None:
+                raise tls_failures.failed(what, refusal, region=self._region) from exc
             raise errors.TransferInterrupted(
                 f"{what}: the connection broke after {done} bytes: {exc}", region=self._region
             ) from exc
+
+    def _refusal(self, failure: Exception) -> Exception | None:
+        """Return what says that the server did not take our certificate; None: nothing does.
+
+        A server may have hung up before our request could be sent. What it said first is still
+        there to be read.
+        """
+        if tls_failures.is_refusal(failure):
+            return failure
+        if isinstance(failure, http_streams.HUNG_UP) and http_streams.is_tls(self._stream):
+            try:
+                self._stream.settimeout(_EARLY_ANSWER_SECONDS)
+                self._stream.makefile("rb").read(1)
+            except OSError as exc:
+                return exc if tls_failures.is_refusal(exc) else None
+        return None
 
     @contextlib.contextmanager
     def _cut_on_error(self) -> Iterator[None]:
@@ -251,12 +294,18 @@ class Connection:
         if not 200 <= response.status < 300:
             with self._translated(what, self._sent):
                 text = _explanation(response.read(_ANSWER_BYTES))
-            message = f"{what}: {response.status} {response.reason}: {text}"
+            remedy = glance_refusals.remedy(text)
+            message = f"{what}: {response.status} {response.reason}: {text}{remedy}"
+            self._require_certificate(response.status, what, text)
             if response.status >= _SERVER_ERROR:
                 after = _retry_after(response)
                 raise failure(message, retry_after=after, region=self._region)
             raise _error(response, message)
         return response
+
+    def _require_certificate(self, status: int, what: str, text: str) -> None:
+        if status == _BAD_REQUEST and tls_failures.wants_certificate(text):
+            raise tls_failures.failed(what, text, region=self._region)
 
     def _finish(self, response: http.client.HTTPResponse) -> None:
         """Leave the connection ready for one more request, or closed."""

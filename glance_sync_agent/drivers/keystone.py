@@ -21,6 +21,8 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import endpoint_urls
+from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers import tls_failures
 
 #: Who we are and the connections that are open; what a driver needs to talk to a service.
 Session: TypeAlias = sessions.Session
@@ -28,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 #: What a request through a session may raise before the other side has answered.
 FAILURES: Final = (exceptions.ClientException,)
+#: Those of them that TLS is the cause of.
+TLS_FAILURES: Final = (exceptions.SSLError,)
 
 _SECTION: Final = "service_credentials"
 _USER_AGENT: Final = "glance-sync-agent"
@@ -72,6 +76,7 @@ def load(conf: Any, group: str) -> Session:
     :param conf: an ``oslo_config.cfg.ConfigOpts`` with :func:`options` registered in ``group``.
     :raises ConfigurationError: an option is missing or wrong.
     """
+    trust(conf, group)
     try:
         if conf[group].auth_section:
             loading.register_auth_conf_options(conf, group)  # auth_type, over there
@@ -89,6 +94,29 @@ def load(conf: Any, group: str) -> Session:
         return _pooled(session)
     except (*FAILURES, TypeError, ValueError) as exc:
         raise errors.ConfigurationError(f"section [{group}] gives no log-in: {exc}") from exc
+
+
+def trust(conf: Any, group: str) -> http_streams.Trust:
+    """Return what TLS connections to services go by, as the session's do.
+
+    :raises ConfigurationError: a file cannot be read, or is none of certificates or of keys.
+    """
+    section = conf[group]
+    if section.keyfile and not section.certfile:
+        raise errors.ConfigurationError(
+            f"section [{group}]: keyfile = {section.keyfile} needs certfile, too"
+        )
+    found = http_streams.Trust(
+        cafile=section.cafile,
+        insecure=section.insecure,
+        certfile=section.certfile,
+        keyfile=section.keyfile,
+    )
+    try:
+        found.context()  # requests would raise what nobody expects, at the first request
+    except errors.ServiceUnavailable as exc:
+        raise errors.ConfigurationError(f"section [{group}]: {exc}") from exc
+    return found
 
 
 def make_session(
@@ -351,5 +379,7 @@ def translated(attempt: str) -> Iterator[None]:
         raise errors.Refused(
             f"cannot {attempt}: {exc}; check section [service_credentials]"
         ) from exc
-    except FAILURES as exc:
+    except TLS_FAILURES as exc:
+        raise tls_failures.failed(f"cannot {attempt}", exc) from exc
+    except (*FAILURES, OSError) as exc:  # requests cannot read a file of certificates
         raise errors.ServiceUnavailable(f"cannot {attempt}: {exc}") from exc

@@ -115,6 +115,9 @@ class ImageService(Protocol):
     def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
         """Find the images whose mark names a source and themselves, without members."""
 
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        """Find the images whose kernel or ramdisk is ``image_id``, without members."""
+
     def pages(
         self,
         page_size: int,
@@ -125,7 +128,8 @@ class ImageService(Protocol):
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot``.
+        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
+        ``backup``.
 
         :param changed_since: leaves out what was changed before, to the second. Changes of
             members are no changes of the image.

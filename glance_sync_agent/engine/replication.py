@@ -257,7 +257,7 @@ def _told(
     action: plans.Nothing, verdict: strategy.Verdict, source: images.Image
 ) -> tasks.Outcome | None:
     """Return why an image that whoever made it may miss here is not here; None: as usual."""
-    if verdict.step is strategy.Step.VOLUME_BACKED:
+    if verdict.step in strategy.UNEXPECTED:
         return tasks.Succeeded(reason=action.reason)
     if verdict.wanted and (lost := remotes.loss(source)) is not None:
         return tasks.Failed(reason=f"{lost} before it was copied")

@@ -32,6 +32,8 @@ class Worker:
 
     A region's room is its own, so one that hangs delays nobody else. One that answers nobody is
     left alone, and its tasks wait without a failure being counted.
+
+    :param afterwards: is told of each attempt whose outcome was written.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Worker:
         policy: Callable[[], backoff.RetryPolicy],
         chance: Callable[[], float],
         is_keystone_away: Callable[[], bool],
+        afterwards: Callable[[tasks.Task, tasks.Outcome | None], None],
         wake: ports.Wake,
     ) -> None:
         self._store = store
@@ -63,6 +66,7 @@ class Worker:
         self._policy = policy
         self._chance = chance
         self._is_keystone_away = is_keystone_away
+        self._afterwards = afterwards
         self._wake = wake
         self._running: Counter[images.RegionId] = Counter()
         self._keys: set[tasks.TaskKey] = set()
@@ -149,6 +153,7 @@ class Worker:
             elif not self._store.finish(lease, outcome, self._clock.now()):
                 LOG.debug("%s was requested again meanwhile", lease.task.key)
             self._tell_of_region(lease.task, outcome)
+            self._afterwards(lease.task, outcome)
         except errors.LeaseLost:
             LOG.info("Lost the lease on %s", lease.task.key)
         except errors.SyncError as exc:

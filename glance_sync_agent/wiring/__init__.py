@@ -17,7 +17,6 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers import agent_id
 from glance_sync_agent.drivers import bus_probe
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import keystone_absence
 from glance_sync_agent.drivers import keystone_projects
@@ -33,6 +32,7 @@ from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import projects
+from glance_sync_agent.engine import references
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
 from glance_sync_agent.engine import settling
@@ -182,12 +182,11 @@ def open_regions(
 
     :raises ConfigurationError: the store file is wrong.
     """
-    credentials = conf[CREDENTIALS]
     return RegionServices(
         catalogue=catalogue,
         session=keystone.load(conf, CREDENTIALS),
         current=current.settings,
-        trust=http_streams.Trust(cafile=credentials.cafile, insecure=credentials.insecure),
+        trust=keystone.trust(conf, CREDENTIALS),
         stop=stop or threading.Event(),
     )
 
@@ -228,7 +227,7 @@ def make_census(
         regions=services,
         catalogue=catalogue,
         store=store,
-        wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+        wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy, store),
         snapshot_origins=sorted(current.settings.region_buses),
     )
 
@@ -380,7 +379,7 @@ def build(
     catalogue = open_catalogue(conf, current)
     services = open_regions(conf, current, catalogue, stop)
     wanted = make_targets(conf, catalogue, current)
-    copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy)
+    copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy, store)
     cascading = catalogue.cascading
     requests = make_intake(store, wanted, wake, clock)
     joined = make_joining(services, catalogue)
@@ -452,6 +451,9 @@ def build(
             policy=current.retry_policy,
             chance=chance,
             is_keystone_away=keystone_absence.Absence(keystone.load(conf, CREDENTIALS)),
+            afterwards=references.References(
+                regions=services, store=store, requests=requests, cascading=cascading
+            ).follow,
             wake=wake,
         ),
         rounds=rounds.Rounds(

@@ -51,7 +51,7 @@ def make_reconciliation(
             regions=services,
             store=store,
             wanted=wanted,
-            wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy),
+            wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy, store),
             recorded=recorded,
             deletes_unwanted=current.deletes_unwanted,
             joined=joining.Joining(services, catalogue),

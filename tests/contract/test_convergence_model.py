@@ -50,6 +50,7 @@ CALLS = (
     "glance.members",
     "glance.pages",
     "glance.pages, next",
+    "glance.referring_to",
     "glance.remove_location",
     "glance.require_all_rights",
     "glance.require_public_size",

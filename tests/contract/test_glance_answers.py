@@ -18,6 +18,9 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance
 from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.ssh import hosts
+from glance_sync_agent.drivers.stores import api
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tests.unit import builders
@@ -286,6 +289,65 @@ def test_an_error_body_never_hides_the_status(
     assert "HTTP 403: " in str(caught.value)
     if kind == "application/json" and not body.startswith(b"\xff"):
         assert words in str(caught.value)
+
+
+# What Glance, cursive and oslo.limit say; the latter behind two sentences of Glance.
+PROPERTIES = (
+    "The limit has been exceeded on the number of allowed image properties. Attempted: 131, "
+    "Maximum: 128"
+)
+LIMIT = (
+    "The request returned a 413 Request Entity Too Large. This generally means that rate limiting "
+    "or a quota threshold was breached.\n\nThe response body:\nProject agents is over a limit "
+    "for [Resource image_count_total is over limit of 10 due to current usage 10 and delta 1]"
+)
+SIGNATURE = (
+    "Signature verification failed for image 1: Signature verification for the image failed: "
+    "Certificate not found with ID: 2."
+)
+RESERVED = "Attribute 'cinder_encryption_key_id' is reserved."
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "remedies"),
+    [
+        (413, PROPERTIES, ["raise image_property_quota", "glance_sync_*", "exclude_properties"]),
+        (413, PROPERTIES.replace("properties", "tags"), ["raise image_tag_quota"]),
+        (413, PROPERTIES.replace("properties", "members"), ["raise image_member_quota"]),
+        (413, LIMIT, ["the limit of the agent's project"]),
+        (400, SIGNATURE, ["img_signature_certificate_uuid", "exclude_properties"]),
+        (403, RESERVED, ["all rights on cinder_encryption_key_id", "exclude_properties"]),
+        (
+            413,
+            "The size of the data 5 will exceed the limit. 3 bytes remaining.",
+            ["raise user_storage_quota"],
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do_about_it(
+    server: scripted_http.Server,
+    service: glance.Glance,
+    status: int,
+    said: str,
+    remedies: list[str],
+) -> None:
+    server.script = [Reply.html(status, said)]
+    with pytest.raises(errors.Refused) as created:
+        service.create(IMAGE_ID, builders.source())
+    store = api.Store(
+        stores.StoreContext(
+            region=REGION,
+            endpoint=server.url,
+            token=lambda: "secret",
+            ssh=hosts.SshHosts(),
+            known_hosts="/nowhere",
+        )
+    )
+    with pytest.raises(errors.Refused) as written:
+        store.write(IMAGE_ID, 4, [b"data"])
+    for caught in (created, written):
+        assert " ".join(said.split()) in str(caught.value)
+        assert all(one in str(caught.value) for one in remedies)
 
 
 def test_an_explanation_has_an_end(server: scripted_http.Server, service: glance.Glance) -> None:

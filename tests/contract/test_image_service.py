@@ -160,6 +160,39 @@ def test_a_copy_of_another_region_s_image_is_no_copy_of_this_one(region: ImageRe
     assert [one.image_id for one in region.service.copies_of(key_of(source))] == [made.image_id]
 
 
+# what is too much
+
+
+def test_more_properties_than_glance_allows_are_refused_with_the_option_that_allows_more(
+    region: ImageRegion,
+) -> None:
+    many = {f"property_{number}": "x" for number in range(128)}  # image_property_quota
+    with pytest.raises(errors.Refused, match="raise image_property_quota"):
+        region.service.create(new_id(), region.source(properties=many))
+
+    made = region.service.create(new_id(), region.source())
+    with pytest.raises(errors.Refused, match="raise image_property_quota"):
+        region.service.update(changes(made, properties=many))
+    left = region.service.get(made.image_id)
+    assert left is not None
+    assert left.metadata.properties == made.metadata.properties
+
+
+# referring_to
+
+
+def test_images_are_found_by_their_kernel_and_their_ramdisk(region: ImageRegion) -> None:
+    kernel, other = new_id(), new_id()
+    booted = region.publish(properties={"kernel_id": kernel, "ramdisk_id": other})
+    hidden = region.publish(properties={"kernel_id": other, "ramdisk_id": kernel}, os_hidden=True)
+    both = region.publish(properties={"kernel_id": kernel, "ramdisk_id": kernel})
+    region.publish(properties={"base_image_ref": kernel})
+    region.publish(properties={"kernel_id": other})
+    found = [one.image_id for one in region.service.referring_to(kernel)]
+    assert sorted(found) == sorted([booted.image_id, hidden.image_id, both.image_id])
+    assert region.service.referring_to(new_id()) == []
+
+
 # pages
 
 
@@ -507,7 +540,11 @@ def test_many_threads_may_share_one_service(region: ImageRegion) -> None:
 
 
 def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
-    snapshot = region.publish(properties={"image_type": "snapshot"})
+    snapshots = [
+        region.publish(properties={"image_type": kind}, os_hidden=hidden)
+        for kind in ("snapshot", "backup")
+        for hidden in (False, True)
+    ]
     region.publish(properties={"image_type": "image"})
     region.publish()
     walked = [
@@ -516,7 +553,7 @@ def test_a_walk_may_be_over_snapshots_only(region: ImageRegion) -> None:
         for image in page
         if image.metadata.owner == region.owner
     ]
-    assert walked == [snapshot.image_id]
+    assert sorted(walked) == sorted(one.image_id for one in snapshots)
 
 
 def test_a_walk_may_be_over_what_changed_lately(region: ImageRegion) -> None:

@@ -249,6 +249,27 @@ def test_a_large_upload_into_an_active_image_says_so_and_is_not_merely_broken(
         region.store.write(image.image_id, 64 * MIB, (bytes(MIB) for _ in range(64)))
 
 
+@pytest.mark.cloud
+@pytest.mark.parametrize("real", ["api", "filesystem"], indirect=True)
+def test_a_signature_that_cannot_be_checked_in_the_region_says_what_to_do(
+    real: RealStore, over: Callable[..., StoreRegion]
+) -> None:
+    region = over(real)
+    signed = region.users.make(
+        owner=region.owner,
+        properties={
+            "img_signature": "AAAA",
+            "img_signature_hash_method": "SHA-256",
+            "img_signature_key_type": "RSA-PSS",
+            "img_signature_certificate_uuid": "0a5c1d9e-3b7f-4e62-9d48-c17e5f80a2b6",
+        },
+    )
+    with pytest.raises(errors.Refused, match="exclude_properties = img_signature") as caught:
+        region.store.write(signed.image_id, 4, [b"data"])
+    assert "img_signature_certificate_uuid" in str(caught.value)
+    assert region.settled(signed.image_id).status is images.ImageStatus.QUEUED
+
+
 def test_bytes_of_another_format_than_the_image_s_are_refused_and_the_record_stays(
     region: StoreRegion,
 ) -> None:

@@ -13,6 +13,7 @@ import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from tests.unit import builders
 
@@ -21,6 +22,9 @@ VISIBILITIES = ("public", "community", "shared", "private")
 _LISTED = frozenset(images.ImageStatus) - {images.ImageStatus.KILLED}
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ALL_FIELDS = {*images.ATTRIBUTES, "tags"}
+_COMPUTED = {"id", "status", "size", "locations", "updated_at", "os_hash_algo", "os_hash_value"}
+#: ``image_property_quota``; those of ``os_glance_*`` count as well here.
+PROPERTY_QUOTA = 128
 #: How a file of the one format that is looked for begins (``require_image_format_match``).
 _QCOW2 = b"QFI\xfb"
 
@@ -95,6 +99,14 @@ class FakeGlance:
             if image.mark is not None
             and image.mark.source == key
             and (image.mark.copy_id, image.mark.copy_region) == (image.image_id, self.region)
+        ]
+
+    def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
+        self.before("referring_to", image_id)
+        return [
+            image
+            for image in self._listed()
+            if image_id in map(image.metadata.properties.get, metadata_policy.REFERENCES)
         ]
 
     def pages(
@@ -301,6 +313,7 @@ class FakeGlance:
                 raise errors.ImageIdTaken(f"image id {new} already exists in {self.region}")
             for name, value in properties.items():
                 _check_property(name, value)
+            _check_quota(properties)
             if fields.get("visibility") not in VISIBILITIES:
                 raise errors.Refused(f"visibility {fields.get('visibility')}")
             defaults = {name: getattr(images.Metadata(), name) for name in images.ATTRIBUTES}
@@ -354,6 +367,8 @@ class FakeGlance:
         formats = {"disk_format", "container_format"} & set(changes.attributes)
         if formats and record["status"] != "queued":
             raise errors.Refused(f"{formats} of an image that is {record['status']}")
+        if not changes.properties.keys() <= record.keys():  # only then does Glance count
+            _check_quota({**record, **changes.properties})
         record |= changes.attributes
         if changes.tags is not None:
             record["tags"] = list(changes.tags)
@@ -433,7 +448,13 @@ class FakeImageStore:
 
 
 def _is_typed_snapshot(image: images.Image) -> bool:
-    return image.metadata.properties.get(images.IMAGE_TYPE) == images.SNAPSHOT
+    return image.metadata.properties.get(images.IMAGE_TYPE) in images.SNAPSHOT_TYPES
+
+
+def _check_quota(record: Mapping[str, Any]) -> None:
+    named = {name for name, value in record.items() if value is not None}
+    if len(named - _ALL_FIELDS - _COMPUTED) > PROPERTY_QUOTA:
+        raise errors.Refused("too many properties: raise image_property_quota of that Glance")
 
 
 def _check_property(name: str, value: object) -> None:

@@ -7,6 +7,8 @@ import dataclasses
 import http.server
 import json
 import socket
+import ssl
+import sys
 import threading
 from typing import Any, cast
 
@@ -52,8 +54,13 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Conversation)
+        self._scheme = "https" if tls else "http"
+        if tls:  # hands are shaken at the first read, in the thread of that connection
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.script: list[Reply] = []
         self.requests: list[Request] = []
         self._lock = threading.Lock()
@@ -61,7 +68,12 @@ class Server(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that hangs up, unless a test went wrong."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
     def next_reply(self, request: Request) -> Reply:
         """Note a request and choose its answer."""
@@ -94,9 +106,9 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Serve while the block runs."""
-    server = Server()
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve while the block runs, over TLS if a context is given."""
+    server = Server(tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -27,6 +27,7 @@ from glance_sync_agent.engine import places
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
+from glance_sync_agent.engine import references
 from glance_sync_agent.engine import repairs
 from glance_sync_agent.engine import replication
 from glance_sync_agent.engine import rounds
@@ -182,7 +183,9 @@ class World:
             self.identity, self.clock, lambda: self.cache_seconds
         )
         self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
-        self.copies = wanted_copies.WantedCopies(self.catalogue, lambda: self.metadata)
+        self.copies = wanted_copies.WantedCopies(
+            self.catalogue, lambda: self.metadata, self.store
+        )
         self.location_map = location_map.LocationMap(
             self.regions, CASCADING, lambda: self.record_locations
         )
@@ -247,6 +250,9 @@ class World:
             policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
             chance=lambda: 0.5,
             is_keystone_away=lambda: self.identity.is_down,
+            afterwards=references.References(
+                regions=self.regions, store=self.store, requests=self.intake, cascading=CASCADING
+            ).follow,
             wake=self._wake,
         )
         self.reconciliation = reconciliation.Reconciliation(

@@ -16,7 +16,8 @@ import ssl
 import subprocess
 import threading
 import time
-from typing import NoReturn
+import types
+from typing import Any, NoReturn
 from unittest import mock
 
 import paramiko
@@ -24,6 +25,9 @@ from paramiko import common
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.cmd import findings
+from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import image_upload
@@ -33,6 +37,7 @@ from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.stores import filesystem
 from tests.fakes import certificates
 from tests.fakes import locks
+from tests.fakes import scripted_http
 from tests.fakes import sshd as fakes
 from tools.cloud import planning
 
@@ -775,14 +780,107 @@ def test_a_glance_with_tls_behind_the_host_is_verified(
         thread = threading.Thread(target=serve)
         thread.start()
         ours = http_streams.Trust(cafile=str(tmp_path / "certificate.pem"))
-        with pytest.raises(errors.ServiceUnavailable, match="certificate verify failed"):
+        with pytest.raises(errors.HandshakeFailed, match="certificate verify failed"):
             write_to(sshd, port, http_streams.Trust(), data)
         write_to(sshd, port, ours, data)
         thread.join()
     assert received == [data]
 
 
+@pytest.fixture
+def demanding(
+    sshd: fakes.Sshd, tmp_path: pathlib.Path
+) -> Iterator[tuple[scripted_http.Server, http_streams.Trust]]:
+    """Give a Glance that wants a client certificate, and what does for it."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for one in (theirs, ours):
+        one.mkdir()
+        certificates.write(one)
+    with scripted_http.serving(certificates.server_context(theirs, clients=ours)) as server:
+        server.script = [scripted_http.Reply(204)]
+        sshd.permit(fakes.ADDRESS, server.server_address[1])
+        yield server, http_streams.Trust(
+            cafile=str(theirs / "certificate.pem"),
+            certfile=str(ours / "certificate.pem"),
+            keyfile=str(ours / "key.pem"),
+        )
+
+
+def test_a_client_certificate_is_shown_through_the_forwarding(
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, http_streams.Trust]
+) -> None:
+    server, trust = demanding
+    data = os.urandom(3 * MIB)
+    write_to(sshd, server.server_address[1], trust, data)
+    assert server.requests[-1].body == data
+
+
+def test_check_settles_tls_through_the_forwarding(
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, http_streams.Trust]
+) -> None:
+    server, trust = demanding
+    found = look_through(sshd, server.server_address[1], trust)
+    assert found.verdict is findings.Verdict.OK
+    assert found.detail.endswith(f"reaches {server.url}")
+    # Nothing but a question that any Glance answers, without a token.
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", "/versions")
+    assert "X-Auth-Token" not in request.headers
+
+
+@pytest.mark.parametrize(
+    ("without", "option"), [(("cafile",), "cafile"), (("certfile", "keyfile"), "certfile")]
+)
+def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_region(
+    sshd: fakes.Sshd,
+    demanding: tuple[scripted_http.Server, http_streams.Trust],
+    without: Sequence[str],
+    option: str,
+) -> None:
+    server, trust = demanding
+    left_out: dict[str, Any] = dict.fromkeys(without)
+    trust = dataclasses.replace(trust, **left_out)
+    port = server.server_address[1]
+    with pytest.raises(errors.HandshakeFailed, match=option) as caught:
+        write_to(sshd, port, trust, b"bytes")
+    assert caught.value.region == "RegionTwo"
+
+    found = look_through(sshd, port, trust)
+    assert found.verdict is findings.Verdict.FAIL
+    assert "the TLS handshake failed" in found.detail
+    assert f"{option} " in found.remedy
+    assert "start " not in findings.text(found)
+
+
+def look_through(
+    sshd: fakes.Sshd, port: int, trust: http_streams.Trust
+) -> findings.Finding:
+    store = store_behind(sshd, port, trust)
+    services: Any = types.SimpleNamespace(
+        entry=lambda name: store_file.Entry(name=name, service_ip=None, schemes=()),
+        scheme=lambda _: store_file.Scheme(name="filesystem", parameters={}),
+        scheme_store=lambda _: store,
+    )
+    try:
+        return region_checks.store(
+            images.RegionId("RegionTwo"), services, pathlib.Path("store.yaml"), is_source=False
+        )
+    finally:
+        store._context.ssh.close()
+
+
 def write_to(sshd: fakes.Sshd, port: int, trust: http_streams.Trust, data: bytes) -> None:
+    store = store_behind(sshd, port, trust)
+    try:
+        image_id = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
+        store.write(image_id, len(data), [data[:MIB], data[MIB:]])
+    finally:
+        store._context.ssh.close()
+
+
+def store_behind(
+    sshd: fakes.Sshd, port: int, trust: http_streams.Trust
+) -> filesystem.Store:
     login = sshd.login()
     context = stores.StoreContext(
         region=images.RegionId("RegionTwo"),
@@ -799,9 +897,4 @@ def write_to(sshd: fakes.Sshd, port: int, trust: http_streams.Trust, data: bytes
         "login_user": login.user,
         "key_filename": login.key_filename or "",
     }
-    store = filesystem.Store.from_parameters(parameters, context)
-    try:
-        image_id = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
-        store.write(image_id, len(data), [data[:MIB], data[MIB:]])
-    finally:
-        context.ssh.close()
+    return filesystem.Store.from_parameters(parameters, context)

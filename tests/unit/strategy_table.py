@@ -105,6 +105,7 @@ class Row:
     disk_format: str = "raw"
     home: images.RegionId | None = None  # where the data is, if not where the image is
     volume_backed: bool = False  # the option
+    shelved: bool = False  # the option
     on_cloud: bool = False
 
     def policy(self) -> strategy.Policy:
@@ -114,6 +115,7 @@ class Row:
             rules=_rules() if self.with_rules else (),
             snapshot_regions=frozenset(self.snapshot_regions),
             volume_backed=self.volume_backed,
+            shelved=self.shelved,
             unfiltered_projects_may_use_all=self.unfiltered_may_use_all,
         )
 
@@ -147,9 +149,11 @@ def _rules() -> tuple[rules.Rule, ...]:
 
 
 NONE, ALL, USER = strategy.Strategy
-STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME, VOLUME_BACKED = strategy.Step
+STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME, VOLUME_BACKED, SHELVED = strategy.Step
 SNAP = {"image_type": "snapshot"}
 VOLUMES = {**SNAP, "block_device_mapping": "[]"}
+OF_SERVER = {**SNAP, "instance_uuid": "9e3c5a71-0d42-4b86-8f17-2a6b9c04d5e8"}
+BACKUP = {**OF_SERVER, "image_type": "backup"}
 
 
 def row(
@@ -213,6 +217,19 @@ ROWS = [
     row("volumes that belong nowhere", (), FILTER, project=BETA, properties=VOLUMES, size=0),
     row("volumes with data elsewhere", (), VOLUME_BACKED, sync_strategy=ALL, home=THREE,
         properties=VOLUMES, size=0),
+    # shelved servers, and backups
+    row("all, shelved", (), SHELVED, sync_strategy=ALL, image_name="web-shelved",
+        properties=OF_SERVER, on_cloud=True),
+    row("all, shelved, wanted", EVERYWHERE, STRATEGY, sync_strategy=ALL, shelved=True,
+        image_name="web-shelved", properties=OF_SERVER),
+    row("shelved, wanted, snapshot regions", (TWO,), SNAPSHOT, sync_strategy=ALL, shelved=True,
+        image_name="web-shelved", properties=OF_SERVER, snapshot_regions=(TWO,)),
+    row("shelved, belongs nowhere", (), FILTER, project=BETA, image_name="web-shelved",
+        properties=OF_SERVER),
+    row("all, snapshot of a server", EVERYWHERE, STRATEGY, sync_strategy=ALL,
+        image_name="web-shelved-1", properties=OF_SERVER),
+    row("all, backup, snapshot regions", (TWO,), SNAPSHOT, sync_strategy=ALL,
+        properties=BACKUP, snapshot_regions=(TWO,)),
     # the image's own property
     row("chosen one", (TWO,), PROPERTY, properties=chosen("RegionTwo"), on_cloud=True),
     row("chosen two", (TWO, THREE), PROPERTY, properties=chosen("RegionThree , RegionTwo")),

@@ -262,6 +262,12 @@ def snapshot(status, **properties):
     return {"id": ID, "status": status, "properties": {"image_type": "snapshot", **properties}}
 
 
+def test_a_backup_is_a_snapshot():
+    event = events.parse("image.create", snapshot("queued", image_type="backup"))
+    assert event is not None
+    assert event.is_snapshot
+
+
 @pytest.mark.parametrize("event_type", ["image.create", "image.update"])
 @pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing", "active"])
 def test_a_snapshot_is_of_interest_before_it_has_data(event_type, status):

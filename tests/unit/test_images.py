@@ -662,6 +662,7 @@ ENTRY = images.Location(url=COPY_URL, metadata={"action": "upload"})
         (builders.source(locations=(ENTRY, SNAPSHOT)), True),
         (builders.source(locations=(ENTRY,)), False),
         (builders.source(locations=()), False),
+        (builders.source(properties={"image_type": "backup"}), True),
         (builders.source(properties={"image_type": "base"}), False),
         (builders.source(), False),
     ],
@@ -670,6 +671,28 @@ def test_a_snapshot_says_so_or_has_its_data_where_it_was_made(
     image: images.Image, expected: bool
 ) -> None:
     assert images.is_snapshot(image) is expected
+
+
+OF_SERVER = {"image_type": "snapshot", "instance_uuid": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "expected"),
+    [
+        ("web-shelved", OF_SERVER, True),
+        ("-shelved", OF_SERVER, True),
+        ("web-shelved-2", OF_SERVER, False),
+        ("shelved", OF_SERVER, False),
+        (None, OF_SERVER, False),
+        ("web-shelved", {"image_type": "snapshot"}, False),
+        ("web-shelved", {"instance_uuid": "x"}, False),
+        ("web-shelved", {**OF_SERVER, "image_type": "backup"}, False),
+    ],
+)
+def test_a_shelved_server_is_told_by_the_name_that_nova_gives_its_snapshot(
+    name: str | None, properties: dict[str, str], expected: bool
+) -> None:
+    assert images.is_shelved(builders.source(name=name, properties=properties)) is expected
 
 
 @pytest.mark.parametrize(

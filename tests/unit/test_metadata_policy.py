@@ -24,10 +24,53 @@ OTHER_REGION = images.RegionId("RegionThree")
 MAP = {REGION: {"alpha": "alpha-two"}, OTHER_REGION: {"alpha": "alpha-three"}}
 
 
-def wanted(policy, source, *, region=REGION, copy=None, own_project=None):
+def wanted(policy, source, *, region=REGION, copy=None, own_project=None, copy_ids=None):
     return metadata_policy.wanted(
-        policy, source, region, copy=copy, own_project=own_project
+        policy, source, region, copy=copy, own_project=own_project, copy_ids=copy_ids or {}
     )
+
+
+KERNEL = images.ImageId("0a5c1d9e-3b7f-4e62-9d48-c17e5f80a2b6")
+RAMDISK = images.ImageId("1b6d2e0f-4c80-4f73-8e59-d28f6091b3c7")
+COPY_OF_KERNEL = images.ImageId("2c7e3f10-5d91-4084-9f6a-e3907102c4d8")
+BOOTED = builders.source(
+    properties={"kernel_id": KERNEL, "ramdisk_id": RAMDISK, "base_image_ref": KERNEL}
+)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, set()),
+        ({"kernel_id": KERNEL}, {KERNEL}),
+        ({"ramdisk_id": RAMDISK, "kernel_id": KERNEL}, {KERNEL, RAMDISK}),
+        ({"kernel_id": KERNEL.upper()}, {KERNEL}),
+        ({"kernel_id": "vmlinuz", "ramdisk_id": ""}, set()),
+        ({"base_image_ref": KERNEL}, set()),
+    ],
+)
+def test_an_image_refers_to_its_kernel_and_its_ramdisk(properties, expected):
+    assert metadata_policy.referred(builders.source(properties=properties)) == expected
+
+
+def test_a_copy_names_the_copies_of_kernel_and_ramdisk_where_they_have_ids_of_their_own():
+    found = wanted(Policy(), BOOTED, copy_ids={KERNEL: COPY_OF_KERNEL}).metadata.properties
+    assert found == {"kernel_id": COPY_OF_KERNEL, "ramdisk_id": RAMDISK, "base_image_ref": KERNEL}
+    found = wanted(Policy(), BOOTED, copy_ids={RAMDISK: COPY_OF_KERNEL}).metadata.properties
+    assert found == {"kernel_id": KERNEL, "ramdisk_id": COPY_OF_KERNEL, "base_image_ref": KERNEL}
+
+
+def test_what_is_no_image_id_stays_as_it_is():
+    source = builders.source(properties={"kernel_id": "vmlinuz", "ramdisk_id": KERNEL.upper()})
+    found = wanted(Policy(), source, copy_ids={KERNEL: COPY_OF_KERNEL}).metadata.properties
+    assert found == {"kernel_id": "vmlinuz", "ramdisk_id": COPY_OF_KERNEL}
+
+
+def test_a_kernel_that_is_excluded_is_not_named():
+    policy = Policy(exclude_properties=("kernel_*",))
+    assert wanted(policy, BOOTED, copy_ids={KERNEL: COPY_OF_KERNEL}).metadata.properties == {
+        "ramdisk_id": RAMDISK, "base_image_ref": KERNEL,
+    }
 
 
 SHARED = builders.source(

@@ -56,6 +56,17 @@ def breaker(world, region=TWO):
     return world.breakers.all().get(region, breakers.CLOSED)
 
 
+def test_a_handshake_that_fails_counts_against_the_region(world):
+    def refuse(_name, _image_id):
+        raise errors.HandshakeFailed("TLS with it fails", remedy="set cafile", region=TWO)
+
+    world.two.before = refuse
+    *_, image = publish(world, 3)
+    world.run()
+    assert breaker(world).retry_at is not None
+    assert world.task(image).reason == "HandshakeFailed: TLS with it fails; set cafile"
+
+
 @pytest.mark.parametrize(
     ("retry_in", "again_in"),
     [

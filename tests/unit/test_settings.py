@@ -29,6 +29,7 @@ ARRIVING = [
         "policy", strategy.Policy(snapshot_regions=SNAPSHOT_REGIONS),
     ),
     ("snapshots", "volume_backed", "true", "policy", strategy.Policy(volume_backed=True)),
+    ("snapshots", "shelved", "true", "policy", strategy.Policy(shelved=True)),
     ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
     ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
     (

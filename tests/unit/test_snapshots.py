@@ -528,6 +528,38 @@ def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
     assert world.task(image).reason == plans.IN_SYNC
 
 
+# Shelved servers.
+
+OF_SERVER = {**SNAPSHOT, "instance_uuid": "9e3c5a71-0d42-4b86-8f17-2a6b9c04d5e8"}
+
+
+def shelve(world):
+    image = world.source.publish(DATA, name="web-shelved", properties=OF_SERVER)
+    world.changed(image.image_id)
+    world.run()
+    return image
+
+
+def test_a_shelved_server_is_left_out_and_the_row_says_why(world):
+    image = shelve(world)
+    assert not world.two.ids()
+    task = world.task(image)
+    assert (task.status, task.copy_id) == ("success", None)
+    assert task.reason.endswith("and [snapshots] shelved is false")
+    assert world.reconciliation.look().requested == 0
+    world.source.delete_as_user(image.image_id)  # as Nova does when it is unshelved
+    world.deleted(image.image_id)
+    world.run()
+    assert not list(world.store.list())
+
+
+def test_who_wants_shelved_servers_gets_them_as_snapshots(world):
+    world.policy = strategy.Policy(shelved=True, snapshot_regions=frozenset({THREE}))
+    image = shelve(world)
+    assert world.three.data(image.image_id) == DATA
+    assert not world.two.ids()
+
+
 # Made in a cascaded region whose bus is listened to.
 
 

@@ -110,6 +110,23 @@ def test_of_a_record_of_volumes_it_is_told_why_it_is_not_where_it_would_be():
     assert found["RegionThree"].step is strategy.Step.SNAPSHOT
 
 
+def test_of_a_shelved_server_it_is_told_why_it_is_not_where_it_would_be():
+    policy = strategy.Policy(strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO}))
+    image = builders.source(name="web-shelved", properties=strategy_table.OF_SERVER)
+    found = verdicts(policy, image)
+    assert found["RegionTwo"] == strategy.Verdict(
+        wanted=False,
+        step=strategy.Step.SHELVED,
+        why="Nova keeps a shelved server in it, and deletes it when that is unshelved, and "
+        "[snapshots] shelved is false",
+    )
+    assert found["RegionThree"].step is strategy.Step.SNAPSHOT
+
+
+def test_status_tells_of_what_an_owner_may_not_expect():
+    assert {strategy.Step.VOLUME_BACKED, strategy.Step.SHELVED} == strategy.UNEXPECTED
+
+
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     image = builders.source(properties={"sync_regions": "RegionTwo,RegionFour"})
     found = verdicts(strategy.Policy(strategy=USER), image)

@@ -47,6 +47,8 @@ def blaming(region: images.RegionId) -> Iterator[None]:
     """Name the region whose hosts do not answer, where its way is opened."""
     try:
         yield
+    except errors.HandshakeFailed as exc:
+        raise errors.HandshakeFailed(exc.seen, remedy=exc.remedy, region=region) from exc
     except errors.ServiceUnavailable as exc:
         raise errors.ServiceUnavailable(
             str(exc), retry_after=exc.retry_after, region=region

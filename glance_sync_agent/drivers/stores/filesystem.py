@@ -22,6 +22,7 @@ from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers import this_machine
+from glance_sync_agent.drivers import tls_failures
 from glance_sync_agent.drivers.ssh import logins
 
 LOG = logging.getLogger(__name__)
@@ -151,8 +152,17 @@ class Store:
         """
         host = self._context.ssh.host(self._login)
         found = host.probe()
-        host.probe_forward(self._endpoint.host, self._endpoint.port)
+        if self._endpoint.scheme == "https":
+            self._probe_tls()
+        else:
+            host.probe_forward(self._endpoint.host, self._endpoint.port)
         return f"{self._login}, {found.host_key}, {found.cipher}; reaches {self._endpoint}"
+
+    def _probe_tls(self) -> None:
+        with contextlib.ExitStack() as stack:
+            image_upload.Connection(
+                self._stream(stack), self._endpoint, self._context.timeouts, self._context.region
+            ).greet()
 
     def probe_read(self) -> str:
         """Look for an image in the directory, and open it; tell what was found.
@@ -181,13 +191,9 @@ class Store:
         return f"{where}, {_seen(name)}"
 
     def _tls(self, channel: http_streams.WrappedStream) -> http_streams.TlsStream:
-        try:
-            context = self._context.trust.context()
+        context = self._context.trust.context()
+        with tls_failures.shaking_hands(f"connection from {self._login} to {self._endpoint}"):
             return http_streams.TlsStream(channel, context, self._endpoint.host)
-        except OSError as exc:
-            raise errors.ServiceUnavailable(
-                f"connection from {self._login} to {self._endpoint}: {exc}"
-            ) from exc
 
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
