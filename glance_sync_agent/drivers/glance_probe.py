@@ -115,10 +115,6 @@ def may_upload(
             content_type=_OCTETS,
             expected=frozenset({_BAD_REQUEST, _FORBIDDEN}),
         )
-    except OSError as exc:
-        # glanceclient streams the answer to this type of content, and a connection that breaks
-        # within it raises past its handlers.
-        raise errors.ServiceUnavailable(f"region {region}: no whole answer: {exc}") from exc
     finally:
         _remove(calls, region, image_id)
     return answer.status != _FORBIDDEN

@@ -38,8 +38,14 @@ LINKS = [
     "store RegionThree",
     "store RegionTwo",
     "unused entries",
+    "images RegionFour",
+    "images RegionOne",
+    "images RegionThree",
+    "images RegionTwo",
     "first start",
 ]
+#: What a quick check leaves out, because it lists all images.
+SLOW = LINKS[-5:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +182,7 @@ def test_what_a_start_would_copy_is_counted_and_nothing_is_written(cloud, config
     assert report.status == 0
     assert rows == []
     found = {one["link"]: one for one in json.loads(quick.stdout)}
-    assert list(found) == LINKS[:-1]
+    assert list(found) == [link for link in LINKS if link not in SLOW]
     assert found["Glance RegionTwo"]["detail"].endswith("as administrator")
 
 

@@ -129,8 +129,8 @@ def test_a_glance_that_takes_no_copies_is_not_tried(scripted):
         pytest.param([RECORD, scripted_http.Reply(500), GONE], "HTTP 500", id="5xx"),
         pytest.param([RECORD, scripted_http.Reply(0), GONE], "no answer", id="cut"),
         pytest.param(
-            [RECORD, scripted_http.Reply(400, b"x", {"Content-Length": "9"}), GONE],
-            "no whole answer",
+            [RECORD, scripted_http.Reply(400, b"x", {"Content-Length": "9", "Connection": "close"}), GONE],
+            "Connection broken",
             id="cut in the middle",
         ),
     ],
