@@ -29,6 +29,16 @@
 A message says what was attempted, on what, and what was seen.
 """
 
+import enum
+
+
+class Fault(enum.Enum):
+    """What a failure of a region is about."""
+
+    CONNECTION = enum.auto()  # nobody could be reached: no image would fare better
+    REQUEST = enum.auto()  # no answer about one image in time, or the connection broke
+    ANSWER = enum.auto()  # 5xx about one image
+
 
 class SyncError(Exception):
     """Root of the tree."""
@@ -66,16 +76,23 @@ class TransientError(SyncError):
     """Worth trying again.
 
     :param retry_after: seconds that the other side asked us to wait, or None.
-    :param region: whose Glance or SSH host gives no answer, or 5xx, so that any other image most
-        likely fares alike; None: this says nothing of a region.
+    :param region: whose Glance or SSH host gives no answer, or 5xx; None: this says nothing of a
+        region.
+    :param fault: of that region; all but the first may be the fault of the image alone.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, region: str | None = None
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        region: str | None = None,
+        fault: Fault = Fault.CONNECTION,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.region = region
+        self.fault = fault
 
 
 class ServiceUnavailable(TransientError):

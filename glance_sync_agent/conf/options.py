@@ -268,11 +268,13 @@ _TRANSFER = [
         min=0,
         max=1000,
         mutable=True,
-        help="Failures of a region in a row (its Glance or its SSH host gives no answer, or "
-        "5xx) after which it is left alone: its tasks wait, and no failure is counted for "
-        "task_retry_times any more, however long that takes, but one in the middle of an image's "
-        "data. 0: never. As many as tasks run at once, and fewer than task_retry_times allows, so "
-        "that an image that is alone waits as well.",
+        help="Failures of a region in a row after which the agent pauses it. A failed connection "
+        "to its Glance or its SSH host counts as one. A request about an image that gets 5xx, or "
+        "no answer, counts once for each image. The tasks of a paused region wait. They use up no "
+        "retries, unless an image's data was interrupted. A region that answers 5xx is not "
+        "paused: it gets up to tasks_per_region tasks at a time until one succeeds. 0: never "
+        "pause. The default is as many as tasks run at once, and fewer than task_retry_times "
+        "allows, so that a single image waits as well.",
     ),
     cfg.FloatOpt(
         "region_pause_seconds",
@@ -281,7 +283,8 @@ _TRANSFER = [
         mutable=True,
         help="Longest time for which a region is left alone at first; then one task is tried, "
         "and if that fails, the pause doubles. The actual pause is a random part of it, at "
-        "least half, so that several regions do not come back at once.",
+        "least half, so that several regions do not come back at once. A region that answers 5xx "
+        "gets its next few tasks after a tenth of it.",
     ),
     cfg.FloatOpt(
         "region_pause_max_seconds",

@@ -155,11 +155,15 @@ class Connection:
             yield
         except TimeoutError as exc:
             raise errors.TransferInterrupted(
-                f"{what}: no answer after {done} bytes", region=self._region
+                f"{what}: no answer after {done} bytes",
+                region=self._region,
+                fault=errors.Fault.REQUEST,
             ) from exc
         except (OSError, http.client.HTTPException) as exc:
             raise errors.TransferInterrupted(
-                f"{what}: the connection broke after {done} bytes: {exc}", region=self._region
+                f"{what}: the connection broke after {done} bytes: {exc}",
+                region=self._region,
+                fault=errors.Fault.REQUEST,
             ) from exc
 
     @contextlib.contextmanager
@@ -222,7 +226,7 @@ class Connection:
             idle = f"no progress for {self._timeouts.idle_seconds:g} s"
             reason = idle if isinstance(cause, TimeoutError) else f"connection broke: {cause}"
             raise errors.TransferInterrupted(
-                f"{what}: {reason} {seen}", region=self._region
+                f"{what}: {reason} {seen}", region=self._region, fault=errors.Fault.REQUEST
             ) from exc
         raise errors.TransferInterrupted(f"{what}: answered {seen}")
 
@@ -254,7 +258,12 @@ class Connection:
             message = f"{what}: {response.status} {response.reason}: {text}"
             if response.status >= _SERVER_ERROR:
                 after = _retry_after(response)
-                raise failure(message, retry_after=after, region=self._region)
+                raise failure(
+                    message,
+                    retry_after=after,
+                    region=self._region,
+                    fault=errors.Fault.ANSWER,
+                )
             raise _error(response, message)
         return response
 

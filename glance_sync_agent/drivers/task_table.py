@@ -107,6 +107,8 @@ BREAKERS = sa.Table(
     sa.Column("since", UtcDateTime),  # these two are set while it is not closed
     sa.Column("retry_at", UtcDateTime),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("image_ids", sa.Text),  # that failed last, with spaces between
+    sa.Column("answers", sa.Boolean),  # None: false
     **_OPTIONS,
 )
 

@@ -31,7 +31,8 @@ class Worker:
     """Claims tasks as far as each region has room, and works on them in other threads.
 
     A region's room is its own, so one that hangs delays nobody else. One that answers nobody is
-    left alone, and its tasks wait without a failure being counted.
+    left alone, and its tasks wait without a failure being counted. What it answers about one
+    image is counted for that image.
     """
 
     def __init__(
@@ -90,22 +91,36 @@ class Worker:
         if admission is outages.Admission.NONE:
             return 0
         is_probe = admission is outages.Admission.PROBE
-        leases = self._store.claim(
+        if is_probe:
+            # With another image each time, as long as there is one.
+            failed = self._outages.failed_last(region)
+            leases = self._claim(region, 1, now, failed) or self._claim(region, 1, now)
+        else:
+            leases = self._claim(region, room, now)
+        for lease in leases:
+            self._start(lease)
+        if is_probe and not leases:
+            self._outages.give_up_probe(region, now)
+        return len(leases)
+
+    def _claim(
+        self,
+        region: images.RegionId,
+        limit: int,
+        now: datetime.datetime,
+        without: Sequence[images.ImageId] = (),
+    ) -> Sequence[tasks.Lease]:
+        return self._store.claim(
             region,
-            1 if is_probe else room,
+            limit,
             owner=self._owner,
             now=now,
             until=now + self._lease,
             below=self._places.limit(region),
             # One that outlived its lease, or whose lease a clock that was set ended, never runs
             # beside another of ours; as long as nobody else takes it, it may go on.
-            without=self._running_in(region),
+            without=[*self._running_in(region), *without],
         )
-        for lease in leases:
-            self._start(lease)
-        if is_probe and not leases:
-            self._outages.give_up_probe(region, now)
-        return len(leases)
 
     def _running_in(self, region: images.RegionId) -> Sequence[images.ImageId]:
         with self._lock:
@@ -215,9 +230,12 @@ class Worker:
     def _region_failed(
         self, task: tasks.Task, failure: errors.TransientError
     ) -> tasks.Outcome:
-        """Count it while that may be an image's own fault; once the region is left alone, wait."""
+        """Count it while that may be an image's own fault; once the region is left alone, wait.
+
+        What a Glance answers about an image always may be.
+        """
         when = self._outages.again_at(self._outages.note_failure(task, failure))
-        if when is None:
+        if when is None or failure.fault is errors.Fault.ANSWER:
             return self._later(task, failure, failure.retry_after)
         if isinstance(failure, errors.TransferInterrupted):
             # The region answered up to there. With no other image beside it to prove the region

@@ -111,23 +111,28 @@ def test_what_passes_soon_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("failure", "region"),
+    ("failure", "region", "fault"),
     [
-        (CUT, REGION),
-        (Reply(500), REGION),
-        (Reply.html(503, "busy"), REGION),
-        (Reply(401), None),
-        (Reply(429), None),
-        (Reply(200, b"no JSON"), None),
+        (CUT, REGION, errors.Fault.REQUEST),
+        (Reply(500), REGION, errors.Fault.ANSWER),
+        (Reply.html(503, "busy"), REGION, errors.Fault.ANSWER),
+        (Reply(401), None, errors.Fault.ANSWER),
+        (Reply(429), None, errors.Fault.ANSWER),
+        (Reply(200, b"no JSON"), None, errors.Fault.CONNECTION),
     ],
 )
-def test_an_answer_that_any_image_would_get_names_the_region(
-    server: scripted_http.Server, service: glance.Glance, failure: Reply, region: str | None
+def test_an_answer_that_any_image_may_get_names_the_region(
+    server: scripted_http.Server,
+    service: glance.Glance,
+    failure: Reply,
+    region: str | None,
+    fault: errors.Fault,
 ) -> None:
     server.script = [failure] * 3
     with pytest.raises(errors.ServiceUnavailable) as caught:
         service.get_record(IMAGE_ID)
     assert caught.value.region == region
+    assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
@@ -235,6 +240,7 @@ def test_nobody_there_is_no_answer(make: Callable[..., glance.Glance]) -> None:
     with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
         make("http://127.0.0.1:1").get_record(IMAGE_ID)
     assert caught.value.region == REGION
+    assert caught.value.fault is errors.Fault.CONNECTION
 
 
 def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
@@ -243,6 +249,7 @@ def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
         with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
             once.get_record(IMAGE_ID)
     assert caught.value.region == REGION
+    assert caught.value.fault is errors.Fault.REQUEST
 
 
 # Refusals

@@ -188,23 +188,24 @@ def test_an_answer_that_is_no_success_is_told_apart(
 
 
 @pytest.mark.parametrize(
-    ("answer", "region"),
+    ("answer", "region", "fault"),
     [
-        ("401 Unauthorized", None),
-        ("404 Not Found", None),
-        ("429 Too Many Requests", None),
-        ("413 storage media is full", None),
-        ("500 Internal Server Error", builders.REGION),
-        ("503 Service Unavailable", builders.REGION),
-        ("no HTTP at all", builders.REGION),
+        ("401 Unauthorized", None, errors.Fault.CONNECTION),
+        ("404 Not Found", None, errors.Fault.CONNECTION),
+        ("429 Too Many Requests", None, errors.Fault.CONNECTION),
+        ("413 storage media is full", None, errors.Fault.CONNECTION),
+        ("500 Internal Server Error", builders.REGION, errors.Fault.ANSWER),
+        ("503 Service Unavailable", builders.REGION, errors.Fault.ANSWER),
+        ("no HTTP at all", builders.REGION, errors.Fault.REQUEST),
     ],
 )
-def test_an_answer_that_any_image_would_get_names_the_region(
-    connect: Callable[..., Line], answer: str, region: str | None
+def test_an_answer_that_any_image_may_get_names_the_region(
+    connect: Callable[..., Line], answer: str, region: str | None, fault: errors.Fault
 ) -> None:
     with pytest.raises(errors.TransientError) as caught:
         connect(answering(status(answer), size=4)).put([b"data"], 4)
     assert caught.value.region == region
+    assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize("state", ["saving", "importing", "active", "deactivated"])
