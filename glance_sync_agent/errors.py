@@ -13,6 +13,7 @@
     │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
     │   ├── TransferInterrupted     the bytes stopped before the end
     │   │   └── NoData              a record of an image that Glance has no bytes of
+    │   ├── UploadRefused           a policy or a quota of a Glance, which may be raised
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
     │   ├── Undecided               nobody can say now where an image belongs, or to whom
@@ -109,6 +110,10 @@ class TransferInterrupted(TransientError):
 
 class NoData(TransferInterrupted):
     """Glance has a record that tells of bytes, and none behind it."""
+
+
+class UploadRefused(TransientError):
+    """A Glance takes no such data, by a policy or a quota that an operator may raise."""
 
 
 class TransferTimedOut(TransientError):

@@ -251,9 +251,21 @@ _TRANSFER = [
     ),
     cfg.FloatOpt(
         "retry_max_seconds",
-        default=600.0,
+        default=1800.0,
         min=0.01,
-        help="Longest wait before any retry of a task, in seconds.",
+        help="Longest wait before any retry of a task, in seconds. Half an hour, because a task "
+        "may be tried for a day, and each attempt may send the whole image.",
+    ),
+    cfg.FloatOpt(
+        "give_up_seconds",
+        default=86400.0,
+        min=0,
+        mutable=True,
+        help="Seconds after its first failure for which a task is tried again, even if "
+        "task_retry_times is used up. This concerns failures that may pass: a full disk, a "
+        "quota, 403 or 413 for an upload, 5xx, a broken connection. Afterwards the task fails, "
+        "and is tried once a day. A day outlasts a night in which nobody makes room. 0: only "
+        "task_retry_times counts.",
     ),
     cfg.FloatOpt(
         "lease_seconds",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an event to requested tasks, in one commit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import datetime
 import logging
 import uuid
@@ -54,6 +54,7 @@ class Intake:
             may_delete=event.kind is events.EventKind.DELETED,
             quiet_seconds=QUIET_SECONDS,
             source_region=source_region,
+            project=event.project,
         )
         LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
 
@@ -73,6 +74,7 @@ class Intake:
         may_delete: bool = False,
         quiet_seconds: float = 0.0,
         source_region: images.RegionId | None = None,
+        project: str | None = None,
     ) -> int:
         """Request an image, in one region or in all that it concerns; return how many tasks."""
         now = self._clock.now()
@@ -86,6 +88,7 @@ class Intake:
             may_delete=may_delete,
             elsewhere=region is None,
             source_region=source_region,
+            project=project,
         )
         self._wake()
         return count
@@ -97,6 +100,7 @@ class Intake:
         *,
         may_delete: bool = False,
         source_region: images.RegionId | None = None,
+        projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Request images in one region, in one commit; return how many tasks."""
         now = self._clock.now()
@@ -108,6 +112,7 @@ class Intake:
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
             source_region=source_region,
+            projects=projects,
         )
         self._wake()
         return count

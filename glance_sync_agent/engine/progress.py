@@ -59,7 +59,8 @@ class Progress:
         if self._limits.transfer and taken > self._limits.transfer and done < self._size:
             raise errors.TransferTimedOut(
                 f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
-                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
+                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s",
+                retry_after=taken,
             )
         if now - self._reported >= self._limits.progress:
             self._reported = now

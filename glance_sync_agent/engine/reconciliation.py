@@ -242,7 +242,11 @@ class Reconciliation:
         for rows in self._gone.find(close, without=walk.silent - {self._cascading}):
             walk.keep_on()
             found = [
-                _of_task(row, _GONE) for row in rows if only is None or row.key.region in only
+                _of_task(row, _GONE)
+                for row in rows
+                if (only is None or row.key.region in only)
+                # One that may delete already knows all that a scan could tell it.
+                and not (row.may_delete and tasks.is_settled(row, walk.scope.failed_before))
             ]
             walk.report.deleted_sources += bool(found)
             # What a message or an operator announced is no accident, whatever became of it.

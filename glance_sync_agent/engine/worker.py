@@ -17,6 +17,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import project_turns
 from glance_sync_agent.engine import replication
 
 LOG = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Worker:
         self._chance = chance
         self._is_keystone_away = is_keystone_away
         self._wake = wake
+        self._turns = project_turns.ProjectTurns(store, clock)
         self._running: Counter[images.RegionId] = Counter()
         self._keys: set[tasks.TaskKey] = set()
         self._lock = threading.Lock()
@@ -110,7 +112,8 @@ class Worker:
         now: datetime.datetime,
         without: Sequence[images.ImageId] = (),
     ) -> Sequence[tasks.Lease]:
-        return self._store.claim(
+        projects = self._turns.of(region, now)
+        leases = self._store.claim(
             region,
             limit,
             owner=self._owner,
@@ -120,7 +123,11 @@ class Worker:
             # One that outlived its lease, or whose lease a clock that was set ended, never runs
             # beside another of ours; as long as nobody else takes it, it may go on.
             without=[*self._running_in(region), *without],
+            projects=projects,
         )
+        if projects:
+            self._turns.note(region, leases, limit)
+        return leases
 
     def _running_in(self, region: images.RegionId) -> Sequence[images.ImageId]:
         with self._lock:
@@ -215,8 +222,8 @@ class Worker:
                 return self._undecided(task, reason)
             case errors.TransientError(region=task.key.region):
                 return self._region_failed(task, failure)
-            case errors.TransientError(retry_after=at_least):
-                return self._later(task, failure, at_least)
+            case errors.TransientError():
+                return self._later(task, failure, _at_least(task, failure))
             case _:
                 return self._later(task, failure, None)
 
@@ -252,21 +259,33 @@ class Worker:
         reason = f"{type(exc).__name__}: {exc}"
         when = self._policy().next_attempt(
             failed=task.attempts + 1,
+            since=task.failing_since or self._clock.now(),
             now=self._clock.now(),
             chance=self._chance(),
             at_least=at_least,
         )
         if when is None:
-            return self._failed(task, reason)
+            return self._failed(task, reason, gave_up=True)
         LOG.warning(
             "Attempt %d at %s failed, next at %s: %s",
             task.attempts + 1, task.key, when.isoformat(timespec="seconds"), reason,
         )
         return tasks.RetryAt(when=when, reason=reason)
 
-    def _failed(self, task: tasks.Task, reason: str) -> tasks.Outcome:
+    def _failed(
+        self, task: tasks.Task, reason: str, *, gave_up: bool = False
+    ) -> tasks.Outcome:
         LOG.error(
-            "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s",
+            "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s%s",
             task.key, task.attempts + 1, reason, task.key.image_id, task.key.region,
+            "; otherwise it is tried again in a day" if gave_up else "",
         )
-        return tasks.Failed(reason=reason)
+        return tasks.Failed(reason=reason, gave_up=gave_up)
+
+
+def _at_least(task: tasks.Task, failure: errors.TransientError) -> float | None:
+    """Return the seconds that a task has to wait after a failure; None: it need not."""
+    if isinstance(failure, errors.TransferTimedOut) and failure.retry_after is not None:
+        # It takes as long each time, so each time it is left for twice as long.
+        return backoff.ceiling(task.attempts, base=failure.retry_after, cap=backoff.DAY_SECONDS)
+    return failure.retry_after

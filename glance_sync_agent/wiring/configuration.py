@@ -78,6 +78,7 @@ class CurrentSettings:
             retries=self.settings.task_retry_times,
             base=self.settings.retry_base_seconds,
             cap=self.settings.retry_max_seconds,
+            give_up=self.settings.give_up_seconds,
         )
 
     def breaker_policy(self) -> breakers.Policy:

@@ -321,6 +321,15 @@ def test_a_conflict_is_a_taken_id_only_if_an_id_was_asked_for(
         service.create(None, builders.source())
 
 
+@pytest.mark.parametrize("image_id", [IMAGE_ID, None])
+def test_a_quota_that_keeps_a_record_from_being_made_may_be_raised(
+    server: scripted_http.Server, service: glance.Glance, image_id: images.ImageId | None
+) -> None:
+    server.script = [Reply.html(413, "image_count_total")]
+    with pytest.raises(errors.UploadRefused, match="HTTP 413: image_count_total"):
+        service.create(image_id, builders.source())
+
+
 # Answers that make no sense
 
 

@@ -165,11 +165,11 @@ def test_a_wrong_total_is_never_completed(
     [
         ("400 Bad Request", errors.Refused),
         ("401 Unauthorized", errors.ServiceUnavailable),
-        ("403 Forbidden", errors.Refused),
+        ("403 Forbidden", errors.UploadRefused),
         ("404 Not Found", errors.TransferInterrupted),
         ("409 Conflict", errors.Refused),
         ("410 Gone", errors.TransferInterrupted),
-        ("413 Request Entity Too Large", errors.Refused),
+        ("413 Request Entity Too Large", errors.UploadRefused),
         ("415 Unsupported Media Type", errors.FormatRefused),
         ("429 Too Many Requests", errors.ServiceUnavailable),
         ("500 Internal Server Error", errors.TransferInterrupted),
@@ -221,7 +221,7 @@ def test_an_upload_that_is_not_over_yet_or_was_over_just_now_is_no_refusal(
     ("text", "expected"),
     [
         ("Image storage media is full: no space left", errors.ServiceUnavailable),
-        ("The incoming image is too large: quota", errors.Refused),
+        ("The incoming image is too large: quota", errors.UploadRefused),
     ],
 )
 def test_a_full_disk_is_no_refusal(
@@ -260,7 +260,7 @@ def test_an_explanation_is_one_line_of_words(connect: Callable[..., Line]) -> No
         "Image storage &gt; 5\x1b[31m TiB.<br/></body></html>" + "x" * 9000
     )
     line = connect(answering(status("413 Too Large", page), size=4))
-    with pytest.raises(errors.Refused) as caught:
+    with pytest.raises(errors.UploadRefused) as caught:
         line.put([b"data"], 4)
     text = str(caught.value).partition("413 Too Large: ")[2]
     assert text.startswith("Quota Image storage > 5[31m TiB. xxx")
@@ -281,7 +281,7 @@ def test_an_early_answer_is_reported_rather_than_what_became_of_the_connection(
     done = threading.Event()
     line = connect(peer, idle_seconds=0.1)
     try:
-        with pytest.raises(errors.Refused, match="over quota"):
+        with pytest.raises(errors.UploadRefused, match="over quota"):
             line.put((bytes(MIB) for _ in range(64)), 64 * MIB)
     finally:
         done.set()
