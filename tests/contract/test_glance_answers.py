@@ -481,6 +481,17 @@ def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
     assert "odd" in caplog.text
 
 
+def test_of_records_that_make_no_sense_a_thousand_are_told_and_remembered(
+    server: scripted_http.Server, service: glance.Glance, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [record(id=f"odd {number}", status="strange") for number in range(1001)]
+    server.script = [listing(*odd, record())]
+    with caplog.at_level(logging.WARNING, "glance_sync_agent"):
+        for _ in range(2):
+            list(service.pages(2000))
+    assert len(caplog.messages) == 1000
+
+
 def test_find_asks_for_hidden_images_only_if_some_are_missing(
     server: scripted_http.Server, service: glance.Glance
 ) -> None:
