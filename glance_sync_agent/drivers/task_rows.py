@@ -40,6 +40,11 @@ def due(
     )
 
 
+def fair_share(tasks_left: int, projects_left: int) -> int:
+    """Return how many of the tasks that may still be claimed the next project gets."""
+    return -(-max(tasks_left, 0) // projects_left)
+
+
 def claimable(
     connection: sa.Connection,
     wanted: Sequence[sa.ColumnElement[bool]],
@@ -50,8 +55,8 @@ def claimable(
 ) -> Sequence[sa.Row[Any]]:
     """Read and lock the tasks to be claimed next, ``limit`` of them at the most.
 
-    One of each of ``projects``, in that order, and then those that wait longest; but first of
-    all what was abandoned, which would wait for ever beside projects that always have more.
+    As many of each of ``projects``, in that order, and then those that wait longest; but first
+    of all what was abandoned, which would wait for ever beside projects that always have more.
 
     :param due: what :func:`due` gives.
     """
@@ -78,9 +83,9 @@ def claimable(
         found.sort(key=lambda row: (row.lease_expires_at or row.not_before, row.image_id))
         return found[:limit]
     found = [*rows(*processing, limit)]
-    for project in projects:
-        if len(found) < limit:
-            found += rows(*pending, 1, _TASKS.c.project == project)
+    for left, project in zip(range(len(projects), 0, -1), projects, strict=True):
+        if share := fair_share(limit - len(found), left):
+            found += rows(*pending, share, _TASKS.c.project == project)
     if len(found) < limit:
         taken = [row.image_id for row in found]
         found += rows(*pending, limit - len(found), _TASKS.c.image_id.not_in(taken))

@@ -324,8 +324,8 @@ class TaskStore(Protocol):
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
 
-        With ``projects``, first what was abandoned, then one of each of these, in that order,
-        and then those that wait longest.
+        With ``projects``, first what was abandoned, then as many of each of these, in that
+        order, and then those that wait longest.
 
         :param below: leaves out those whose bytes are still to come, and known to be so many or
             more.

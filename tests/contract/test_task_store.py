@@ -1259,6 +1259,17 @@ def test_a_claim_takes_projects_in_turn_and_then_those_that_wait_longest(store):
     assert [lease.task.key.image_id for lease in taken[1:]] == ids(3)
 
 
+@pytest.mark.parametrize(
+    ("limit", "taken"),
+    [(1, "a"), (2, "ab"), (3, "abc"), (4, "aabc"), (5, "aabbc"), (7, "aaabbcc")],
+)
+def test_projects_share_what_a_claim_may_take(store, limit, taken):
+    for number, project in enumerate("abc"):
+        owned(store, project, *ids(4, first=1 + 10 * number))
+    leases = claims(store, limit=limit, projects=["a", "b", "c"])
+    assert "".join(lease.task.project for lease in leases) == taken
+
+
 def test_a_claim_by_projects_obeys_all_other_wishes(store):
     owned(store, "one", *ids(3))
     owned(store, "two", *ids(1, first=50), at=9)

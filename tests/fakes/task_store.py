@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
 import itertools
+import math
 import threading
 import uuid
 
@@ -157,7 +158,7 @@ class MemoryTaskStore:
             )
             keys = [key for _, _, key in found]
             if projects:
-                keys = self._in_turn(keys, projects)
+                keys = self._in_turn(keys, projects, limit)
             leases = []
             for key in keys[:limit]:
                 task = dataclasses.replace(
@@ -177,17 +178,18 @@ class MemoryTaskStore:
             return leases
 
     def _in_turn(
-        self, keys: Sequence[tasks.TaskKey], projects: Sequence[str]
+        self, keys: Sequence[tasks.TaskKey], projects: Sequence[str], limit: int
     ) -> list[tasks.TaskKey]:
-        """Put what was abandoned first, then one of each project."""
+        """Put what was abandoned first, then as many of each project."""
         waiting = tasks.TaskStatus.PENDING
         first = [key for key in keys if self._rows[key].task.status is not waiting]
-        for project in projects:
+        for number, project in enumerate(projects):
+            share = math.ceil(max(limit - len(first), 0) / (len(projects) - number))
             theirs = (
                 key for key in keys
                 if self._rows[key].task.project == project and key not in first
             )
-            first += itertools.islice(theirs, 1)
+            first += itertools.islice(theirs, share)
         return [*first, *(key for key in keys if key not in first)]
 
     def due_projects(
