@@ -120,9 +120,8 @@ class Policy:
         """
         if seen.since is not None and began < seen.since:
             return None
-        is_open = seen.retry_at is not None
-        is_image_s = fault is not errors.Fault.CONNECTION
-        if is_image_s and image_id in seen.image_ids and not is_open:
+        is_known = image_id in seen.image_ids and seen.retry_at is None
+        if is_known and fault is not errors.Fault.CONNECTION:
             return None
         failures, answers = seen.failures + 1, fault is errors.Fault.ANSWER
         others = tuple(one for one in seen.image_ids if one != image_id)
@@ -132,7 +131,7 @@ class Policy:
             image_ids=(*others, image_id)[-self.failures :] if self.failures else (),
             answers=answers,
         )
-        if not self.failures or (failures < self.failures and not is_open):
+        if not self.failures or failures < self.failures:
             return counted
         if answers:
             # What one answer asks for is granted to its image alone.

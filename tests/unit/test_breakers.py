@@ -265,3 +265,9 @@ def test_it_is_left_alone_once_it_does_not_answer_any_more_and_slowed_down_if_it
 def test_a_batch_for_a_slow_region_leaves_it_slow():
     batch = opened(answers=True).probed(now=at(10), until=at(11))
     assert batch == opened(since=10, until=11, answers=True)
+
+
+def test_a_breaker_that_was_open_closes_if_more_failures_are_allowed_by_now():
+    assert failed(policy(failures=9), opened(), image_id="two", fault=ANSWER) == breakers.Breaker(
+        failures=4, reason="no answer", image_ids=ids("one two"), answers=True
+    )

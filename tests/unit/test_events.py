@@ -289,3 +289,10 @@ def test_properties_that_are_none_make_no_snapshot(properties):
     payload = {"id": ID, "status": "queued", "properties": properties}
     assert events.parse("image.create", payload) is None
     assert events.parse("image.delete", payload) == DELETED
+
+
+@pytest.mark.parametrize("owner", [None, 7, ["one"]])
+def test_an_owner_that_is_no_text_is_not_known(owner: object) -> None:
+    event = events.parse("image.update", {"id": builders.IMAGE_ID, "owner": owner})
+    assert event is not None
+    assert event.project is None
