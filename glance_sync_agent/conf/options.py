@@ -268,6 +268,17 @@ _TRANSFER = [
         "task_retry_times counts.",
     ),
     cfg.FloatOpt(
+        "vanished_pause_seconds",
+        default=600.0,
+        min=0,
+        max=86400,
+        mutable=True,
+        help="Seconds from one copy of an image to the next, if somebody deletes it in its "
+        "region for the second time. The pause doubles each time, up to a day, so that an image "
+        "is not sent for ever to a region whose users delete it. A week without a deletion ends "
+        "that. 0: copy again at once, always.",
+    ),
+    cfg.FloatOpt(
         "lease_seconds",
         default=180.0,
         min=10.0,

@@ -6,7 +6,6 @@ import datetime
 from typing import Final, Self
 
 DAY_SECONDS: Final = 86400.0
-_FIRST_VANISHING_SECONDS: Final = 600.0
 _FORGOTTEN: Final = datetime.timedelta(days=7)
 
 
@@ -54,16 +53,19 @@ class RetryPolicy:
 class Vanishings:
     """How often somebody else deleted a copy, and when it was made anew after that.
 
-    The second copy is made at once, the third one 10 minutes after the second at the earliest,
-    and that doubles up to a day. After a week without a vanishing all is forgotten.
+    The second copy is made at once, the third one a pause after the second at the earliest,
+    and the pauses double up to a day. After a week without a vanishing all is forgotten.
     """
 
     times: int
     last_at: datetime.datetime  # aware UTC
 
-    def next_copy(self) -> datetime.datetime:
-        """Return when the copy may be made anew once it has vanished again."""
-        pause = ceiling(self.times - 1, base=_FIRST_VANISHING_SECONDS, cap=DAY_SECONDS)
+    def next_copy(self, base: float) -> datetime.datetime:
+        """Return when the copy may be made anew once it has vanished again.
+
+        :param base: seconds of the first pause.
+        """
+        pause = ceiling(self.times - 1, base=base, cap=DAY_SECONDS)
         return self.last_at + datetime.timedelta(seconds=pause)
 
     def once_more(self, now: datetime.datetime) -> Self:

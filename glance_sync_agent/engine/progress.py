@@ -20,6 +20,7 @@ class Limits:
     lease: float  # a task stays ours after the last sign of life
     snapshot: float = 300.0  # a snapshot may take to become active
     progress: float = 1.0  # between two signs of life
+    vanished: float = 600.0  # until a copy that vanished twice is made anew, at first
 
 
 class Progress:

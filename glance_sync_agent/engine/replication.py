@@ -65,7 +65,7 @@ class Replication:
         self._stop = stop
         self._limits = limits
         self._busy = busy_copies.BusyCopies(clock)
-        self._vanished = vanished_copies.VanishedCopies(store, clock)
+        self._vanished = vanished_copies.VanishedCopies(store, clock, limits)
         self._deeds = deeds.Deeds(
             regions=regions,
             data_origins=data_origins,

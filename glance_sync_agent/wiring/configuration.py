@@ -59,6 +59,7 @@ class CurrentSettings:
             transfer=self.settings.scp_copy_timeout,
             lease=self.settings.lease_seconds,
             snapshot=self.settings.snapshot_timeout,
+            vanished=self.settings.vanished_pause_seconds,
         )
 
     def intervals(self) -> rounds.Intervals:

@@ -107,7 +107,8 @@ def test_an_attempt_is_the_last_one_if_retries_and_time_are_used_up(failed, seco
 )
 def test_a_copy_that_vanishes_is_made_anew_at_intervals_that_double_to_a_day(times, seconds):
     vanished = backoff.Vanishings(times=times, last_at=NOW)
-    assert vanished.next_copy() == NOW + datetime.timedelta(seconds=seconds)
+    assert vanished.next_copy(600.0) == NOW + datetime.timedelta(seconds=seconds)
+    assert vanished.next_copy(0.0) == NOW
 
 
 def test_each_vanishing_counts_and_is_forgotten_after_a_week():

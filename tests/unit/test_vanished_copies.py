@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy that somebody deletes in its region is made anew at growing intervals."""
 
+import dataclasses
+
 import pytest
 
 from glance_sync_agent import errors
@@ -138,3 +140,12 @@ def test_a_copy_that_never_came_has_not_vanished(world):
             world.two.delete_as_user(one)
         world.run(seconds=100.0)
     assert world.task(image).vanished is None
+
+
+def test_an_operator_may_have_copies_made_anew_at_once_always(world):
+    world.limits = dataclasses.replace(world.limits, vanished=0.0)
+    image = publish(world)
+    for _ in range(5):
+        vanish(world, image)
+        assert exists(world, image)
+    assert world.task(image).vanished.times == 5
