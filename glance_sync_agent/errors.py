@@ -14,6 +14,7 @@
     │   │   └── HandshakeFailed     TLS: we do not trust a server, or it does not trust us
     │   ├── TransferInterrupted     the bytes stopped before the end
     │   │   └── NoData              a record of an image that Glance has no bytes of
+    │   ├── UploadRefused           a policy or a quota of a Glance, which may be raised
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
     │   ├── Undecided               nobody can say now where an image belongs, or to whom
@@ -29,6 +30,16 @@
 
 A message says what was attempted, on what, and what was seen.
 """
+
+import enum
+
+
+class Fault(enum.Enum):
+    """What a failure of a region is about."""
+
+    CONNECTION = enum.auto()  # nobody could be reached: no image would fare better
+    REQUEST = enum.auto()  # no answer about one image in time, or the connection broke
+    ANSWER = enum.auto()  # 5xx about one image
 
 
 class SyncError(Exception):
@@ -67,16 +78,23 @@ class TransientError(SyncError):
     """Worth trying again.
 
     :param retry_after: seconds that the other side asked us to wait, or None.
-    :param region: whose Glance or SSH host gives no answer, or 5xx, so that any other image most
-        likely fares alike; None: this says nothing of a region.
+    :param region: whose Glance or SSH host gives no answer, or 5xx; None: this says nothing of a
+        region.
+    :param fault: of that region; all but the first may be the fault of the image alone.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, region: str | None = None
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        region: str | None = None,
+        fault: Fault = Fault.CONNECTION,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.region = region
+        self.fault = fault
 
 
 class ServiceUnavailable(TransientError):
@@ -106,6 +124,10 @@ class TransferInterrupted(TransientError):
 
 class NoData(TransferInterrupted):
     """Glance has a record that tells of bytes, and none behind it."""
+
+
+class UploadRefused(TransientError):
+    """A Glance takes no such data, by a policy or a quota that an operator may raise."""
 
 
 class TransferTimedOut(TransientError):

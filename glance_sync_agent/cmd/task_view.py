@@ -72,7 +72,7 @@ def fields(task: tasks.Task, known: Breakers) -> dict[str, Any]:
 
 
 def _reason(task: tasks.Task, breaker: breakers.Breaker) -> str:
-    if task.status is not tasks.TaskStatus.PENDING or breaker.retry_at is None:
+    if task.status is not tasks.TaskStatus.PENDING or breaker.retry_at is None or breaker.answers:
         return task.reason
     return (
         f"region {task.key.region} is left alone until {time(breaker.retry_at)}, after "

@@ -251,9 +251,32 @@ _TRANSFER = [
     ),
     cfg.FloatOpt(
         "retry_max_seconds",
-        default=600.0,
+        default=1800.0,
         min=0.01,
-        help="Longest wait before any retry of a task, in seconds.",
+        help="Longest wait before any retry of a task, in seconds. Half an hour, because a task "
+        "may be tried for a day, and each attempt may send the whole image.",
+    ),
+    cfg.FloatOpt(
+        "give_up_seconds",
+        default=86400.0,
+        min=0,
+        mutable=True,
+        help="Seconds after its first failure for which a task is tried again, even if "
+        "task_retry_times is used up. This concerns failures that may pass: a full disk, a "
+        "quota, 403 or 413 for an upload, 5xx, a broken connection. Afterwards the task fails, "
+        "and is tried once a day. A day outlasts a night in which nobody makes room. 0: only "
+        "task_retry_times counts.",
+    ),
+    cfg.FloatOpt(
+        "vanished_pause_seconds",
+        default=600.0,
+        min=0,
+        max=86400,
+        mutable=True,
+        help="Seconds from one copy of an image to the next, if somebody deletes it in its "
+        "region for the second time. The pause doubles each time, up to a day, so that an image "
+        "is not sent for ever to a region whose users delete it. A week without a deletion ends "
+        "that. 0: copy again at once, always.",
     ),
     cfg.FloatOpt(
         "lease_seconds",
@@ -268,11 +291,13 @@ _TRANSFER = [
         min=0,
         max=1000,
         mutable=True,
-        help="Failures of a region in a row (its Glance or its SSH host gives no answer, or "
-        "5xx) after which it is left alone: its tasks wait, and no failure is counted for "
-        "task_retry_times any more, however long that takes, but one in the middle of an image's "
-        "data. 0: never. As many as tasks run at once, and fewer than task_retry_times allows, so "
-        "that an image that is alone waits as well.",
+        help="Failures of a region in a row after which the agent pauses it. A failed connection "
+        "to its Glance or its SSH host counts as one. A request about an image that gets 5xx, or "
+        "no answer, counts once for each image. The tasks of a paused region wait. They use up no "
+        "retries, unless an image's data was interrupted. A region that answers 5xx is not "
+        "paused: it gets up to tasks_per_region tasks at a time until one succeeds. 0: never "
+        "pause. The default is as many as tasks run at once, and fewer than task_retry_times "
+        "allows, so that a single image waits as well.",
     ),
     cfg.FloatOpt(
         "region_pause_seconds",
@@ -281,7 +306,8 @@ _TRANSFER = [
         mutable=True,
         help="Longest time for which a region is left alone at first; then one task is tried, "
         "and if that fails, the pause doubles. The actual pause is a random part of it, at "
-        "least half, so that several regions do not come back at once.",
+        "least half, so that several regions do not come back at once. A region that answers 5xx "
+        "gets its next few tasks after a tenth of it.",
     ),
     cfg.FloatOpt(
         "region_pause_max_seconds",

@@ -53,6 +53,8 @@ class Settings:
     idle_timeout_seconds: float
     retry_base_seconds: float
     retry_max_seconds: float
+    give_up_seconds: float
+    vanished_pause_seconds: float
     lease_seconds: float
     region_failures: int
     region_pause_seconds: float
@@ -182,6 +184,8 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         idle_timeout_seconds=conf.transfer.idle_timeout_seconds,
         retry_base_seconds=conf.transfer.retry_base_seconds,
         retry_max_seconds=conf.transfer.retry_max_seconds,
+        give_up_seconds=conf.transfer.give_up_seconds,
+        vanished_pause_seconds=conf.transfer.vanished_pause_seconds,
         lease_seconds=conf.transfer.lease_seconds,
         region_failures=conf.transfer.region_failures,
         region_pause_seconds=conf.transfer.region_pause_seconds,

@@ -43,6 +43,7 @@ class ImageEvent:
     kind: EventKind
     is_snapshot: bool = False  # of a server or a volume, by its properties
     mark: images.Mark | None = None  # as the image bears it; not told of a deletion
+    project: str | None = None  # that owns it; None: not told
 
 
 def parse(event_type: object, payload: object) -> ImageEvent | None:
@@ -66,11 +67,13 @@ def parse(event_type: object, payload: object) -> ImageEvent | None:
     if event_type in _CHANGES and payload.get("status") in _UNFINISHED and not is_snapshot:
         return None
     is_deletion = event_type == _DELETION
+    owner = payload.get("owner")
     return ImageEvent(
         image_id=image_id,
         kind=EventKind.DELETED if is_deletion else EventKind.CHANGED,
         is_snapshot=is_snapshot,
         mark=None if is_deletion else images.mark(properties),
+        project=owner if isinstance(owner, str) else None,
     )
 
 

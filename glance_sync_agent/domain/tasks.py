@@ -5,9 +5,13 @@ import dataclasses
 import datetime
 import enum
 
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
+
+#: How much longer a task that gave up is at rest than one that failed for good.
+_LONGER_REST = datetime.timedelta(hours=23)
 
 
 class TaskStatus(enum.StrEnum):
@@ -65,6 +69,12 @@ class Task:
     on_probation: bool = False  # see :class:`identity.KnownCopy`
     #: Since when a look at everything misses the source. Aware UTC; None: it was there.
     missing_since: datetime.datetime | None = None
+    #: Aware UTC; when the first of the failures was that may pass. None: there was none, or the
+    #: task failed for good.
+    failing_since: datetime.datetime | None = None
+    #: How often somebody else deleted the copy lately.
+    vanished: backoff.Vanishings | None = None
+    project: str = ""  # whose turn it takes, that of the source's owner; empty: not known
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:
@@ -76,6 +86,23 @@ class Task:
             created_at=self.copy_created_at,
             on_probation=self.on_probation,
         )
+
+
+def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bool:
+    """Tell whether a scan has nothing to add to a task.
+
+    To ask again for one that waits for its next attempt would make that its first one. One that
+    gave up after many attempts counts as failed 23 hours later than it did: it rests for a day
+    where one that failed for good rests for an hour.
+
+    :param failed_before: what failed since then is at rest; None: nothing is settled.
+    """
+    if failed_before is None or task is None or task.status is TaskStatus.SUCCESS:
+        return False
+    if task.status is not TaskStatus.FAILURE:
+        return True
+    longer = datetime.timedelta() if task.failing_since is None else _LONGER_REST
+    return task.updated_at + longer >= failed_before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +158,14 @@ class Waiting:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """An operator, or a change of the image, has to come first."""
+    """An operator, or a change of the image, has to come first.
+
+    One that gave up is tried once a day all the same, for its failures were of a kind that may
+    pass.
+    """
 
     reason: str
+    gave_up: bool = False
 
 
 Outcome = Succeeded | Forgotten | RetryAt | Waiting | Failed

@@ -57,7 +57,12 @@ class Breakers:
 
 def _breaker(row: sa.Row[Any]) -> breakers.Breaker:
     return breakers.Breaker(
-        failures=row.failures, since=row.since, retry_at=row.retry_at, reason=row.reason
+        failures=row.failures,
+        since=row.since,
+        retry_at=row.retry_at,
+        reason=row.reason,
+        image_ids=tuple(map(images.ImageId, (row.image_ids or "").split())),
+        answers=bool(row.answers),
     )
 
 
@@ -67,4 +72,6 @@ def _values(breaker: breakers.Breaker) -> dict[str, Any]:
         "since": breaker.since,
         "retry_at": breaker.retry_at,
         "reason": task_table.reason_text(breaker.reason),
+        "image_ids": " ".join(breaker.image_ids),
+        "answers": breaker.answers,
     }

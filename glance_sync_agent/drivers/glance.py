@@ -18,6 +18,7 @@ from glance_sync_agent.drivers import glance_calls
 from glance_sync_agent.drivers import glance_listing
 from glance_sync_agent.drivers import glance_locations
 from glance_sync_agent.drivers import glance_probe
+from glance_sync_agent.drivers import glance_refusals
 from glance_sync_agent.drivers import keystone
 
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
@@ -26,6 +27,7 @@ _GONE: Final = frozenset({404})
 #: "Image status transition from deleted to deleted is not allowed": somebody else was faster.
 _IN_DELETION: Final = frozenset({400})
 _CONFLICT: Final = frozenset({409})
+_TOO_LARGE: Final = frozenset({413})
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"  # of filters
 
 
@@ -221,14 +223,20 @@ class Glance:
 
         :raises ImageIdTaken: the id is in use, or was once.
         :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises UploadRefused: 413: a quota, which may be raised.
         :raises Refused: Glance said no.
         """
         answer = self._calls.ask_once(
             "POST",
             "/images",
             body=glance_bodies.creation(image_id, self.region, source),
-            expected=_CONFLICT,
+            expected=_TOO_LARGE | _CONFLICT,
         )
+        if answer.status == 413:  # a quota of images, or of their properties
+            raise errors.UploadRefused(
+                f"cannot make image {image_id} in region {self.region}: HTTP 413: "
+                f"{answer.explanation}{glance_refusals.remedy(answer.explanation)}"
+            )
         if answer.status == 409:
             raise errors.ImageIdTaken(
                 f"cannot make image {image_id} in region {self.region}: {answer.explanation}"

@@ -36,6 +36,9 @@ _UNAUTHORIZED: Final = 401
 _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
 _EXPLANATION_CHARACTERS: Final = 300
 _LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
+#: Errors of urllib3 and requests that come once there is a connection. By name, for the errors
+#: that reach us are others, which keep them as their context.
+_AFTER_SENDING: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "ProtocolError"})
 _HEADING: Final = re.compile(r"<head>.*?</head>|<h1>.*?</h1>", re.DOTALL | re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^>]*>")
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
@@ -169,7 +172,9 @@ class Calls:
         ) as exc:
             is_keystone = isinstance(exc, keystone.FAILURES)
             raise errors.ServiceUnavailable(
-                f"{what}: no answer: {_shown(exc)}", region=None if is_keystone else self._region
+                f"{what}: no answer: {_shown(exc)}",
+                region=None if is_keystone else self._region,
+                fault=errors.Fault.REQUEST if _was_sent(exc) else errors.Fault.CONNECTION,
             ) from exc
         # glanceclient has no exception for some statuses, drops Retry-After, and trips over
         # error bodies that are not what it expects; so the response itself is looked at.
@@ -205,6 +210,7 @@ class Calls:
                 message,
                 retry_after=_retry_after(response.headers),
                 region=self._region if status >= 500 else None,
+                fault=errors.Fault.ANSWER,
             ) from cause
         raise errors.Refused(f"{message}{glance_refusals.remedy(said)}") from cause
 
@@ -248,6 +254,15 @@ def _retry_after(headers: Any) -> float | None:
 def _until(date: str, now: str) -> float:
     wanted: datetime.datetime = email.utils.parsedate_to_datetime(date)
     return (wanted - email.utils.parsedate_to_datetime(now)).total_seconds()
+
+
+def _was_sent(error: BaseException | None) -> bool:
+    """Tell whether a request reached somebody who then did not answer it."""
+    while error is not None:
+        if type(error).__name__ in _AFTER_SENDING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _passes_soon(error: BaseException) -> bool:

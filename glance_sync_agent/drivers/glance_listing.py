@@ -16,6 +16,7 @@ LOG = logging.getLogger(__name__)
 _PAGE_SIZE: Final = 100  # of lists that are short anyway
 # How many images may be deleted from the end of a page before the walk gives up.
 _MARKERS: Final = 10
+_MOST_UNREADABLE: Final = 1000  # images that are logged; those of one table are alike
 _BAD_REQUEST: Final = frozenset({400})
 # All projects' images (those of the community are left out otherwise) in an order that new
 # images do not disturb.
@@ -86,7 +87,7 @@ class Listing:
             return glance_bodies.image(record, self._region)
         except errors.ServiceUnavailable as exc:
             image_id = str(record.get("id"))
-            if image_id not in self._unreadable:
+            if image_id not in self._unreadable and len(self._unreadable) < _MOST_UNREADABLE:
                 self._unreadable.add(image_id)
                 LOG.warning("Left out image %s of region %s: %s", image_id, self._region, exc)
             return None

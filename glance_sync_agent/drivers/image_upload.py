@@ -33,7 +33,9 @@ _CONFLICT = 409
 _MOVED_ON = re.compile(r"status transition from \w+ to saving")
 _LATER = frozenset({408, 425, 429})
 _OTHER_FORMAT = 415
-_TOO_LARGE = 413  # also said of a quota and of an image, which stay as they are
+_TOO_LARGE = 413  # also said of a quota and of an image
+# Of a policy or a quota; an operator may raise either.
+_LIMITS = frozenset({403, _TOO_LARGE})
 _FULL = re.compile(r"storage media is full")  # a disk, which somebody will make room on
 _SERVER_ERROR = 500
 _NO_CONTENT = 204
@@ -119,6 +121,7 @@ class Connection:
         :raises HandshakeFailed: the server wants another client certificate.
         :raises TransferInterrupted: 5xx, the connection broke, stood still, or the record is
             gone or takes no data just now.
+        :raises UploadRefused: 403 or 413: a policy, or a quota that may be raised.
         :raises FormatRefused: these are no bytes of the image's ``disk_format``.
         :raises Refused: Glance said no.
         """
@@ -180,13 +183,17 @@ class Connection:
             yield
         except TimeoutError as exc:
             raise errors.TransferInterrupted(
-                f"{what}: no answer after {done} bytes", region=self._region
+                f"{what}: no answer after {done} bytes",
+                region=self._region,
+                fault=errors.Fault.REQUEST,
             ) from exc
         except (OSError, http.client.HTTPException) as exc:
             if (refusal := self._refusal(exc)) is not None:
                 raise tls_failures.failed(what, refusal, region=self._region) from exc
             raise errors.TransferInterrupted(
-                f"{what}: the connection broke after {done} bytes: {exc}", region=self._region
+                f"{what}: the connection broke after {done} bytes: {exc}",
+                region=self._region,
+                fault=errors.Fault.REQUEST,
             ) from exc
 
     def _refusal(self, failure: Exception) -> Exception | None:
@@ -265,13 +272,15 @@ class Connection:
             idle = f"no progress for {self._timeouts.idle_seconds:g} s"
             reason = idle if isinstance(cause, TimeoutError) else f"connection broke: {cause}"
             raise errors.TransferInterrupted(
-                f"{what}: {reason} {seen}", region=self._region
+                f"{what}: {reason} {seen}", region=self._region, fault=errors.Fault.REQUEST
             ) from exc
         raise errors.TransferInterrupted(f"{what}: answered {seen}")
 
     def _answer(self, what: str, seconds: float) -> None:
         # Glance took the record and not its bytes: the region's fault, or only this image's.
-        response = self._begin(what, seconds, failure=errors.TransferInterrupted)
+        response = self._begin(
+            what, seconds, failure=errors.TransferInterrupted, refused=errors.UploadRefused
+        )
         with self._translated(what, self._sent):
             response.read(_ANSWER_BYTES)
         self._finish(response)
@@ -281,10 +290,12 @@ class Connection:
         what: str,
         seconds: float,
         failure: type[errors.TransientError] = errors.ServiceUnavailable,
+        refused: type[errors.SyncError] = errors.Refused,
     ) -> http.client.HTTPResponse:
         """Wait for status and headers; raise what is not a success.
 
         :param failure: what a 5xx is.
+        :param refused: what is a limit or a policy.
         """
         self._stream.settimeout(seconds)
         with self._translated(what, self._sent):
@@ -299,7 +310,14 @@ class Connection:
             self._require_certificate(response.status, what, text)
             if response.status >= _SERVER_ERROR:
                 after = _retry_after(response)
-                raise failure(message, retry_after=after, region=self._region)
+                raise failure(
+                    message,
+                    retry_after=after,
+                    region=self._region,
+                    fault=errors.Fault.ANSWER,
+                )
+            if response.status in _LIMITS and not _FULL.search(message):
+                raise refused(message)
             raise _error(response, message)
         return response
 

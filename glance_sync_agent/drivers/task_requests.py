@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request does to the rows of the task store."""
 
-from collections.abc import Set
+from collections.abc import Iterator, Mapping, Set
 import dataclasses
 import datetime
 import itertools
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,6 +28,9 @@ class Request:
     may_delete: bool
     elsewhere: bool
     source_region: images.RegionId | None
+    projects: Mapping[images.ImageId, str] = dataclasses.field(default_factory=dict)
+    #: A task that gave up keeps its attempts, so that it has one more and not all of them again.
+    is_scan: bool = False
 
     def write(self, connection: sa.Connection) -> int:
         """Write it in the transaction of ``connection``; return how many tasks it asks for."""
@@ -36,31 +40,55 @@ class Request:
         # Locked, so that none of them is forgotten before it is updated. Should another
         # appear, the INSERT fails and all of this is done again.
         rows = connection.execute(
-            sa.select(_TASKS.c.image_id, _TASKS.c.region)
+            sa.select(_TASKS.c.image_id, _TASKS.c.region, _TASKS.c.project)
             .where(mine)
             .order_by(_TASKS.c.image_id, _TASKS.c.region)
             .with_for_update()
         )
-        present = {(row.image_id, row.region) for row in rows}
+        present = {(row.image_id, row.region): row.project for row in rows}
         wanted = set(itertools.product(self.image_ids, self.regions))
         if present:
             connection.execute(self._again().where(mine))
-        if missing := sorted(wanted - present):
+            self._hand_over(connection, mine, present)
+        if missing := sorted(wanted - present.keys()):
             first = self._first()
             connection.execute(
                 sa.insert(_TASKS),
-                [{**first, "image_id": one, "region": region} for one, region in missing],
+                [
+                    {**first, "image_id": one, "region": region, "project": self._project(one)}
+                    for one, region in missing
+                ],
             )
-        return len(wanted | present)
+        return len(wanted | present.keys())
+
+    def _project(self, image_id: str) -> str:
+        return task_table.project_text(self.projects.get(images.ImageId(image_id), ""))
+
+    def _hand_over(
+        self,
+        connection: sa.Connection,
+        mine: sa.ColumnElement[bool],
+        present: Mapping[tuple[str, str], str],
+    ) -> None:
+        """Note new owners, which are rare."""
+        moved: dict[str, set[str]] = {}
+        for (image_id, _region), before in present.items():
+            project = self._project(image_id)
+            if project and project != before:
+                moved.setdefault(project, set()).add(image_id)
+        for project, image_ids in sorted(moved.items()):
+            change = sa.update(_TASKS).where(mine, _TASKS.c.image_id.in_(sorted(image_ids)))
+            connection.execute(change.values(project=project))
 
     def _asked(self) -> dict[str, object]:
-        return {"request_id": self.request_id, "attempts": 0, "updated_at": self.now}
+        return {"request_id": self.request_id, "updated_at": self.now}
 
     def _first(self) -> dict[str, object]:
         """Return what is written where there is no task, but for its key."""
         return {
             **self._asked(),
             "status": task_rows.PENDING,
+            "attempts": 0,
             "generation": 1,
             "may_delete": self.may_delete,
             "not_before": self.not_before,
@@ -93,5 +121,20 @@ class Request:
             (_TASKS.c.bytes_done, sa.case((is_processing, _TASKS.c.bytes_done), else_=0)),
             (_TASKS.c.bytes_total, total),
             *((_TASKS.c[name], value) for name, value in self._asked().items()),
+            *self._failures(),
             (_TASKS.c.status, status),
         )
+
+    def _failures(self) -> Iterator[tuple[sa.Column[Any], Any]]:
+        """Yield what becomes of failed attempts, and of copies that vanished."""
+        attempts, since = _TASKS.c.attempts, _TASKS.c.failing_since
+        if self.is_scan:
+            has_given_up = task_rows.HAS_FAILED & since.is_not(None)
+            yield attempts, sa.case((has_given_up, attempts), else_=0)
+            yield since, sa.case((task_rows.HAS_FAILED, since), else_=sa.null())
+            return
+        yield attempts, 0
+        yield since, sa.null()
+        if not self.elsewhere:  # somebody wants it there, and now
+            for name, value in task_rows.NEVER_VANISHED.items():
+                yield _TASKS.c[name], value

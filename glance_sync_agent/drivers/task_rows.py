@@ -22,8 +22,10 @@ _FAILURE = tasks.TaskStatus.FAILURE.value
 IS_PENDING = _TASKS.c.status == PENDING
 IS_PROCESSING = _TASKS.c.status == PROCESSING
 IS_DONE = _TASKS.c.status == _SUCCESS
+HAS_FAILED = _TASKS.c.status == _FAILURE
 FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
 SOUND = {"damaged_id": None, "damage": None}
+NEVER_VANISHED = {"vanished": 0, "vanished_at": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
 
 
@@ -36,6 +38,58 @@ def due(
         (IS_PENDING & (not_before <= now), not_before),
         (IS_PROCESSING & (expires_at <= now), expires_at),
     )
+
+
+def fair_share(tasks_left: int, projects_left: int) -> int:
+    """Return how many of the tasks that may still be claimed the next project gets."""
+    return -(-max(tasks_left, 0) // projects_left)
+
+
+def claimable(
+    connection: sa.Connection,
+    wanted: Sequence[sa.ColumnElement[bool]],
+    *,
+    due: Sequence[tuple[sa.ColumnElement[bool], sa.Column[datetime.datetime]]],
+    limit: int,
+    projects: Sequence[str],
+) -> Sequence[sa.Row[Any]]:
+    """Read and lock the tasks to be claimed next, ``limit`` of them at the most.
+
+    As many of each of ``projects``, in that order, and then those that wait longest; but first
+    of all what was abandoned, which would wait for ever beside projects that always have more.
+
+    :param due: what :func:`due` gives.
+    """
+
+    def rows(
+        state: sa.ColumnElement[bool],
+        time: sa.Column[datetime.datetime],
+        most: int,
+        *more: sa.ColumnElement[bool],
+    ) -> Sequence[sa.Row[Any]]:
+        # One query for each state, because each can follow the index and stop at the limit.
+        query = (
+            sa.select(_TASKS)
+            .where(*wanted, state, *more)
+            .order_by(time, _TASKS.c.image_id)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        return connection.execute(query).all()
+
+    pending, processing = due
+    if not projects:
+        found = [*rows(*pending, limit), *rows(*processing, limit)]
+        found.sort(key=lambda row: (row.lease_expires_at or row.not_before, row.image_id))
+        return found[:limit]
+    found = [*rows(*processing, limit)]
+    for left, project in zip(range(len(projects), 0, -1), projects, strict=True):
+        if share := fair_share(limit - len(found), left):
+            found += rows(*pending, share, _TASKS.c.project == project)
+    if len(found) < limit:
+        taken = [row.image_id for row in found]
+        found += rows(*pending, limit - len(found), _TASKS.c.image_id.not_in(taken))
+    return found
 
 
 def is_below(size: int | None) -> Sequence[sa.ColumnElement[bool]]:
@@ -62,10 +116,11 @@ def taken(
 
 def result(
     outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+    now: datetime.datetime,
 ) -> dict[str, Any]:
     """Return what an outcome leaves in the row."""
     since = outcome.since if isinstance(outcome, tasks.Waiting) else None
-    return _state(outcome) | {
+    return _state(outcome, now) | {
         "reason": task_table.reason_text(outcome.reason),
         "waiting_since": since,
     }
@@ -73,18 +128,24 @@ def result(
 
 def _state(
     outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+    now: datetime.datetime,
 ) -> dict[str, Any]:
+    failing = _TASKS.c.failing_since
+    since = {"failing_since": sa.func.coalesce(failing, sa.literal(now, failing.type))}
     match outcome:
         case tasks.Succeeded():
             done = {"status": _SUCCESS, "attempts": 0, "may_delete": False}
-            return done | SOUND | seen(outcome)
+            return done | {"failing_since": None} | SOUND | seen(outcome)
+        case tasks.RetryAt(counts=False):
+            return {"status": PENDING, "not_before": outcome.when}
         case tasks.RetryAt():
-            attempts = _TASKS.c.attempts + (1 if outcome.counts else 0)
-            return {"status": PENDING, "attempts": attempts, "not_before": outcome.when}
+            later = {"status": PENDING, "not_before": outcome.when}
+            return later | since | {"attempts": _TASKS.c.attempts + 1}
         case tasks.Waiting():
             return {"status": PENDING, "not_before": outcome.until}
         case tasks.Failed():
-            return {"status": _FAILURE, "attempts": _TASKS.c.attempts + 1}
+            failed = {"status": _FAILURE, "attempts": _TASKS.c.attempts + 1}
+            return failed | (since if outcome.gave_up else {"failing_since": None})
         case _:
             assert_never(outcome)
 
@@ -106,6 +167,37 @@ def seen(outcome: tasks.Outcome) -> dict[str, Any]:
     if copy.copied_from is not None:
         values["copied_from"] = copy.copied_from
     return values
+
+
+def due_projects(
+    connection: sa.Connection,
+    region: images.RegionId,
+    now: datetime.datetime,
+    *,
+    after: str | None,
+    most: int,
+) -> tuple[Sequence[str], str | None]:
+    """Look at the next projects with a pending task, with one probe of the index for each.
+
+    :returns: those with a due one, and the last one that was looked at; None: there is no other.
+    """
+    project = _TASKS.c.project
+    found: list[str] = []
+    first = (
+        sa.select(project, _TASKS.c.not_before)
+        .where(IS_PENDING, _TASKS.c.region == region)
+        .order_by(project, _TASKS.c.not_before)
+        .limit(1)
+    )
+    for _ in range(most):
+        query = first if after is None else first.where(project > after)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return found, None
+        after = row.project
+        if row.not_before <= now:
+            found.append(row.project)
+    return found, after
 
 
 def earliest(connection: sa.Connection) -> dict[images.RegionId, datetime.datetime]:

@@ -6,7 +6,7 @@ depends on what an earlier statement read. No statement needs ``RETURNING``, whi
 for UPDATE.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
 import functools
@@ -16,6 +16,7 @@ import uuid
 import sqlalchemy as sa
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -145,6 +146,7 @@ class TaskStore:
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        project: str | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
 
@@ -159,6 +161,7 @@ class TaskStore:
             may_delete=may_delete,
             elsewhere=elsewhere,
             source_region=source_region,
+            projects={} if project is None else {image_id: project},
         )
         # Durable, because the caller acknowledges the message that asked for it.
         return self._database.write(
@@ -175,6 +178,7 @@ class TaskStore:
         request_id: str,
         may_delete: bool = False,
         source_region: images.RegionId | None = None,
+        projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Ask for images to be looked at in one region, all of them or none."""
         asked = task_requests.Request(
@@ -186,6 +190,8 @@ class TaskStore:
             may_delete=may_delete,
             elsewhere=False,
             source_region=source_region,
+            projects=projects or {},
+            is_scan=True,
         )
         # Not durable: whoever looks at everything looks again after a power failure.
         return self._database.write(f"request tasks in region {region}", asked.write)
@@ -200,6 +206,22 @@ class TaskStore:
         earliest = self._database.read("look for the next task", task_rows.earliest)
         return min(earliest.values(), default=None)
 
+    def due_projects(
+        self,
+        region: images.RegionId,
+        now: datetime.datetime,
+        *,
+        after: str | None,
+        most: int,
+    ) -> tuple[Sequence[str], str | None]:
+        """Look at the next projects with tasks of a region; return those with due ones."""
+        return self._database.read(
+            f"look whose tasks of region {region} are due",
+            functools.partial(
+                task_rows.due_projects, region=region, now=now, after=after, most=most
+            ),
+        )
+
     def claim(
         self,
         region: images.RegionId,
@@ -210,6 +232,7 @@ class TaskStore:
         until: datetime.datetime,
         below: int | None = None,
         without: Collection[images.ImageId] = (),
+        projects: Sequence[str] = (),
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
         due = task_rows.due(now)
@@ -218,19 +241,10 @@ class TaskStore:
             wanted.append(_TASKS.c.image_id.not_in(without))
 
         def work(connection: sa.Connection) -> list[tasks.Lease]:
-            found: list[sa.Row[Any]] = []
-            # One query for each, because each can follow the index and stop at the limit.
-            for state, time in due:
-                found += connection.execute(
-                    sa.select(_TASKS)
-                    .where(*wanted, state)
-                    .order_by(time, _TASKS.c.image_id)
-                    .limit(limit)
-                    .with_for_update(skip_locked=True)
-                )
-            found.sort(key=lambda row: (row.lease_expires_at or row.not_before, row.image_id))
             leases = []
-            for row in found[:limit]:
+            for row in task_rows.claimable(
+                connection, wanted, due=due, limit=limit, projects=projects
+            ):
                 lease = tasks.Lease(task=task_table.task(row), token=uuid.uuid4().hex)
                 taken = (
                     sa.update(_TASKS)
@@ -279,6 +293,10 @@ class TaskStore:
         """Remember that a copy was read back and has the source's bytes."""
         self._update(lease, proven_id=copy_id)
 
+    def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
+        """Remember that somebody deleted the copy, and how often that was so."""
+        self._update(lease, vanished=vanished.times, vanished_at=vanished.last_at)
+
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         """Give the lease back as if the task had never been claimed."""
         self._update(lease, **task_rows.UNTOUCHED, not_before=now, updated_at=now)
@@ -299,7 +317,7 @@ class TaskStore:
         if isinstance(outcome, tasks.Forgotten):
             end = sa.delete(_TASKS).where(seen)
         else:
-            values = {**task_rows.FREE, **task_rows.result(outcome), "updated_at": now}
+            values = {**task_rows.FREE, **task_rows.result(outcome, now), "updated_at": now}
             end = sa.update(_TASKS).where(seen).values(values)
         # The newer request has written its time and its attempts, 0, already.
         put_back = {**task_rows.seen(outcome), **task_rows.UNTOUCHED, "reason": ""}

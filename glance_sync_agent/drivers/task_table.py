@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
@@ -14,6 +15,7 @@ from glance_sync_agent.domain import verification
 _REASON_CHARACTERS = 2000
 _NAME_CHARACTERS = 255  # Glance's own limit
 _DAMAGE_CHARACTERS = 255  # a multihash takes 150
+_PROJECT_CHARACTERS = 64  # Keystone's own limit
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
@@ -49,6 +51,9 @@ _OPTIONS: dict[str, Any] = {
     f"{kind}_{name}": value for kind in ("mysql", "mariadb") for name, value in _MYSQL.items()
 }
 _REGION = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
+_PROJECT = sa.String(_PROJECT_CHARACTERS).with_variant(
+    sa.String(_PROJECT_CHARACTERS, collation="C"), "postgresql"
+)
 
 #: Texts are compared byte by byte in all three databases (collations ``C`` and ``utf8mb4_bin``;
 #: SQLite's default is such a one), so that regions differing in case are two.
@@ -83,10 +88,17 @@ TASKS = sa.Table(
     sa.Column("copy_created_at", UtcDateTime),  # by its Glance; None: copy_id was only chosen
     sa.Column("on_probation", sa.Boolean),  # the copy was adopted without a row; None: no
     sa.Column("missing_since", UtcDateTime),  # since when scans miss the source; None: they do not
+    sa.Column("failing_since", UtcDateTime),  # the first of the failures that may pass
+    sa.Column("vanished", sa.Integer, nullable=False, server_default="0"),  # times, lately
+    sa.Column("vanished_at", UtcDateTime),  # when the copy was made anew after the last time
+    # That owns the source; empty: not known.
+    sa.Column("project", _PROJECT, nullable=False, server_default=sa.text("''")),
     # In this order it finds the earliest task of each region with one probe a region, and
     # hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
     sa.Index("tasks_by_due_time", "status", "region", "not_before", "image_id"),
+    # In this order it finds the projects that have tasks with one probe a project.
+    sa.Index("tasks_by_project", "status", "region", "project", "not_before", "image_id"),
     sqlite_with_rowid=False,
     **_OPTIONS,
 )
@@ -110,6 +122,8 @@ BREAKERS = sa.Table(
     sa.Column("since", UtcDateTime),  # these two are set while it is not closed
     sa.Column("retry_at", UtcDateTime),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("image_ids", sa.Text),  # that failed last, with spaces between
+    sa.Column("answers", sa.Boolean),  # None: false
     **_OPTIONS,
 )
 
@@ -150,7 +164,16 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         copy_created_at=row.copy_created_at,
         on_probation=bool(row.on_probation),
         missing_since=row.missing_since,
+        failing_since=row.failing_since,
+        vanished=_vanished(row),
+        project=row.project,
     )
+
+
+def _vanished(row: sa.Row[Any]) -> backoff.Vanishings | None:
+    if row.vanished_at is None:
+        return None
+    return backoff.Vanishings(times=row.vanished, last_at=row.vanished_at)
 
 
 def _damage(row: sa.Row[Any]) -> verification.Damage | None:
@@ -176,6 +199,11 @@ def reason_text(text: str) -> str:
 def name_text(text: str | None) -> str | None:
     """Return what of an image's name the table can hold."""
     return None if text is None else _storable(text)[:_NAME_CHARACTERS]
+
+
+def project_text(text: str) -> str:
+    """Return what of a project's id the table can hold."""
+    return _storable(text)[:_PROJECT_CHARACTERS]
 
 
 def _storable(text: str) -> str:

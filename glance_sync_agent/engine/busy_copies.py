@@ -8,6 +8,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 
+_REMEMBERED = 1024
 _IN_UPLOAD = frozenset(
     {images.ImageStatus.SAVING, images.ImageStatus.UPLOADING, images.ImageStatus.IMPORTING}
 )
@@ -35,10 +36,13 @@ class BusyCopies:
     ) -> plans.DeleteCopy | None:
         """Take note of a copy that is in an upload; None unless that is of no use."""
         now = self._clock.monotonic()
-        image_id, since = self._since.get(key, (None, now))
+        image_id, since = self._since.pop(key, (None, now))
         if image_id != copy.image_id:
             since = now
         self._since[key] = (copy.image_id, since)
+        # Another agent may have gone on with a task, so that nobody here forgets it.
+        while len(self._since) > _REMEMBERED:
+            self._since.pop(next(iter(self._since)), None)
         if now - since <= lease_seconds:
             return None
         return plans.DeleteCopy(

@@ -38,7 +38,7 @@ class Copying:
         self._origins = data_origins
         self._clock = clock
         self._stop = stop
-        self._digests = digests.SharedDigests()
+        self._digests = digests.SharedDigests(clock)
         self._lock = threading.Lock()
         self._came_from: dict[tuple[images.RegionId, images.ImageId], images.RegionId] = {}
 

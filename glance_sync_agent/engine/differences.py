@@ -32,6 +32,7 @@ class Difference:
     source_region: images.RegionId | None = None  # None: the cascading one
     may_delete: bool = False  # the copy goes for good, because its source did or by strategy
     size: int | None = None  # of the source, in bytes; None: nobody knows
+    project: str | None = None  # that owns the source; None: not known
 
 
 #: What is the same for all that is requested together.
@@ -49,9 +50,14 @@ def asking(requests: intake.Intake) -> Ask:
         for one in found:
             kind = one.region, one.may_delete, one.source_region
             alike.setdefault(kind, []).append(one.image_id)
+        projects = {one.image_id: one.project for one in found if one.project is not None}
         return sum(
             requests.request_in(
-                region, image_ids, may_delete=may_delete, source_region=source_region
+                region,
+                image_ids,
+                may_delete=may_delete,
+                source_region=source_region,
+                projects=projects,
             )
             for (region, may_delete, source_region), image_ids in alike.items()
         )
@@ -135,7 +141,7 @@ class Differences:
         """
         service = self._regions.image_service(region)
         pairs = [
-            pair for pair in pairs if not _is_settled(pair.rows.get(region), failed_before)
+            pair for pair in pairs if not tasks.is_settled(pair.rows.get(region), failed_before)
         ]
         asked = [pair for pair in pairs if self._may_have_copy(pair, region)]
         ids = [_copy_id(pair, region) for pair in asked]
@@ -180,6 +186,7 @@ class Differences:
             source_region=self._noted(source.region),
             may_delete=may_delete,
             size=source.size,
+            project=source.metadata.owner,
         )
 
     def _unwanted(
@@ -284,13 +291,3 @@ def _is_done(row: tasks.Task) -> bool:
 
 def _has_failed(row: tasks.Task) -> bool:
     return row.status is tasks.TaskStatus.FAILURE
-
-
-def _is_settled(row: tasks.Task | None, failed_before: datetime.datetime | None) -> bool:
-    """Tell whether a look has nothing to add to a task.
-
-    To ask again for one that waits for its next attempt would make that its first one.
-    """
-    if failed_before is None or row is None or _is_done(row):
-        return False
-    return not _has_failed(row) or row.updated_at >= failed_before

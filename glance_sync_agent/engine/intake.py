@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an event to requested tasks, in one commit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import datetime
 import logging
 import uuid
@@ -62,6 +62,7 @@ class Intake:
             may_delete=is_deletion,
             quiet_seconds=QUIET_SECONDS,
             source_region=source_region,
+            project=event.project,
         )
         LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
 
@@ -81,6 +82,7 @@ class Intake:
         may_delete: bool = False,
         quiet_seconds: float = 0.0,
         source_region: images.RegionId | None = None,
+        project: str | None = None,
     ) -> int:
         """Request an image, in one region or in all that it concerns; return how many tasks."""
         now = self._clock.now()
@@ -94,6 +96,7 @@ class Intake:
             may_delete=may_delete,
             elsewhere=region is None,
             source_region=source_region,
+            project=project,
         )
         self._wake()
         return count
@@ -105,6 +108,7 @@ class Intake:
         *,
         may_delete: bool = False,
         source_region: images.RegionId | None = None,
+        projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Request images in one region, in one commit; return how many tasks."""
         now = self._clock.now()
@@ -116,6 +120,7 @@ class Intake:
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
             source_region=source_region,
+            projects=projects,
         )
         self._wake()
         return count

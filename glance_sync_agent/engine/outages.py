@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regions that answer nobody, left alone by all agents until one task found them well again."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 import datetime
 import enum
 import logging
@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 class Admission(enum.Enum):
     """How many tasks a region may be asked for."""
 
-    ALL = enum.auto()
+    ALL = enum.auto()  # that it has room for
     PROBE = enum.auto()  # one
     NONE = enum.auto()
 
@@ -49,12 +49,17 @@ class Outages:
         self._seen = self._kept.all()
 
     def open_regions(self) -> Set[images.RegionId]:
-        """Return the regions that are left alone now.
+        """Return the regions that are left alone now; those slowed down are not among them.
 
         :raises ServiceUnavailable: the database does not answer.
         """
         now = self._clock.now()
-        return {region for region, one in self._kept.all().items() if one.is_open(now)}
+        known = self._kept.all().items()
+        return {region for region, one in known if one.is_left_alone(now)}
+
+    def failed_last(self, region: images.RegionId) -> Sequence[images.ImageId]:
+        """Return the images that a probe should not be about, for they failed last."""
+        return self._seen.get(region, breakers.CLOSED).image_ids
 
     def admission(
         self, region: images.RegionId, *, now: datetime.datetime, seconds: float
@@ -62,7 +67,8 @@ class Outages:
         """Return how many tasks a region may be asked for now.
 
         Once its pause is over that is one, the probe, and none for any agent until the end of
-        it is told or ``seconds`` have passed.
+        it is told or ``seconds`` have passed. A region that is slowed down gets what it has
+        room for, and the next ones after another pause.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -71,9 +77,13 @@ class Outages:
             return Admission.ALL
         if breaker.is_open(now):
             return Admission.NONE
+        if breaker.answers:
+            seconds = self._policy().slow_pause(self._chance())
         until = now + datetime.timedelta(seconds=seconds)
         probe = self._kept.change(region, lambda one: one.probed(now=now, until=until))
-        return Admission.NONE if probe is None else Admission.PROBE
+        if probe is None:
+            return Admission.NONE
+        return Admission.ALL if breaker.answers else Admission.PROBE
 
     def note_failure(
         self, task: tasks.Task, failure: errors.TransientError
@@ -88,6 +98,8 @@ class Outages:
         def decide(one: breakers.Breaker) -> breakers.Breaker | None:
             return policy.failed(
                 one,
+                image_id=task.key.image_id,
+                fault=failure.fault,
                 began=_began(task),
                 now=now,
                 chance=chance,
@@ -96,11 +108,20 @@ class Outages:
             )
 
         breaker = self._kept.change(region, decide)
-        if breaker is None:  # it was opened by another attempt, or closed just now
+        if breaker is None:  # it was opened by another attempt, or is the same as before
             return self._kept.all().get(region, breakers.CLOSED)
+        before = self._seen.get(region, breakers.CLOSED)
         # Whoever ends well now has to know, or the next failures would count as in a row.
         self._seen = {**self._seen, region: breaker}
-        if breaker.retry_at is not None:
+        if breaker.answers and breaker.retry_at is not None:
+            is_known = before.answers and before.retry_at is not None
+            LOG.log(
+                logging.DEBUG if is_known else logging.WARNING,
+                "Region %s fails with %d images in a row, and gets a few tasks at a time until "
+                "one ends well: %s",
+                region, breaker.failures, reason,
+            )
+        elif breaker.retry_at is not None:
             LOG.warning(
                 "Region %s is left alone until %s, after %d failures in a row: %s",
                 region,
@@ -111,12 +132,14 @@ class Outages:
         return breaker
 
     def again_at(self, breaker: breakers.Breaker) -> datetime.datetime | None:
-        """Return when a task that failed with its region is due again; None: that is closed.
+        """Return when a task that failed with its region is due again.
+
+        None: the region is not left alone, and the task has its own time.
 
         Due tasks are not claimed while their region is left alone. One that is due later than
         need be would wait on when a probe that was on its way has ended well.
         """
-        if breaker.retry_at is None:
+        if breaker.retry_at is None or breaker.answers:
             return None
         soon = self._clock.now() + datetime.timedelta(seconds=self._policy().base)
         return min(breaker.retry_at, soon)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 import datetime
 from typing import Protocol
 
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
@@ -261,11 +262,13 @@ class TaskStore(Protocol):
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        project: str | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
 
-        With ``elsewhere`` false, in ``regions`` only. ``source_region`` is noted in tasks that
-        are new; None stands for the cascading one.
+        With ``elsewhere`` false, in ``regions`` only, and copies that vanished there are made
+        anew at once. ``source_region`` is noted in tasks that are new; None stands for the
+        cascading one. ``project`` is noted in all; None leaves it as it is.
 
         A task that is pending or finished becomes pending with a higher generation and no
         failed attempts; one that is processing keeps running and is looked at again afterwards.
@@ -285,13 +288,33 @@ class TaskStore(Protocol):
         request_id: str,
         may_delete: bool = False,
         source_region: images.RegionId | None = None,
+        projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Ask for images to be looked at in one region, all of them or none; see :meth:`request`.
+
+        A task that gave up keeps its failed attempts, so that it has one more and not as many
+        as it had. Copies that vanished still wait for their time. ``projects`` may hold more
+        images, or fewer.
 
         What was requested may be forgotten in a power failure, but not when a process dies.
 
         :returns: tasks requested.
         :raises ServiceUnavailable: the database does not answer; nothing was written.
+        """
+
+    def due_projects(
+        self,
+        region: images.RegionId,
+        now: datetime.datetime,
+        *,
+        after: str | None,
+        most: int,
+    ) -> tuple[Sequence[str], str | None]:
+        """Look at the next ``most`` projects with pending tasks of a region; return the due ones.
+
+        :param after: the last one that was looked at before; None: begin with the first.
+        :returns: those with a due task, in order, and the last one that was looked at; None if
+            there is none behind it.
         """
 
     def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
@@ -310,8 +333,12 @@ class TaskStore(Protocol):
         until: datetime.datetime,
         below: int | None = None,
         without: Collection[images.ImageId] = (),
+        projects: Sequence[str] = (),
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
+
+        With ``projects``, first what was abandoned, then as many of each of these, in that
+        order, and then those that wait longest.
 
         :param below: leaves out those whose bytes are still to come, and known to be so many or
             more.
@@ -346,6 +373,12 @@ class TaskStore(Protocol):
 
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         """Remember that a copy was read back and has the source's bytes.
+
+        :raises LeaseLost: the lease is somebody else's.
+        """
+
+    def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
+        """Remember that somebody deleted the copy, and how often that was so.
 
         :raises LeaseLost: the lease is somebody else's.
         """

@@ -20,6 +20,7 @@ class Limits:
     lease: float  # a task stays ours after the last sign of life
     snapshot: float = 300.0  # a snapshot may take to become active
     progress: float = 1.0  # between two signs of life
+    vanished: float = 600.0  # until a copy that vanished twice is made anew, at first
 
 
 class Progress:
@@ -59,7 +60,8 @@ class Progress:
         if self._limits.transfer and taken > self._limits.transfer and done < self._size:
             raise errors.TransferTimedOut(
                 f"{self._lease.task.key}: {done} of {self._size} bytes in {taken:.0f} s, "
-                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s"
+                f"more than scp_copy_timeout = {self._limits.transfer:.0f} s",
+                retry_after=taken,
             )
         if now - self._reported >= self._limits.progress:
             self._reported = now

@@ -278,7 +278,9 @@ class Reconciliation:
             found = [
                 _of_task(row, _GONE)
                 for row in rows
-                if (only is None or row.key.region in only) and not _rests(row, walk.scope)
+                if (only is None or row.key.region in only)
+                # One that may delete already knows all that a scan could tell it.
+                and not (row.may_delete and tasks.is_settled(row, walk.scope.failed_before))
             ]
             # What a message or an operator announced is no accident, whatever became of it.
             if any(row.may_delete for row in rows):
@@ -306,15 +308,6 @@ class Reconciliation:
             "[reconcile] max_deletes and send SIGHUP or restart the agent",
             deletions.count(), self._max_deletes(), deletions.first(), deletions.count(),
         )
-
-
-def _rests(row: tasks.Task, scope: Scope) -> bool:
-    """Tell whether a deletion failed so lately that it would fail again."""
-    return (
-        scope.failed_before is not None
-        and row.status is tasks.TaskStatus.FAILURE
-        and row.updated_at >= scope.failed_before
-    )
 
 
 def _of_task(row: tasks.Task, step: plans.Step) -> differences.Difference:

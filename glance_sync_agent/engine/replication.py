@@ -23,6 +23,7 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import sources
 from glance_sync_agent.engine import targets
+from glance_sync_agent.engine import vanished_copies
 from glance_sync_agent.engine import wanted_copies
 
 LOG = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Replication:
         self._stop = stop
         self._limits = limits
         self._busy = busy_copies.BusyCopies(clock)
+        self._vanished = vanished_copies.VanishedCopies(store, clock, limits)
         self._deeds = deeds.Deeds(
             regions=regions,
             data_origins=data_origins,
@@ -110,7 +112,7 @@ class Replication:
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task, notes)
         proven_id = task.proven_id
-        for _ in range(_MAX_STEPS):
+        for step in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
@@ -141,12 +143,10 @@ class Replication:
                 proven_id=proven_id,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
-            if isinstance(action, plans.Wait):
-                removal = self._removal(task.key, action, found)
-                if removal is None:
-                    later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
-                    return tasks.RetryAt(when=later, reason=action.reason, counts=False)
-                action = removal
+            now_or_later = self._unless_later(lease, action, found, is_first=step == 0)
+            if isinstance(now_or_later, tasks.RetryAt):
+                return now_or_later
+            action = now_or_later
             self._forget_busy(task.key, action)
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
@@ -155,6 +155,25 @@ class Replication:
             if isinstance(action, plans.ReadBack):
                 proven_id = action.copy.image_id
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
+
+    def _unless_later(
+        self,
+        lease: tasks.Lease,
+        action: plans.Action,
+        found: identity.Identity | None,
+        *,
+        is_first: bool,
+    ) -> plans.Nothing | plans.AwaitSource | plans.Deed | tasks.RetryAt:
+        """Return what to do now, or when to look again."""
+        if isinstance(action, plans.Wait):
+            removal = self._removal(lease.task.key, action, found)
+            if removal is not None:
+                return removal
+            later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
+            return tasks.RetryAt(when=later, reason=action.reason, counts=False)
+        if is_first and isinstance(action, plans.CopyData):
+            return self._vanished.wait(lease, action) or action
+        return action
 
     def _removal(
         self, key: tasks.TaskKey, action: plans.Wait, found: identity.Identity | None

@@ -74,9 +74,12 @@ class SourceViews:
             if view is None or is_new:
                 view = self._views[key] = _View(read_at=now)
             self._views.move_to_end(key)
-            while len(self._views) > _ENTRIES:
+            while len(self._views) > _ENTRIES or self._is_old(next(iter(self._views)), now):
                 self._views.popitem(last=False)
             return view, is_new
+
+    def _is_old(self, key: _Key, now: float) -> bool:
+        return now - self._views[key].read_at > self._max_age
 
     def _look(self, region: images.RegionId, key: _Key, view: _View) -> None:
         try:

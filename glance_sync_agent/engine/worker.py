@@ -17,6 +17,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import project_turns
 from glance_sync_agent.engine import replication
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,9 @@ class Worker:
     """Claims tasks as far as each region has room, and works on them in other threads.
 
     A region's room is its own, so one that hangs delays nobody else. One that answers nobody is
-    left alone, and its tasks wait without a failure being counted.
+    left alone, and its tasks wait without a failure being counted. What it answers about one
+    image is counted for that image.
+
 
     :param afterwards: is told of each attempt whose outcome was written.
     """
@@ -68,6 +71,7 @@ class Worker:
         self._is_keystone_away = is_keystone_away
         self._afterwards = afterwards
         self._wake = wake
+        self._turns = project_turns.ProjectTurns(store, clock)
         self._running: Counter[images.RegionId] = Counter()
         self._keys: set[tasks.TaskKey] = set()
         self._lock = threading.Lock()
@@ -94,22 +98,41 @@ class Worker:
         if admission is outages.Admission.NONE:
             return 0
         is_probe = admission is outages.Admission.PROBE
+        if is_probe:
+            # With another image each time, as long as there is one.
+            failed = self._outages.failed_last(region)
+            leases = self._claim(region, 1, now, failed) or self._claim(region, 1, now)
+        else:
+            leases = self._claim(region, room, now)
+        for lease in leases:
+            self._start(lease)
+        if is_probe and not leases:
+            self._outages.give_up_probe(region, now)
+        return len(leases)
+
+    def _claim(
+        self,
+        region: images.RegionId,
+        limit: int,
+        now: datetime.datetime,
+        without: Sequence[images.ImageId] = (),
+    ) -> Sequence[tasks.Lease]:
+        projects = self._turns.of(region, now)
         leases = self._store.claim(
             region,
-            1 if is_probe else room,
+            limit,
             owner=self._owner,
             now=now,
             until=now + self._lease,
             below=self._places.limit(region),
             # One that outlived its lease, or whose lease a clock that was set ended, never runs
             # beside another of ours; as long as nobody else takes it, it may go on.
-            without=self._running_in(region),
+            without=[*self._running_in(region), *without],
+            projects=projects,
         )
-        for lease in leases:
-            self._start(lease)
-        if is_probe and not leases:
-            self._outages.give_up_probe(region, now)
-        return len(leases)
+        if projects:
+            self._turns.note(region, leases, limit)
+        return leases
 
     def _running_in(self, region: images.RegionId) -> Sequence[images.ImageId]:
         with self._lock:
@@ -205,8 +228,8 @@ class Worker:
                 return self._undecided(task, reason)
             case errors.TransientError(region=task.key.region):
                 return self._region_failed(task, failure)
-            case errors.TransientError(retry_after=at_least):
-                return self._later(task, failure, at_least)
+            case errors.TransientError():
+                return self._later(task, failure, _at_least(task, failure))
             case _:
                 return self._later(task, failure, None)
 
@@ -220,9 +243,12 @@ class Worker:
     def _region_failed(
         self, task: tasks.Task, failure: errors.TransientError
     ) -> tasks.Outcome:
-        """Count it while that may be an image's own fault; once the region is left alone, wait."""
+        """Count it while that may be an image's own fault; once the region is left alone, wait.
+
+        What a Glance answers about an image always may be.
+        """
         when = self._outages.again_at(self._outages.note_failure(task, failure))
-        if when is None:
+        if when is None or failure.fault is errors.Fault.ANSWER:
             return self._later(task, failure, failure.retry_after)
         if isinstance(failure, errors.TransferInterrupted):
             # The region answered up to there. With no other image beside it to prove the region
@@ -239,21 +265,33 @@ class Worker:
         reason = f"{type(exc).__name__}: {exc}"
         when = self._policy().next_attempt(
             failed=task.attempts + 1,
+            since=task.failing_since or self._clock.now(),
             now=self._clock.now(),
             chance=self._chance(),
             at_least=at_least,
         )
         if when is None:
-            return self._failed(task, reason)
+            return self._failed(task, reason, gave_up=True)
         LOG.warning(
             "Attempt %d at %s failed, next at %s: %s",
             task.attempts + 1, task.key, when.isoformat(timespec="seconds"), reason,
         )
         return tasks.RetryAt(when=when, reason=reason)
 
-    def _failed(self, task: tasks.Task, reason: str) -> tasks.Outcome:
+    def _failed(
+        self, task: tasks.Task, reason: str, *, gave_up: bool = False
+    ) -> tasks.Outcome:
         LOG.error(
-            "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s",
+            "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s%s",
             task.key, task.attempts + 1, reason, task.key.image_id, task.key.region,
+            "; otherwise it is tried again in a day" if gave_up else "",
         )
-        return tasks.Failed(reason=reason)
+        return tasks.Failed(reason=reason, gave_up=gave_up)
+
+
+def _at_least(task: tasks.Task, failure: errors.TransientError) -> float | None:
+    """Return the seconds that a task has to wait after a failure; None: it need not."""
+    if isinstance(failure, errors.TransferTimedOut) and failure.retry_after is not None:
+        # It takes as long each time, so each time it is left for twice as long.
+        return backoff.ceiling(task.attempts, base=failure.retry_after, cap=backoff.DAY_SECONDS)
+    return failure.retry_after

@@ -59,6 +59,7 @@ class CurrentSettings:
             transfer=self.settings.scp_copy_timeout,
             lease=self.settings.lease_seconds,
             snapshot=self.settings.snapshot_timeout,
+            vanished=self.settings.vanished_pause_seconds,
         )
 
     def intervals(self) -> rounds.Intervals:
@@ -78,6 +79,7 @@ class CurrentSettings:
             retries=self.settings.task_retry_times,
             base=self.settings.retry_base_seconds,
             cap=self.settings.retry_max_seconds,
+            give_up=self.settings.give_up_seconds,
         )
 
     def breaker_policy(self) -> breakers.Policy:

@@ -22,6 +22,8 @@ OPEN = breakers.Breaker(
     since=NOW,
     retry_at=NOW + datetime.timedelta(seconds=10.25),
     reason="no answer: 'quoted'",
+    image_ids=(images.ImageId("one"), images.ImageId("two")),
+    answers=True,
 )
 
 

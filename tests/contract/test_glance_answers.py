@@ -114,23 +114,28 @@ def test_what_passes_soon_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("failure", "region"),
+    ("failure", "region", "fault"),
     [
-        (CUT, REGION),
-        (Reply(500), REGION),
-        (Reply.html(503, "busy"), REGION),
-        (Reply(401), None),
-        (Reply(429), None),
-        (Reply(200, b"no JSON"), None),
+        (CUT, REGION, errors.Fault.REQUEST),
+        (Reply(500), REGION, errors.Fault.ANSWER),
+        (Reply.html(503, "busy"), REGION, errors.Fault.ANSWER),
+        (Reply(401), None, errors.Fault.ANSWER),
+        (Reply(429), None, errors.Fault.ANSWER),
+        (Reply(200, b"no JSON"), None, errors.Fault.CONNECTION),
     ],
 )
-def test_an_answer_that_any_image_would_get_names_the_region(
-    server: scripted_http.Server, service: glance.Glance, failure: Reply, region: str | None
+def test_an_answer_that_any_image_may_get_names_the_region(
+    server: scripted_http.Server,
+    service: glance.Glance,
+    failure: Reply,
+    region: str | None,
+    fault: errors.Fault,
 ) -> None:
     server.script = [failure] * 3
     with pytest.raises(errors.ServiceUnavailable) as caught:
         service.get_record(IMAGE_ID)
     assert caught.value.region == region
+    assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
@@ -238,6 +243,7 @@ def test_nobody_there_is_no_answer(make: Callable[..., glance.Glance]) -> None:
     with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
         make("http://127.0.0.1:1").get_record(IMAGE_ID)
     assert caught.value.region == REGION
+    assert caught.value.fault is errors.Fault.CONNECTION
 
 
 def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
@@ -246,6 +252,7 @@ def test_silence_is_no_answer(make: Callable[..., glance.Glance]) -> None:
         with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
             once.get_record(IMAGE_ID)
     assert caught.value.region == REGION
+    assert caught.value.fault is errors.Fault.REQUEST
 
 
 # Refusals
@@ -332,7 +339,8 @@ def test_a_refusal_says_what_to_do_about_it(
     remedies: list[str],
 ) -> None:
     server.script = [Reply.html(status, said)]
-    with pytest.raises(errors.Refused) as created:
+    refusals = errors.Refused, errors.UploadRefused
+    with pytest.raises(refusals) as created:
         service.create(IMAGE_ID, builders.source())
     store = api.Store(
         stores.StoreContext(
@@ -343,7 +351,7 @@ def test_a_refusal_says_what_to_do_about_it(
             known_hosts="/nowhere",
         )
     )
-    with pytest.raises(errors.Refused) as written:
+    with pytest.raises(refusals) as written:
         store.write(IMAGE_ID, 4, [b"data"])
     for caught in (created, written):
         assert " ".join(said.split()) in str(caught.value)
@@ -395,6 +403,14 @@ def test_a_copy_stays_while_it_would_take_the_key_of_its_source_with_it(
     with pytest.raises(errors.Refused, match="property protected"):
         service.delete(copy)
     assert [one.method for one in server.requests] == ["PATCH"]
+
+
+def test_a_quota_that_keeps_a_record_from_being_made_may_be_raised(
+    server: scripted_http.Server, service: glance.Glance
+) -> None:
+    server.script = [Reply.html(413, "image_count_total")]
+    with pytest.raises(errors.UploadRefused, match="HTTP 413: image_count_total"):
+        service.create(IMAGE_ID, builders.source())
 
 
 # Answers that make no sense
@@ -546,6 +562,17 @@ def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
             assert [[one.image_id for one in page] for page in pages] == [[IMAGE_ID]] * 2
     assert len(caplog.messages) == 1
     assert "odd" in caplog.text
+
+
+def test_of_records_that_make_no_sense_a_thousand_are_told_and_remembered(
+    server: scripted_http.Server, service: glance.Glance, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [record(id=f"odd {number}", status="strange") for number in range(1001)]
+    server.script = [listing(*odd, record())]
+    with caplog.at_level(logging.WARNING, "glance_sync_agent"):
+        for _ in range(2):
+            list(service.pages(2000))
+    assert len(caplog.messages) == 1000
 
 
 def test_find_asks_for_hidden_images_only_if_some_are_missing(

@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -1242,3 +1243,158 @@ def test_a_task_is_unverified_some_time_after_it_was_made_and_again_after_each_l
 def test_noting_that_a_task_was_verified_that_is_gone_does_nothing(store):
     store.note_verified(KEY, NOW)
     assert list(store.list()) == []
+
+
+# Failures that may pass
+
+
+def fail(store: ports.TaskStore, seconds: float, outcome: tasks.Outcome) -> tasks.Task:
+    store.finish(claim(store, now=later(seconds)), outcome, later(seconds))
+    return task(store)
+
+
+def test_the_time_of_the_first_failure_is_remembered_until_success(store):
+    ask(store)
+    retry = tasks.RetryAt(when=later(1), reason="no answer")
+    waits = dataclasses.replace(retry, counts=False)
+    assert fail(store, 1, waits).failing_since is None
+    assert fail(store, 2, retry).failing_since == later(2)
+    assert fail(store, 3, retry).failing_since == later(2)
+    assert fail(store, 4, waits).failing_since == later(2)
+    assert claim(store, now=later(5), until=later(5)).task.failing_since == later(2)
+    assert fail(store, 6, tasks.Succeeded(reason="in sync")).failing_since is None
+
+
+def test_a_task_that_gives_up_says_since_when_it_fails_and_one_that_fails_for_good_does_not(store):
+    ask(store)
+    given_up = tasks.Failed(reason="full", gave_up=True)
+    assert fail(store, 1, given_up).failing_since == later(1)
+    ask(store)
+    assert task(store).failing_since is None
+    fail(store, 2, tasks.RetryAt(when=later(2), reason="full"))
+    assert fail(store, 3, given_up).failing_since == later(2)
+    ask(store)
+    fail(store, 4, tasks.RetryAt(when=later(4), reason="full"))
+    assert fail(store, 5, tasks.Failed(reason="refused")).failing_since is None
+
+
+def test_a_scan_gives_a_task_that_gave_up_one_more_attempt(store):
+    ask(store)
+    fail(store, 1, tasks.RetryAt(when=later(1), reason="full"))
+    fail(store, 2, tasks.Failed(reason="full", gave_up=True))
+    ask_in(store, IMAGE)
+    assert (task(store).status, task(store).attempts) == (PENDING, 2)
+    assert task(store).failing_since == later(1)
+    ask(store)
+    assert (task(store).attempts, task(store).failing_since) == (0, None)
+
+
+def test_a_scan_gives_all_other_tasks_all_attempts(store):
+    ask(store)
+    fail(store, 1, tasks.RetryAt(when=later(1), reason="full"))
+    ask_in(store, IMAGE)
+    assert (task(store).attempts, task(store).failing_since) == (0, None)
+    fail(store, 2, tasks.Failed(reason="refused"))
+    ask_in(store, IMAGE)
+    assert (task(store).attempts, task(store).failing_since) == (0, None)
+
+
+# Copies that vanish
+
+
+def test_how_often_a_copy_vanished_is_remembered_until_somebody_asks_for_its_region(store):
+    twice = backoff.Vanishings(times=2, last_at=later(1))
+    ask(store)
+    assert task(store).vanished is None
+    lease = claim(store)
+    store.note_vanished(lease, twice)
+    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    ask(store)
+    ask_in(store, IMAGE)
+    assert task(store).vanished == twice
+    ask(store, elsewhere=False)
+    assert task(store).vanished is None
+    with pytest.raises(errors.LeaseLost):
+        store.note_vanished(lease, twice)
+
+
+# Projects
+
+
+def ids(count: int, first: int = 1) -> list[images.ImageId]:
+    return [images.ImageId(f"{n:08x}-0000-4000-8000-000000000000")
+            for n in range(first, first + count)]
+
+
+def owned(store: ports.TaskStore, project: str, *image_ids: images.ImageId, at: float = 0) -> None:
+    for image_id in image_ids:
+        ask(store, image_id=image_id, project=project, not_before=later(at))
+
+
+def test_a_task_knows_its_project_as_it_was_told_last(store):
+    ask(store)
+    assert task(store).project == ""
+    ask_in(store, IMAGE, projects={IMAGE: "one", OTHER: "two"})
+    assert task(store).project == "one"
+    assert claim(store).task.project == "one"
+    ask(store)
+    assert task(store).project == "one"
+    ask(store, project="other")
+    assert task(store).project == "other"
+    ask_in(store, IMAGE, OTHER, projects={OTHER: "p" * 70})
+    assert task(store).project == "other"
+    assert task(store, tasks.TaskKey(image_id=OTHER, region=REGION)).project == "p" * 64
+
+
+def test_projects_are_found_some_at_a_time(store):
+    for number, project in enumerate(["a", "B", "é", ""]):
+        owned(store, project, *ids(2, first=1 + 2 * number))
+    owned(store, "late", *ids(1, first=90), at=5)
+    assert store.due_projects(ELSEWHERE, NOW, after=None, most=9) == ([], None)
+    assert store.due_projects(REGION, NOW, after=None, most=9) == (["", "B", "a", "é"], None)
+    assert store.due_projects(REGION, NOW, after=None, most=2) == (["", "B"], "B")
+    assert store.due_projects(REGION, NOW, after="B", most=2) == (["a"], "late")
+    assert store.due_projects(REGION, NOW, after="late", most=2) == (["é"], None)
+    assert store.due_projects(REGION, later(5), after="a", most=1) == (["late"], "late")
+    assert store.due_projects(REGION, NOW, after=None, most=4) == (["", "B", "a"], "late")
+    claims(store)
+    assert store.due_projects(REGION, NOW, after=None, most=9) == ([], None)
+
+
+def test_a_claim_takes_projects_in_turn_and_then_those_that_wait_longest(store):
+    owned(store, "many", *ids(5))
+    owned(store, "few", *ids(2, first=50), at=1)
+    now = {"now": later(2), "until": later(60)}
+    taken = claims(store, limit=1, projects=["few", "many"], **now)
+    assert [lease.task.project for lease in taken] == ["few"]
+    taken = claims(store, limit=4, projects=["none", "few", "many"], **now)
+    assert [lease.task.project for lease in taken] == ["few", "many", "many", "many"]
+    assert [lease.task.key.image_id for lease in taken[1:]] == ids(3)
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken"),
+    [(1, "a"), (2, "ab"), (3, "abc"), (4, "aabc"), (5, "aabbc"), (7, "aaabbcc")],
+)
+def test_projects_share_what_a_claim_may_take(store, limit, taken):
+    for number, project in enumerate("abc"):
+        owned(store, project, *ids(4, first=1 + 10 * number))
+    leases = claims(store, limit=limit, projects=["a", "b", "c"])
+    assert "".join(lease.task.project for lease in leases) == taken
+
+
+def test_a_claim_by_projects_obeys_all_other_wishes(store):
+    owned(store, "one", *ids(3))
+    owned(store, "two", *ids(1, first=50), at=9)
+    taken = claims(store, projects=["two", "one"], without=ids(1))
+    assert [lease.task.key.image_id for lease in taken] == ids(2, first=2)
+
+
+def test_what_was_abandoned_is_claimed_before_any_project_s_turn(store):
+    owned(store, "lost", *ids(1))
+    claims(store, until=later(1))
+    owned(store, "one", *ids(1, first=2))
+    owned(store, "two", *ids(1, first=3))
+    now = {"now": later(5), "until": later(60)}
+    taken = claims(store, limit=2, projects=["two", "one"], **now)
+    assert [lease.task.project for lease in taken] == ["lost", "two"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -26,6 +27,7 @@ REGIONS = [images.RegionId(name) for name in ("A", "B", "é")]
 times = st.integers(0, 6).map(lambda seconds: START + datetime.timedelta(seconds=seconds))
 image_ids = st.sampled_from(IDS)
 regions = st.sampled_from(REGIONS)
+projects = st.sampled_from(["", "one", "Two"])
 owners = st.sampled_from(["agent-1", "agent-2"])
 outcomes = st.one_of(
     st.builds(
@@ -41,7 +43,7 @@ outcomes = st.one_of(
         ),
     ),
     st.builds(tasks.Forgotten),
-    st.builds(tasks.Failed, reason=st.just("refused")),
+    st.builds(tasks.Failed, reason=st.just("refused"), gave_up=st.booleans()),
     st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),
 )
 
@@ -85,6 +87,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
         not_before=times,
         may_delete=st.booleans(),
         elsewhere=st.booleans(),
+        project=st.none() | projects,
     )
     def request(self, image_id, to, **arguments):
         self._both(lambda store: store.request(image_id, to, request_id=str(to), **arguments))
@@ -96,6 +99,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
         not_before=times,
         may_delete=st.booleans(),
         source_region=st.none() | regions,
+        projects=st.dictionaries(image_ids, projects, max_size=2),
     )
     def request_in(self, region, of, **arguments):
         self._both(lambda store: store.request_in(region, of, request_id=str(of), **arguments))
@@ -107,11 +111,12 @@ class TaskStores(stateful.RuleBasedStateMachine):
         owner=owners,
         now=times,
         seconds=st.integers(1, 3),
+        turns=st.lists(projects, max_size=3, unique=True),
     )
-    def claim(self, region, limit, owner, now, seconds):
+    def claim(self, region, limit, owner, now, seconds, turns):
         until = now + datetime.timedelta(seconds=seconds)
         memory, sql = (
-            store.claim(region, limit, owner=owner, now=now, until=until)
+            store.claim(region, limit, owner=owner, now=now, until=until, projects=turns)
             for store in (self._memory, self._sql)
         )
         assert [lease.task for lease in memory] == [lease.task for lease in sql]
@@ -137,6 +142,11 @@ class TaskStores(stateful.RuleBasedStateMachine):
         known = copy_id and identity.KnownCopy(copy_id=copy_id, created_at=START)
         self._under(pair, lambda store, lease: store.note_copy(lease, known, name))
 
+    @stateful.rule(pair=leases, times=st.integers(1, 3), last_at=times)
+    def note_vanished(self, pair, times, last_at):
+        vanished = backoff.Vanishings(times=times, last_at=last_at)
+        self._under(pair, lambda store, lease: store.note_vanished(lease, vanished))
+
     @stateful.rule(pair=leases, now=times)
     def release(self, pair, now):
         self._under(pair, lambda store, lease: store.release(lease, now))
@@ -144,6 +154,12 @@ class TaskStores(stateful.RuleBasedStateMachine):
     @stateful.rule(owner=owners, now=times)
     def release_owned(self, owner, now):
         self._both(lambda store: store.release_owned(owner, now))
+
+    @stateful.rule(
+        region=regions, now=times, after=st.none() | projects, most=st.integers(1, 3)
+    )
+    def look_whose_tasks_are_due(self, region, now, **wanted):
+        self._both(lambda store: store.due_projects(region, now, **wanted))
 
     @stateful.rule(now=times)
     def look_for_what_is_due(self, now):

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The task store in memory."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
+import itertools
+import math
 import threading
 import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -57,6 +60,8 @@ class MemoryTaskStore:
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        project: str | None = None,
+        is_scan: bool = False,
     ) -> int:
         with self._open():
             keys = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
@@ -72,7 +77,15 @@ class MemoryTaskStore:
                     attempts=0,
                     not_before=not_before,
                     updated_at=now,
+                    failing_since=None,
+                    project=row.task.project if not project else project[:64],
                 )
+                if is_scan and row.task.status is tasks.TaskStatus.FAILURE:
+                    since = row.task.failing_since
+                    attempts = row.task.attempts if since else 0
+                    task = dataclasses.replace(task, attempts=attempts, failing_since=since)
+                if not (elsewhere or is_scan):
+                    task = dataclasses.replace(task, vanished=None)
                 if row.task.status is tasks.TaskStatus.SUCCESS and row.task.copied_from is None:
                     task = dataclasses.replace(task, bytes_total=None)
                 if row.task.status is not tasks.TaskStatus.PROCESSING:
@@ -95,6 +108,7 @@ class MemoryTaskStore:
         request_id: str,
         may_delete: bool = False,
         source_region: images.RegionId | None = None,
+        projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         with self._open():
             return sum(
@@ -107,6 +121,8 @@ class MemoryTaskStore:
                     may_delete=may_delete,
                     elsewhere=False,
                     source_region=source_region,
+                    project=(projects or {}).get(image_id),
+                    is_scan=True,
                 )
                 for image_id in frozenset(image_ids)
             )
@@ -131,6 +147,7 @@ class MemoryTaskStore:
         until: datetime.datetime,
         below: int | None = None,
         without: Collection[images.ImageId] = (),
+        projects: Sequence[str] = (),
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
@@ -140,8 +157,11 @@ class MemoryTaskStore:
                 and _is_below(row.task, below)
                 and key.image_id not in without
             )
+            keys = [key for _, _, key in found]
+            if projects:
+                keys = self._in_turn(keys, projects, limit)
             leases = []
-            for _, _, key in found[:limit]:
+            for key in keys[:limit]:
                 task = dataclasses.replace(
                     self._rows[key].task,
                     status=tasks.TaskStatus.PROCESSING,
@@ -157,6 +177,40 @@ class MemoryTaskStore:
                 )
                 leases.append(tasks.Lease(task=self._rows[key].task, token=token))
             return leases
+
+    def _in_turn(
+        self, keys: Sequence[tasks.TaskKey], projects: Sequence[str], limit: int
+    ) -> list[tasks.TaskKey]:
+        """Put what was abandoned first, then as many of each project."""
+        waiting = tasks.TaskStatus.PENDING
+        first = [key for key in keys if self._rows[key].task.status is not waiting]
+        for number, project in enumerate(projects):
+            share = math.ceil(max(limit - len(first), 0) / (len(projects) - number))
+            theirs = (
+                key for key in keys
+                if self._rows[key].task.project == project and key not in first
+            )
+            first += itertools.islice(theirs, share)
+        return [*first, *(key for key in keys if key not in first)]
+
+    def due_projects(
+        self,
+        region: images.RegionId,
+        now: datetime.datetime,
+        *,
+        after: str | None,
+        most: int,
+    ) -> tuple[Sequence[str], str | None]:
+        with self._open():
+            times: dict[str, datetime.datetime] = {}
+            for row in self._rows.values():
+                task = row.task
+                if task.status is tasks.TaskStatus.PENDING and task.key.region == region:
+                    earliest = times.get(task.project, task.not_before)
+                    times[task.project] = min(earliest, task.not_before)
+            names = sorted(one for one in times if after is None or one > after)
+            due = [one for one in names[:most] if times[one] <= now]
+            return due, names[most - 1] if len(names) >= most else None
 
     def renew(
         self,
@@ -196,6 +250,12 @@ class MemoryTaskStore:
             task = dataclasses.replace(row.task, proven_id=copy_id)
             self._put(dataclasses.replace(row, task=task))
 
+    def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(row.task, vanished=vanished)
+            self._put(dataclasses.replace(row, task=task))
+
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         with self._open():
             task = dataclasses.replace(self._held(lease).task, updated_at=now)
@@ -215,6 +275,7 @@ class MemoryTaskStore:
                         attempts=0,
                         may_delete=False,
                         damage=None,
+                        failing_since=None,
                     )
                 case tasks.RetryAt(reason=reason):
                     task = dataclasses.replace(
@@ -222,6 +283,9 @@ class MemoryTaskStore:
                         status=tasks.TaskStatus.PENDING,
                         attempts=task.attempts + outcome.counts,
                         not_before=outcome.when,
+                        failing_since=(
+                            task.failing_since or now if outcome.counts else task.failing_since
+                        ),
                     )
                 case tasks.Waiting(reason=reason):
                     task = dataclasses.replace(
@@ -229,7 +293,10 @@ class MemoryTaskStore:
                     )
                 case tasks.Failed(reason=reason):
                     task = dataclasses.replace(
-                        task, status=tasks.TaskStatus.FAILURE, attempts=task.attempts + 1
+                        task,
+                        status=tasks.TaskStatus.FAILURE,
+                        attempts=task.attempts + 1,
+                        failing_since=task.failing_since or now if outcome.gave_up else None,
                     )
             since = outcome.since if isinstance(outcome, tasks.Waiting) else None
             task = dataclasses.replace(task, reason=reason, waiting_since=since)
@@ -394,6 +461,7 @@ class MemoryTaskStore:
             created_at=task.created_at.astimezone(datetime.UTC),
             updated_at=task.updated_at.astimezone(datetime.UTC),
             waiting_since=task.waiting_since and task.waiting_since.astimezone(datetime.UTC),
+            failing_since=task.failing_since and task.failing_since.astimezone(datetime.UTC),
         )
         self._rows[task.key] = dataclasses.replace(row, task=task)
 

@@ -150,6 +150,7 @@ class World:
         *,
         owner: str = "agent",
         retries: int = 2,
+        give_up: float = 0.0,
         per_region: int = 4,
         snapshot_origins: Sequence[images.RegionId] = (),
         small_image_bytes: int = 4,
@@ -247,7 +248,9 @@ class World:
             owner=owner,
             per_region=per_region,
             lease_seconds=60.0,
-            policy=lambda: backoff.RetryPolicy(retries=retries, base=10.0, cap=100.0),
+            policy=lambda: backoff.RetryPolicy(
+                retries=retries, base=10.0, cap=100.0, give_up=give_up
+            ),
             chance=lambda: 0.5,
             is_keystone_away=lambda: self.identity.is_down,
             afterwards=references.References(

@@ -238,8 +238,9 @@ def refused(method: str, status: int, *, for_good: bool) -> None:
 
 
 for _method, _status, _for_good in [
-    ("PUT", 401, False), ("PUT", 413, True), ("PUT", 415, True), ("PUT", 500, False),
-    ("PUT", 503, False), ("POST", 500, False), ("GET", 503, False), ("GET", 401, False),
+    ("PUT", 401, False), ("PUT", 403, False), ("PUT", 413, False), ("PUT", 415, True),
+    ("PUT", 500, False), ("PUT", 503, False), ("POST", 413, False), ("POST", 500, False),
+    ("GET", 503, False), ("GET", 401, False),
 ]:
     refused(_method, _status, for_good=_for_good)
 

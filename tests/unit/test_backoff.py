@@ -19,7 +19,7 @@ def policy(*, retries: int = 100, base: float = 5.0, cap: float = 600.0) -> back
 
 def wait(of: backoff.RetryPolicy, *, failed: int = 1, chance: float, **options) -> float:
     """Return the seconds until the next attempt."""
-    when = of.next_attempt(failed=failed, now=NOW, chance=chance, **options)
+    when = of.next_attempt(failed=failed, since=NOW, now=NOW, chance=chance, **options)
     assert when is not None
     return (when - NOW).total_seconds()
 
@@ -29,7 +29,7 @@ def wait(of: backoff.RetryPolicy, *, failed: int = 1, chance: float, **options) 
     [(0, 1, False), (1, 1, True), (1, 2, False), (5, 5, True), (5, 6, False), (5, 7, False)],
 )
 def test_there_are_as_many_retries_as_allowed(retries, failed, goes_on):
-    when = policy(retries=retries).next_attempt(failed=failed, now=NOW, chance=0.5)
+    when = policy(retries=retries).next_attempt(failed=failed, since=NOW, now=NOW, chance=0.5)
     assert (when is not None) is goes_on
 
 
@@ -66,7 +66,7 @@ def test_what_the_other_side_asks_for_is_not_cut_by_the_cap():
 
 def test_what_the_other_side_asks_for_gives_no_further_retry():
     spent = policy(retries=2)
-    assert spent.next_attempt(failed=3, now=NOW, chance=0.5, at_least=1) is None
+    assert spent.next_attempt(failed=3, since=NOW, now=NOW, chance=0.5, at_least=1) is None
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,33 @@ def test_the_wait_is_always_between_what_was_asked_for_and_the_cap(failed, chanc
     seconds = wait(policy(retries=5000), failed=failed, chance=chance, at_least=at_least)
     asked, rounding = at_least or 0, 1e-6
     assert asked - rounding <= seconds <= max(600, asked) + rounding
+
+
+@pytest.mark.parametrize(
+    ("failed", "seconds", "goes_on"),
+    [(3, 3600, False), (3, 3599.9, True), (3, 0, True), (99, 3599.9, True), (2, 9999, True)],
+)
+def test_an_attempt_is_the_last_one_if_retries_and_time_are_used_up(failed, seconds, goes_on):
+    patient = backoff.RetryPolicy(retries=2, base=5, cap=600, give_up=3600)
+    when = patient.next_attempt(
+        failed=failed, since=NOW, now=NOW + datetime.timedelta(seconds=seconds), chance=0.5
+    )
+    assert (when is not None) is goes_on
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"), [(1, 600), (2, 1200), (8, 76800), (9, 86400), (99, 86400)]
+)
+def test_a_copy_that_vanishes_is_made_anew_at_intervals_that_double_to_a_day(times, seconds):
+    vanished = backoff.Vanishings(times=times, last_at=NOW)
+    assert vanished.next_copy(600.0) == NOW + datetime.timedelta(seconds=seconds)
+    assert vanished.next_copy(0.0) == NOW
+
+
+def test_each_vanishing_counts_and_is_forgotten_after_a_week():
+    week, moment = datetime.timedelta(days=7), datetime.timedelta(microseconds=1)
+    twice = backoff.Vanishings(times=1, last_at=NOW).once_more(NOW + week)
+    assert twice == backoff.Vanishings(times=2, last_at=NOW + week)
+    assert not twice.is_over(NOW + 2 * week - moment)
+    assert twice.is_over(NOW + 2 * week)
+    assert backoff.DAY_SECONDS == 24 * 3600

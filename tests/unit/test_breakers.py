@@ -5,8 +5,11 @@ import datetime
 
 import pytest
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
 
+CONNECTION, REQUEST, ANSWER = errors.Fault
 NOW = datetime.datetime(2026, 3, 29, 0, 59, 30, tzinfo=datetime.UTC)
 ALMOST_ONE = 0.999
 
@@ -27,9 +30,13 @@ def failed(
     now: float = 1.0,
     chance: float = 0.5,
     at_least: float | None = None,
+    image_id: str = "one",
+    fault: errors.Fault = errors.Fault.CONNECTION,
 ) -> breakers.Breaker:
     found = of.failed(
         seen,
+        image_id=images.ImageId(image_id),
+        fault=fault,
         began=at(began),
         now=at(now),
         chance=chance,
@@ -40,10 +47,26 @@ def failed(
     return found
 
 
-def opened(*, failures: int = 3, since: float = 0.0, until: float = 10.0) -> breakers.Breaker:
+def opened(
+    *,
+    failures: int = 3,
+    since: float = 0.0,
+    until: float = 10.0,
+    image_ids: str = "one",
+    answers: bool = False,
+) -> breakers.Breaker:
     return breakers.Breaker(
-        failures=failures, since=at(since), retry_at=at(until), reason="no answer"
+        failures=failures,
+        since=at(since),
+        retry_at=at(until),
+        reason="no answer",
+        image_ids=ids(image_ids),
+        answers=answers,
     )
+
+
+def ids(names: str) -> tuple[images.ImageId, ...]:
+    return tuple(map(images.ImageId, names.split()))
 
 
 def pause(of: breakers.Policy, *, failures: int, **options) -> float:
@@ -56,9 +79,12 @@ def pause(of: breakers.Policy, *, failures: int, **options) -> float:
 
 
 def test_a_region_that_answers_is_not_left_alone():
-    nothing = breakers.Breaker(failures=0, since=None, retry_at=None, reason="")
+    nothing = breakers.Breaker(
+        failures=0, since=None, retry_at=None, reason="", image_ids=(), answers=False
+    )
     assert nothing == breakers.CLOSED
     assert not breakers.CLOSED.is_open(NOW)
+    assert not breakers.CLOSED.is_left_alone(NOW)
     assert breakers.CLOSED.probed(now=NOW, until=at(60)) is None
     assert breakers.CLOSED.awaited(NOW) is None
     assert breakers.CLOSED.given_up(began=NOW, now=NOW) is None
@@ -66,9 +92,9 @@ def test_a_region_that_answers_is_not_left_alone():
 
 def test_so_many_failures_in_a_row_open_it():
     first = failed(policy())
-    assert first == breakers.Breaker(failures=1, reason="no answer")
+    assert first == breakers.Breaker(failures=1, reason="no answer", image_ids=ids("one"))
     second = failed(policy(), first)
-    assert second == breakers.Breaker(failures=2, reason="no answer")
+    assert second == breakers.Breaker(failures=2, reason="no answer", image_ids=ids("one"))
     assert failed(policy(), second) == opened(since=1.0, until=8.5)
 
 
@@ -87,6 +113,8 @@ def test_it_is_open_until_the_pause_is_over():
     assert opened().is_open(NOW)
     assert opened().is_open(at(9.999))
     assert not opened().is_open(at(10.0))
+    assert opened().is_left_alone(at(9.999))
+    assert not opened().is_left_alone(at(10.0))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +147,15 @@ def test_the_pause_is_as_long_as_the_region_asked_for(at_least, seconds):
 def test_what_began_before_it_opened_is_no_news():
     seen = opened(since=5.0)
     for now in (6.0, 99.0):
-        found = policy().failed(seen, began=at(4.999), now=at(now), chance=0.5, reason="late")
+        found = policy().failed(
+            seen,
+            image_id=images.ImageId("two"),
+            fault=CONNECTION,
+            began=at(4.999),
+            now=at(now),
+            chance=0.5,
+            reason="late",
+        )
         assert found is None
 
 
@@ -155,3 +191,83 @@ def test_somebody_who_knows_that_it_is_mended_brings_the_probe_forward():
 
 def test_a_short_pause_is_not_made_longer():
     assert pause(policy(base=0.5), failures=3, chance=0.0) == 0.25
+
+
+@pytest.mark.parametrize("fault", [REQUEST, ANSWER])
+def test_one_image_that_fails_again_and_again_says_nothing_of_its_region(fault):
+    seen = failed(policy(), fault=fault)
+    assert seen.failures == 1
+    assert seen.answers is (fault is ANSWER)
+    found = policy().failed(
+        seen,
+        image_id=images.ImageId("one"),
+        fault=fault,
+        began=at(5),
+        now=at(6),
+        chance=0.5,
+        reason="again",
+    )
+    assert found is None
+
+
+@pytest.mark.parametrize("fault", [REQUEST, ANSWER])
+def test_failures_of_different_images_in_a_row_open_it(fault):
+    seen = breakers.CLOSED
+    for number, image_id in enumerate(["one", "two", "three"], 1):
+        assert not seen.is_open(at(1))
+        seen = failed(policy(), seen, image_id=image_id, fault=fault)
+        assert seen.failures == number
+    assert seen.is_open(at(1))
+    assert seen.image_ids == ids("one two three")
+
+
+def test_a_connection_that_fails_counts_beside_images_and_whichever_it_was_for():
+    seen = failed(policy(), fault=ANSWER)
+    seen = failed(policy(), seen, fault=CONNECTION)
+    assert (seen.failures, seen.answers) == (2, False)
+    assert failed(policy(), seen, image_id="two", fault=REQUEST) == opened(
+        since=1, until=8.5, image_ids="one two"
+    )
+
+
+def test_the_images_that_failed_last_are_remembered_and_no_more_than_open_it():
+    seen = opened(image_ids="one two three")
+    assert failed(policy(), seen, image_id="four").image_ids == ids("two three four")
+    assert failed(policy(), seen, image_id="one").image_ids == ids("two three one")
+    assert failed(policy(failures=0), seen, image_id="four").image_ids == ()
+
+
+def test_a_region_that_answers_about_many_images_is_slowed_down_with_short_pauses():
+    seen = breakers.Breaker(failures=2, image_ids=ids("one two"))
+    found = failed(policy(), seen, image_id="three", fault=ANSWER, at_least=3600.0)
+    assert found == opened(since=1, until=1.75, image_ids="one two three", answers=True)
+    assert found.is_open(at(1.5))
+    assert not found.is_left_alone(at(1.5))
+    again = failed(policy(), found, began=2, now=3, image_id="three", fault=ANSWER)
+    assert again == opened(since=3, until=3.75, image_ids="one two three", answers=True)
+
+
+@pytest.mark.parametrize(("chance", "seconds"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
+def test_the_pauses_of_a_slow_region_are_a_tenth_of_the_others(chance, seconds):
+    assert policy().slow_pause(chance) == seconds
+
+
+def test_it_is_left_alone_once_it_does_not_answer_any_more_and_slowed_down_if_it_does():
+    slow = opened(answers=True)
+    silent = failed(policy(), slow, now=2, fault=REQUEST)
+    assert silent == opened(failures=4, since=2, until=17)
+    probe = silent.probed(now=at(20), until=at(80))
+    assert probe is not None
+    slower = failed(policy(), probe, began=20, now=21, fault=ANSWER)
+    assert slower == opened(since=21, until=21.75, answers=True)
+
+
+def test_a_batch_for_a_slow_region_leaves_it_slow():
+    batch = opened(answers=True).probed(now=at(10), until=at(11))
+    assert batch == opened(since=10, until=11, answers=True)
+
+
+def test_a_breaker_that_was_open_closes_if_more_failures_are_allowed_by_now():
+    assert failed(policy(failures=9), opened(), image_id="two", fault=ANSWER) == breakers.Breaker(
+        failures=4, reason="no answer", image_ids=ids("one two"), answers=True
+    )

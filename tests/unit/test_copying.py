@@ -255,7 +255,7 @@ def test_a_source_that_failed_is_not_read_first_for_the_next_region(world, image
 
 def test_a_damaged_copy_spoils_no_sum_of_others(world, image):
     """A block that was hashed for one region is compared with those of the same region only."""
-    shared = digests.SharedDigests()
+    shared = digests.SharedDigests(world.clock)
     source = world.source.image(image.image_id)
     copy = world.two.image(image.image_id)
     shared.of(copy).take(0, b"gild")

@@ -13,6 +13,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import transfers
+from tests.fakes import clock as clocks
 from tests.unit import builders
 
 MIB = digests.BLOCK_BYTES
@@ -104,7 +105,7 @@ def test_readers_in_many_threads_agree():
 
 
 def test_the_same_image_has_the_same_sum_until_it_is_forgotten():
-    shared = digests.SharedDigests()
+    shared = digests.SharedDigests(clocks.FakeClock())
     first = shared.of(SOURCE)
     assert shared.of(SOURCE) is first
     shared.forget(SOURCE)
@@ -113,28 +114,62 @@ def test_the_same_image_has_the_same_sum_until_it_is_forgotten():
 
 
 def test_other_bytes_have_another_sum():
-    shared = digests.SharedDigests()
+    shared = digests.SharedDigests(clocks.FakeClock())
     other = builders.source(size=len(DATA), multihash=builders.multihash(b"other"))
     assert shared.of(SOURCE) is not shared.of(other)
 
 
 @pytest.mark.parametrize("missing", ["size", "multihash"])
 def test_what_cannot_be_proven_is_not_shared(missing):
-    shared = digests.SharedDigests()
+    shared = digests.SharedDigests(clocks.FakeClock())
     source = builders.source(**{missing: None})
     assert shared.of(source) is not shared.of(source)
 
 
-def test_the_sums_used_last_are_kept():
-    shared = digests.SharedDigests(limit=2)
-    one, two, three = (
-        builders.source(image_id=f"00000000-0000-4000-8000-00000000000{n}") for n in range(3)
-    )
+def sources(count, size=1):
+    return [
+        builders.source(image_id=f"00000000-0000-4000-8000-00000000000{n}", size=size)
+        for n in range(count)
+    ]
+
+
+def test_the_sums_used_last_are_kept_as_far_as_the_memory_goes():
+    one, two, three = sources(3)
+    shared = digests.SharedDigests(clocks.FakeClock(), limit_bytes=2 * 2048)
     first, second = shared.of(one), shared.of(two)
     shared.of(one)
     shared.of(three)
     assert shared.of(one) is first
     assert shared.of(two) is not second
+
+
+def test_the_memory_of_a_sum_is_that_of_the_whole_image():
+    assert digests.SharedDigest(builders.source(size=0)).most_bytes == 2048
+    assert digests.SharedDigest(builders.source(size=None)).most_bytes == 2048
+    assert digests.SharedDigest(builders.source(size=1024**4)).most_bytes == 2048 + 4 * MIB
+
+
+def test_a_sum_alone_is_kept_however_large_its_image():
+    small, large = sources(1)[0], sources(2, size=8 * 1024**4)[1]
+    shared = digests.SharedDigests(clocks.FakeClock())
+    before, first = shared.of(small), shared.of(large)
+    assert shared.of(large) is first
+    assert shared.of(small) is not before
+    assert shared.of(large) is not first
+
+
+def test_a_sum_that_nobody_asked_for_is_kept_for_an_hour():
+    clock = clocks.FakeClock()
+    shared = digests.SharedDigests(clock)
+    one, two = sources(2)
+    first, second = shared.of(one), shared.of(two)
+    clock.advance(1800.0)
+    assert shared.of(two) is second
+    clock.advance(1800.0)
+    assert shared.of(one) is first
+    clock.advance(1800.1)
+    assert shared.of(two) is not second
+    assert shared.of(one) is first
 
 
 def test_a_source_without_a_hash_is_summed_by_the_default():

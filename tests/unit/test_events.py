@@ -2,6 +2,7 @@
 """``domain.events``: what a notification says, over those of a real Glance."""
 
 from collections import Counter
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -90,6 +91,7 @@ def test_a_real_notification_is_understood(name: str) -> None:
     assert event is not None
     assert event.image_id == payload["image_id" if "member" in name else "id"]
     assert event.kind is (events.EventKind.DELETED if gone else events.EventKind.CHANGED)
+    assert event.project == payload.get("owner")
 
 
 def test_the_samples_are_there() -> None:
@@ -100,7 +102,9 @@ def test_the_samples_are_there() -> None:
 
 @pytest.mark.parametrize("name", ["image.update-deactivate", "image.update-reactivate"])
 def test_deactivation_is_a_change(name: str) -> None:
-    assert events.parse("image.update", sample(name)["payload"]) == CHANGED
+    payload = sample(name)["payload"]
+    changed = dataclasses.replace(CHANGED, project=payload["owner"])
+    assert events.parse("image.update", payload) == changed
 
 
 @pytest.mark.parametrize("event_type", ["image.activate", "image.update"])
@@ -292,3 +296,10 @@ def test_properties_that_are_none_make_no_snapshot(properties):
     payload = {"id": ID, "status": "queued", "properties": properties}
     assert events.parse("image.create", payload) is None
     assert events.parse("image.delete", payload) == DELETED
+
+
+@pytest.mark.parametrize("owner", [None, 7, ["one"]])
+def test_an_owner_that_is_no_text_is_not_known(owner: object) -> None:
+    event = events.parse("image.update", {"id": builders.IMAGE_ID, "owner": owner})
+    assert event is not None
+    assert event.project is None

@@ -165,11 +165,11 @@ def test_a_wrong_total_is_never_completed(
     [
         ("400 Bad Request", errors.Refused),
         ("401 Unauthorized", errors.ServiceUnavailable),
-        ("403 Forbidden", errors.Refused),
+        ("403 Forbidden", errors.UploadRefused),
         ("404 Not Found", errors.TransferInterrupted),
         ("409 Conflict", errors.Refused),
         ("410 Gone", errors.TransferInterrupted),
-        ("413 Request Entity Too Large", errors.Refused),
+        ("413 Request Entity Too Large", errors.UploadRefused),
         ("415 Unsupported Media Type", errors.FormatRefused),
         ("429 Too Many Requests", errors.ServiceUnavailable),
         ("500 Internal Server Error", errors.TransferInterrupted),
@@ -188,23 +188,24 @@ def test_an_answer_that_is_no_success_is_told_apart(
 
 
 @pytest.mark.parametrize(
-    ("answer", "region"),
+    ("answer", "region", "fault"),
     [
-        ("401 Unauthorized", None),
-        ("404 Not Found", None),
-        ("429 Too Many Requests", None),
-        ("413 storage media is full", None),
-        ("500 Internal Server Error", builders.REGION),
-        ("503 Service Unavailable", builders.REGION),
-        ("no HTTP at all", builders.REGION),
+        ("401 Unauthorized", None, errors.Fault.CONNECTION),
+        ("404 Not Found", None, errors.Fault.CONNECTION),
+        ("429 Too Many Requests", None, errors.Fault.CONNECTION),
+        ("413 storage media is full", None, errors.Fault.CONNECTION),
+        ("500 Internal Server Error", builders.REGION, errors.Fault.ANSWER),
+        ("503 Service Unavailable", builders.REGION, errors.Fault.ANSWER),
+        ("no HTTP at all", builders.REGION, errors.Fault.REQUEST),
     ],
 )
-def test_an_answer_that_any_image_would_get_names_the_region(
-    connect: Callable[..., Line], answer: str, region: str | None
+def test_an_answer_that_any_image_may_get_names_the_region(
+    connect: Callable[..., Line], answer: str, region: str | None, fault: errors.Fault
 ) -> None:
     with pytest.raises(errors.TransientError) as caught:
         connect(answering(status(answer), size=4)).put([b"data"], 4)
     assert caught.value.region == region
+    assert caught.value.fault is fault
 
 
 @pytest.mark.parametrize("state", ["saving", "importing", "active", "deactivated"])
@@ -220,7 +221,7 @@ def test_an_upload_that_is_not_over_yet_or_was_over_just_now_is_no_refusal(
     ("text", "expected"),
     [
         ("Image storage media is full: no space left", errors.ServiceUnavailable),
-        ("The incoming image is too large: quota", errors.Refused),
+        ("The incoming image is too large: quota", errors.UploadRefused),
     ],
 )
 def test_a_full_disk_is_no_refusal(
@@ -259,7 +260,7 @@ def test_an_explanation_is_one_line_of_words(connect: Callable[..., Line]) -> No
         "Image storage &gt; 5\x1b[31m TiB.<br/></body></html>" + "x" * 9000
     )
     line = connect(answering(status("413 Too Large", page), size=4))
-    with pytest.raises(errors.Refused) as caught:
+    with pytest.raises(errors.UploadRefused) as caught:
         line.put([b"data"], 4)
     text = str(caught.value).partition("413 Too Large: ")[2]
     assert text.startswith("Quota Image storage > 5[31m TiB. xxx")
@@ -280,7 +281,7 @@ def test_an_early_answer_is_reported_rather_than_what_became_of_the_connection(
     done = threading.Event()
     line = connect(peer, idle_seconds=0.1)
     try:
-        with pytest.raises(errors.Refused, match="over quota"):
+        with pytest.raises(errors.UploadRefused, match="over quota"):
             line.put((bytes(MIB) for _ in range(64)), 64 * MIB)
     finally:
         done.set()

@@ -4,6 +4,7 @@
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import events
 from glance_sync_agent.domain import strategy
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -68,3 +69,15 @@ def test_an_event_that_cannot_be_stored_is_not_swallowed(world, what):
     getattr(world, what).is_down = False
     assert rows(world) == []
     assert world.woken == 0
+
+
+def test_a_task_knows_the_project_of_its_image(world):
+    image = world.source.publish(b"1", owner="one")
+    event = events.ImageEvent(
+        image_id=image.image_id, kind=events.EventKind.CHANGED, project="one"
+    )
+    world.intake.handle(event)
+    assert {task.project for task in world.store.list()} == {"one"}
+    other = world.source.publish(b"2", owner="two")
+    world.reconciliation.look()
+    assert {task.project for task in world.store.find([other.image_id])} == {"two"}

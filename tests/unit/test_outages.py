@@ -346,3 +346,100 @@ def test_the_look_at_everything_leaves_it_alone_as_well(world):
     world.clock.advance(20.0)
     up(world)
     assert not world.reconciliation.look().failed_regions
+
+
+def bad(world, made, *, seconds=0.0, fault=errors.Fault.ANSWER, methods=("create",)):
+    """Have a region answer 5xx about some images; return which it was asked about."""
+    asked = []
+    ids = {image.image_id for image in made}
+
+    def before(name, image_id):
+        world.clock.advance(0.001)
+        if image_id in ids and name in methods:
+            asked.append(image_id)
+            world.clock.advance(seconds)
+            raise errors.ServiceUnavailable("HTTP 500", region=TWO, fault=fault)
+
+    world.two.before = before
+    return asked
+
+
+def delay(world, good, step=0.25):
+    """Return for how many seconds the last of some images waits for its copy."""
+    began = world.clock.monotonic()
+    while {world.task(image).status for image in good} != {"success"}:
+        world.run(seconds=step)
+        assert world.clock.monotonic() - began < DAY
+    return world.clock.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("count", "most"), [(0, 1.0), (1, 1.0), (3, 1.0), (20, 10.0), (100, 40.0)]
+)
+def test_images_that_fail_delay_the_others_by_seconds(count, most):
+    world = worlds.World(per_region=4, retries=3)
+    made = [world.source.publish(b"%d" % number) for number in range(count)]
+    bad(world, made)
+    for image in made:
+        world.changed(image.image_id)
+    world.clock.advance(0.001)
+    good = publish(world, 5)
+    assert delay(world, good) < most
+
+
+def test_images_that_fail_while_others_succeed_are_no_outage(world):
+    made = []
+    for _ in range(20):
+        made += publish(world)
+        world.clock.advance(0.001)
+    bad(world, [image for number, image in enumerate(made) if number % 2])
+    world.run()
+    assert [world.task(image).status for image in made] == ["success", "pending"] * 10
+    assert not breaker(world).is_open(world.clock.now())
+
+
+def test_an_image_that_gets_5xx_uses_up_its_retries_also_while_its_region_is_slow(world, caplog):
+    made = publish(world, 5)
+    bad(world, made)
+    pass_time(world, 3600.0)
+    assert {world.task(image).status for image in made} == {"failure"}
+    assert {world.task(image).attempts for image in made} == {3}
+    assert "Region RegionTwo fails with 3 images in a row" in caplog.text
+    assert caplog.text.count("a few tasks at a time") == 1
+    assert world.outages.open_regions() == set()
+
+
+def test_one_image_that_hangs_is_counted_and_its_region_stays_as_it_is(world):
+    made = publish(world, 1)
+    bad(world, made, fault=errors.Fault.REQUEST)
+    pass_time(world, 3600.0)
+    assert world.task(made[0]).status == "failure"
+    assert breaker(world).retry_at is None
+
+
+def test_a_region_in_which_different_images_hang_is_left_alone(world):
+    made = publish(world, 5)
+    asked = bad(world, made, fault=errors.Fault.REQUEST)
+    world.run()
+    assert len(asked) == 4
+    assert world.outages.open_regions() == {TWO}
+    pass_time(world, DAY, step=20.0)
+    assert {world.task(image).status for image in made} == {"pending"}
+    assert max(world.task(image).attempts for image in made) <= 1
+
+
+def test_each_probe_is_about_another_image_as_long_as_there_is_one(world):
+    made = publish(world, 5)
+    asked = bad(world, made, fault=errors.Fault.REQUEST)
+    pass_time(world, 600.0, step=1.0)
+    assert len(asked) >= 8
+    for number in range(4, len(asked)):
+        assert asked[number] not in asked[number - 3 : number]
+
+
+def test_a_probe_is_about_the_same_image_if_there_is_no_other(world):
+    (image,) = publish(world)
+    asked = down(world)
+    pass_time(world, 300.0, step=1.0)
+    assert len(asked) >= 5
+    assert world.task(image).status == "pending"

@@ -550,3 +550,22 @@ def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
     assert world.task(image).waiting_since is not None
     scope = reconciliation.Scope(failed_before=world.clock.now())
     assert world.reconciliation.look(scope) == reconciliation.Report(sources=1)
+
+
+def test_without_being_asked_a_deletion_that_fails_keeps_its_own_time(world, copied):
+    image = copied[0]
+
+    def full(name, _image_id):
+        if name == "delete":
+            raise errors.ServiceUnavailable("HTTP 500")
+
+    world.two.before = full
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.run()
+    before = world.task(image)
+    assert (before.status, before.attempts, before.may_delete) == ("pending", 1, True)
+    scope = reconciliation.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.look(scope).requested == 0
+    assert world.task(image) == before
+    assert world.reconciliation.look().requested == 1

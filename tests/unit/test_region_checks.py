@@ -68,6 +68,7 @@ RECORD = scripted_http.Reply.of({"id": "any", "status": "queued"}, 201)
 NO_FORMATS = scripted_http.Reply.html(400, "Properties disk_format, container_format must be set")
 FORBIDDEN = scripted_http.Reply.html(403, "Not allowed to upload image data")
 GONE = scripted_http.Reply(204)
+CUT = {"Content-Length": "9", "Connection": "close"}
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_glance_that_takes_no_copies_is_not_tried(scripted):
         pytest.param([RECORD, scripted_http.Reply(500), GONE], "HTTP 500", id="5xx"),
         pytest.param([RECORD, scripted_http.Reply(0), GONE], "no answer", id="cut"),
         pytest.param(
-            [RECORD, scripted_http.Reply(400, b"x", {"Content-Length": "9", "Connection": "close"}), GONE],
+            [RECORD, scripted_http.Reply(400, b"x", CUT), GONE],
             "Connection broken",
             id="cut in the middle",
         ),

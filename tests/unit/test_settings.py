@@ -81,6 +81,8 @@ ARRIVING = [
     ("transfer", "idle_timeout_seconds", "20", "idle_timeout_seconds", 20.0),
     ("transfer", "retry_base_seconds", "0.5", "retry_base_seconds", 0.5),
     ("transfer", "retry_max_seconds", "90", "retry_max_seconds", 90.0),
+    ("transfer", "give_up_seconds", "0", "give_up_seconds", 0.0),
+    ("transfer", "vanished_pause_seconds", "0", "vanished_pause_seconds", 0.0),
     ("transfer", "lease_seconds", "300", "lease_seconds", 300.0),
     ("transfer", "region_failures", "0", "region_failures", 0),
     ("transfer", "region_pause_seconds", "0.5", "region_pause_seconds", 0.5),

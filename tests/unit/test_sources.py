@@ -141,3 +141,13 @@ def test_a_source_is_in_the_cascading_region_unless_its_task_says_otherwise(view
     assert views.region(builders.task()) == images.RegionId("RegionOne")
     elsewhere = builders.task(source_region=images.RegionId("RegionTwo"))
     assert views.region(elsewhere) == images.RegionId("RegionTwo")
+
+
+def test_what_is_too_old_is_not_kept(views, clock):
+    views.read(builders.task())
+    clock.advance(5.0)
+    views.read(builders.task(request_id="another"))
+    assert len(views._views) == 2
+    clock.advance(0.1)
+    views.read(builders.task(request_id="a third"))
+    assert [key[1] for key in views._views] == ["another", "a third"]

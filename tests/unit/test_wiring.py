@@ -141,6 +141,8 @@ def test_mutable_options_follow_the_file(configure, file):
         members = false
         [transfer]
         copies_as_sources = false
+        give_up_seconds = 11
+        vanished_pause_seconds = 12
         """,
     )
     current.reload()
@@ -150,7 +152,9 @@ def test_mutable_options_follow_the_file(configure, file):
     assert not current.metadata_policy().members
     assert not current.settings.copies_as_sources
     assert current.retry_policy().retries == 9
+    assert current.retry_policy().give_up == 11
     assert current.limits().transfer == 7
+    assert current.limits().vanished == 12
 
 
 def test_other_options_stay_as_they_were_at_start(configure, file):

@@ -278,3 +278,171 @@ def test_what_runs_keeps_no_other_task_of_its_region_waiting(world):
     for work in world.submitted:
         work()
     assert {world.task(image).status for image in [*first, *second]} == {"success"}
+
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+def pass_time(world, seconds, step=60.0):
+    for _ in range(int(seconds / step)):
+        world.run(seconds=step)
+
+
+def test_a_failure_that_may_pass_is_tried_for_a_day_however_often_that_is(caplog):
+    world = worlds.World(give_up=DAY)
+    (image,) = publish(world)
+    fail(world, errors.UploadRefused("quota"))
+    pass_time(world, DAY - HOUR)
+    task = world.task(image)
+    assert task.status == "pending"
+    assert task.attempts > 100
+    pass_time(world, 2 * HOUR)
+    assert world.task(image).status == "failure"
+    assert world.task(image).failing_since is not None
+    assert "it is tried again in a day" in caplog.text
+
+
+def test_a_failure_in_the_day_that_is_over_is_not_counted_for_a_new_request():
+    world = worlds.World(give_up=DAY)
+    (image,) = publish(world)
+    fail(world, errors.UploadRefused("quota"))
+    pass_time(world, DAY - HOUR)
+    world.changed(image.image_id)
+    pass_time(world, 2 * HOUR)
+    assert world.task(image).status == "pending"
+
+
+def test_what_gave_up_is_tried_once_a_day_by_scans_and_gets_through_in_the_end():
+    world = worlds.World(give_up=DAY)
+    (image,) = publish(world)
+    asked = []
+
+    def full(name, _image_id):
+        if name == "create":
+            asked.append(world.clock.now())
+            raise errors.UploadRefused("quota")
+
+    world.two.before = full
+    pass_time(world, DAY + HOUR)
+    world.rounds.run()  # what starts an agent looks at everything
+    world.run()
+    asked.clear()
+    for _ in range(3 * 24 * 6):
+        world.run(seconds=600.0)
+        world.rounds.run()
+    assert 2 <= len(asked) <= 3  # the scans are ten minutes apart
+    assert world.task(image).status == "failure"
+    world.two.before = lambda _name, _image_id: None
+    for _ in range(24 * 6 + 3):
+        world.run(seconds=600.0)
+        world.rounds.run()
+    assert world.task(image).status == "success"
+    assert world.task(image).failing_since is None
+
+
+def test_what_failed_for_good_is_looked_at_by_scans_once_an_hour(caplog):
+    world = worlds.World(give_up=DAY)
+    image = world.source.publish(b"1")
+    world.two.publish(b"2", image_id=image.image_id)  # somebody else's
+    world.changed(image.image_id)
+    caplog.clear()
+    for _ in range(6 * 6):
+        world.run(seconds=600.0)
+        world.rounds.run()
+    assert world.task(image).status == "failure"
+    assert world.task(image).failing_since is None
+    assert 5 <= caplog.text.count("Gave up") <= 7
+    assert "tried again in a day" not in caplog.text
+
+
+def test_an_image_that_is_too_slow_is_left_for_twice_as_long_each_time():
+    world = worlds.World(give_up=DAY, retries=5)
+    (image,) = publish(world)
+    fail(world, errors.TransferTimedOut("too slow", retry_after=HOUR))
+    waits = []
+    while world.task(image).status == "pending":
+        world.run(seconds=1.0)
+        waits.append((world.task(image).not_before - world.clock.now()).total_seconds())
+        world.clock.advance(waits[-1])
+    assert waits[:-1] == [HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR]
+    assert world.task(image).attempts == 6
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(4, 16 * HOUR), (5, DAY), (9, DAY)])
+def test_an_image_that_is_too_slow_is_tried_once_a_day_at_least(attempts, seconds):
+    world = worlds.World(retries=99)
+    (image,) = publish(world)
+    fail(world, errors.TransferTimedOut("too slow", retry_after=HOUR))
+    for _ in range(attempts + 1):
+        world.run(seconds=2 * DAY)
+    task = world.task(image)
+    assert (task.not_before - world.clock.now()).total_seconds() == seconds
+
+
+def test_an_image_that_is_too_slow_for_an_unknown_time_waits_as_any_other(world):
+    (image,) = publish(world)
+    fail(world, errors.TransferTimedOut("too slow"))
+    world.run()
+    assert world.task(image).not_before - world.clock.now() == datetime.timedelta(seconds=5)
+
+
+# Projects
+
+
+def publish_for(world, project, count):
+    made = []
+    for number in range(count):
+        image = world.source.publish(b"%d" % number, owner=project)
+        world.intake.request(image.image_id, TWO, project=project)
+        made.append(image)
+    return made
+
+
+def waits(world, seconds=1.0):
+    """Let each attempt take its time; return which images got through, in order."""
+    order = []
+    while world.worker.dispatch() or world.submitted:
+        world.clock.advance(seconds)
+        world.submitted.pop(0)()
+        done = [
+            task.key.image_id for task in world.store.list(status="success")
+            if task.key.image_id not in order
+        ]
+        order += done
+    return order
+
+
+def test_a_project_with_many_images_does_not_keep_another_one_waiting():
+    world = worlds.World(per_region=4)
+    publish_for(world, "many", 200)
+    few = publish_for(world, "few", 10)
+    order = waits(world)
+    last = max(order.index(image.image_id) for image in few)
+    assert last <= 25
+    assert len(order) == 210
+
+
+def test_projects_that_come_later_get_their_turn_within_a_second():
+    world = worlds.World(per_region=1)
+    publish_for(world, "many", 50)
+    publish_for(world, "more", 50)
+    world.worker.dispatch()
+    (image,) = publish_for(world, "new", 1)
+    order = waits(world)
+    assert order.index(image.image_id) <= 4
+
+
+def test_the_images_of_a_project_whose_turn_it_is_are_taken_longest_waiting_first():
+    world = worlds.World(per_region=1)
+    made: dict[str, list[images.Image]] = {"one": [], "two": []}
+    for project in made:
+        for _ in range(5):
+            made[project] += publish_for(world, project, 1)
+            world.clock.advance(0.001)
+    order = waits(world)
+    for project in ("one", "two"):
+        theirs = [image.image_id for image in made[project]]
+        assert [one for one in order if one in theirs] == theirs
+    firsts = {image.image_id for image in made["one"]}
+    assert [one in firsts for one in order] == [True, False] * 5

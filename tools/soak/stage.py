@@ -39,6 +39,7 @@ OPTIONS: agents.Options = {
         "retry_max_seconds": 5,
         "region_pause_seconds": 0.5,
         "region_pause_max_seconds": 5,
+        "vanished_pause_seconds": 0,
     },
     "ssh": {"connect_timeout_seconds": 4},
     "reconcile": {"interval": 20, "changes_interval": 5, "max_deletes": 1000},
