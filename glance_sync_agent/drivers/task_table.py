@@ -110,6 +110,24 @@ BREAKERS = sa.Table(
     **_OPTIONS,
 )
 
+#: What holds for the database as a whole, one row each.
+FACTS = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(255), nullable=False),
+    **_OPTIONS,
+)
+
+#: Regions that the catalogue had when an agent started, and when one did so last.
+REGIONS = sa.Table(
+    "regions",
+    METADATA,
+    sa.Column("name", _REGION, primary_key=True),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 
 def task(row: sa.Row[Any]) -> tasks.Task:
     """Read a row of the table."""

@@ -68,7 +68,7 @@ def empty(url: str) -> None:
     """Drop what the agent makes in a database on a server."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for table in ("tasks", "turns", "breakers", "alembic_version"):
+        for table in ("tasks", "turns", "breakers", "facts", "regions", "alembic_version"):
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     engine.dispose()
 
