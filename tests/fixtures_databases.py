@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 
 from tools import databases
+from tools import galera as galera_nodes
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,14 @@ def postgresql(postgresql_server: databases.Server) -> str:
 def mariadb(mariadb_server: databases.Server) -> str:
     """Give the URL of a database of MariaDB's."""
     return mariadb_server.url
+
+
+@pytest.fixture(scope="session")
+def galera(missing_service: Callable[[str], NoReturn]) -> Iterator[tuple[str, str]]:
+    """Give the URLs of one database, that of each of its two nodes."""
+    with contextlib.ExitStack() as stack:
+        try:
+            first, second = stack.enter_context(galera_nodes.nodes())
+        except databases.NoServerError as exc:
+            missing_service(f"no Galera: {exc}")
+        yield first.url, second.url

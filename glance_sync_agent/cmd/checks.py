@@ -165,7 +165,18 @@ class Checks:
 
         def probe() -> str | findings.Finding:
             cascading = catalogue.cascading
-            wiring.check_named_regions(self._current, catalogue.regions(), cascading)
+            remembered, known = self._remembered()
+            wiring.check_cascading(remembered, cascading)
+            gone = wiring.check_named_regions(
+                self._current, catalogue.regions(), cascading, known
+            )
+            if gone:
+                return findings.failure(
+                    link,
+                    "\n".join(gone),
+                    "remove the name there; then glance-sync-manage region forget REGION. If the "
+                    "region has a new name: glance-sync-manage region rename OLD NEW",
+                )
             targets = sorted(catalogue.regions() - {cascading})
             if not targets:
                 return findings.warning(
@@ -190,6 +201,15 @@ class Checks:
             "have to be named as there: openstack endpoint list --service image --interface "
             f"{interface}",
         )
+
+    def _remembered(self) -> tuple[images.RegionId | None, frozenset[images.RegionId]]:
+        """Return what the database knows of regions; nothing if it cannot be read."""
+        with contextlib.closing(wiring.open_task_store(self._current)) as store:
+            known = store.known_regions()
+            try:
+                return known.cascading(), known.all()
+            except errors.SyncError:  # the link of the database says that
+                return None, frozenset()
 
     def _regions(self, catalogue: keystone.Keystone) -> list[Look]:
         session = keystone.load(self._conf, wiring.CREDENTIALS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync-manage``: the database, and a look at everything the agent depends on."""
+"""``glance-sync-manage``: the database, its regions, and all that the agent depends on."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,18 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd import checks
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import findings
+from glance_sync_agent.cmd import region
 
-_DESCRIPTION = "Prepares the agent's database, and checks what the agent depends on."
+_DESCRIPTION = (
+    "Prepares the agent's database, follows regions that are renamed or gone, and checks what the "
+    "agent depends on."
+)
 _EXAMPLES = """\
 examples:
   glance-sync-manage db upgrade       after an installation or an update
   glance-sync-manage check            before the first start, and when something is odd
   glance-sync-manage check -f json
+  glance-sync-manage region rename OLD NEW    after a region got a new name
 
 Run it as the user of the agent, who must own the files that it makes.
 exit status: 0, 1 for a failure, 2 for a usage error
@@ -132,7 +137,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         name="glance-sync-manage",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
-        commands={"db upgrade": DbUpgrade, "check": Check},
+        commands={
+            "db upgrade": DbUpgrade,
+            "check": Check,
+            "region rename": region.Rename,
+            "region forget": region.Forget,
+        },
     )
     return console.run(tool, argv)
 

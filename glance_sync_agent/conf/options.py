@@ -50,7 +50,9 @@ _DEFAULT = [
         default="http://127.0.0.1:9292/",
         schemes=["http", "https"],
         help="Glance of the cascading region, as it stands in Keystone's catalogue; it tells "
-        "the agent which region is the source.",
+        "the agent which region is the source. The database remembers that region: the agent "
+        "does not start if this leads to another one. 'glance-sync-manage region rename' and "
+        "'region forget' are the ways on.",
     ),
     cfg.BoolOpt(
         "record_locations",

@@ -9,8 +9,8 @@ DEFAULT = [
         default=[],
         mutable=True,
         help="Regions that snapshots of servers and volumes go to. Empty: to those that other "
-        "images of their owner go to. A name that is not in Keystone's catalogue keeps the "
-        "agent from starting.",
+        "images of their owner go to. A name that was never in Keystone's catalogue keeps the "
+        "agent from starting. One that has left the catalogue is a warning.",
     ),
     cfg.IntOpt(
         "snapshot_timeout",

@@ -1,33 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transactions in SQLite, PostgreSQL or MariaDB."""
 
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, Iterator
 import contextlib
 import os
 import pathlib
-import sqlite3
 import threading
+import time
 from typing import Any, TypeVar
-import urllib.parse
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy import exc as sa_exc
+import tenacity
 
 from glance_sync_agent import errors
+from glance_sync_agent.drivers import sql_connections
+from glance_sync_agent.drivers import sql_failures
 
 UPGRADE_COMMAND = "glance-sync-manage db upgrade"
 
-_TRIES = 10  # of a transaction that lost a race
+_TRIES = 20  # of a transaction that lost a race
+_PAUSE_SECONDS = 0.01  # at most, after the first of them; then twice as long each time
+_LONGEST_PAUSE_SECONDS = 1.0
+_LOCK_WAITS = 3  # that fit into the time for one call
 _RECYCLE_SECONDS = 1800  # MariaDB drops connections that idle for 8 hours, firewalls sooner
-_SYNCHRONOUS = "glance_sync_synchronous"  # execution option; absent: the transaction only reads
-
-# SQLSTATEs of PostgreSQL and error numbers of MariaDB for a deadlock or a failed serialization.
-_LOST_RACES = frozenset({"40001", "40P01", 1213, 1020})
-_NOT_PERMITTED = "42501"  # SQLSTATE of PostgreSQL for a missing GRANT
-_UNKNOWN_COLUMN = 1054  # MariaDB calls it an OperationalError
 
 _Result = TypeVar("_Result")
+
+
+class _UnansweredCommitError(Exception):
+    """A COMMIT that failed so that nobody knows whether it took place."""
+
+
+class _TakenBackError(Exception):
+    """What was written shall not stay."""
 
 
 class Database:
@@ -37,15 +43,24 @@ class Database:
     made, and even used, before a fork. Threads may share it.
     """
 
-    def __init__(self, url: str, *, connections: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        timeout_seconds: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Check the URL; nothing is opened.
 
         :param connections: most that are open at once in one process.
         :param timeout_seconds: for a connection, a lock or an answer.
+        :param sleep: waits before a transaction that lost a race is tried again.
         :raises ConfigurationError: the URL is none, or its driver is not installed.
         """
         self._connections = connections
         self.timeout_seconds = timeout_seconds
+        self._sleep = sleep
         try:
             self._url = sa.make_url(url)
         except sa_exc.ArgumentError:
@@ -85,10 +100,7 @@ class Database:
                 f"[database] connection {self.name}: cannot load its driver: {exc};"
                 " the extras postgresql and mysql of this package bring psycopg and PyMySQL"
             ) from exc
-        if self.path is not None:
-            event.listen(engine, "do_connect", _open_existing)
-            event.listen(engine, "connect", _prepare)
-            event.listen(engine, "begin", _begin)
+        sql_connections.prepare(engine)
         return engine
 
     def _options(self) -> dict[str, Any]:
@@ -100,12 +112,13 @@ class Database:
             case "postgresql":
                 connect_args = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
             case "mysql" | "mariadb":
+                lock_seconds = max(1, seconds // _LOCK_WAITS)
                 connect_args = {
                     "charset": "utf8mb4",
                     "connect_timeout": seconds,
                     "read_timeout": seconds * 2,  # longer than the wait for a lock
                     "write_timeout": seconds,
-                    "init_command": f"SET innodb_lock_wait_timeout={seconds}",
+                    "init_command": f"SET innodb_lock_wait_timeout={lock_seconds}",
                 }
             case other:
                 raise errors.ConfigurationError(
@@ -130,8 +143,8 @@ class Database:
         :raises ServiceUnavailable: the database does not answer.
         :raises ConfigurationError: there is no table, or not this version of it.
         """
-        with self._translated(attempt), self._transaction() as connection:
-            return work(connection)
+        with self._translated(attempt):
+            return self._repeated(work, {})
 
     def write(
         self, attempt: str, work: Callable[[sa.Connection], _Result], *, durable: bool = False
@@ -140,23 +153,63 @@ class Database:
 
         :param attempt: what it tries to do, for the error message.
         :param durable: what is committed must survive a power failure.
-        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        :raises ServiceUnavailable: the database does not answer. Nothing was written, unless the
+            message says that this is not known; so the caller must be able to do it again.
         :raises ConfigurationError: there is no table, or not this version of it.
         """
         # A SQLite commit survives the death of the process in any case. NORMAL leaves its way
         # to the disk to the kernel, so that a power failure takes back the last few commits
         # and nothing else: enough where a lost commit only repeats work.
-        options = {_SYNCHRONOUS: "FULL" if durable else "NORMAL"}
+        options = {sql_connections.SYNCHRONOUS: "FULL" if durable else "NORMAL"}
         with self._translated(attempt), self._turn():
-            for _ in range(_TRIES - 1):
-                try:
-                    with self._transaction(options) as connection:
-                        return work(connection)
-                except sa_exc.DBAPIError as exc:
-                    if not _lost_a_race(exc):
-                        raise
-            with self._transaction(options) as connection:
-                return work(connection)
+            return self._repeated(work, options)
+
+    def _repeated(
+        self, work: Callable[[sa.Connection], _Result], options: dict[str, str]
+    ) -> _Result:
+        """Run ``work`` in a transaction, again and again while others get in its way.
+
+        The pauses are drawn by chance and grow, so that agents that collide part.
+        """
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(sql_failures.passes),
+            stop=tenacity.stop_after_attempt(_TRIES)
+            | tenacity.stop_after_delay(self.timeout_seconds),
+            wait=tenacity.wait_random_exponential(
+                multiplier=_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS
+            ),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        done: _Result = retry(self._run, work, options)
+        return done
+
+    def _run(
+        self, work: Callable[[sa.Connection], _Result], options: dict[str, str]
+    ) -> _Result:
+        """Run ``work`` in a transaction, once.
+
+        :param options: of the connection, if it writes.
+        """
+        process = os.getpid()
+        engine = self._engines.get(process) or self._engines.setdefault(process, self._engine())
+        with engine.connect() as connection:
+            connection.execution_options(**options)
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except sa_exc.DBAPIError as exc:
+                # A read wrote nothing, and SQLite is no server whose answer could be lost.
+                is_known = not options or self.path is not None
+                if is_known or sql_failures.is_rolled_back(exc):
+                    raise
+                raise _UnansweredCommitError(str(exc.orig)) from exc
+            return result
 
     def try_write(self, attempt: str, work: Callable[[sa.Connection], object]) -> None:
         """Run ``work`` in a transaction, and take back what it wrote.
@@ -165,12 +218,14 @@ class Database:
         :raises ServiceUnavailable: the database does not answer, or does not let us write.
         :raises ConfigurationError: there is no table, or not this version of it.
         """
-        options = {_SYNCHRONOUS: "NORMAL"}
-        with self._translated(attempt), self._turn(), self._transaction(options) as connection:
-            try:
-                work(connection)
-            finally:
-                connection.rollback()
+        options = {sql_connections.SYNCHRONOUS: "NORMAL"}
+
+        def try_it(connection: sa.Connection) -> None:
+            work(connection)
+            raise _TakenBackError
+
+        with self._translated(attempt), self._turn(), contextlib.suppress(_TakenBackError):
+            self._run(try_it, options)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -191,22 +246,18 @@ class Database:
             )
 
     @contextlib.contextmanager
-    def _transaction(self, options: dict[str, str] | None = None) -> Iterator[sa.Connection]:
-        process = os.getpid()
-        engine = self._engines.get(process) or self._engines.setdefault(process, self._engine())
-        with engine.connect() as connection:
-            connection.execution_options(**options or {})
-            with connection.begin():
-                yield connection
-
-    @contextlib.contextmanager
     def _translated(self, attempt: str) -> Iterator[None]:
         try:
             yield
+        except _UnansweredCommitError as exc:
+            raise errors.ServiceUnavailable(
+                f"cannot {attempt} in the database {self.name}: no answer to COMMIT "
+                f"({_first_line(exc)}), so it is not known whether that was written"
+            ) from exc
         except sa_exc.SQLAlchemyError as exc:
-            seen = str(getattr(exc, "orig", None) or exc).partition("\n")[0]
+            seen = _first_line(getattr(exc, "orig", None) or exc)
             message = f"cannot {attempt} in the database {self.name}: {seen}"
-            if self.is_missing() or _is_outdated(exc):
+            if self.is_missing() or sql_failures.is_outdated(exc):
                 raise errors.ConfigurationError(f"{message}; run '{UPGRADE_COMMAND}'") from exc
             raise errors.ServiceUnavailable(message) from exc
 
@@ -224,51 +275,5 @@ class Database:
             engine.dispose()
 
 
-def _open_existing(
-    dialect: sa.Dialect,
-    record: object,
-    arguments: MutableSequence[Any],
-    parameters: dict[str, Any],
-) -> None:
-    # A wrong path is an error and not a new, empty database that all may read.
-    arguments[0] = f"file:{urllib.parse.quote(os.fsencode(arguments[0]))}?mode=rw"
-    parameters["uri"] = True
-
-
-def _prepare(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN would not be IMMEDIATE
-    # The file keeps the mode, so this does something once in its life. Whoever finds it locked,
-    # perhaps by another one who is at it, works without: it is only slower for readers.
-    with contextlib.suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA journal_mode=WAL").close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    level = connection.get_execution_options().get(_SYNCHRONOUS)
-    if level is None:
-        connection.exec_driver_sql("BEGIN")
-        return
-    connection.exec_driver_sql(f"PRAGMA synchronous={level}")
-    # A plain BEGIN takes the lock at the first write, and fails at once if what was read
-    # before it has changed.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _lost_a_race(exc: sa_exc.DBAPIError) -> bool:
-    """Tell whether another transaction inserted our row first, or the two deadlocked."""
-    return isinstance(exc, sa_exc.IntegrityError) or not _LOST_RACES.isdisjoint(_codes(exc))
-
-
-def _is_outdated(exc: sa_exc.SQLAlchemyError) -> bool:
-    """Tell whether a table or a column is missing."""
-    if isinstance(exc, sa_exc.ProgrammingError):
-        return _NOT_PERMITTED not in _codes(exc)
-    return isinstance(exc, sa_exc.OperationalError) and (
-        str(exc.orig).startswith(("no such table", "no such column", "table tasks has no column"))
-        or _UNKNOWN_COLUMN in _codes(exc)
-    )
-
-
-def _codes(exc: sa_exc.DBAPIError) -> set[object]:
-    """Return the driver's own codes: an SQLSTATE, or MariaDB's number."""
-    return {getattr(exc.orig, "sqlstate", None), *getattr(exc.orig, "args", ())[:1]}
+def _first_line(exc: BaseException) -> str:
+    return str(exc).partition("\n")[0]

@@ -48,6 +48,15 @@ class Listing:
         :raises ServiceUnavailable: no answer, or none that can be understood.
         :raises Refused: Glance said no.
         """
+        for records in self.records(query, page_size):
+            page = [image for record in records if (image := self._readable(record))]
+            if page:
+                yield page
+
+    def records(
+        self, query: Mapping[str, str], page_size: int = _PAGE_SIZE
+    ) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Walk the same as Glance gives them."""
         wanted = {**_EVERYTHING, "limit": str(page_size), **query}
         last: list[str] = []  # ids of the last page
         while True:
@@ -58,9 +67,7 @@ class Listing:
                 raise errors.ServiceUnavailable(
                     f"list the images of region {self._region}: the pages go in circles"
                 )
-            page = [image for record in records if (image := self._readable(record))]
-            if page:
-                yield page
+            yield records
             if not ids or not body.get("next"):
                 return
             last = ids

@@ -24,6 +24,7 @@ from glance_sync_agent.domain import verification
 from glance_sync_agent.drivers import breakers
 from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import facts
+from glance_sync_agent.drivers import known_regions
 from glance_sync_agent.drivers import schema
 from glance_sync_agent.drivers import task_requests
 from glance_sync_agent.drivers import task_rows
@@ -123,6 +124,9 @@ class TaskStore:
     def facts(self) -> facts.Facts:
         """Return what is remembered beside the tasks."""
         return facts.Facts(self._database)
+    def known_regions(self) -> known_regions.KnownRegions:
+        """Return what the database knows of regions as such."""
+        return known_regions.KnownRegions(self._database)
 
     def clock_ahead(self) -> datetime.timedelta:
         """Return how far the clock of the database is ahead of this machine's.

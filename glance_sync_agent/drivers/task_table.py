@@ -136,6 +136,15 @@ FACTS = sa.Table(
     **_OPTIONS,
 )
 
+#: Regions that the catalogue had when an agent started, and when one did so last.
+REGIONS = sa.Table(
+    "regions",
+    METADATA,
+    sa.Column("name", _REGION, primary_key=True),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 
 def task(row: sa.Row[Any]) -> tasks.Task:
     """Read a row of the table."""

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
@@ -246,6 +247,23 @@ class Regions(Protocol):
 
         :raises UnknownRegion: the catalogue has no image endpoint for it.
         """
+
+
+class Marks(Protocol):
+    """The names of regions on the images of one region."""
+
+    def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
+        """Return the images with a property of ours that names a region.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: the region's Glance said no.
+        """
+
+    def get(self, image_id: images.ImageId) -> region_names.Marked | None:
+        """Read one image again; None: it is gone."""
+
+    def change(self, image_id: images.ImageId, properties: Mapping[str, str]) -> None:
+        """Give properties new values. Idempotent; nothing if the image is gone."""
 
 
 class TaskStore(Protocol):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the object graph; the only module that knows all others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 import dataclasses
 import datetime
 import functools
@@ -46,6 +46,7 @@ from glance_sync_agent.engine import worker
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import looks
 from glance_sync_agent.wiring import regions
+from glance_sync_agent.wiring import remembered
 from glance_sync_agent.wiring import verifications
 
 LOG = logging.getLogger(__name__)
@@ -57,10 +58,13 @@ _NO_DIFFERENCE = datetime.timedelta(seconds=0.5)
 
 CREDENTIALS = configuration.CREDENTIALS
 CurrentSettings = configuration.CurrentSettings
+check_cascading = remembered.check_cascading
+check_named_regions = remembered.check_named_regions
 configure = configuration.configure
 Listener = listeners.Listeners
 RegionServices = regions.RegionServices
 make_reconciliation = looks.make_reconciliation
+make_renaming = remembered.make_renaming
 make_repairs = verifications.make_repairs
 make_verifying = verifications.make_verifying
 
@@ -111,12 +115,19 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
     for region, url in current.settings.region_buses.items():
         bus_probe.check(conf, url, name=_bus_name(region))
     store = open_task_store(current)
-    store.upgrade()
-    store.close()
+    try:
+        store.upgrade()
+        _check_catalogue(conf, current, store)
+    finally:
+        store.close()
+
+
+def _check_catalogue(
+    conf: cfg.ConfigOpts, current: CurrentSettings, store: task_store.TaskStore
+) -> None:
     catalogue = open_catalogue(conf, current)
     try:
         cascading = catalogue.cascading
-        check_named_regions(current, catalogue.regions(), cascading)
         open_regions(conf, current, catalogue).check()
         if current.metadata_policy().owner is metadata_policy.Owner.AGENT:
             catalogue.own_project()
@@ -124,35 +135,13 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
         raise errors.ConfigurationError(str(exc)) from exc
     except errors.TransientError as exc:
         LOG.warning("Starting although Keystone does not answer: %s", exc)
-    else:
-        others = sorted(catalogue.regions() - {cascading})
-        LOG.info("Regions of the catalogue besides %s: %s", cascading, ", ".join(others) or "none")
-
-
-def check_named_regions(
-    current: CurrentSettings, regions: frozenset[images.RegionId], cascading: images.RegionId
-) -> None:
-    """Compare the regions that sync.conf names with those of the catalogue.
-
-    :raises ConfigurationError: one is not there.
-    """
-    named = {
-        "snapshot_region_names": current.settings.policy.snapshot_regions,
-        "[notifications] region_transport_urls": frozenset(current.settings.region_buses),
-    }
-    problems = [
-        f"{option}: the catalogue has no image endpoint in region {name}; it has them in "
-        f"{', '.join(sorted(regions))}"
-        for option, names in named.items()
-        for name in sorted(names - regions)
-    ]
-    if cascading in current.settings.region_buses:
-        problems.append(
-            f"[notifications] region_transport_urls: {cascading} is the cascading region, whose "
-            "bus is transport_url"
-        )
-    if problems:
-        raise errors.ConfigurationError("\n".join(problems))
+        return
+    for sentence in remembered.check_catalogue(
+        current, store, catalogue, clock_of(store).now()
+    ):
+        LOG.warning("%s; the agent goes on with the other regions", sentence)
+    others = sorted(catalogue.regions() - {cascading})
+    LOG.info("Regions of the catalogue besides %s: %s", cascading, ", ".join(others) or "none")
 
 
 def open_task_store(current: CurrentSettings) -> task_store.TaskStore:
@@ -289,9 +278,15 @@ def make_intake(
 
 
 def make_listeners(
-    conf: cfg.ConfigOpts, current: CurrentSettings, requests: intake.Intake
+    conf: cfg.ConfigOpts,
+    current: CurrentSettings,
+    requests: intake.Intake,
+    reachable: Container[images.RegionId],
 ) -> Listener:
-    """Return what listens on the cascading region's bus and on those of other regions."""
+    """Return what listens on the cascading region's bus and on those of other regions.
+
+    :param reachable: regions of the catalogue; on the bus of another one nobody listens.
+    """
 
     def listener(region: images.RegionId | None, url: str | None) -> notifications.Listener:
         return notifications.Listener(
@@ -304,7 +299,11 @@ def make_listeners(
             url=url,
         )
 
-    others = [listener(*pair) for pair in sorted(current.settings.region_buses.items())]
+    others = [
+        listener(region, url)
+        for region, url in sorted(current.settings.region_buses.items())
+        if region in reachable
+    ]
     return listeners.Listeners(listener(None, None), others)
 
 
@@ -381,6 +380,8 @@ def build(
     wanted = make_targets(conf, catalogue, current)
     copies = wanted_copies.WantedCopies(catalogue, current.metadata_policy, store)
     cascading = catalogue.cascading
+    # Once more, because Keystone may not have answered before.
+    remembered.check_catalogue(current, store, catalogue, clock.now())
     requests = make_intake(store, wanted, wake, clock)
     joined = make_joining(services, catalogue)
     source_views = sources.SourceViews(services, cascading, joined, clock)
@@ -484,7 +485,7 @@ def build(
             source_views=source_views,
             joined=joined,
         ),
-        make_listener=lambda: make_listeners(conf, current, requests),
+        make_listener=lambda: make_listeners(conf, current, requests, catalogue.regions()),
         set_clock=lambda: clock.follow(store.clock_ahead()),
         release_leases=lambda: store.release_owned(owner, clock.now()),
         close=close,

@@ -62,7 +62,8 @@ def make_reconciliation(
         ),
         ask=ask,
         cascading=catalogue.cascading,
-        snapshot_origins=sorted(current.settings.region_buses),
+        # One that left the catalogue would be missing in every look.
+        snapshot_origins=sorted(current.settings.region_buses.keys() & catalogue.regions()),
         stop=stop,
         max_deletes=max_deletes,
         left_alone=left_alone,

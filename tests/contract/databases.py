@@ -2,7 +2,10 @@
 """Which databases the tests of the task store run on."""
 
 from collections.abc import Callable
+import functools
+import itertools
 import pathlib
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,6 +15,48 @@ from glance_sync_agent.drivers import task_table
 #: Each is the name of a fixture that gives a URL.
 SERVERS = ("postgresql", "mariadb")
 KINDS = ("sqlite", *SERVERS)
+#: Two nodes of Galera: all is written through one of them, or through both in turn.
+CLUSTERS = ("one_writer", "writers_in_turn")
+
+
+class InTurn:
+    """What is asked through another node each time: of stores, or of what stores give."""
+
+    def __init__(self, *through: Any) -> None:
+        self._through = through
+        self._next = itertools.cycle(through)
+        self._given: dict[str, InTurn] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(next(self._next), name)
+
+    def turns(self) -> "InTurn":
+        """Return the turns that are kept beside the tasks."""
+        return self._beside("turns")
+
+    def breakers(self) -> "InTurn":
+        """Return the breakers that are kept beside the tasks."""
+        return self._beside("breakers")
+
+    def _beside(self, name: str) -> "InTurn":
+        if name not in self._given:
+            self._given[name] = InTurn(*(getattr(one, name)() for one in self._through))
+        return self._given[name]
+
+    def close(self) -> None:
+        """Close the connections to all nodes."""
+        for one in self._through:
+            one.close()
+
+
+def opened(kind: str, directory: pathlib.Path, server: Callable[[str], Any]) -> Any:
+    """Return a store without tasks in a database of some kind."""
+    if kind not in CLUSTERS:
+        return made(url_of(kind, directory, server))
+    first, second = server("galera")
+    _upgrade_once(first)
+    store = _emptied(first)
+    return store if kind == "one_writer" else InTurn(store, task_store.TaskStore(second))
 
 
 def url_of(kind: str, directory: pathlib.Path, server: Callable[[str], str]) -> str:
@@ -23,7 +68,7 @@ def empty(url: str) -> None:
     """Drop what the agent makes in a database on a server."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for table in ("tasks", "turns", "breakers", "facts", "alembic_version"):
+        for table in ("tasks", "turns", "breakers", "facts", "regions", "alembic_version"):
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     engine.dispose()
 
@@ -32,9 +77,22 @@ def made(url: str) -> task_store.TaskStore:
     """Return a store without tasks."""
     store = task_store.TaskStore(url)
     store.upgrade()
+    store.close()
+    return _emptied(url)
+
+
+@functools.cache
+def _upgrade_once(url: str) -> None:
+    """Make the tables where no test takes them away again."""
+    store = task_store.TaskStore(url)
+    store.upgrade()
+    store.close()
+
+
+def _emptied(url: str) -> task_store.TaskStore:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         for table in task_table.METADATA.tables.values():
             connection.execute(sa.delete(table))
     engine.dispose()
-    return store
+    return task_store.TaskStore(url)

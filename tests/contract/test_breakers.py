@@ -27,12 +27,12 @@ OPEN = breakers.Breaker(
 )
 
 
-@pytest.fixture(params=["memory", *databases.KINDS])
+@pytest.fixture(params=["memory", *databases.KINDS, *databases.CLUSTERS])
 def kept(request, tmp_path) -> Iterator[ports.Breakers]:
     if request.param == "memory":
         yield fake.MemoryBreakers()
         return
-    store = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
+    store = databases.opened(request.param, tmp_path, request.getfixturevalue)
     yield store.breakers()
     store.close()
 
@@ -79,9 +79,9 @@ def test_a_failure_without_a_pause_is_kept_as_well(kept):
     assert kept.all() == {TWO: counted}
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
 def test_of_many_changes_at_once_none_is_lost(kind, request, tmp_path):
-    store = databases.made(databases.url_of(kind, tmp_path, request.getfixturevalue))
+    store = databases.opened(kind, tmp_path, request.getfixturevalue)
     barrier = threading.Barrier(8)
 
     def fail(_number: int) -> None:
@@ -96,9 +96,9 @@ def test_of_many_changes_at_once_none_is_lost(kind, request, tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
 def test_of_many_agents_one_gets_the_probe(kind, request, tmp_path):
-    store = databases.made(databases.url_of(kind, tmp_path, request.getfixturevalue))
+    store = databases.opened(kind, tmp_path, request.getfixturevalue)
     store.breakers().change(TWO, lambda _: OPEN)
     barrier = threading.Barrier(8)
     now = NOW + datetime.timedelta(seconds=60)

@@ -367,33 +367,6 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     assert versions == {"0010", "3"}
 
 
-def test_a_transaction_that_never_wins_is_unavailable(store):
-    def work(connection: sa.Connection) -> None:
-        raise integrity_error()
-
-    with pytest.raises(errors.ServiceUnavailable, match=r"cannot insert .*UNIQUE"):
-        store._database.write("insert", work)
-
-
-@pytest.mark.parametrize(
-    ("code", "runs"),
-    [(1213, 10), (1020, 10), ("40001", 10), ("40P01", 10), (1045, 1), ("57014", 1), (None, 1)],
-)
-def test_only_a_deadlock_or_a_conflict_is_tried_again(store, code, runs):
-    class ServerError(Exception):
-        sqlstate = code if isinstance(code, str) else None
-
-    seen = []
-
-    def work(connection: sa.Connection) -> None:
-        seen.append(1)
-        raise sa.exc.OperationalError("UPDATE", {}, ServerError(code, "no"))
-
-    with pytest.raises(errors.ServiceUnavailable):
-        store._database.write("update", work)
-    assert len(seen) == runs
-
-
 def test_a_forked_process_has_connections_of_its_own(url):
     store = task_store.TaskStore(url, connections=1)
     store.upgrade()

@@ -43,12 +43,12 @@ FAILURE = tasks.TaskStatus.FAILURE
 DAMAGE = verification.Damage(copy_id=COPY, found="sha512:ab")
 
 
-@pytest.fixture(params=["memory", *databases.KINDS])
+@pytest.fixture(params=["memory", *databases.KINDS, *databases.CLUSTERS])
 def store(request, tmp_path) -> Iterator[ports.TaskStore]:
     if request.param == "memory":
         yield fake.MemoryTaskStore()
         return
-    sql = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
+    sql = databases.opened(request.param, tmp_path, request.getfixturevalue)
     yield sql
     sql.close()
 

@@ -53,9 +53,9 @@ class TaskStores(stateful.RuleBasedStateMachine):
 
     leases = stateful.Bundle("leases")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, opened: Callable[[], Any]) -> None:
         super().__init__()
-        self._sql = databases.made(url)
+        self._sql = opened()
         self._memory = fake.MemoryTaskStore()
 
     def teardown(self) -> None:
@@ -180,10 +180,13 @@ class TaskStores(stateful.RuleBasedStateMachine):
         self._both(lambda store: list(store.list()))
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
 def test_a_database_keeps_what_the_memory_keeps(kind, request, tmp_path):
-    url = databases.url_of(kind, tmp_path, request.getfixturevalue)
+    opened = functools.partial(databases.opened, kind, tmp_path, request.getfixturevalue)
     stateful.run_state_machine_as_test(
-        functools.partial(TaskStores, url),  # type: ignore[arg-type] # a factory will do
-        settings=hypothesis.settings(max_examples=40, stateful_step_count=25),
+        functools.partial(TaskStores, opened),  # type: ignore[arg-type] # a factory will do
+        # A cluster takes as many times longer.
+        settings=hypothesis.settings(
+            max_examples=10 if kind in databases.CLUSTERS else 40, stateful_step_count=25
+        ),
     )

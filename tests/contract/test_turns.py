@@ -15,12 +15,12 @@ from tests.fakes import turns as fake
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
 
 
-@pytest.fixture(params=["memory", *databases.KINDS])
+@pytest.fixture(params=["memory", *databases.KINDS, *databases.CLUSTERS])
 def turns(request, tmp_path) -> Iterator[ports.Turns]:
     if request.param == "memory":
         yield fake.MemoryTurns()
         return
-    store = databases.made(databases.url_of(request.param, tmp_path, request.getfixturevalue))
+    store = databases.opened(request.param, tmp_path, request.getfixturevalue)
     yield store.turns()
     store.close()
 
@@ -66,10 +66,9 @@ def test_each_name_is_a_turn_of_its_own(turns):
     assert take(turns, "b", name="two")
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
 def test_of_many_at_once_one_wins(kind, request, tmp_path):
-    url = databases.url_of(kind, tmp_path, request.getfixturevalue)
-    store = databases.made(url)
+    store = databases.opened(kind, tmp_path, request.getfixturevalue)
     barrier = threading.Barrier(8)
 
     def compete(number: int) -> bool:
@@ -82,8 +81,8 @@ def test_of_many_at_once_one_wins(kind, request, tmp_path):
     assert won.count(True) == 1
 
 
-@pytest.mark.parametrize("kind", databases.KINDS)
+@pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
 def test_a_database_on_this_machine_has_the_clock_of_this_machine(kind, request, tmp_path):
-    store = databases.made(databases.url_of(kind, tmp_path, request.getfixturevalue))
+    store = databases.opened(kind, tmp_path, request.getfixturevalue)
     assert abs(store.clock_ahead()) < datetime.timedelta(seconds=1)
     store.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which parts are put together, and what settings reach them."""
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -22,6 +23,7 @@ from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.stores import filesystem
 from glance_sync_agent.wiring import regions as wired_regions
+from glance_sync_agent.wiring import remembered
 from tests.unit import builders
 
 MIB = 1024 * 1024
@@ -411,3 +413,101 @@ def test_a_bus_of_a_region_that_is_none_keeps_the_agent_from_starting(configure)
         wiring.prepare(conf, current)
     assert "region_transport_urls: what stands there for RegionTwo is none" in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+TWO, GONE = images.RegionId("RegionTwo"), images.RegionId("Gone")
+REGIONS = frozenset(map(images.RegionId, ENDPOINTS))
+RULES = """
+rules:
+  - regions: [Gone, RegionTwo]
+  - regions: ["G*", Atlantis]
+"""
+
+
+def test_names_of_regions_that_left_the_catalogue_stop_nobody_and_are_told(configure, file):
+    (file.parent / "sync_strategy.yaml").write_text(RULES)
+    _conf, current = configure(
+        "sync_strategy = USER\nsnapshot_region_names = Gone,RegionTwo\n"
+        f"[notifications]\nregion_transport_urls = Gone:{BUS}"
+    )
+    told = wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE, TWO}))
+    assert told == [
+        "snapshot_region_names: region Gone has left Keystone's catalogue",
+        "[notifications] region_transport_urls: region Gone has left Keystone's catalogue",
+        f"{file.parent}/sync_strategy.yaml: region Gone has left Keystone's catalogue",
+    ]
+
+
+def test_a_region_that_was_never_seen_still_ends_the_start(configure):
+    _conf, current = configure("snapshot_region_names = Gone,Atlantis")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE}))
+    assert "in region Atlantis" in str(caught.value)
+    assert "Gone" not in str(caught.value)
+
+
+def test_a_region_that_left_the_catalogue_and_is_named_nowhere_is_not_told(configure):
+    _conf, current = configure()
+    assert wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE})) == []
+
+
+def test_another_cascading_region_is_refused_with_both_names_and_the_ways_on():
+    wiring.check_cascading(None, TWO)
+    wiring.check_cascading(TWO, TWO)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_cascading(ONE, TWO)
+    said = str(caught.value)
+    assert "leads to region RegionTwo" in said
+    assert "images of region RegionOne" in said
+    assert "Correct cascading_endpoint_url" in said
+    assert "'glance-sync-manage region rename RegionOne RegionTwo'" in said
+    assert "'glance-sync-manage region forget RegionOne'" in said
+
+
+@pytest.fixture
+def tables(configure, tmp_path):
+    """Return the configuration, and a store with its tables."""
+    (tmp_path / "state").mkdir()
+    _conf, current = configure("snapshot_region_names = RegionTwo")
+    with contextlib.closing(wiring.open_task_store(current)) as store:
+        store.upgrade()
+        yield current, store
+
+
+def test_the_catalogue_is_remembered_when_the_agent_starts(tables):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    for _ in range(2):
+        assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == []
+    assert store.known_regions().cascading() == "RegionOne"
+    assert store.known_regions().all() == REGIONS
+
+
+def test_an_agent_that_comes_with_another_cascading_region_changes_nothing(tables):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    catalogue.cascading = "RegionTwo"
+    with pytest.raises(errors.ConfigurationError, match="leads to region RegionTwo, but"):
+        remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    assert store.known_regions().cascading() == "RegionOne"
+
+
+def test_a_region_that_was_in_the_catalogue_once_may_leave_it(tables, monkeypatch):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    monkeypatch.delitem(ENDPOINTS, "RegionTwo")
+    assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == [
+        "snapshot_region_names: region RegionTwo has left Keystone's catalogue"
+    ]
+
+
+def test_nobody_listens_on_the_bus_of_a_region_that_left_the_catalogue(configure):
+    conf, current = configure(
+        f"[notifications]\nregion_transport_urls = Gone:{BUS}\n"
+        f"region_transport_urls = RegionTwo:{BUS}"
+    )
+    requests: Any = types.SimpleNamespace(handle=lambda _event: None)
+    made = wiring.make_listeners(conf, current, requests, {TWO})
+    assert len(made._others) == 1

@@ -20,7 +20,7 @@ CLOUD_DEBIAN_PACKAGES=(
     python3-venv python3-dev gcc libc6-dev
 )
 # Of MariaDB the programs alone: mariadb-server would make a user, a database and a service.
-DATABASE_DEBIAN_PACKAGES=(postgresql mariadb-server-core mariadb-client-core)
+DATABASE_DEBIAN_PACKAGES=(postgresql mariadb-server-core mariadb-client-core galera-4)
 
 _say() { printf '==> %s\n' "$*"; }
 

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the database remembers of regions, how it renames one, and how it forgets one."""
+
+from collections.abc import Iterator
+from concurrent import futures
+import datetime
+import threading
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import region_names
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_store
+from tests.contract import databases
+
+NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+LATER = NOW + datetime.timedelta(seconds=60)
+ONE, TWO, THREE, NEW = map(images.RegionId, ("One", "Two", "Three", "New"))
+IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
+OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
+SNAPSHOT = images.ImageId("30000000-0000-4000-8000-000000000003")
+COPY = images.ImageId("40000000-0000-4000-8000-000000000004")
+
+
+@pytest.fixture(params=databases.KINDS)
+def store(request, tmp_path) -> Iterator[task_store.TaskStore]:
+    opened = databases.opened(request.param, tmp_path, request.getfixturevalue)
+    yield opened
+    opened.close()
+
+
+def ask(store, image_id, *regions, source_region=None):
+    store.request(
+        image_id,
+        regions,
+        now=NOW,
+        not_before=NOW,
+        request_id="request-1",
+        elsewhere=False,
+        source_region=source_region,
+    )
+
+
+def claim(store, region, until=LATER):
+    (lease,) = store.claim(region, 1, owner="agent-1", now=NOW, until=until)
+    return lease
+
+
+def finish(store, region, copied_from=None, copy_id=COPY):
+    copy = tasks.CopySeen(
+        copy_id=copy_id, created_at=NOW, image_name="name", size=9, copied_from=copied_from
+    )
+    store.finish(claim(store, region), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+
+
+def keys(store):
+    return [(task.key.image_id, task.key.region) for task in store.list()]
+
+
+def usage(tasks=0, sourced=0, *, is_cascading=False):
+    return region_names.Usage(tasks=tasks, sourced=sourced, is_cascading=is_cascading)
+
+
+# Memory
+
+
+def test_a_new_database_knows_no_region(store):
+    assert store.known_regions().cascading() is None
+    assert store.known_regions().all() == frozenset()
+
+
+def test_the_cascading_region_that_was_there_first_is_remembered(store):
+    known = store.known_regions()
+    assert known.remember(ONE, [ONE, TWO], NOW) == ONE
+    assert known.remember(TWO, [TWO, THREE], NOW) == ONE
+    assert known.cascading() == ONE
+    assert known.all() == {ONE, TWO}
+
+
+def test_a_region_that_left_the_catalogue_stays_known(store):
+    known = store.known_regions()
+    known.remember(ONE, [ONE, TWO], NOW)
+    known.remember(ONE, [ONE, THREE], LATER)
+    assert known.all() == {ONE, TWO, THREE}
+
+
+def test_regions_of_tasks_and_of_breakers_are_known(store):
+    ask(store, IMAGE, TWO)
+    ask(store, SNAPSHOT, TWO, source_region=THREE)
+    store.breakers().change(NEW, lambda _: breakers.Breaker(failures=1, reason="no answer"))
+    assert store.known_regions().all() == {TWO, THREE, NEW}
+
+
+def test_of_agents_that_start_at_once_one_says_which_region_is_the_cascading_one(store):
+    barrier = threading.Barrier(4)
+
+    def start(number):
+        barrier.wait()
+        return store.known_regions().remember(images.RegionId(f"R{number}"), [ONE], NOW)
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        (said,) = set(pool.map(start, range(4)))
+    assert store.known_regions().cascading() == said
+
+
+# A new name
+
+
+def test_a_cascaded_region_gets_its_new_name_wherever_it_stands(store):
+    known = store.known_regions()
+    known.remember(ONE, [ONE, TWO, THREE], NOW)
+    ask(store, IMAGE, TWO, THREE)
+    finish(store, TWO)
+    finish(store, THREE, copied_from=TWO)
+    ask(store, SNAPSHOT, THREE, source_region=TWO)
+    store.breakers().change(TWO, lambda _: breakers.Breaker(failures=1, reason="no answer"))
+
+    assert known.usage(TWO) == usage(1, 1)
+    assert known.rename(TWO, NEW, NOW) == usage(1, 1)
+
+    assert keys(store) == [(IMAGE, NEW), (IMAGE, THREE), (SNAPSHOT, THREE)]
+    found = {task.key: task for task in store.list()}
+    assert found[tasks.TaskKey(image_id=IMAGE, region=NEW)].copy_id == COPY
+    assert found[tasks.TaskKey(image_id=IMAGE, region=THREE)].copied_from == NEW
+    assert found[tasks.TaskKey(image_id=SNAPSHOT, region=THREE)].source_region == NEW
+    assert store.breakers().all() == {}
+    assert known.all() == {ONE, NEW, THREE}
+    assert known.usage(TWO) == usage()
+
+
+def test_the_cascading_region_is_remembered_by_its_new_name(store):
+    known = store.known_regions()
+    known.remember(ONE, [ONE, TWO], NOW)
+    ask(store, IMAGE, TWO)
+    ask(store, SNAPSHOT, ONE, source_region=TWO)
+
+    assert known.rename(ONE, NEW, NOW) == usage(1, 1, is_cascading=True)
+
+    assert known.cascading() == NEW
+    assert known.remember(NEW, [NEW, TWO], NOW) == NEW
+    assert keys(store) == [(IMAGE, TWO), (SNAPSHOT, NEW)]
+    assert known.all() == {NEW, TWO}
+
+
+def test_tasks_of_the_new_name_that_know_no_copy_make_room(store):
+    ask(store, IMAGE, TWO)
+    finish(store, TWO)
+    ask(store, IMAGE, NEW)
+    ask(store, OTHER, NEW)
+    store.known_regions().rename(TWO, NEW, NOW)
+    assert [(task.key.image_id, task.key.region, task.copy_id) for task in store.list()] == [
+        (IMAGE, NEW, COPY),
+        (OTHER, NEW, None),
+    ]
+
+
+def test_two_regions_with_copies_of_their_own_are_not_made_one(store):
+    ask(store, IMAGE, TWO, NEW)
+    finish(store, TWO)
+    finish(store, NEW, copy_id=OTHER)
+    with pytest.raises(errors.ConfigurationError, match=r"are two regions.*region forget Two"):
+        store.known_regions().rename(TWO, NEW, NOW)
+    assert keys(store) == [(IMAGE, NEW), (IMAGE, TWO)]
+
+
+def test_a_thousand_tasks_of_both_names_become_one_each(store):
+    ids = [images.ImageId(f"{number:08}-0000-4000-8000-000000000000") for number in range(1001)]
+    for region in (TWO, NEW):
+        store.request_in(region, ids, now=NOW, not_before=NOW, request_id="request-1")
+    assert store.known_regions().rename(TWO, NEW, NOW) == usage(1001)
+    assert keys(store) == [(one, NEW) for one in ids]
+
+
+# Forgotten
+
+
+def test_a_region_that_is_forgotten_takes_its_tasks_along(store):
+    known = store.known_regions()
+    known.remember(ONE, [ONE, TWO, THREE], NOW)
+    ask(store, IMAGE, TWO, THREE)
+    ask(store, SNAPSHOT, THREE, source_region=TWO)
+    store.breakers().change(TWO, lambda _: breakers.Breaker(failures=1, reason="no answer"))
+
+    assert known.forget(TWO, NOW) == usage(1, 1)
+
+    assert keys(store) == [(IMAGE, THREE)]
+    assert store.breakers().all() == {}
+    assert known.all() == {ONE, THREE}
+    assert known.cascading() == ONE
+
+
+def test_a_cascading_region_that_is_forgotten_takes_the_tasks_of_its_images_along(store):
+    known = store.known_regions()
+    known.remember(ONE, [ONE, TWO, THREE], NOW)
+    ask(store, IMAGE, TWO, THREE)
+    ask(store, SNAPSHOT, THREE, source_region=TWO)
+
+    assert known.usage(ONE) == usage(0, 2, is_cascading=True)
+    assert known.forget(ONE, NOW) == usage(0, 2, is_cascading=True)
+
+    assert keys(store) == [(SNAPSHOT, THREE)]
+    assert known.cascading() is None
+    assert known.remember(TWO, [TWO], NOW) == TWO
+
+
+# While agents work
+
+
+def leased(store):
+    ask(store, IMAGE, TWO)
+    claim(store, TWO)
+
+
+def looking(store):
+    store.turns().take("look", owner="agent-1", now=NOW, until=LATER)
+
+
+@pytest.mark.parametrize("works", [leased, looking])
+def test_nothing_is_renamed_or_forgotten_while_an_agent_works(store, works):
+    works(store)
+    before = list(store.list())
+    known = store.known_regions()
+    for change in (
+        lambda: known.require_rest(NOW),
+        lambda: known.rename(TWO, NEW, NOW),
+        lambda: known.forget(TWO, NOW),
+    ):
+        with pytest.raises(errors.ConfigurationError, match="work with this database: agent-1;"):
+            change()
+    assert list(store.list()) == before
+
+
+@pytest.mark.parametrize("worked", [leased, looking])
+def test_what_a_dead_agent_held_ends_by_itself(store, worked):
+    worked(store)
+    store.known_regions().require_rest(LATER)
+    store.known_regions().rename(TWO, NEW, LATER)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the names of regions on images promise (``engine.ports.Marks``)."""
+
+from collections.abc import Callable, Iterator
+import dataclasses
+import threading
+from typing import Any
+import uuid
+
+from keystoneauth1 import token_endpoint
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import region_names
+from glance_sync_agent.drivers import glance
+from glance_sync_agent.drivers import glance_calls
+from glance_sync_agent.drivers import glance_marks
+from glance_sync_agent.drivers import keystone
+from glance_sync_agent.engine import ports
+from tests.contract import conftest
+from tests.fakes import marks as fake
+from tests.fakes import scripted_http
+from tests.unit import builders
+
+REGION = builders.REGION
+OLD, ONE = images.RegionId(f"Old-{uuid.uuid4()}"), images.RegionId("RegionOne")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A region: the port under test, and a way to put images there."""
+
+    marks: ports.Marks
+    put: Callable[..., images.ImageId]
+
+
+@pytest.fixture(params=["memory", pytest.param("glance", marks=pytest.mark.cloud)])
+def place(request) -> Iterator[Place]:
+    if request.param == "memory":
+        yield memory()
+        return
+    cloud = request.getfixturevalue("cloud")
+    session = request.getfixturevalue("agent_session")
+    endpoint = cloud.describe().region(REGION).glance_url
+    service = glance.Glance(
+        region=REGION, session=session, endpoint=endpoint, stop=threading.Event()
+    )
+    users = conftest.RealUsers(cloud.glance(REGION, "admin").http_client, service)
+    owner = uuid.uuid4().hex
+
+    def put(*, protected: bool = False, os_hidden: bool = False, **named: str) -> images.ImageId:
+        image_id = conftest.new_id()
+        properties = {"glance_sync_copy_id": image_id, **named}
+        users.make(
+            image_id=image_id,
+            owner=owner,
+            properties=properties,
+            protected=protected,
+            os_hidden=os_hidden,
+        )
+        return image_id
+
+    yield Place(glance_marks.Marks(region=REGION, session=session, endpoint=endpoint), put)
+    users.delete_all_of(owner)
+
+
+def memory() -> Place:
+    marks = fake.MemoryMarks()
+
+    def put(*, protected: bool = False, os_hidden: bool = False, **named: str) -> images.ImageId:
+        image_id = conftest.new_id()
+        marks.images[image_id] = region_names.Marked(
+            image_id=image_id,
+            region=REGION,
+            copy_id=image_id,
+            copy_region=named.get("glance_sync_copy_region"),
+            source_region=named.get("glance_sync_source_region"),
+        )
+        return image_id
+
+    return Place(marks, put)
+
+
+def marked(image_id: images.ImageId, **changes: Any) -> region_names.Marked:
+    image = region_names.Marked(
+        image_id=image_id,
+        region=REGION,
+        copy_id=image_id,
+        copy_region=OLD,
+        source_region=ONE,
+    )
+    return dataclasses.replace(image, **changes)
+
+
+NAMED = {"glance_sync_copy_region": OLD, "glance_sync_source_region": ONE}
+
+
+def test_images_that_name_a_region_in_either_property_are_found_once(place):
+    both = place.put(glance_sync_copy_region=OLD, glance_sync_source_region=OLD)
+    hidden = place.put(os_hidden=True, **NAMED)
+    sourced = place.put(glance_sync_copy_region=REGION, glance_sync_source_region=OLD)
+    place.put(glance_sync_copy_region=REGION, glance_sync_source_region=ONE)
+    place.put()
+
+    found = {one.image_id: one for one in place.marks.naming(OLD)}
+
+    assert len(place.marks.naming(OLD)) == 3
+    assert found == {
+        both: marked(both, source_region=OLD),
+        hidden: marked(hidden),
+        sourced: marked(sourced, copy_region=REGION, source_region=OLD),
+    }
+
+
+@pytest.mark.parametrize("protected", [False, True], ids=["free", "protected"])
+def test_properties_get_new_values_and_no_others_change(place, protected):
+    image_id = place.put(protected=protected, **NAMED)
+    for _ in range(2):
+        place.marks.change(image_id, {"glance_sync_copy_region": REGION})
+    assert place.marks.get(image_id) == marked(image_id, copy_region=REGION)
+
+
+def test_an_image_that_is_gone_is_neither_read_nor_changed(place):
+    place.marks.change(conftest.new_id(), {"glance_sync_copy_region": REGION})
+    assert place.marks.get(conftest.new_id()) is None
+
+
+def test_properties_that_are_not_there_are_none(place):
+    image_id = place.put()
+    assert place.marks.get(image_id) == marked(image_id, copy_region=None, source_region=None)
+
+
+@pytest.mark.parametrize("record", [["a", "list"], {"id": "none"}, {}], ids=str)
+def test_an_answer_that_is_no_image_is_not_believed(record):
+    with scripted_http.serving() as server:
+        server.script = [scripted_http.Reply.of(record)]
+        session = keystone.make_session(token_endpoint.Token(server.url, "token"))
+        marks = glance_marks.Marks(
+            region=REGION,
+            session=session,
+            endpoint=server.url,
+            retries=glance_calls.Retries(attempts=1),
+        )
+        with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
+            marks.get(builders.IMAGE_ID)
+        session.session.close()
