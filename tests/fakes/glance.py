@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
+import copy
 import dataclasses
 import datetime
 import hashlib
@@ -297,6 +298,22 @@ class FakeGlance:
         else:
             self._data[image_id] = data
 
+    def record(self, image_id: images.ImageId) -> dict[str, Any]:
+        """Return the record of an image as the API shows it."""
+        with self.lock:
+            return copy.deepcopy(self._existing(image_id))
+
+    def whole(self, image_id: images.ImageId) -> object:
+        """Return all that there is of an image, to be compared with what it is later."""
+        kept = (self._records, self._members, self._data)
+        with self.lock:
+            return copy.deepcopy(tuple(one.get(image_id) for one in kept))
+
+    def purge(self) -> None:
+        """Forget what was deleted, as ``glance-manage db purge`` does; its ids are free again."""
+        with self.lock:
+            self._used = set(self._records)
+
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""
         return frozenset(self._records)
@@ -322,6 +339,7 @@ class FakeGlance:
             empty["created_at"] = f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
             self._records[new] = record | {"id": new} | empty
             self._touch(self._records[new])
+            self._records[new]["created_at"] = self._records[new]["updated_at"]
             self._used.add(new)
             return self.image(new)
 
