@@ -309,11 +309,6 @@ class FakeGlance:
         with self.lock:
             return copy.deepcopy(tuple(one.get(image_id) for one in kept))
 
-    def purge(self) -> None:
-        """Forget what was deleted, as ``glance-manage db purge`` does; its ids are free again."""
-        with self.lock:
-            self._used = set(self._records)
-
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""
         return frozenset(self._records)
