@@ -303,11 +303,12 @@ class FakeGlance:
         with self.lock:
             return copy.deepcopy(self._existing(image_id))
 
-    def whole(self, image_id: images.ImageId) -> object:
-        """Return all that there is of an image, to be compared with what it is later."""
-        kept = (self._records, self._members, self._data)
+    def whole(self, image_id: images.ImageId) -> tuple[Any, Any, Any]:
+        """Return record, members and data of an image, each of them None if there is none."""
         with self.lock:
-            return copy.deepcopy(tuple(one.get(image_id) for one in kept))
+            kept = (self._records, self._members, self._data)
+            record, members, data = (one.get(image_id) for one in kept)
+            return copy.deepcopy(record), copy.deepcopy(members), data
 
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""
