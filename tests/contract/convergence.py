@@ -33,7 +33,7 @@ Place = tuple[images.RegionId, images.ImageId]
 
 _ROUNDS = 3  # looks at everything until nothing may be left to do
 #: After so long nobody doubts any more that a source is gone.
-_GONE_SECONDS = 25 * 3600.0
+GONE_SECONDS = 25 * 3600.0
 #: What an attempt may do for others, too.
 _SHARED = {
     "image_service", "source_store", "get", "get_record", "read", "read, next",
@@ -482,7 +482,7 @@ class Cloud:
         self.replace_dead(same_machine=False)
         for _ in range(_ROUNDS):
             self._work()
-            self.clock.advance(_GONE_SECONDS)
+            self.clock.advance(GONE_SECONDS)
         before = self._records()
         self._work()
         assert self._records() == before, "it never ends"

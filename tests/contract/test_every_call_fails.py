@@ -130,6 +130,7 @@ class Story:
     def _upload(self, snapshot: images.ImageId) -> None:
         """Nobody tells of it."""
         self.cloud.source.put_data(snapshot, DATA)
+        self.cloud.leave(snapshot)
         self._do(lambda: self.world.snapshots.look())
         self._work()
 
@@ -196,8 +197,11 @@ class Story:
     def _delete(self, heard: images.ImageId, unheard: images.ImageId) -> None:
         for image_id in (heard, unheard):
             self.cloud.source.delete(self.cloud.source.image(image_id))
+            self.cloud.leave(image_id)
         self.cloud.tell(heard)
         self._hear()
+        self._look()
+        self.cloud.clock.advance(convergence.GONE_SECONDS)
         self._look()
 
     def _copies(self, source: images.ImageId) -> list[images.Image]:
