@@ -33,9 +33,15 @@ class Theirs:
 class Servers:
     """Users with servers and volumes, and the images that they make."""
 
-    def __init__(self, people: users.People) -> None:
+    def __init__(
+        self, people: users.People, theirs: dict[tuple[str, str], Theirs] | None = None
+    ) -> None:
+        """Keep the clients.
+
+        :param theirs: what they made, by region and id; of others as well, if given.
+        """
         self._people = people
-        self.theirs: dict[tuple[str, str], Theirs] = {}  # by region and id
+        self.theirs = {} if theirs is None else theirs
 
     @property
     def ways(self) -> Sequence[Callable[[str, str], str]]:
@@ -86,6 +92,7 @@ class Servers:
     ) -> None:
         """Upload the data of a snapshot whose record is there."""
         project = self._people.project(user)
+        self.theirs.pop((region, image_id), None)  # until it is as it will be
         changes = nova.upload(self._read(region, image_id), project=project)
         self._people.client(region, user).images.update(image_id, **changes)
         self._upload(region, user, image_id, data)
@@ -128,9 +135,20 @@ class Servers:
             self._upload(into or region, user, made)
         return self.note(into or region, made)
 
-    def forge(self, region: str, image_id: str, *, user: str = "bob", has_data: bool = True) -> str:
-        """Do as :meth:`script` does, and have the mark name the image that is made."""
-        new = str(uuid.uuid4())
+    def forge(
+        self,
+        region: str,
+        image_id: str,
+        *,
+        user: str = "bob",
+        has_data: bool = True,
+        new: str | None = None,
+    ) -> str:
+        """Do as :meth:`script` does, and have the mark name the image that is made.
+
+        :param new: its id.
+        """
+        new = new or str(uuid.uuid4())
         names_itself = {marks.COPY_ID: new, marks.COPY_REGION: region}
         return self.script(
             region, image_id, user=user, has_data=has_data, id=new, **names_itself
@@ -151,12 +169,13 @@ class Servers:
         self.theirs[region, image_id] = found
         return image_id
 
-    def touched(self) -> Iterator[str]:
-        """Yield what is not any more as users have left it, in sentences."""
+    def touched(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """Yield what is not any more as users have left it: region and id, and a sentence."""
         for (region, image_id), was in self.theirs.items():
             now = self._look(region, image_id)
             if now is None or self._told(region, now) != self._told(region, was):
-                yield f"{image_id} of {region} is a user's, and was {was}; now {now}"
+                sentence = f"{image_id} of {region} is a user's, and was {was}; now {now}"
+                yield (region, image_id), sentence
 
     def _told(self, region: str, found: Theirs) -> Theirs:
         if region != self._people.cascading:
