@@ -19,6 +19,7 @@ from glance_sync_agent.domain import tasks
 from tests import marks
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
+from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import interruptions
 from tests.fakes import restores
@@ -137,6 +138,7 @@ class Agent:
                 store=interruptions.Interrupted(cloud.store, "tasks", turn),
                 turns=interruptions.Interrupted(cloud.turns, "turns", turn),
                 breakers=interruptions.Interrupted(cloud.breakers, "breakers", turn),
+                facts=interruptions.Interrupted(cloud.facts, "facts", turn),
             ),
             owner=owner,
             per_region=2,
@@ -144,6 +146,7 @@ class Agent:
         )
         self.world.policy = cloud.policy
         self.world.max_deletes = self.world.max_repairs = 100
+        self.world.gone_grace = GONE_SECONDS - 3600.0
         self.world.cache_seconds = 0.0
         self.world.verify_interval = 1.0
         self.world.record_locations = cloud.has_map
@@ -255,6 +258,7 @@ class Cloud:
         self.store = WatchedTaskStore()
         self.turns = fake_turns.MemoryTurns()
         self.breakers = fake_breakers.MemoryBreakers()
+        self.facts = fake_facts.MemoryFacts()
         self.policy = strategy.Policy()
         self.messages: list[events.ImageEvent] = []
         self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was
@@ -413,7 +417,7 @@ class Cloud:
 
     def lose_database(self) -> None:
         """Have the agents begin with an empty database."""
-        restores.lose_tasks(self.store)
+        restores.lose_database(self.store, self.facts)
         self.store.forget()
         self.unknown |= {(one.region, one.image_id) for one in self.ours()}
 
@@ -480,6 +484,8 @@ class Cloud:
         for agent in self.agents:
             agent.finish()
         self.replace_dead(same_machine=False)
+        # The operator says that no Glance was restored: the newest source is gone, at most.
+        self.agents[0].world.newest.remember(worlds.CASCADING, None)
         for _ in range(_ROUNDS):
             self._work()
             self.clock.advance(GONE_SECONDS)

@@ -51,6 +51,7 @@ PORTS = {
     "tasks": ports.TaskStore,
     "turns": ports.Turns,
     "breakers": ports.Breakers,
+    "facts": ports.Facts,
 }
 #: What no engine calls, for the commands do, and what asks nobody.
 WITHOUT = {

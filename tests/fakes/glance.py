@@ -335,7 +335,6 @@ class FakeGlance:
             empty["created_at"] = f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
             self._records[new] = record | {"id": new} | empty
             self._touch(self._records[new])
-            self._records[new]["created_at"] = self._records[new]["updated_at"]
             self._used.add(new)
             return self.image(new)
 

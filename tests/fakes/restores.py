@@ -3,6 +3,7 @@
 
 import copy
 
+from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import task_store
 
@@ -45,6 +46,9 @@ def restore_tasks(store: task_store.MemoryTaskStore, state: object) -> None:
     store._rows = copy.copy(state)
 
 
-def lose_tasks(store: task_store.MemoryTaskStore) -> None:
+def lose_database(
+    store: task_store.MemoryTaskStore, facts: fake_facts.MemoryFacts
+) -> None:
     """Have an agent's database be a new one."""
     store._rows.clear()
+    facts._kept.clear()

@@ -41,7 +41,9 @@ class Cloud:
 
     def __init__(self, regions: Sequence[images.RegionId] = worlds.CASCADED) -> None:
         """Have copies of golden images in ``regions``."""
-        self.world = worlds.World()
+        self.outside = worlds.Outside()
+        self.world = worlds.World(self.outside)
+        self.world.gone_grace = A_DAY - 3600.0
         self.glances = self.world.regions.glances
         self.regions = regions
         self.theirs: dict[tuple[images.RegionId, images.ImageId], object] = {}
@@ -128,11 +130,14 @@ class Cloud:
         self.look()
 
     def lose_database(self) -> None:
-        restores.lose_tasks(self.world.store)
+        self.forget_everything()
         self.look()
         self.look()
         self.world.verification.run()
         self.settle()
+
+    def forget_everything(self) -> None:
+        restores.lose_database(self.world.store, self.outside.facts)
 
     def ordeal(self, *, by_hand_first: bool = True) -> None:
         """Let all that happen to which users' images fell victim, and look what is left.
@@ -451,7 +456,7 @@ def test_a_database_that_was_lost_costs_no_user_an_image(cloud):
     for name in ("heard", "kept"):
         cloud.delete_and_tell(name)
     cloud.delete_untold("unheard")
-    restores.lose_tasks(cloud.world.store)
+    cloud.forget_everything()
     cloud.world.source.delete_as_user(cloud.golden["by hand"])
     cloud.look()
     cloud.world.clock.advance(A_DAY)
@@ -524,6 +529,7 @@ def take_the_ids_of_copies(cloud: Cloud, owner: str, data: bytes | str | None) -
         record = service.record(image_id)
         service.delete_as_user(image_id)
         restores.purge(service)
+        cloud.world.clock.advance(60.0)
         body = nova.scripted(record, owner=owner)
         properties = nova.properties(body)
         made = service.make(
