@@ -47,7 +47,7 @@ OPTIONS: agents.Options = {
         "region_pause_max_seconds": 1,
     },
     "ssh": {"connect_timeout_seconds": IDLE_SECONDS},
-    "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100},
+    "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100, "gone_grace": 0},
 }
 CONVERGE_SECONDS = 90.0
 _MOST_COPIES = 2  # images of a row whose copies users make images of
@@ -129,9 +129,12 @@ class World:
             self.wait_until(
                 lambda: any("Looked at " in agent.said() for agent in started), "a first look"
             )
-        for image_id in list(self.published)[self._deleted :]:
-            self.people.delete(image_id, user="admin")
+        gone = list(self.published)[self._deleted :]
         self._deleted = len(self.published)
+        # So that the newest image does not go before anybody has told of it.
+        self.here(self.publish("keeper"))
+        for image_id in gone:
+            self.people.delete(image_id, user="admin")
         self._from = {agent: len(agent.said()) for agent in self.agents}
 
     def restart(self) -> None:

@@ -139,21 +139,19 @@ class Cloud:
     def forget_everything(self) -> None:
         restores.lose_database(self.world.store, self.outside.facts)
 
-    def ordeal(self, *, by_hand_first: bool = True) -> None:
+    def ordeal(self, *, by_hand: bool = True) -> None:
         """Let all that happen to which users' images fell victim, and look what is left.
 
-        :param by_hand_first: copies are deleted by hand before the database is lost, not after.
+        :param by_hand: copies are deleted by hand as well.
         """
         self.look()
         self.delete_and_tell("heard")
         self.delete_untold("unheard")
-        if by_hand_first:
+        if by_hand:
             self.delete_copy_by_hand("by hand")
         self.check_copies(gone=("heard", "unheard"), there=("by hand", "kept", "late"))
         self.lose_database()
         self.check_copies(gone=("heard", "unheard"), there=("by hand", "kept", "late"))
-        if not by_hand_first:
-            self.delete_copy_by_hand("by hand")
         self.world.deleted(self.golden["unheard"])
         self.delete_untold("late")
         self.world.deleted(self.golden["late"])
@@ -278,20 +276,31 @@ def test_images_with_all_properties_of_a_copy_stay(cloud, owner, data):
 @pytest.mark.parametrize("owner", [USER, OPERATOR])
 @pytest.mark.parametrize("data", [b"by a script", "same", None], ids=["other", "same", "none"])
 def test_images_whose_mark_names_themselves_stay(cloud, owner, data):
+    cloud.make(forgery(owner, data), also_protected=True)
+    cloud.ordeal(by_hand=owner != OPERATOR or data == b"by a script")
+
+
+@pytest.mark.xfail(strict=True, reason="an attempt that misses its copy takes the next best one")
+@pytest.mark.parametrize("data", ["same", None], ids=["same", "none"])
+def test_an_image_that_only_its_row_tells_from_a_copy_stays_when_that_is_deleted_by_hand(
+    cloud, data
+):
+    cloud.make(forgery(OPERATOR, data))
+    cloud.look()
+    cloud.delete_copy_by_hand("by hand")
+
+
+def forgery(owner: str, data: bytes | str | None) -> Make:
     def make(service: glance.FakeGlance, image_id: images.ImageId) -> images.ImageId:
         wanted = service.data(image_id) if data == "same" else data
         return users.forge(service, image_id, data=wanted, owner=owner)
 
-    cloud.make(make, also_protected=True)
-    cloud.ordeal(by_hand_first=owner != OPERATOR or data == b"by a script")
+    return make
 
 
 @pytest.mark.parametrize("owner", [USER, OPERATOR])
 def test_images_whose_mark_names_themselves_and_that_their_owner_fills_stay(cloud, owner):
-    def make(service: glance.FakeGlance, image_id: images.ImageId) -> images.ImageId:
-        return users.forge(service, image_id, data=None, owner=owner)
-
-    cloud.make(make)
+    cloud.make(forgery(owner, None))
     cloud.look()
     for region, image_id in list(cloud.theirs):
         cloud.glances[region].put_data(image_id, b"filled")
@@ -502,6 +511,21 @@ def test_an_older_state_of_the_cascading_glance_costs_nobody_an_image(cloud):
         cloud.world.clock.advance(A_DAY)
         cloud.look()
     cloud.check_copies(gone=(), there=tuple(cloud.golden))
+
+
+@pytest.mark.xfail(strict=True, reason="once a region is held, no message counts")
+def test_a_message_that_comes_after_a_scan_says_why_the_newest_image_is_gone(cloud):
+    """As after a start of the agent, which scans before it has read what waits for it."""
+    cloud.world.clock.advance(100.0)
+    cloud.golden["newest"] = cloud.publish("newest")
+    cloud.settle()
+    cloud.look()
+    cloud.world.source.delete_as_user(cloud.golden["newest"])
+    cloud.look()
+    cloud.world.deleted(cloud.golden["newest"])
+    cloud.settle()
+    cloud.delete_untold("unheard")
+    cloud.check_copies(gone=("newest", "unheard"), there=("heard", "by hand", "kept", "late"))
 
 
 @pytest.mark.parametrize("owner", [USER, OPERATOR])

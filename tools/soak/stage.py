@@ -42,7 +42,9 @@ OPTIONS: agents.Options = {
         "region_pause_max_seconds": 5,
     },
     "ssh": {"connect_timeout_seconds": 4},
-    "reconcile": {"interval": 20, "changes_interval": 5, "max_deletes": 1000},
+    "reconcile": {
+        "interval": 20, "changes_interval": 5, "max_deletes": 1000, "gone_grace": 10,
+    },
     "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
 }
 #: What an image of Glance's is that has data.
