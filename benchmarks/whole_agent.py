@@ -30,6 +30,7 @@ import time
 from typing import Any
 import uuid
 
+from glance_sync_agent.domain import images
 from tools import agents
 from tools import cloud as clouds
 
@@ -201,7 +202,14 @@ class Bench:
         """Upload the file to the cascading region; marked, no agent takes it for a source."""
         os.sync()  # what an earlier way left unwritten is none of the next one's business
         client = self.cloud.glance(self.described.cascading_region, "admin")
-        properties = {"glance_sync_source_id": "none", "glance_sync_source_region": "none"}
+        image_id = str(uuid.uuid4())
+        properties = {
+            "id": image_id,
+            images.SOURCE_ID: "none",
+            images.SOURCE_REGION: "none",
+            images.COPY_ID: image_id,
+            images.COPY_REGION: self.described.cascading_region,
+        }
         image = client.images.create(
             name="benchmark", disk_format="raw", container_format="bare",
             **(properties if mark else {}),

@@ -7,21 +7,22 @@ users did; :func:`next_action` is not asked.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-import copy
 import dataclasses
 import datetime
 from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
-from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from tests import marks
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
+from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import interruptions
+from tests.fakes import restores
 from tests.fakes import task_store
 from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
@@ -32,6 +33,8 @@ Status = images.ImageStatus
 Place = tuple[images.RegionId, images.ImageId]
 
 _ROUNDS = 3  # looks at everything until nothing may be left to do
+#: After so long nobody doubts any more that a source is gone.
+GONE_SECONDS = 25 * 3600.0
 #: What an attempt may do for others, too.
 _SHARED = {
     "image_service", "source_store", "get", "get_record", "read", "read, next",
@@ -88,6 +91,10 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         self._leases = {key: one for key, one in self._leases.items() if one.owner != owner}
         return super().release_owned(owner, now)
 
+    def forget(self) -> None:
+        """Forget who has what, because nobody has anything any more."""
+        self._leases.clear()
+
     def _check(self, lease: tasks.Lease, what: str) -> _Held:
         held = self._leases[lease.task.key]
         if held.token != lease.token:
@@ -131,6 +138,7 @@ class Agent:
                 store=interruptions.Interrupted(cloud.store, "tasks", turn),
                 turns=interruptions.Interrupted(cloud.turns, "turns", turn),
                 breakers=interruptions.Interrupted(cloud.breakers, "breakers", turn),
+                facts=interruptions.Interrupted(cloud.facts, "facts", turn),
             ),
             owner=owner,
             per_region=2,
@@ -138,6 +146,7 @@ class Agent:
         )
         self.world.policy = cloud.policy
         self.world.max_deletes = self.world.max_repairs = 100
+        self.world.gone_grace = GONE_SECONDS - 3600.0
         self.world.cache_seconds = 0.0
         self.world.verify_interval = 1.0
         self.world.record_locations = cloud.has_map
@@ -249,10 +258,13 @@ class Cloud:
         self.store = WatchedTaskStore()
         self.turns = fake_turns.MemoryTurns()
         self.breakers = fake_breakers.MemoryBreakers()
+        self.facts = fake_facts.MemoryFacts()
         self.policy = strategy.Policy()
         self.messages: list[events.ImageEvent] = []
         self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was
         self.foreign: dict[Place, object] = {}  # images that are not ours, as they were left
+        self.left: dict[images.ImageId, object] = {}  # sources, as users left them
+        self.unknown: set[Place] = set()  # copies of which a database knew that is lost
         self.damaged: dict[Place, bytes] = {}  # data at rest that somebody spoiled: as it was
         self.filled: set[Place] = set()  # records of ours that got their data from somebody else
         self.by_hand: set[str] = set()  # properties that somebody gave to copies
@@ -329,6 +341,7 @@ class Cloud:
         self.bytes[image_id] = data
         if has_data:
             self.source.put_data(image_id, data)
+        self.leave(image_id)
         if has_data or is_snapshot:
             self.tell(image_id)
         return image_id
@@ -360,6 +373,13 @@ class Cloud:
                 mark=None if image is None else image.mark,
             )
         )
+        self.leave(image_id)
+
+    def leave(self, image_id: images.ImageId) -> None:
+        """Take note of a source as a user has left it."""
+        self.left.pop(image_id, None)
+        if image_id in self.source.ids():
+            self.left[image_id] = self._without_locations(image_id)
 
     def sources(self) -> list[images.Image]:
         """Return the images of the cascading region that users made."""
@@ -373,18 +393,41 @@ class Cloud:
             image
             for region in worlds.CASCADED
             for image in self._images(region)
-            if identity.names_itself(image) and (region, image.image_id) not in self.foreign
+            if self.is_copy(image) and (region, image.image_id) not in self.foreign
         ]
+
+    def source_of(self, image: images.Image) -> images.ImageId | None:
+        """Return the source of a copy; None: it is none, or one of another cascading region."""
+        record = self.regions.glances[image.region].record(image.image_id)
+        region, image_id = marks.source_of(record, image.region) or (None, None)
+        return images.ImageId(image_id) if image_id and region == worlds.CASCADING else None
+
+    def is_copy(self, image: images.Image) -> bool:
+        """Tell whether the mark of an image names itself."""
+        record = self.regions.glances[image.region].record(image.image_id)
+        return marks.source_of(record, image.region) is not None
+
+    def theirs(self) -> list[images.Image]:
+        """Return the images of cascaded regions that are not ours."""
+        return [self.regions.glances[region].image(one) for region, one in sorted(self.foreign)]
 
     def disown(self, service: glance.FakeGlance, image_id: images.ImageId) -> None:
         """Take note of an image that is not ours, as it is now."""
-        self.foreign[service.region, image_id] = _whole(service, image_id)
+        self.foreign[service.region, image_id] = service.whole(image_id)
+
+    def lose_database(self) -> None:
+        """Have the agents begin with an empty database."""
+        restores.lose_database(self.store, self.facts)
+        self.store.forget()
+        self.unknown |= {(one.region, one.image_id) for one in self.ours()}
 
     def damage(self, service: glance.FakeGlance, image_id: images.ImageId) -> None:
         """Spoil data at rest, which its Glance does not notice."""
         place = service.region, image_id
         self.damaged.setdefault(place, service.data(image_id))
         service._data[image_id] = b"\0" * len(service.data(image_id))
+        if service is self.source:
+            self.leave(image_id)
 
     # What must be true.
 
@@ -392,7 +435,10 @@ class Cloud:
         """Assert what must be true at every moment."""
         assert not self.store.violations
         for (region, image_id), was in self.foreign.items():
-            assert _whole(self.regions.glances[region], image_id) == was
+            now = self.regions.glances[region].whole(image_id)
+            assert now == was, f"{image_id} of {region} is a user's"
+        for image_id, was in self.left.items():
+            assert self._without_locations(image_id) == was, f"{image_id} is a user's source"
         for copied in self.ours():
             self._check_copy(copied)
         for agent in self.agents:
@@ -401,8 +447,7 @@ class Cloud:
         self._look_what_is_wanted()
 
     def _check_copy(self, copied: images.Image) -> None:
-        assert copied.mark is not None
-        source_id = images.ImageId(copied.mark.source.image_id)
+        source_id = self.source_of(copied)
         assert source_id in self.bytes, "a copy was made of a copy"
         assert (source_id, copied.region) in self.once_wanted, f"nobody wanted {copied}"
         place = copied.region, copied.image_id
@@ -413,7 +458,7 @@ class Cloud:
     def _look_what_is_wanted(self) -> None:
         for source in self.sources():
             for region in worlds.CASCADED:
-                if not identity.names_itself(source) and self._is_wanted(source, region):
+                if not self.is_copy(source) and self._is_wanted(source, region):
                     self.once_wanted.add((source.image_id, region))
 
     def _is_wanted(self, source: images.Image, region: images.RegionId) -> bool:
@@ -435,11 +480,15 @@ class Cloud:
         for (region, image_id), data in self.damaged.items():
             if region == worlds.CASCADING and image_id in self.source.ids():
                 self.source._data[image_id] = data
+                self.leave(image_id)
         for agent in self.agents:
             agent.finish()
         self.replace_dead(same_machine=False)
+        # The operator says that no Glance was restored: the newest source is gone, at most.
+        self.agents[0].world.newest.remember(worlds.CASCADING, None)
         for _ in range(_ROUNDS):
             self._work()
+            self.clock.advance(GONE_SECONDS)
         before = self._records()
         self._work()
         assert self._records() == before, "it never ends"
@@ -471,17 +520,21 @@ class Cloud:
 
     def _check_in_step(self, image_id: images.ImageId, region: images.RegionId) -> None:
         source = self.source.image(image_id) if image_id in self.source.ids() else None
-        key = images.SourceKey(image_id=image_id, region=worlds.CASCADING)
         copies = [
-            one for one in self.ours() if one.region == region and identity.names(one, key)
+            one
+            for one in self.ours()
+            if one.region == region and self.source_of(one) == image_id
         ]
         task = self.store.get(tasks.TaskKey(image_id=image_id, region=region))
         if source is None:
-            assert not copies, f"source is gone, and there is {copies}"
-            assert task is None or task.status == "success", task
+            proven = [one for one in copies if (region, one.image_id) not in self.unknown]
+            assert not proven, f"source is gone, and there is {proven}"
+            at = image_id if task is None else task.copy_id or image_id
+            is_theirs = (region, at) in self.foreign  # once ours, so that somebody has to decide
+            assert task is None or is_theirs or task.status == "success", task
         elif self.policy.strategy is strategy.Strategy.NONE:
             return  # nobody looks, so a task that has failed still says why
-        elif identity.names_itself(source) or not self._is_wanted(source, region):
+        elif self.is_copy(source) or not self._is_wanted(source, region):
             assert task is None or task.status == "success", task
         elif task is not None and task.status == "failure":
             assert self._may_fail(source, region, task), task
@@ -497,19 +550,29 @@ class Cloud:
     ) -> bool:
         """Tell whether a failure is one that an operator has to mend."""
         at = task.copy_id or source.image_id
-        if "was not made by this agent" in task.reason:
-            return (region, at) in self.foreign
+        if (region, at) in self.foreign or self._is_claimed(source.image_id, region):
+            return True
+        if (region, at) in self.unknown and (
+            source.multihash is None or source.image_id in self.owners_changed
+        ):
+            return True  # nothing proves whose it is
         if "says that it is our copy, but belongs to project" in task.reason:
             return source.image_id in self.owners_changed
         return images.is_snapshot(source) and "snapshot_timeout" in task.reason
 
+    def _is_claimed(self, source_id: images.ImageId, region: images.RegionId) -> bool:
+        """Tell whether an image of a user says that it is a copy of a source."""
+        theirs = (one for one in self.theirs() if one.region == region)
+        return any(self.source_of(one) == source_id for one in theirs)
+
     def _check_pair(
         self, source: images.Image, copied: images.Image, task: tasks.Task | None
     ) -> None:
-        assert task is not None
+        is_known = (copied.region, copied.image_id) not in self.unknown
         if source.status is Status.DEACTIVATED and copied.status is Status.QUEUED:
-            assert task.status == "success"
+            assert task.status == "success" if task else not is_known
             return
+        assert task is not None
         assert (task.status, task.reason) == ("success", "in sync"), task
         assert task.copy_id == copied.image_id
         assert copied.status is source.status
@@ -527,6 +590,12 @@ class Cloud:
             at = [one.url for one in source.locations or () if one.url.startswith(there)]
             assert at == [service.image_url(copied.image_id)]
 
+    def _without_locations(self, image_id: images.ImageId) -> object:
+        """Return all there is of a source but what agents may write: where its copies are."""
+        record, members, data = self.source.whole(image_id)
+        written = {"locations", "updated_at"}
+        return {name: record[name] for name in record.keys() - written}, members, data
+
     def _images(self, region: images.RegionId) -> Iterator[images.Image]:
         service = self.regions.glances[region]
         return (service.image(one) for one in sorted(service.ids()))
@@ -534,18 +603,11 @@ class Cloud:
     def _records(self) -> Mapping[str, object]:
         """Return everything that is in any Glance, and how each task ended."""
         found: dict[str, object] = {
-            f"{region} {image_id}": _whole(service, image_id)
+            f"{region} {image_id}": service.whole(image_id)
             for region, service in self.regions.glances.items()
             for image_id in service.ids()
         }
         return found | {str(one.key): (one.status, one.reason) for one in self.store.list()}
-
-
-def _whole(service: glance.FakeGlance, image_id: images.ImageId) -> object:
-    """Return all that a Glance has of an image."""
-    return copy.deepcopy(
-        tuple(kept.get(image_id) for kept in (service._records, service._members, service._data))
-    )
 
 
 def _numbered(prefix: str) -> Callable[[], str]:

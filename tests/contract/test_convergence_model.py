@@ -17,16 +17,21 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import deeds
 from glance_sync_agent.engine import digests
+from tests import marks
 from tests.contract import convergence
+from tests.contract import handing_on
 from tests.fakes import interruptions
 from tests.fakes import world as worlds
 
 EXAMPLES = int(os.environ.get("GLANCE_SYNC_MODEL_EXAMPLES", "300"))
 STEPS = 30
 _MOST_IMAGES = 4
+_MOST_THEIRS = 8
 
 Status = images.ImageStatus
-MARKS = (images.SOURCE_ID, images.SOURCE_REGION)
+
+_ITSELF = "the id of the image itself"
+_ANCESTOR = {marks.SOURCE_ID: "somebody's", marks.SOURCE_REGION: "Somewhere"}
 
 picks = st.integers(0, 11)  # one of what there is, whatever that is
 regions = st.sampled_from(worlds.CASCADED)
@@ -40,6 +45,8 @@ CALLS = (
     "catalogue.regions",
     "breakers.all",
     "breakers.change",
+    "facts.get",
+    "facts.put",
     "glance.add_location",
     "glance.copies_of",
     "glance.create",
@@ -69,6 +76,7 @@ CALLS = (
     "tasks.image_ids",
     "tasks.image_ids, next",
     "tasks.note_copy",
+    "tasks.note_missing",
     "tasks.note_proven",
     "tasks.note_verified",
     "tasks.release",
@@ -173,6 +181,7 @@ class Convergence(stateful.RuleBasedStateMachine):
         image_id = self.cloud.publish(data, properties=properties, name="image", **details)
         if details["has_data"] and not has_hash:
             self.cloud.source.change(image_id, os_hash_algo=None, os_hash_value=None)
+            self.cloud.leave(image_id)
 
     @stateful.precondition(lambda self: self.cloud.sources())
     @stateful.rule(
@@ -190,7 +199,10 @@ class Convergence(stateful.RuleBasedStateMachine):
                 {"sync_regions": "none"},
                 {"sync_regions": None},
                 {"owner": "beta"},
-                {images.SOURCE_ID: "somebody's", images.SOURCE_REGION: "Somewhere"},
+                # A snapshot's mark, and that of another agent's copy.
+                _ANCESTOR,
+                {**_ANCESTOR, marks.COPY_ID: "another", marks.COPY_REGION: "Somewhere"},
+                {**_ANCESTOR, marks.COPY_ID: _ITSELF, marks.COPY_REGION: worlds.CASCADING},
             ]
         ),
     )
@@ -198,6 +210,10 @@ class Convergence(stateful.RuleBasedStateMachine):
         source = chosen(self.cloud.sources(), pick)
         if "owner" in fields:
             self.cloud.owners_changed.add(source.image_id)
+        fields = {
+            name: source.image_id if value == _ITSELF else value
+            for name, value in fields.items()
+        }
         self.cloud.source.change(source.image_id, **fields)
         self.cloud.tell(source.image_id)
 
@@ -269,6 +285,7 @@ class Convergence(stateful.RuleBasedStateMachine):
                 "spoil",
                 "toggle",
                 "take over",
+                "edit",
             ]
         ),
     )
@@ -285,12 +302,21 @@ class Convergence(stateful.RuleBasedStateMachine):
                     is_active = copied.status is Status.ACTIVE
                     service.set_active(copied.image_id, active=not is_active)
             case "take over":
-                if not any(one.activities for one in self.cloud.agents):
-                    service.change(copied.image_id, **dict.fromkeys(MARKS))
-                    self.cloud.disown(service, copied.image_id)
+                self._take_over(service, copied, dict.fromkeys(marks.NAMES))
+            case "edit":
+                self._take_over(service, copied, {marks.SOURCE_ID: "somebody's"})
             case fields:
                 self.cloud.by_hand |= {"by_hand", "os_type"} & set(fields)
                 service.change(copied.image_id, **fields)
+
+    def _take_over(self, service, copied, fields):
+        """Make a copy somebody's, unless an agent may have looked at it and be about to act."""
+        if not self._is_any_at_work():
+            service.change(copied.image_id, **fields)
+            self.cloud.disown(service, copied.image_id)
+
+    def _is_any_at_work(self):
+        return any(one.activities for one in self.cloud.agents)
 
     def _spoil(self, service, copied):
         """Fill what has no data with other bytes; damage what has."""
@@ -300,7 +326,46 @@ class Convergence(stateful.RuleBasedStateMachine):
         elif copied.size and copied.status is Status.ACTIVE:
             self.cloud.damage(service, copied.image_id)
 
+    # Users of all regions who hand on what a copy bears, or another image of that kind.
+
+    @stateful.precondition(lambda self: self._may_make_more())
+    @stateful.rule(
+        pick=picks,
+        what=st.sampled_from(sorted(handing_on.HERE)),
+        project=st.sampled_from(convergence.OWNERS),
+    )
+    def make_an_image_of_one(self, pick, what, project):
+        handing_on.make_here(self.cloud, chosen(self._bearing_marks(), pick), what, project)
+
+    @stateful.precondition(lambda self: self._may_make_more())
+    @stateful.rule(pick=picks)
+    def replicate(self, pick):
+        handing_on.replicate(self.cloud, chosen(self._bearing_marks(), pick))
+
+    @stateful.precondition(
+        lambda self: len(self.cloud.bytes) < _MOST_IMAGES and self._bearing_marks()
+    )
+    @stateful.rule(pick=picks, project=st.sampled_from(convergence.OWNERS))
+    def publish_an_image_of_one(self, pick, project):
+        handing_on.publish(self.cloud, chosen(self._bearing_marks(), pick), project)
+
+    @stateful.precondition(lambda self: self.cloud.foreign)
+    @stateful.rule(pick=picks, do=st.sampled_from([handing_on.protect, handing_on.fill]))
+    def go_on_with_theirs(self, pick, do):
+        do(self.cloud, chosen(sorted(self.cloud.foreign), pick))
+
+    def _bearing_marks(self):
+        return [*self.cloud.ours(), *self.cloud.theirs()]
+
+    def _may_make_more(self):
+        return len(self.cloud.foreign) < _MOST_THEIRS and self._bearing_marks()
+
     # The operator.
+
+    @stateful.rule(really=st.sampled_from([False, False, True]))
+    def lose_the_database(self, really):
+        if really and not self._is_any_at_work():
+            self.cloud.lose_database()
 
     @stateful.rule(
         kind=st.sampled_from([*strategy.Strategy, strategy.Strategy.ALL, strategy.Strategy.USER]),

@@ -21,6 +21,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
 from tests.contract import convergence
+from tests.contract import handing_on
 from tests.fakes import interruptions
 from tests.fakes import world as worlds
 from tests.fakes.interruptions import Call
@@ -50,6 +51,7 @@ PORTS = {
     "tasks": ports.TaskStore,
     "turns": ports.Turns,
     "breakers": ports.Breakers,
+    "facts": ports.Facts,
 }
 #: What no engine calls, for the commands do, and what asks nobody.
 WITHOUT = {
@@ -90,6 +92,7 @@ class Story:
         self._stop_in_the_middle()
         self._lose_a_region()
         self._have_copies({golden: 2, snapshot: 2, elsewhere: 1, heard: 2, unheard: 2})
+        self._make_images_of_copies(golden, heard, unheard)
         self._lay_hands_on_copies(golden, snapshot)
         self._look()
         self._verify()
@@ -128,6 +131,7 @@ class Story:
     def _upload(self, snapshot: images.ImageId) -> None:
         """Nobody tells of it."""
         self.cloud.source.put_data(snapshot, DATA)
+        self.cloud.leave(snapshot)
         self._do(lambda: self.world.snapshots.look())
         self._work()
 
@@ -163,6 +167,16 @@ class Story:
         found = {source: len(self._copies(source)) for source in wanted}
         assert self._number >= 0 or found == wanted
 
+    def _make_images_of_copies(self, *sources: images.ImageId) -> None:
+        """Have users take snapshots and the like, which none of the calls may ever touch."""
+        for source in sources:
+            for copied in self._copies(source):
+                for what in ("snapshot", "snapshot without data", "forgery without data"):
+                    handing_on.make_here(self.cloud, copied, what, "alpha")
+        for copied in self._copies(sources[0])[:1]:
+            handing_on.publish(self.cloud, copied, "alpha")
+            self._hear()
+
     def _lay_hands_on_copies(self, *sources: images.ImageId) -> None:
         """Delete one, and spoil another one."""
         golden, snapshot = (self._copies(one) for one in sources)
@@ -184,15 +198,18 @@ class Story:
     def _delete(self, heard: images.ImageId, unheard: images.ImageId) -> None:
         for image_id in (heard, unheard):
             self.cloud.source.delete(self.cloud.source.image(image_id))
+            self.cloud.leave(image_id)
         self.cloud.tell(heard)
         self._hear()
+        self._look()
+        self.cloud.clock.advance(convergence.GONE_SECONDS)
         self._look()
 
     def _copies(self, source: images.ImageId) -> list[images.Image]:
         return [
             one
             for one in self.cloud.ours()
-            if one.mark and one.mark.source.image_id == source and one.status is Status.ACTIVE
+            if self.cloud.source_of(one) == source and one.status is Status.ACTIVE
         ]
 
     def _hear(self, *, and_work: bool = True) -> None:

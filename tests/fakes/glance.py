@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
+import copy
 import dataclasses
 import datetime
 import hashlib
@@ -296,6 +297,18 @@ class FakeGlance:
             del self._data[image_id]
         else:
             self._data[image_id] = data
+
+    def record(self, image_id: images.ImageId) -> dict[str, Any]:
+        """Return the record of an image as the API shows it."""
+        with self.lock:
+            return copy.deepcopy(self._existing(image_id))
+
+    def whole(self, image_id: images.ImageId) -> tuple[Any, Any, Any]:
+        """Return record, members and data of an image, each of them None if there is none."""
+        with self.lock:
+            kept = (self._records, self._members, self._data)
+            record, members, data = (one.get(image_id) for one in kept)
+            return copy.deepcopy(record), copy.deepcopy(members), data
 
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""

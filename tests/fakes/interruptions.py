@@ -58,6 +58,7 @@ ERRORS: dict[str, tuple[type[BaseException], ...]] = {
     "tasks": (errors.ServiceUnavailable, Killed),
     "turns": (errors.ServiceUnavailable, Killed),
     "breakers": (errors.ServiceUnavailable, Killed),
+    "facts": (errors.ServiceUnavailable, Killed),
     "catalogue": (errors.ServiceUnavailable, Killed),
     "identity": (errors.ServiceUnavailable, Killed, errors.Refused),
     "regions": (errors.ServiceUnavailable, Killed, Bug),

@@ -14,12 +14,13 @@ from typing import Any
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from tests import marks
 from tests.functional import people as users
 from tools import cloud as clouds
 
 Record = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Record]]  # by region and id
-Key = tuple[str, str]  # region, and the source's id
+Key = tuple[str, str]  # region, and an id: that of the source, if it is about a copy
 
 _DONE = frozenset({"active", "deactivated"})
 #: What a copy shares with its source; tags are compared as a set.
@@ -38,6 +39,8 @@ class Before:
 
     records: Records
     files: frozenset[pathlib.Path]
+    #: Of the data of users' images, by region and id, where it is compared.
+    sha512: Mapping[Key, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,15 @@ class Verdict:
     """What is not as it should be, in sentences."""
 
     lost: Sequence[str]  # copies that are not there
-    wrong: Sequence[str]  # other bytes, other metadata, or an image of somebody else touched
+    wrong: Sequence[str]  # other bytes, or other metadata
+    touched: Sequence[str]  # images of users
     orphaned: Sequence[str]  # files, records and tasks that nobody needs
     unfinished: Sequence[str]  # tasks
 
     def __bool__(self) -> bool:
         """Tell whether all is well."""
-        return not (self.lost or self.wrong or self.orphaned or self.unfinished)
+        kinds = (self.lost, self.wrong, self.touched, self.orphaned, self.unfinished)
+        return not any(kinds)
 
     def __str__(self) -> str:
         """Return all sentences."""
@@ -92,10 +97,11 @@ def before(people: users.People, then: Before | None = None) -> Before:
             region: {
                 image_id: record
                 for image_id, record in found.items()
-                if images.SOURCE_ID not in record
+                if marks.source_of(record, region) is None
             }
             for region, found in _records(people, people.cascaded).items()
         },
+        sha512=then.sha512 if then else {},
         files=frozenset(path for region in described.cascaded for path in _files(region)),
     )
 
@@ -121,7 +127,8 @@ def converged(
     look = _Look(people, published, known, then, digests, refused, shared)
     return Verdict(
         lost=list(look.lost()),
-        wrong=[*look.wrong(), *look.touched()],
+        wrong=list(look.wrong()),
+        touched=list(look.touched()),
         orphaned=[*look.stray_files(), *look.stray_records(), *look.stray_tasks()],
         unfinished=list(look.unfinished()),
     )
@@ -169,8 +176,10 @@ class _Look:
         } - refused
         self._copies: dict[Key, list[Record]] = {}
         for region, found in records.items():
+            theirs = then.records.get(region, {})
             for record in found.values():
-                if (source_id := record.get(images.SOURCE_ID)) is not None:
+                source_id = marks.source_id(record, region)
+                if source_id is not None and record["id"] not in theirs:
                     self._copies.setdefault((region, source_id), []).append(record)
         self._source_members = {
             image_id: people.members(people.cascading, image_id)
@@ -238,6 +247,9 @@ class _Look:
                 now = self._records[region].get(image_id)
                 if now != record:
                     yield f"{image_id} of {region} is not ours, and was {record}; now {now}"
+        for (region, image_id), sha512 in self._then.sha512.items():
+            if self._digests.of(self._file(region, image_id)) != sha512:
+                yield f"{image_id} of {region} is not ours and has other bytes"
 
     def stray_files(self) -> Iterator[str]:
         for region in self._cloud.cascaded:

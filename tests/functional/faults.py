@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 from tests.functional import convergence
 from tests.functional import people as users
 from tests.functional import running
+from tests.functional import servers
 from tests.functional import valves
 from tools import agents
 from tools import cloud as clouds
@@ -45,9 +47,10 @@ OPTIONS: agents.Options = {
         "region_pause_max_seconds": 1,
     },
     "ssh": {"connect_timeout_seconds": IDLE_SECONDS},
-    "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100},
+    "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100, "gone_grace": 0},
 }
 CONVERGE_SECONDS = 90.0
+_MOST_COPIES = 2  # images of a row whose copies users make images of
 #: What an agent says of an attempt that failed.
 _ENDS = (" failed, next at ", " Gave up ", " waits for its region: ")
 
@@ -75,6 +78,8 @@ class World:
         self.published: dict[str, users.Published] = {}
         self.refused: set[convergence.Key] = set()
         self.shared: set[str] = set()  # images that have members
+        self.servers = servers.Servers(people)
+        self._ways = itertools.cycle(self.servers.ways)
         self.counts: dict[str, Counter[str]] = {}  # by row
         self._digests = convergence.Digests()
         self._then = convergence.before(people)
@@ -124,9 +129,12 @@ class World:
             self.wait_until(
                 lambda: any("Looked at " in agent.said() for agent in started), "a first look"
             )
-        for image_id in list(self.published)[self._deleted :]:
-            self.people.delete(image_id, user="admin")
+        gone = list(self.published)[self._deleted :]
         self._deleted = len(self.published)
+        # So that the newest image does not go before anybody has told of it.
+        self.here(self.publish("keeper"))
+        for image_id in gone:
+            self.people.delete(image_id, user="admin")
         self._from = {agent: len(agent.said()) for agent in self.agents}
 
     def restart(self) -> None:
@@ -310,10 +318,22 @@ class World:
         """Note an image of somebody else, whom nobody has to touch."""
         records = {name: dict(found) for name, found in self._then.records.items()}
         records[region][record["id"]] = record
+        path = pathlib.Path(self.region_dir(region), record["id"])
+        digest = self._digests.of(path)
+        sha512 = {} if digest is None else {(region, record["id"]): digest}
         self._then = convergence.Before(
-            records=records,
-            files=self._then.files | {pathlib.Path(self.region_dir(region), record["id"])},
+            records=records, files=self._then.files | {path}, sha512={**self._then.sha512, **sha512}
         )
+
+    def make_images_of_copies(self, image: users.Published) -> None:
+        """Have users make an image of each copy of an image, each time in another way."""
+        for region in self.people.cascaded:
+            for copy in self.people.copies(region, image.image_id):
+                self.theirs(region, next(self._ways)(region, copy["id"]))
+
+    def theirs(self, region: str, image_id: str) -> None:
+        """Note an image of a user as it is now."""
+        self.foreign(region, self.people.record(region, image_id) or {})
 
     def region_dir(self, region: str) -> str:
         """Return where a region's Glance keeps its data."""
@@ -345,20 +365,37 @@ class World:
                 tail = "\n".join(self.said().splitlines()[-40:])
                 raise AssertionError(f"no convergence:\n{verdict}\n{tail}")
             time.sleep(0.1)
+        seconds = time.monotonic() - began
         self._count(row, verdict)
         for agent in self.agents:
             assert "Traceback" not in agent.said()
-        return time.monotonic() - began
+        self._make_images()
+        return seconds
+
+    def _make_images(self) -> None:
+        """Have users make images of a few copies, whose sources go before the next row."""
+        there = [one for one in self.published if one not in self.refused_ids]
+        for image_id in there[self._deleted :][:_MOST_COPIES]:
+            self.make_images_of_copies(self.published[image_id])
+
+    @property
+    def refused_ids(self) -> set[str]:
+        """The images of which a copy cannot be."""
+        return {image_id for _region, image_id in self.refused}
 
     def _count(self, row: str, verdict: convergence.Verdict) -> None:
         counts = self.counts.setdefault(row, Counter())
         counts["runs"] += 1
         for name in ("lost", "wrong", "orphaned", "unfinished"):
             counts[name] += len(getattr(verdict, name))
+        counts["images of users seen"] += sum(map(len, self._then.records.values()))
+        counts["images of users touched"] += len(verdict.touched)
 
     def table(self) -> str:
-        """Return what came of all rows, one a line."""
-        return "\n".join(f"{row}: {dict(counts)}" for row, counts in self.counts.items())
+        """Return what came of all rows, one a line, and the sum."""
+        total: Counter[str] = sum(self.counts.values(), Counter())
+        rows = {**self.counts, "all rows": total}
+        return "\n".join(f"{row}: {dict(counts)}" for row, counts in rows.items())
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -11,9 +11,13 @@ import sqlite3
 
 from tools import cloud as clouds
 
+#: Those whose mark names themselves; the region of a database is not in it.
 _MARKS = """\
 SELECT source.image_id, source.value, region.value
 FROM image_properties AS source
+JOIN image_properties AS own
+ON own.image_id = source.image_id AND own.name = 'glance_sync_copy_id'
+AND own.value = source.image_id
 LEFT JOIN image_properties AS region
 ON region.image_id = source.image_id AND region.name = 'glance_sync_source_region'
 WHERE source.name = 'glance_sync_source_id'

@@ -12,6 +12,7 @@ import uuid
 
 from glanceclient import exc as glance_exc
 
+from tests import marks
 from tools import cloud as clouds
 
 MIB = 1024 * 1024
@@ -53,6 +54,11 @@ class People:
         """Return the id of a user's project."""
         return self.cloud.describe().user(user).project_id
 
+    def name(self, name: str) -> str:
+        """Return a name by which :meth:`clean` finds what is published here."""
+        self._count += 1
+        return f"{self._prefix}{self._count:04}-{name}"
+
     @property
     def count(self) -> int:
         """How many images were published; for :meth:`clean`."""
@@ -76,9 +82,8 @@ class People:
         self, name: str, *, region: str | None = None, user: str = "alice", **fields: Any
     ) -> Any:
         """Make a record that has no data yet; return it."""
-        self._count += 1
         return self.client(region, user).images.create(
-            name=f"{self._prefix}{self._count:04}-{name}",
+            name=self.name(name),
             disk_format="raw",
             container_format="bare",
             **fields,
@@ -100,9 +105,8 @@ class People:
         :param url: in the place of what leads there.
         """
         glance = self.cloud.describe().region(region).glance_url.rstrip("/")
-        self._count += 1
         record = self.client().images.create(
-            name=f"{self._prefix}{self._count:04}-elsewhere",
+            name=self.name("elsewhere"),
             disk_format="raw",
             container_format="bare",
             **fields,
@@ -133,14 +137,18 @@ class People:
         return {member.member_id: member.status for member in found}
 
     def copies(self, region: str, image_id: str) -> list[dict[str, Any]]:
-        """Return the images of a region that are marked as copies of another."""
-        filters = {"glance_sync_source_id": image_id, "visibility": "all"}
+        """Return the images of a region whose marks name themselves as copies of another.
+
+        Snapshots and the like have the same source in their properties, and are no copies.
+        """
+        filters = {marks.SOURCE_ID: image_id, "visibility": "all"}
         return [
             dict(one)
             for hidden in ("true", "false")
             for one in self.client(region, "admin").images.list(
                 filters=filters | {"os_hidden": hidden}
             )
+            if marks.source_of(one, region) is not None
         ]
 
     def active(self, region: str, *, everybody: bool = False) -> list[Mapping[str, Any]]:

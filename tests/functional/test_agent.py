@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from tests import marks
 from tests.functional import conftest
 from tests.functional import people as users
 from tests.functional import running
@@ -92,7 +93,7 @@ def test_an_image_is_in_every_region_byte_for_byte(agent, people, size):
         assert copy["empty"] == ""
         assert sorted(copy["tags"]) == ["golden", "ünïcode"]
         assert copy["os_hash_value"] == image.sha512
-        assert copy["glance_sync_source_id"] == image.image_id
+        assert marks.source_of(copy, region) == (people.cascading, image.image_id)
     agent.wait_until(lambda: finished(agent, image), "the end of its tasks")
     assert {task.bytes_done for task in agent.tasks_of(image.image_id).values()} == {size}
 
@@ -272,9 +273,14 @@ def test_where_an_id_was_used_once_the_copy_has_another(agent, people):
 
 
 def test_an_image_that_is_itself_a_copy_is_not_copied(agent, people):
-    image = people.publish(
-        "copied back", glance_sync_source_id=str(uuid.uuid4()), glance_sync_source_region="Far"
-    )
+    image_id = str(uuid.uuid4())
+    mark = {
+        marks.SOURCE_ID: str(uuid.uuid4()),
+        marks.SOURCE_REGION: "Far",
+        marks.COPY_ID: image_id,
+        marks.COPY_REGION: people.cascading,
+    }
+    image = people.publish("copied back", id=image_id, **mark)
     later = people.publish("published after it")
     copied(agent, people, later)
     agent.wait_until(lambda: finished(agent, later), "the end of later tasks")

@@ -22,6 +22,7 @@ import uuid
 
 import pytest
 
+from tests import marks
 from tests.functional import conftest
 from tests.functional import faults
 from tests.functional import people as users
@@ -408,6 +409,58 @@ def copies_damaged_at_rest_and_verified(world: faults.World) -> None:
 
 
 @row
+def copies_deleted_by_hand_of_which_users_have_images(world: faults.World) -> None:
+    images = [world.publish("golden") for _ in range(2)]
+    for image in images:
+        world.here(image)
+        for _ in range(3):
+            world.make_images_of_copies(image)
+    world.people.delete(images[0].image_id)
+    world.people.delete(images[1].image_id, REGION, user="admin")
+
+
+@row
+def database_lost_while_users_have_images_of_copies(world: faults.World) -> None:
+    image = world.publish("golden")
+    world.here(image)
+    world.wait_until(lambda: bool(world.look()), "rest")
+    for _ in range(6):
+        world.make_images_of_copies(image)
+    world.agent.kill()
+    world.agent.lose_database()
+    world.agent.begin()
+    world.wait_until(lambda: bool(world.look()), "rest")
+    world.people.delete(image.image_id)
+
+
+@row
+def snapshot_that_its_owner_fills_in_a_transfer(world: faults.World) -> None:
+    golden = world.publish("golden")
+    world.here(golden)
+    made = world.servers.snapshot(REGION, golden.image_id, has_data=False)
+    world.theirs(REGION, made)
+    with world.in_transfer():
+        world.people.delete(golden.image_id)
+        world.servers.fill(REGION, made)
+        world.theirs(REGION, made)
+
+
+@row
+def source_with_the_properties_of_a_copy(world: faults.World) -> None:
+    golden = world.publish("golden")
+    world.here(golden)
+    made = world.servers.script(
+        REGION, golden.image_id, user="alice", into=world.people.cascading
+    )
+    record = world.people.record(world.people.cascading, made)
+    assert record is not None
+    world.published[made] = users.Published(
+        image_id=made, name=record["name"], size=record["size"], sha512=record["os_hash_value"]
+    )
+    world.here(world.published[made])
+
+
+@row
 def copy_without_its_mark(world: faults.World) -> None:
     image = world.publish()
     world.here(image)
@@ -507,17 +560,23 @@ def test_the_look_at_everything_sees_every_record(world: faults.World):
     client.images.update(changed.image_id, name="another", tags=["another"])
     client.images.delete(lost.image_id)
     client.images.update(foreign.image_id, min_ram=1)
-    gone = str(uuid.uuid4())
+    gone, stray_id = str(uuid.uuid4()), str(uuid.uuid4())
     stray = world.people.create(
-        "stray", region=REGION, user="admin",
-        glance_sync_source_id=gone, glance_sync_source_region=world.people.cascading,
+        "stray", region=REGION, user="admin", id=stray_id,
+        **{
+            marks.SOURCE_ID: gone,
+            marks.SOURCE_REGION: world.people.cascading,
+            marks.COPY_ID: stray_id,
+            marks.COPY_REGION: REGION,
+        },
     )
     try:
         verdict = world.look()
         told = dataclasses.asdict(verdict)
         for kind, image_ids in {
             "lost": {lost.image_id},
-            "wrong": {changed.image_id, foreign.image_id},
+            "wrong": {changed.image_id},
+            "touched": {foreign.image_id},
             "orphaned": {stray.id},
             "unfinished": set(),
         }.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import marks
 from tests.functional import conftest
 from tests.functional import history
 from tests.functional import people as users
@@ -139,16 +140,16 @@ class Seen:
 
     def look(self, people: users.People) -> None:
         """List every region, and find copies whose source is a copy."""
-        marks = {
-            (region, image["id"]): (image["glance_sync_source_region"], source_id)
+        found = {
+            (region, image["id"]): source
             for region in (people.cascading, *people.cascaded)
             for image in people.listed(region)
-            if (source_id := image.get("glance_sync_source_id"))
+            if (source := marks.source_of(image, region))
         }
         self.looks += 1
-        self.most_copies = max(self.most_copies, len(marks))
+        self.most_copies = max(self.most_copies, len(found))
         self.copies_of_copies += [
-            f"{copy} of {source}" for copy, source in marks.items() if source in marks
+            f"{copy} of {source}" for copy, source in found.items() if source in found
         ]
 
 

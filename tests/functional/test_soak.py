@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from glance_sync_agent.domain import images
+from tests import marks
 from tests.functional import people as users
 from tools import cloud as clouds
 from tools import databases
@@ -73,9 +73,15 @@ def announced(stage: stages.Stage, **fields: str) -> plans.Image:
 def copy(stage: stages.Stage, source_id: str, content: bytes) -> str:
     """Make what looks like a copy in RegionTwo; return its id."""
     glance: Any = stage.visitor().client(TWO, "admin").images
+    image_id = str(uuid.uuid4())
     record = glance.create(
-        name="copy", disk_format="raw", container_format="bare",
-        **{images.SOURCE_ID: source_id, images.SOURCE_REGION: "RegionOne"},
+        name="copy", disk_format="raw", container_format="bare", id=image_id,
+        **{
+            marks.SOURCE_ID: source_id,
+            marks.SOURCE_REGION: "RegionOne",
+            marks.COPY_ID: image_id,
+            marks.COPY_REGION: TWO,
+        },
     )
     glance.upload(record.id, io.BytesIO(content))
     return str(record.id)
@@ -168,6 +174,76 @@ def test_the_judge_finds_an_image_of_somebody_else_that_was_changed(stage, judge
     people.client(THREE, "admin").images.update(image["id"], min_ram=1)
     judge.look(THREE)
     assert [one.startswith(f"{image['id']} of {THREE} is not ours") for one in said] == [True]
+
+
+def operation(image: plans.Image, kind: str) -> plans.Operation:
+    """Return something that a user does with the copy of an image in RegionTwo."""
+    return plans.Operation(pause=0, user="alice", kind=kind, image=image, value=TWO)
+
+
+@pytest.fixture
+def theirs(stage: stages.Stage, gone: list[str]) -> Iterator[None]:
+    """Forget what users made in a test, which goes then."""
+    yield
+    gone += [image_id for region, image_id in stage.theirs if region == TWO]
+    for region, image_id in stage.theirs:
+        client = stage.visitor().client(region, "admin").images
+        client.update(image_id, protected=False)
+    stage.theirs.clear()
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize("kind", sorted(set(plans.IMAGED) - {"fill", "replicate"}))
+def test_the_judge_knows_what_users_made_of_a_copy_and_sees_who_touches_it(
+    stage, judge, said, gone, kind
+):
+    image = announced(stage)
+    gone.append(copy(stage, image.image_id, plans.content(image)))
+    user = operations.User(stage, "alice")
+    assert user.do(operation(image, kind)) == "done"
+    if kind == "queue":
+        assert user.do(operation(image, "fill")) == "done"
+    ((region, image_id),) = stage.theirs
+    judge.look(TWO)
+    assert said == []
+    assert judge.check_theirs() == (1, 0)
+    stage.visitor().client(region, "admin").images.update(image_id, min_ram=1)
+    judge.look(TWO)
+    assert [f"{image_id} of {TWO} is a user's" in one for one in said] == [True]
+    assert judge.check_theirs()[1] == 1
+    judge._touched.clear()
+
+
+@pytest.mark.usefixtures("theirs")
+def test_what_glance_replicator_brought_is_a_user_s(stage, judge, said, gone):
+    image = announced(stage)
+    gone.append(copy(stage, image.image_id, plans.content(image)))
+    user = operations.User(stage, "alice")
+    assert user.do(operation(image, "replicate")) == "done"
+    assert list(stage.theirs) == [(THREE, gone[0])]
+    judge.look(THREE)
+    assert not any(gone[0] in one for one in said)
+
+
+def test_without_a_copy_nobody_makes_an_image_of_it(stage):
+    user = operations.User(stage, "alice")
+    for kind in plans.IMAGED:
+        assert user.do(operation(announced(stage), kind)).startswith("skipped")
+    assert stage.theirs == {}
+
+
+def test_an_image_that_is_published_has_the_mark_of_a_copy(stage, gone):
+    origin, image = announced(stage), announced(stage)
+    gone.append(copy(stage, origin.image_id, plans.content(origin)))
+    one = plans.Operation(
+        pause=0, user="alice", kind="publish", image=image, value=TWO, origin=origin
+    )
+    assert operations.User(stage, "alice").do(one) == "done"
+    people = stage.visitor()
+    record = people.record(people.cascading, image.image_id)
+    assert record[marks.COPY_ID] == gone[0]
+    assert marks.source_of(record, people.cascading) is None
+    people.delete(image.image_id, user="admin")
 
 
 @pytest.mark.parametrize(

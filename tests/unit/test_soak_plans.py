@@ -53,7 +53,10 @@ def test_all_that_can_happen_happens(seed: int):
 def test_nothing_is_asked_of_an_image_that_is_not_there(seed: int):
     there: set[str] = set()
     for one in operations(seed, "bob"):
-        if one.kind == "create":
+        if one.origin is not None:
+            assert one.kind == "publish"
+            assert one.origin.image_id in there
+        if one.kind in {"create", "publish"}:
             assert one.image.image_id not in there
             there.add(one.image.image_id)
         assert one.image.image_id in there
@@ -71,6 +74,22 @@ def test_an_image_is_shared_only_while_it_can_be(seed: int):
             visibility[one.image.image_id] = one.value
         if one.kind in {"share", "answer", "unshare"}:
             assert visibility[one.image.image_id] == "shared"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_users_make_images_of_copies_in_all_regions(seed: int):
+    done = operations(seed, "alice", 2000)
+    for kind in plans.IMAGED:
+        assert {one.value for one in done if one.kind == kind} == set(plans.REGIONS), kind
+
+
+def test_an_image_that_is_published_belongs_where_the_one_belongs_whose_properties_it_has():
+    found = [one for one in operations(7, "bob") if one.origin is not None]
+    assert found
+    for one in found:
+        assert one.origin is not None
+        assert one.image.image_id != one.origin.image_id
+        assert plans.regions_of(one.image) == plans.regions_of(one.origin)
 
 
 def test_what_is_less_likely_is_rarer():

@@ -87,6 +87,7 @@ def _end(
     judge.settle()
     summary.converged_seconds = judge.converge(mended, converge_seconds)
     summary.foreign = judge.check_foreign()
+    summary.theirs, summary.touched = judge.check_theirs()
     summary.left = len([path for path in stage.left if path.exists()])
     stage.end()
 

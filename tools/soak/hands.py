@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import os
 from typing import Any
 
-from glance_sync_agent.domain import images
+from tests import marks
 from tools.soak import plans
 from tools.soak import stage as stages
 
@@ -58,7 +58,7 @@ class Hands:
         copy = self._copy(one)
         if copy is None or not copy["size"]:
             return "skipped (no copy that has data)"
-        source_id = copy[images.SOURCE_ID]
+        source_id = copy[marks.SOURCE_ID]
         self._stage.damaged[one.region, copy["id"]] = source_id
         try:
             with self._stage.file(one.region, copy["id"]).open("r+b") as file:
@@ -75,12 +75,14 @@ class Hands:
             (
                 record
                 for record in self._people.listed(one.region)
-                if images.SOURCE_ID in record and record["status"] == "active"
+                if marks.source_of(record, one.region) is not None
+                and (one.region, record["id"]) not in self._stage.forged
+                and record["status"] == "active"
             ),
-            key=lambda record: str(record[images.SOURCE_ID]),
+            key=lambda record: str(record[marks.SOURCE_ID]),
         )
         return copies[int(one.pick * len(copies))] if copies else None
 
 
 def _told(copy: Mapping[str, Any]) -> str:
-    return f"{copy['id']} of {copy[images.SOURCE_ID]}"
+    return f"{copy['id']} of {copy[marks.SOURCE_ID]}"

@@ -11,9 +11,10 @@ import uuid
 import sqlalchemy as sa
 
 from glance_sync_agent import errors as sync_errors
-from glance_sync_agent.domain import images
+from tests import marks
 from tests.functional import convergence
 from tests.functional import people as users
+from tests.functional import servers
 from tools.soak import operations
 from tools.soak import plans
 from tools.soak import stage as stages
@@ -43,7 +44,7 @@ class Judge:
         self._digests = convergence.Digests()
         self._then = convergence.Before(records={}, files=frozenset())
         self._foreign: dict[tuple[str, str], str] = {}  # their hashes
-        self._occupied: set[convergence.Key] = set()  # where somebody else has the id
+        self._touched: set[convergence.Key] = set()  # images of users
 
     def prepare(self) -> None:
         """Put images of somebody else everywhere, and one source that is never deleted.
@@ -54,7 +55,7 @@ class Judge:
             image_id=str(uuid.uuid4()), name="keeper", size=plans.MIB, visibility="shared",
             fields={},
         )
-        self._occupied.add((plans.REGIONS[0], keeper.image_id))
+        self._stage.occupied.add((plans.REGIONS[0], keeper.image_id))
         for region in plans.REGIONS:
             for name, fields in _FOREIGN.items():
                 self._publish(region, name, fields)
@@ -77,18 +78,34 @@ class Judge:
 
     def look(self, region: str) -> None:
         """Look at one region."""
+        theirs = dict(self._stage.theirs)  # what its user changes from now on is another one
         found = {record["id"]: dict(record) for record in self._people.listed(region)}
         for record in found.values():
-            if images.SOURCE_ID in record:
+            is_copy = marks.source_of(record, region) is not None
+            if is_copy and (region, record["id"]) not in self._stage.forged:
                 self._look_at_copy(region, record)
+        for key, left in theirs.items():
+            if key[0] == region and self._stage.theirs.get(key) is left:
+                self._look_at_theirs(key, left, found.get(key[1]))
         for image_id, was in self._then.records[region].items():
             if (now := found.get(image_id)) != was:
                 self._say(f"{image_id} of {region} is not ours, and was {was}; now {now}")
             if self._digest(region, image_id) != self._foreign.get((region, image_id)):
                 self._say(f"{image_id} of {region} is not ours and has other bytes")
 
+    def _look_at_theirs(
+        self, key: convergence.Key, left: servers.Theirs, now: Mapping[str, Any] | None
+    ) -> None:
+        region, image_id = key
+        if now != left.record:
+            self._touched.add(key)
+            self._say(f"{image_id} of {region} is a user's, and was {left.record}; now {now}")
+        elif self._digest(region, image_id) != left.sha512 and left.record["size"]:
+            self._touched.add(key)
+            self._say(f"{image_id} of {region} is a user's and has other bytes")
+
     def _look_at_copy(self, region: str, record: Mapping[str, Any]) -> None:
-        copy_id, source_id = record["id"], record[images.SOURCE_ID]
+        copy_id, source_id = record["id"], record[marks.SOURCE_ID]
         image = self._stage.images.get(source_id)
         if image is None:
             self._say(f"{copy_id} in {region} is a copy of {source_id}, which nobody made")
@@ -137,10 +154,26 @@ class Judge:
             if record["status"] not in stages.DONE:
                 self._stage.events.note("judge", f"removes {image_id}: {record['status']}")
                 operations.User(self._stage, "alice").delete(image_id)
+        for region in plans.REGIONS:
+            self._settle_theirs(region)
         # Nobody can replace a copy whose source nobody may read.
         for image_id in set(self._stage.damaged.values()) & set(sources):
             if sources[image_id]["status"] == "deactivated":
                 admin.reactivate(image_id)
+
+    def _settle_theirs(self, region: str) -> None:
+        """Have users delete what they could not finish, and note what they did not look at."""
+        for record in self._people.listed(region):
+            key = region, record["id"]
+            is_copy = marks.source_of(record, region) is not None
+            if key in self._stage.theirs or record["id"] in self._then.records[region]:
+                continue
+            if key in self._stage.forged or not is_copy:
+                self._stage.events.note("judge", f"removes {key}: {record['status']}")
+                client = self._people.client(region, "admin").images
+                if record["protected"]:
+                    client.update(record["id"], protected=False)
+                client.delete(record["id"])
 
     def converge(self, began: float, seconds: float) -> float | None:
         """Wait until all is as it should be; return the seconds it took since ``began``.
@@ -166,8 +199,11 @@ class Judge:
 
     def _verdict(self) -> str:
         """Say what is not as it should be; empty: nothing."""
+        records = {region: dict(found) for region, found in self._then.records.items()}
+        for (region, image_id), left in self._stage.theirs.items():
+            records[region][image_id] = left.record
         then = convergence.Before(
-            records=self._then.records, files=self._then.files | self._stage.left
+            records=records, files=self._then.files | self._stage.left
         )
         try:
             return str(
@@ -177,7 +213,7 @@ class Judge:
                     self._stage.agents[0].tasks(),
                     then=then,
                     digests=self._digests,
-                    refused=frozenset(self._unwanted()) | self._occupied,
+                    refused=frozenset(self._unwanted()) | self._stage.occupied,
                     shared=frozenset(self._shared()),
                 )
             )
@@ -193,6 +229,14 @@ class Judge:
         for record in self._people.listed(self._people.cascading):
             if record["visibility"] == "shared":
                 yield record["id"]
+
+    def check_theirs(self) -> tuple[int, int]:
+        """Look at all that users made; return how many these are, and how many were touched."""
+        owners = servers.Servers(self._people, self._stage.theirs)
+        for key, sentence in owners.touched():
+            self._touched.add(key)
+            self._say(sentence)
+        return len(self._stage.theirs), len(self._touched)
 
     def check_foreign(self) -> int:
         """Read what is not ours through its Glance; return how many there are."""

@@ -11,6 +11,8 @@ from glanceclient import exc as glance_exc
 from keystoneauth1 import exceptions as keystone_exc
 import requests
 
+from tests.fakes import nova
+from tools.soak import imaging
 from tools.soak import plans
 from tools.soak import stage as stages
 
@@ -31,6 +33,8 @@ UNANSWERED = (
     keystone_exc.HttpServerError,
 )
 _TRIES = 20
+#: What is asked for when there is no copy, or nothing to be filled.
+_NOTHING = "skipped (there is none)"
 _AGAIN_SECONDS = 2.0
 _PROPERTY = "hw_disk_bus"
 
@@ -55,6 +59,8 @@ class User:
             "deactivate": lambda one: self._images("admin").deactivate(one.image.image_id),
             "reactivate": lambda one: self._images("admin").reactivate(one.image.image_id),
             "delete": lambda one: self.delete(one.image.image_id),
+            "publish": lambda one: self.create(one.image, self._properties(one)),
+            **imaging.Imaging(stage, name).making,
         }
 
     def work(self, seed: int) -> None:
@@ -71,27 +77,29 @@ class User:
         """Do one thing, until there is an answer; return what became of it."""
         for _ in range(_TRIES):
             try:
-                self._doing[operation.kind](operation)
+                done = self._doing[operation.kind](operation)
             except UNANSWERED as exc:
                 outcome = f"unanswered ({type(exc).__name__}: {str(exc)[:100]!r})"
                 self._stage.wait(_AGAIN_SECONDS)
             except REFUSED as exc:
                 return f"refused ({type(exc).__name__}: {str(exc)[:100]!r})"
             else:
-                return "done"
+                return _NOTHING if done is imaging.NOTHING else "done"
         return outcome
 
-    def create(self, image: plans.Image) -> None:
+    def create(self, image: plans.Image, inherited: Mapping[str, str] | None = None) -> None:
         """Publish an image, or go on where that was broken off.
 
         One that has no data in the end goes then.
+
+        :param inherited: properties besides its own.
         """
         data = self._stage.announce(image)
         with contextlib.suppress(glance_exc.HTTPConflict):
             self._images("admin").create(
                 id=image.image_id, name=image.name, disk_format="raw", container_format="bare",
                 owner=self._people.project(self.name), visibility=image.visibility,
-                **image.fields,
+                **{**(inherited or {}), **image.fields},
             )
         with contextlib.suppress(glance_exc.HTTPConflict):
             self._images().upload(image.image_id, io.BytesIO(data), image_size=image.size)
@@ -101,6 +109,12 @@ class User:
         if self._images("admin").get(image_id).get("protected"):
             self._images("admin").update(image_id, protected=False)
         self._images("admin").delete(image_id)
+
+    def _properties(self, one: plans.Operation) -> Mapping[str, str]:
+        """Return the properties of a copy, its mark among them; none if there is no copy."""
+        assert one.origin is not None
+        copies = self._people.copies(one.value, one.origin.image_id)
+        return nova.properties(copies[0]) if copies else {}
 
     def _change(self, one: plans.Operation) -> None:
         """Change all that a user may change, what was there or not by the new name's digits."""

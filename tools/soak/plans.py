@@ -34,9 +34,23 @@ CHOICES: Mapping[tuple[tuple[str, str], ...], int] = {
 }
 VISIBILITIES: Mapping[str, int] = {"shared": 6, "private": 2, "community": 1, "public": 1}
 
+#: What users make of copies, which all have the properties of these, by weight.
+IMAGED: Mapping[str, int] = {
+    "snapshot": 4,
+    "queue": 2,  # a snapshot that has no data yet
+    "fill": 2,  # one of those gets it
+    "backup": 1,
+    "shelve": 1,
+    "volumes": 1,  # a snapshot of a server that has volumes only
+    "volume": 1,
+    "script": 2,
+    "forge": 1,  # by a script, and the mark names the image itself
+    "replicate": 2,
+}
 #: What users do, by weight; of an image that is there, but for the first.
 OPERATIONS: Mapping[str, int] = {
     "create": 24,
+    "publish": 3,  # with all properties of a copy
     "change": 16,
     "visibility": 6,
     "protect": 4,
@@ -47,6 +61,7 @@ OPERATIONS: Mapping[str, int] = {
     "deactivate": 4,
     "reactivate": 4,
     "delete": 18,
+    **IMAGED,
 }
 #: What breaks, by lane and weight.
 FAULTS: Mapping[str, Mapping[str, int]] = {
@@ -125,7 +140,8 @@ class Operation:
     user: str
     kind: str  # of OPERATIONS
     image: Image  # as it was published
-    value: str = ""  # a name, a visibility, an answer
+    value: str = ""  # a name, a visibility, an answer, the region of a copy
+    origin: Image | None = None  # whose copy's properties an image gets that is published
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +180,18 @@ def operations(seed: int, user: str) -> Iterator[Operation]:
             image = _image(chance, f"{user}-{number:04}")
             there.append(_Known(image, image.visibility))
             yield Operation(pause=pause, user=user, kind=kind, image=image)
-        elif kind != "create" and (able := [one for one in there if _is_able(kind, one)]):
+        elif kind == "publish" and there and len(there) < MOST:
+            number += 1
+            origin = chance.choice(there).image
+            # What says where it belongs is a property like any other, and handed on.
+            named = _image(chance, f"{user}-{number:04}")
+            image = dataclasses.replace(named, fields=origin.fields)
+            there.append(_Known(image, image.visibility))
+            region = chance.choice(REGIONS)
+            yield Operation(
+                pause=pause, user=user, kind=kind, image=image, value=region, origin=origin
+            )
+        elif kind not in {"create", "publish"} and (able := [one for one in there if _is_able(kind, one)]):
             known = chance.choice(able)
             value = _apply(kind, known, chance)
             if kind == "delete":
@@ -230,6 +257,8 @@ def _is_able(kind: str, known: _Known) -> bool:
 
 def _apply(kind: str, known: _Known, chance: random.Random) -> str:
     """Remember what an operation makes of an image; return the operation's value."""
+    if kind in IMAGED:
+        return chance.choice(REGIONS)
     match kind:
         case "visibility":
             known.visibility = _chosen(chance, VISIBILITIES)

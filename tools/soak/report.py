@@ -17,6 +17,8 @@ class Summary:
     minutes: float  # of users and faults
     converged_seconds: float | None = None  # since the last fault; None: not yet, or not at all
     foreign: int = 0  # images of somebody else that were compared byte for byte
+    theirs: int = 0  # images that users made of copies
+    touched: int = 0  # those of them that were not as their users left them, at any time
     left: int = 0  # files that a Glance left when it was killed, and nobody can remove
 
 
@@ -42,6 +44,7 @@ def lines(summary: Summary, events: recording.Events) -> Iterator[str]:
     seconds = summary.converged_seconds
     yield f"seconds to converge   {'never' if seconds is None else f'{seconds:.1f}'}"
     yield f"foreign images read   {summary.foreign}"
+    yield f"images of users       {summary.theirs} seen, {summary.touched} touched"
     yield f"left by dead Glances  {summary.left}"
     yield f"violations            {len(events.violations)}"
     for number, text in enumerate(events.violations, 1):

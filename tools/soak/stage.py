@@ -15,6 +15,7 @@ import yaml
 
 from tests.functional import convergence
 from tests.functional import people as users
+from tests.functional import servers
 from tools import agents
 from tools import cloud as clouds
 from tools import databases
@@ -42,7 +43,9 @@ OPTIONS: agents.Options = {
         "vanished_pause_seconds": 0,
     },
     "ssh": {"connect_timeout_seconds": 4},
-    "reconcile": {"interval": 20, "changes_interval": 5, "max_deletes": 1000},
+    "reconcile": {
+        "interval": 20, "changes_interval": 5, "max_deletes": 1000, "gone_grace": 10,
+    },
     "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
 }
 #: What an image of Glance's is that has data.
@@ -92,6 +95,11 @@ class Stage:
         self.over = threading.Event()  # nothing is begun any more
         self.published: dict[str, users.Published] = {}
         self.images: dict[str, plans.Image] = {}
+        #: Images that users made of copies, as they left them. Who changes one takes it out first.
+        self.theirs: dict[convergence.Key, servers.Theirs] = {}
+        self.forged: set[convergence.Key] = set()  # those of them whose mark names themselves
+        #: Where somebody else has the id of a source.
+        self.occupied: set[convergence.Key] = set()
         #: Copies that we damaged, by region and id, and their sources. Glance gives out no id
         #: twice, so that they stay what they are.
         self.damaged: dict[tuple[str, str], str] = {}
