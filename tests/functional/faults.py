@@ -393,7 +393,9 @@ class World:
 
     def table(self) -> str:
         """Return what came of all rows, one a line, and the sum."""
-        total: Counter[str] = sum(self.counts.values(), Counter())
+        total: Counter[str] = Counter()
+        for counts in self.counts.values():
+            total.update(counts)
         rows = {**self.counts, "all rows": total}
         return "\n".join(f"{row}: {dict(counts)}" for row, counts in rows.items())
 
