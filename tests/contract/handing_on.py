@@ -71,7 +71,7 @@ HERE: Mapping[str, Make] = {
 
 
 def make_here(cloud: convergence.Cloud, image: images.Image, what: str, project: str) -> None:
-    """Have a user make an image of one of a cascaded region; it is none of the agents' business."""
+    """Have a user make an image of one of a cascaded region; no agent may touch it."""
     service = cloud.regions.glances[image.region]
     cloud.disown(service, HERE[what](service, image.image_id, project))
 

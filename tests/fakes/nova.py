@@ -71,8 +71,8 @@ def snapshot(
 ) -> Body:
     """Return what Nova asks for when a server that was booted from an image is imaged.
 
-    The answer is a queued record; :func:`upload` is what comes next. Of a snapshot, and of a server
-    that is shelved, the formats are not known before.
+    The answer is a queued record, and :func:`upload` is what comes next. Before that, only those
+    of a backup have formats.
 
     :param project: of the server.
     :param image_type: ``SNAPSHOT``, also for a server that is shelved, or ``BACKUP``.

@@ -2,6 +2,7 @@
 """Operators who purge databases, lose them, and restore older states of them."""
 
 import copy
+from typing import Any
 
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
@@ -36,12 +37,12 @@ def purge(service: glance.FakeGlance) -> None:
         service._used = set(service._records)
 
 
-def backup_tasks(store: task_store.MemoryTaskStore) -> object:
+def backup_tasks(store: task_store.MemoryTaskStore) -> dict[Any, Any]:
     """Return the state of an agent's database, for :func:`restore_tasks`."""
     return copy.copy(store._rows)
 
 
-def restore_tasks(store: task_store.MemoryTaskStore, state: object) -> None:
+def restore_tasks(store: task_store.MemoryTaskStore, state: dict[Any, Any]) -> None:
     """Have an agent's database be what it was."""
     store._rows = copy.copy(state)
 

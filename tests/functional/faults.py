@@ -320,9 +320,11 @@ class World:
         records[region][record["id"]] = record
         path = pathlib.Path(self.region_dir(region), record["id"])
         digest = self._digests.of(path)
-        sha512 = {} if digest is None else {(region, record["id"]): digest}
+        sha512 = dict(self._then.sha512)
+        if digest is not None:
+            sha512[region, record["id"]] = digest
         self._then = convergence.Before(
-            records=records, files=self._then.files | {path}, sha512={**self._then.sha512, **sha512}
+            records=records, files=self._then.files | {path}, sha512=sha512
         )
 
     def make_images_of_copies(self, image: users.Published) -> None:

@@ -77,10 +77,9 @@ class Servers:
         :param has_data: whether it has been uploaded; see :meth:`fill`.
         """
         project = self._people.project(user)
-        made = self._create(
-            region, user, nova.snapshot(self._read(region, image_id), project=project,
-                                        image_type=image_type)
-        )
+        record = self._read(region, image_id)
+        body = nova.snapshot(record, project=project, image_type=image_type)
+        made = self._create(region, user, body)
         if is_protected:
             self._people.client(region, user).images.update(made, protected=True)
         if has_data:
@@ -109,7 +108,8 @@ class Servers:
     def volume(self, region: str, image_id: str, *, user: str = "bob") -> str:
         """Make an image of a volume that was made of an image."""
         project = self._people.project(user)
-        made = self._create(region, user, nova.volume(self._read(region, image_id), project=project))
+        body = nova.volume(self._read(region, image_id), project=project)
+        made = self._create(region, user, body)
         self._upload(region, user, made)
         return self.note(region, made)
 

@@ -156,7 +156,9 @@ def test_whatever_users_make_of_copies_stays(
         owners.fill(REGION, image_id)
     people.delete(by_hand.image_id, REGION, user="admin")
     agent.wait_until(
-        lambda: set(active(people, REGION, by_hand)) - {one for _region, one in owners.theirs},
+        lambda: bool(
+            set(active(people, REGION, by_hand)) - {one for _region, one in owners.theirs}
+        ),
         "another copy",
     )
     looked(agent)
@@ -220,9 +222,10 @@ def test_the_real_glance_shows_an_image_of_a_server_as_the_fake_one_does(
     cloud: clouds.Cloud,
 ):
     """What Nova hands on is cut, it names what it was booted from, and has no formats at first."""
-    base = people.publish(
-        "base", **_PROPERTIES, **dict.fromkeys(marks.NAMES, "x" * 300), img_signature="secret"
-    )
+    properties: dict[str, Any] = {
+        **_PROPERTIES, **dict.fromkeys(marks.NAMES, "x" * 300), "img_signature": "secret",
+    }
+    base = people.publish("base", **properties)
     made = owners.snapshot(people.cascading, base.image_id, has_data=False)
     record = people.record(people.cascading, made)
     assert record is not None

@@ -292,7 +292,7 @@ def test_an_image_that_only_its_row_tells_from_a_copy_stays_when_that_is_deleted
 
 def forgery(owner: str, data: bytes | str | None) -> Make:
     def make(service: glance.FakeGlance, image_id: images.ImageId) -> images.ImageId:
-        wanted = service.data(image_id) if data == "same" else data
+        wanted = service.data(image_id) if isinstance(data, str) else data
         return users.forge(service, image_id, data=wanted, owner=owner)
 
     return make

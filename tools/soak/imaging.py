@@ -73,7 +73,8 @@ class Imaging:
         if not self._queued:
             return NOTHING
         region, image_id = self._queued.pop()
-        return self._servers.fill(region, image_id, user=self._user)
+        self._servers.fill(region, image_id, user=self._user)
+        return image_id
 
     def _forge(self, region: str, copy_id: str) -> None:
         """Make what only its owner tells from a copy that a lost row knew."""

@@ -112,8 +112,8 @@ class User:
 
     def _properties(self, one: plans.Operation) -> Mapping[str, str]:
         """Return the properties of a copy, its mark among them; none if there is no copy."""
-        assert one.origin is not None
-        copies = self._people.copies(one.value, one.origin.image_id)
+        origin = one.origin
+        copies = self._people.copies(one.value, origin.image_id) if origin is not None else []
         return nova.properties(copies[0]) if copies else {}
 
     def _change(self, one: plans.Operation) -> None:

@@ -63,6 +63,7 @@ OPERATIONS: Mapping[str, int] = {
     "delete": 18,
     **IMAGED,
 }
+_MAKING = frozenset({"create", "publish"})
 #: What breaks, by lane and weight.
 FAULTS: Mapping[str, Mapping[str, int]] = {
     "services": {
@@ -191,7 +192,7 @@ def operations(seed: int, user: str) -> Iterator[Operation]:
             yield Operation(
                 pause=pause, user=user, kind=kind, image=image, value=region, origin=origin
             )
-        elif kind not in {"create", "publish"} and (able := [one for one in there if _is_able(kind, one)]):
+        elif kind not in _MAKING and (able := [one for one in there if _is_able(kind, one)]):
             known = chance.choice(able)
             value = _apply(kind, known, chance)
             if kind == "delete":
