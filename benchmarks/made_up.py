@@ -116,6 +116,7 @@ class Glance:
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
         marked_from: images.RegionId | None = None,
+        marked_in: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         first = 0
         if changed_since is not None:

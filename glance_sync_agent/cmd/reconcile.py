@@ -133,8 +133,8 @@ class Reconcile(tables.Lister):
         if report.restored:
             names = ", ".join(sorted(report.restored))
             self.app.say(
-                f"The newest image of {names} is older than before, as if Glance was restored "
-                "from a backup. Nothing there counts as deleted until you run 'glance-sync "
+                f"The newest images of {names} are missing, as if Glance was restored from a "
+                "backup. Nothing there counts as deleted until you run 'glance-sync "
                 "reconcile --allow-deletes N'"
             )
         self._is_partial = bool(report.failed_regions or report.held_back or report.restored)

@@ -103,6 +103,7 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     =========================================================  =========
     The image                                                  is
     =========================================================  =========
+    is known by the task row, and lost its mark                doubtful
     has no mark, or one without the copy's own id and region   foreign
     has a mark that names another image                        inherited
     names itself and another source                            doubtful
@@ -118,6 +119,10 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     has no row, and anything else                              doubtful
     =========================================================  =========
     """
+    if not names_itself(image) and _is_known(image, evidence.known):
+        return _answer(
+            Whose.DOUBTFUL, "its task knows it, but its mark was taken off or changed"
+        )
     if image.mark is None:
         return _answer(Whose.FOREIGN, "it was not made by this agent")
     if not names_itself(image):
@@ -129,6 +134,14 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     if known is not None and known.created_at is not None:
         return _by_row(image, known, evidence)
     return _without_row(image, evidence)
+
+
+def _is_known(image: Image, known: KnownCopy | None) -> bool:
+    return (
+        known is not None
+        and known.created_at is not None
+        and (image.image_id, image.created_at) == (known.copy_id, known.created_at)
+    )
 
 
 def _by_row(image: Image, known: KnownCopy, evidence: Evidence) -> Identity:

@@ -43,6 +43,7 @@ _GLANCE_PREFIX = "os_glance_"
 _IMAGE_URL = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v2/images/([^/?#]+)")
 #: What ``image_from`` of a location says that it was made of.
 _MADE_OF = ("snapshot", "volume")
+_REGION_CHARACTERS = 255  # Keystone's own limit
 _BLOCK_DEVICES = "block_device_mapping"
 _INSTANCE = "instance_uuid"
 _SHELVED = "-shelved"
@@ -257,14 +258,29 @@ def _metadata(record: Mapping[str, Any]) -> Metadata:
 
 
 def mark(properties: Mapping[str, Any]) -> Mark | None:
-    """Read the mark among the properties of an image; None unless it is a whole one."""
-    found = [properties.get(name) for name in (SOURCE_ID, SOURCE_REGION, COPY_ID, COPY_REGION)]
-    texts = [one for one in found if one and isinstance(one, str)]
-    if len(texts) < len(found):
+    """Read the mark among the properties of an image; None unless it is a whole one.
+
+    Anybody may write these properties. What is no id, or no name of a region, makes no mark: it
+    would become part of questions to other Glances, of reasons and of log lines.
+    """
+    ids = [properties.get(name) for name in (SOURCE_ID, COPY_ID)]
+    names = [properties.get(name) for name in (SOURCE_REGION, COPY_REGION)]
+    if not all(map(_is_canonical_id, ids)) or not all(map(_is_region_name, names)):
         return None
-    source_id, source_region, copy_id, copy_region = texts
-    source = SourceKey(image_id=source_id, region=source_region)
-    return Mark(source=source, copy_id=copy_id, copy_region=copy_region)
+    source = SourceKey(image_id=str(ids[0]), region=str(names[0]))
+    return Mark(source=source, copy_id=str(ids[1]), copy_region=str(names[1]))
+
+
+def _is_canonical_id(value: object) -> bool:
+    try:
+        return image_id(value) == value
+    except errors.NotificationError:
+        return False
+
+
+def _is_region_name(value: object) -> bool:
+    is_text = isinstance(value, str) and 0 < len(value) <= _REGION_CHARACTERS
+    return is_text and str(value).isprintable()
 
 
 def _synced_properties(text: object) -> frozenset[str]:

@@ -180,7 +180,8 @@ def next_action(
     if copy is None or found is None or not found.is_ours:
         return _without_copy(source, copy, found, unwanted)
     if unwanted is not None:
-        action: Action = _unwanted(unwanted, copy, delete=delete_unwanted)
+        is_deleted = delete_unwanted and not found.on_probation
+        action: Action = _unwanted(unwanted, copy, delete=is_deleted)
     else:
         action = _with_copy(source, copy, found, is_proven=copy.image_id == proven_id)
     if damage is not None and damage.copy_id == copy.image_id and found.may_be_replaced:
@@ -266,6 +267,8 @@ def _without_source(
         return Nothing(reason="source is not found, and nothing proves that it was deleted")
     if not found.is_ours:
         return Conflict(reason=f"source was deleted; {_doubt(copy, found)}")
+    if found.on_probation:
+        return _left_alone(copy, "its source was deleted")
     return DeleteCopy(copy=copy, reason="source was deleted")
 
 
@@ -320,8 +323,8 @@ def _not_ours(
 
 def _doubt(copy: Image, found: identity.Identity) -> str:
     return (
-        f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
-        f"{found.reason}. It is left alone; run 'glance-sync adopt {copy.image_id} --region "
+        f"image {copy.image_id} of region {copy.region} is left alone, because nothing proves "
+        f"that it is our copy: {found.reason}. Run 'glance-sync adopt {copy.image_id} --region "
         f"{copy.region}' if it is a copy, or else 'glance-sync disown' with the same arguments"
     )
 
@@ -349,11 +352,15 @@ def _with_copy(
 
 def _killed(copy: Image, found: identity.Identity) -> DeleteCopy | Conflict:
     if found.on_probation:
-        return Conflict(
-            reason=f"image {copy.image_id} of region {copy.region} is killed. It is left alone, "
-            "because it was adopted without data; delete it there"
-        )
+        return _left_alone(copy, "it is killed")
     return DeleteCopy(copy=copy, reason="copy is killed")
+
+
+def _left_alone(copy: Image, why: str) -> Conflict:
+    return Conflict(
+        reason=f"image {copy.image_id} of region {copy.region} is left alone, although {why}: it "
+        "was adopted without data, and may be somebody else's; delete it there if it is not"
+    )
 
 
 def _damaged(

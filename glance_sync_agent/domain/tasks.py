@@ -131,6 +131,8 @@ class Succeeded:
 
     reason: str
     copy: CopySeen | None = None  # None: there is none of ours, and the row stays as it is
+    #: Nobody looked, so that a deletion that was announced is yet to be seen to.
+    keeps_deletion: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

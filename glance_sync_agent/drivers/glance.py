@@ -189,12 +189,14 @@ class Glance:
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
         marked_from: images.RegionId | None = None,
+        marked_in: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
         With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
         ``backup``; with ``changed_since``, those that changed then or later; with
-        ``marked_from``, those whose mark names a source in that region.
+        ``marked_from`` and ``marked_in``, those whose mark names a source, or a copy, in that
+        region.
 
         The order is that of the ids, first of the visible images, then of the hidden ones, and
         of one type after the other; an image that is hidden or shown during the walk may come
@@ -211,6 +213,8 @@ class Glance:
             query = {"os_hidden": hidden, **kind}
             if marked_from is not None:
                 query[images.SOURCE_REGION] = marked_from
+            if marked_in is not None:
+                query[images.COPY_REGION] = marked_in
             if changed_since is not None:
                 query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
             yield from self._listing.pages(query, page_size)

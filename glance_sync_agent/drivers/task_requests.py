@@ -31,6 +31,9 @@ class Request:
     projects: Mapping[images.ImageId, str] = dataclasses.field(default_factory=dict)
     #: A task that gave up keeps its attempts, so that it has one more and not all of them again.
     is_scan: bool = False
+    #: Tasks of images of another region are left alone, but for this: an image of the cascading
+    #: region takes the place of one with the same id elsewhere.
+    of_source_only: bool = False
 
     def write(self, connection: sa.Connection) -> int:
         """Write it in the transaction of ``connection``; return how many tasks it asks for."""
@@ -40,13 +43,25 @@ class Request:
         # Locked, so that none of them is forgotten before it is updated. Should another
         # appear, the INSERT fails and all of this is done again.
         rows = connection.execute(
-            sa.select(_TASKS.c.image_id, _TASKS.c.region, _TASKS.c.project)
+            sa.select(
+                _TASKS.c.image_id, _TASKS.c.region, _TASKS.c.project, _TASKS.c.source_region
+            )
             .where(mine)
             .order_by(_TASKS.c.image_id, _TASKS.c.region)
             .with_for_update()
-        )
-        present = {(row.image_id, row.region): row.project for row in rows}
+        ).all()
         wanted = set(itertools.product(self.image_ids, self.regions))
+        present = {(row.image_id, row.region): row.project for row in rows}
+        if self.of_source_only:
+            others = [row for row in rows if row.source_region != self.source_region]
+            for row in others:
+                key = row.image_id, row.region
+                if key in wanted and self.source_region is None and not self.may_delete:
+                    connection.execute(_taken_over(*key))
+                else:
+                    wanted.discard(key)
+                    del present[key]
+            mine &= _TASKS.c.source_region.is_not_distinct_from(self.source_region)
         if present:
             connection.execute(self._again().where(mine))
             self._hand_over(connection, mine, present)
@@ -138,3 +153,12 @@ class Request:
         if not self.elsewhere:  # somebody wants it there, and now
             for name, value in task_rows.NEVER_VANISHED.items():
                 yield _TASKS.c[name], value
+
+
+def _taken_over(image_id: str, region: str) -> sa.Update:
+    """Return what makes a task that of an image of the cascading region, without a copy."""
+    return (
+        sa.update(_TASKS)
+        .where(_TASKS.c.image_id == image_id, _TASKS.c.region == region)
+        .values(source_region=None, copied_from=None, missing_since=None, **task_rows.NO_COPY)
+    )

@@ -25,6 +25,13 @@ IS_DONE = _TASKS.c.status == _SUCCESS
 HAS_FAILED = _TASKS.c.status == _FAILURE
 FREE = {"lease_token": None, "lease_owner": None, "lease_expires_at": None}
 SOUND = {"damaged_id": None, "damage": None}
+NO_COPY: dict[str, Any] = {
+    "copy_id": None,
+    "copy_created_at": None,
+    "on_probation": False,
+    "proven_id": None,
+    **SOUND,
+}
 NEVER_VANISHED = {"vanished": 0, "vanished_at": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
 
@@ -134,7 +141,8 @@ def _state(
     since = {"failing_since": sa.func.coalesce(failing, sa.literal(now, failing.type))}
     match outcome:
         case tasks.Succeeded():
-            done = {"status": _SUCCESS, "attempts": 0, "may_delete": False}
+            may_delete = _TASKS.c.may_delete if outcome.keeps_deletion else False
+            done = {"status": _SUCCESS, "attempts": 0, "may_delete": may_delete}
             return done | {"failing_since": None} | SOUND | seen(outcome)
         case tasks.RetryAt(counts=False):
             return {"status": PENDING, "not_before": outcome.when}

@@ -150,6 +150,7 @@ class TaskStore:
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
@@ -166,6 +167,7 @@ class TaskStore:
             elsewhere=elsewhere,
             source_region=source_region,
             projects={} if project is None else {image_id: project},
+            of_source_only=of_source_only,
         )
         # Durable, because the caller acknowledges the message that asked for it.
         return self._database.write(
@@ -196,6 +198,7 @@ class TaskStore:
             source_region=source_region,
             projects=projects or {},
             is_scan=True,
+            of_source_only=True,
         )
         # Not durable: whoever looks at everything looks again after a power failure.
         return self._database.write(f"request tasks in region {region}", asked.write)
@@ -290,6 +293,7 @@ class TaskStore:
             on_probation=copy is not None and copy.on_probation,
             image_name=task_table.name_text(image_name),
             copied_from=None,
+            proven_id=None,
             **task_rows.SOUND,
         )
 
@@ -401,6 +405,7 @@ class TaskStore:
         now: datetime.datetime,
         request_id: str,
         source_region: images.RegionId | None,
+        unless_known: bool = False,
     ) -> bool:
         """Note which image is the copy, and request the task; make it if there is none."""
         asked = task_requests.Request(
@@ -421,13 +426,20 @@ class TaskStore:
                 copy_created_at=copy.created_at,
                 on_probation=False,
                 copied_from=None,
+                proven_id=None,
                 **task_rows.SOUND,
             )
+        )
+
+        known = sa.select(_TASKS.c.copy_id).where(
+            task_rows.is_task(key), _TASKS.c.copy_id.is_not(None)
         )
 
         def work(connection: sa.Connection) -> bool:
             if _is_at_work(connection, key):
                 return False
+            if unless_known and connection.execute(known).first() is not None:
+                return True
             asked.write(connection)
             connection.execute(noted)
             return True
@@ -439,13 +451,7 @@ class TaskStore:
         forgotten = (
             sa.update(_TASKS)
             .where(task_rows.is_task(key), _TASKS.c.copy_id == copy_id)
-            .values(
-                copy_id=None,
-                copy_created_at=None,
-                on_probation=False,
-                copied_from=None,
-                **task_rows.SOUND,
-            )
+            .values(copied_from=None, **task_rows.NO_COPY)
         )
 
         def work(connection: sa.Connection) -> bool:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts the images of a region that bear a mark, and tells which of them an operator settles."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import dataclasses
 import enum
 import logging
+import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
@@ -35,6 +36,12 @@ class Finding:
     image: images.Image
     kind: Kind
     reason: str
+    is_known: bool = False  # of a copy: by its row
+
+    @property
+    def is_unknown_copy(self) -> bool:
+        """Tell whether it is a copy with data that no row knows."""
+        return self.kind is Kind.COPY and not self.is_known and self.image.size is not None
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -87,9 +94,14 @@ class Census:
         :raises SyncError: the region, that of a source, or the database does not answer.
         """
         service = self._regions.image_service(region)
-        for origin in (self._catalogue.cascading, *self._origins):
+        origins = (self._catalogue.cascading, *self._origins)
+        for origin in origins:
             for page in service.pages(_PAGE_SIZE, marked_from=origin):
                 yield from self._judged(region, page)
+        # Copies of a region that is no source any more, or had another name.
+        for page in service.pages(_PAGE_SIZE, marked_in=region):
+            rest = [one for one in page if not _is_from(one, origins)]
+            yield from self._judged(region, rest)
 
     def whose(self, image: images.Image) -> Finding:
         """Return what one image is.
@@ -105,7 +117,8 @@ class Census:
         claims = {
             image.image_id: key for image in page if (key := identity.source_of(image)) is not None
         }
-        sources = self._sources(set(claims.values()))
+        known = self._catalogue.regions()
+        sources = self._sources(set(claims.values()), known)
         rows = self._rows(region, set(claims.values()))
         wanted = self._wanted_as.in_region(region)
         for image in page:
@@ -117,14 +130,18 @@ class Census:
                 known=None if row is None else row.known_copy,
                 proven_id=None if row is None else row.proven_id,
             )
-            yield _finding(image, identity.whose(image, evidence), evidence)
+            found = identity.whose(image, evidence)
+            is_lost = key is not _NOBODY and key.region not in known
+            yield _finding(image, found, evidence, is_lost=is_lost)
 
     def _sources(
-        self, keys: set[images.SourceKey]
+        self, keys: set[images.SourceKey], known: Set[images.RegionId]
     ) -> Mapping[images.SourceKey, images.Image]:
-        """Read the sources that are there."""
+        """Read the sources that are there.
+
+        :param known: regions of the catalogue.
+        """
         found: dict[images.SourceKey, images.Image] = {}
-        known = self._catalogue.regions()
         for name in sorted({key.region for key in keys}):
             region = images.RegionId(name)
             if region not in known:
@@ -153,9 +170,25 @@ class Census:
         }
 
 
+def _is_from(image: images.Image, origins: Sequence[images.RegionId]) -> bool:
+    source = identity.source_of(image)
+    return source is None or source.region in origins
+
+
 def _finding(
-    image: images.Image, found: identity.Identity, evidence: identity.Evidence
+    image: images.Image,
+    found: identity.Identity,
+    evidence: identity.Evidence,
+    *,
+    is_lost: bool,
 ) -> Finding:
+    if is_lost and not found.is_ours:
+        return Finding(
+            image=image,
+            kind=Kind.DOUBTFUL,
+            reason=f"its source is in region {evidence.key.region}, which is not in Keystone's "
+            "catalogue",
+        )
     match found.whose:
         case identity.Whose.OURS:
             kind = Kind.COPY
@@ -165,16 +198,27 @@ def _finding(
             kind = Kind.DOUBTFUL
         case _:
             kind = Kind.INHERITED
-    return Finding(image=image, kind=kind, reason=found.reason)
+    return Finding(image=image, kind=kind, reason=found.reason, is_known=found.is_known)
 
 
-def report(census: Census, regions: Sequence[images.RegionId]) -> None:
-    """Write into the log what an operator should settle. A region that fails is left out."""
+def report(
+    census: Census,
+    regions: Sequence[images.RegionId],
+    adopt: Callable[[images.SourceKey, images.Image], None],
+) -> None:
+    """Write into the log what an operator should settle. A region that fails is left out.
+
+    :param adopt: is given copies that proved to be ours and that no row knows, wanted there or
+        not, so that what their source takes back reaches them, too.
+    """
     for region in regions:
         count = Count()
         try:
             for finding in census.find(region):
                 count.add(finding.kind)
+                source = identity.source_of(finding.image)
+                if source is not None and finding.is_unknown_copy:
+                    adopt(source, finding.image)
         except errors.SyncError as exc:
             failure = str(exc)
         else:
@@ -187,3 +231,22 @@ def report(census: Census, regions: Sequence[images.RegionId]) -> None:
                 "'glance-sync orphan list --region %s' shows them, and what to do",
                 region, count.doubtful, count.orphans, region,
             )
+
+
+def adopting(
+    store: ports.TaskStore, clock: ports.Clock, cascading: images.RegionId
+) -> Callable[[images.SourceKey, images.Image], None]:
+    """Return what notes a copy in its row, unless that knows another one."""
+
+    def adopt(source: images.SourceKey, copy: images.Image) -> None:
+        key = tasks.TaskKey(image_id=images.ImageId(source.image_id), region=copy.region)
+        store.adopt(
+            key,
+            identity.KnownCopy(copy_id=copy.image_id, created_at=copy.created_at),
+            now=clock.now(),
+            request_id=uuid.uuid4().hex,
+            source_region=None if source.region == cascading else images.RegionId(source.region),
+            unless_known=True,
+        )
+
+    return adopt

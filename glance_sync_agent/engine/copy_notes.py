@@ -23,6 +23,8 @@ class CopyNotes:
         self._written = lease.task.known_copy
         self._name = lease.task.image_name
         self.known = self._written
+        #: The row knew a copy that is not there any more. No other image is taken for it.
+        self.has_lost = False
 
     @property
     def chosen_id(self) -> images.ImageId | None:
@@ -48,7 +50,7 @@ class CopyNotes:
     def miss(self) -> None:
         """Remember that the copy of the row is not there any more. A chosen id stays."""
         if self.chosen_id is None:
-            self.known = None
+            self.known, self.has_lost = None, True
 
     def forget(self) -> None:
         """Write that there is no copy.

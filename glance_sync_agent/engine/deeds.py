@@ -133,7 +133,7 @@ class Deeds:
                 LOG.debug("%s: id %s is taken", attempt.lease.task.key, image_id)
             else:
                 return made, True
-        occupant = copies.find(service, attempt.evidence)
+        occupant = None if notes.has_lost else copies.find(service, attempt.evidence)
         if occupant is not None:
             return occupant, False
         return self._create_anew(attempt, source), True

@@ -62,6 +62,7 @@ class Intake:
             may_delete=is_deletion,
             quiet_seconds=QUIET_SECONDS,
             source_region=source_region,
+            of_source_only=True,
             project=event.project,
         )
         LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
@@ -82,9 +83,14 @@ class Intake:
         may_delete: bool = False,
         quiet_seconds: float = 0.0,
         source_region: images.RegionId | None = None,
+        of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
-        """Request an image, in one region or in all that it concerns; return how many tasks."""
+        """Request an image, in one region or in all that it concerns; return how many tasks.
+
+        :param of_source_only: tasks of an image of another region with the same id are left
+            alone.
+        """
         now = self._clock.now()
         regions = self._targets.regions(source_region) if region is None else {region}
         count = self._store.request(
@@ -96,6 +102,7 @@ class Intake:
             may_delete=may_delete,
             elsewhere=region is None,
             source_region=source_region,
+            of_source_only=of_source_only,
             project=project,
         )
         self._wake()

@@ -127,6 +127,7 @@ class ImageService(Protocol):
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
         marked_from: images.RegionId | None = None,
+        marked_in: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         """Walk all images of the region, hidden ones too, without members, in constant memory.
 
@@ -137,6 +138,7 @@ class ImageService(Protocol):
             members are no changes of the image.
         :param marked_from: leaves out images without a mark that names a source in this region;
             those that inherited such a mark are among them.
+        :param marked_in: leaves out images without a mark that names a copy in this region.
 
         A walk that fails raises; it never ends early in silence.
         """
@@ -280,6 +282,7 @@ class TaskStore(Protocol):
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
         """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
@@ -291,6 +294,10 @@ class TaskStore(Protocol):
         A task that is pending or finished becomes pending with a higher generation and no
         failed attempts; one that is processing keeps running and is looked at again afterwards.
         ``may_delete`` is remembered until the next outcome of success.
+
+        With ``of_source_only``, tasks of an image of another region that has the same id are
+        left alone. An image of the cascading region takes such a task over in ``regions``,
+        without its copy, unless ``may_delete``.
 
         :returns: tasks requested.
         :raises ServiceUnavailable: the database does not answer; nothing was written.
@@ -309,6 +316,8 @@ class TaskStore(Protocol):
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Ask for images to be looked at in one region, all of them or none; see :meth:`request`.
+
+        Those of the source only, see ``of_source_only`` there.
 
         A task that gave up keeps its failed attempts, so that it has one more and not as many
         as it had. Copies that vanished still wait for their time. ``projects`` may hold more
@@ -440,9 +449,11 @@ class TaskStore(Protocol):
         now: datetime.datetime,
         request_id: str,
         source_region: images.RegionId | None,
+        unless_known: bool = False,
     ) -> bool:
         """Note which image is the copy, and request the task; make it if there is none.
 
+        :param unless_known: nothing is done if the task knows a copy.
         :returns: False if the task is being worked on, and nothing was written.
         """
 

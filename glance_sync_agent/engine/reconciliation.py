@@ -211,7 +211,7 @@ class Reconciliation:
         pages = self._regions.image_service(origin).pages(
             PAGE_SIZE, snapshots_only=snapshots_only, changed_since=scope.since
         )
-        newest: images.Image | None = None
+        newest: Sequence[images.Image] = ()
         for page in pages:
             report.note_page(page)
             newest = source_history.newest_of(page, newest)
@@ -227,17 +227,18 @@ class Reconciliation:
             self._note_newest(origin, newest, walk)
 
     def _note_newest(
-        self, origin: images.RegionId, newest: images.Image | None, walk: _Walk
+        self, origin: images.RegionId, newest: Sequence[images.Image], walk: _Walk
     ) -> None:
-        """Take note of the newest source of a region, or that it went back."""
-        if self._is_accepted or not self._newest.went_back(origin, newest):
-            self._newest.remember(origin, newest)
+        """Take note of the newest sources of a region, or that it lost them."""
+        if self._is_accepted:
+            self._newest.accept(origin, newest)
             return
-        self._newest.hold(origin)
+        if not self._newest.are_lost(self._regions.image_service(origin), newest):
+            return
         walk.report.restored.add(origin)
         LOG.error(
-            "The newest image of region %s is older than before, as if its Glance was restored "
-            "from a backup, so no source there counts as deleted. Look at 'glance-sync reconcile "
+            "The newest images of region %s are missing, as if its Glance was restored from a "
+            "backup, so no source there counts as deleted. Look at 'glance-sync reconcile "
             "--dry-run'. If those images were really deleted, run 'glance-sync reconcile "
             "--allow-deletes N' with their number",
             origin,

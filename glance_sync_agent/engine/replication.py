@@ -90,7 +90,7 @@ class Replication:
         :raises LeaseLost: somebody else works on the task.
         """
         if lease.task.key.region not in self._targets.catalogue():
-            return tasks.Succeeded(reason=plans.OUT_OF_REACH)
+            return tasks.Succeeded(reason=plans.OUT_OF_REACH, keeps_deletion=True)
         notes = copy_notes.CopyNotes(lease, self._store)
         try:
             outcome = self._bring_in_step(lease, notes)
@@ -111,7 +111,8 @@ class Replication:
         wanted = self._wanted_as.in_region(task.key.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task, notes)
-        proven_id = task.proven_id
+        # Of a copy that the row does not know any more, it proves nothing.
+        proven_id = task.proven_id if notes.known is not None else None
         for step in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
             if self._stop.is_set():
@@ -127,7 +128,7 @@ class Replication:
                 ),
                 notes=notes,
             )
-            if copy is None and _is_deactivated(source):
+            if copy is None and not notes.has_lost and _is_deactivated(source):
                 copy = copies.find(service, attempt.evidence)
             found = None if copy is None else attempt.whose(copy)
             verdict = self._verdict(source, task.key.region)
@@ -267,7 +268,9 @@ class Replication:
         if notes.known is None and (source is None or (_is_first(task) and _is_active(source))):
             return None
         copy = service.get(notes.known.copy_id if notes.known else task.key.image_id)
-        if copy is None:
+        if copy is None and notes.known is not None:
+            # To somebody with fewer rights than before, private images are absent.
+            service.require_all_rights()
             notes.miss()
         return copy
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator says of images that the agent leaves alone: each one by name."""
 
+from collections.abc import Mapping
 import logging
 import uuid
 
@@ -51,6 +52,8 @@ class Settling:
         """
         image = self._read(region, image_id)
         source = self._source(image)
+        if not identity.names(image, source):
+            self._mark(image, source)  # it was taken off, or changed
         if image.created_at is None:
             raise errors.ImageConflict(
                 f"image {image_id} of region {region} does not say when it was created, so that "
@@ -77,18 +80,11 @@ class Settling:
         """
         image = self._read(region, image_id)
         source = self._source(image)
-        # The mark goes first: without it the image is foreign, whatever a row knows.
-        self._regions.image_service(region).update(
-            plans.UpdateMetadata(
-                copy=image,
-                attributes={},
-                tags=None,
-                properties=dict.fromkeys(_MARK),
-                members={},
-            )
-        )
+        # The row goes first: what it knows is doubtful without its mark, and never foreign.
         if not self._store.disown(self._key(source, region), image_id):
             raise _at_work(source, region)
+        service = self._regions.image_service(region)
+        service.update(_changes(image, dict.fromkeys(_MARK)))
         return source
 
     def delete_orphan(self, region: images.RegionId, image_id: images.ImageId) -> images.Image:
@@ -99,10 +95,9 @@ class Settling:
         """
         image = self._read(region, image_id)
         source = self._source(image)
-        if source.region in self._catalogue.regions():
-            # To somebody with too few rights, other people's images are absent.
-            origin = images.RegionId(source.region)
-            self._regions.image_service(origin).require_all_rights()
+        # To somebody with too few rights, other people's images are absent.
+        origin = images.RegionId(source.region)
+        self._regions.image_service(origin).require_all_rights()
         found = self._census.whose(image)
         if found.kind is not census.Kind.ORPHAN:
             raise errors.ImageConflict(
@@ -123,16 +118,41 @@ class Settling:
         return image
 
     def _source(self, image: images.Image) -> images.SourceKey:
-        source = identity.source_of(image)
+        source = identity.source_of(image) or self._source_by_row(image)
         if source is None:
             raise errors.ImageConflict(
-                f"image {image.image_id} of region {image.region} does not say that it is a copy; "
-                "there is nothing to settle"
+                f"image {image.image_id} of region {image.region} does not say that it is a copy, "
+                "and no task knows it; there is nothing to settle"
             )
         return source
 
+    def _source_by_row(self, image: images.Image) -> images.SourceKey | None:
+        """Return the source of a copy whose mark was taken off or changed."""
+        for task in self._store.list(region=image.region):
+            if task.copy_id == image.image_id and task.copy_created_at == image.created_at:
+                region = task.source_region or self._catalogue.cascading
+                return images.SourceKey(image_id=task.key.image_id, region=region)
+        return None
+
+    def _mark(self, image: images.Image, source: images.SourceKey) -> None:
+        marks = {
+            images.SOURCE_ID: source.image_id,
+            images.SOURCE_REGION: source.region,
+            images.COPY_ID: image.image_id,
+            images.COPY_REGION: image.region,
+        }
+        self._regions.image_service(image.region).update(_changes(image, marks))
+
     def _key(self, source: images.SourceKey, region: images.RegionId) -> tasks.TaskKey:
         return tasks.TaskKey(image_id=images.image_id(source.image_id), region=region)
+
+
+def _changes(
+    image: images.Image, properties: Mapping[str, str | None]
+) -> plans.UpdateMetadata:
+    return plans.UpdateMetadata(
+        copy=image, attributes={}, tags=None, properties=properties, members={}
+    )
 
 
 def _at_work(source: images.SourceKey, region: images.RegionId) -> errors.ImageConflict:

@@ -76,7 +76,9 @@ class SnapshotWatch:
             }
             over = [task for task in batch if task.key.image_id not in awaited]
         for task in over:
-            self._requests.request(task.key.image_id, source_region=task.source_region)
+            self._requests.request(
+                task.key.image_id, source_region=task.source_region, of_source_only=True
+            )
         for silent, failure in failures.items():
             LOG.warning("Could not look at the snapshots of region %s: %s", silent, failure)
         return len(over)

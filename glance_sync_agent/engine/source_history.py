@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What proves that a source was deleted, where no message said so."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+import dataclasses
 import datetime
+import heapq
+import json
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 
-_FACT = "newest source of "
-_HELD = "held"
+_FACT = "newest sources of "
+_MOST = 20  # that are remembered
 
 
 class MissingSources:
@@ -64,70 +67,91 @@ def noting(store: ports.TaskStore) -> Callable[[tasks.Task, datetime.datetime | 
 
 
 class NewestSources:
-    """Remembers the newest source of each region, to notice a Glance that lost the last ones.
+    """Remembers the newest sources of a region, to notice a Glance that lost the last ones.
 
-    That of a region goes back if its Glance was restored from a backup. It goes back as well
-    when the newest image is deleted, but then a message says so.
+    They are missing if that Glance was restored from a backup. Each may also have been deleted,
+    but then a message says so.
     """
 
     def __init__(self, facts: ports.Facts) -> None:
         self._facts = facts
 
-    def went_back(self, region: images.RegionId, newest: images.Image | None) -> bool:
-        """Tell whether the newest source of a region went back, now or since it was accepted.
+    def are_lost(self, service: ports.ImageService, newest: Sequence[images.Image]) -> bool:
+        """Compare the newest sources of a region with those before; tell whether some are lost.
 
-        :param newest: of all that there are; None: there is none with a time.
+        So they are if the newest of before is missing, or all of that age are, and no message
+        said that they were deleted. It stays so until they are found, a message says so, or
+        :meth:`accept`.
+
+        :param newest: of all that there are; see :func:`newest_of`.
+        :raises SyncError: the region or the database does not answer.
+        """
+        before = self._known(service.region)
+        there = _there(service, {*before.newest, *before.missing, *_ages(newest)})
+        last = max(before.newest.values(), default="")
+        latest = {one for one, age in before.newest.items() if age == last}
+        missing = {one for one in before.missing if one not in there}
+        if latest.isdisjoint(there):
+            missing |= latest
+        if missing:
+            kept = {one: age for one, age in before.newest.items() if one not in missing}
+            self._put(service.region, _Known(newest=kept, missing=frozenset(missing)))
+            return True
+        ages = {one: age for one, age in _ages(newest).items() if one in there}
+        self._put(service.region, _Known(newest=ages))
+        return False
+
+    def accept(self, region: images.RegionId, newest: Sequence[images.Image]) -> None:
+        """Take note of the newest sources of a region, whatever is missing. Idempotent.
+
         :raises ServiceUnavailable: the database does not answer.
         """
-        age, image_id, is_held = self._known(region)
-        if newest is not None and newest.image_id == image_id:
-            return False
-        return is_held or (bool(image_id) and (newest is None or _age(newest) < age))
-
-    def hold(self, region: images.RegionId) -> None:
-        """Take note that it went back, until :meth:`remember`. Idempotent.
-
-        :raises ServiceUnavailable: the database does not answer.
-        """
-        age, image_id, is_held = self._known(region)
-        if not is_held:
-            self._put(region, age, image_id, _HELD)
-
-    def remember(self, region: images.RegionId, newest: images.Image | None) -> None:
-        """Take note of the newest source of a region. Idempotent.
-
-        :raises ServiceUnavailable: the database does not answer.
-        """
-        wanted = ("", "") if newest is None else (_age(newest), newest.image_id)
-        if self._known(region) != (*wanted, False):
-            self._put(region, *wanted)
+        self._put(region, _Known(newest=_ages(newest)))
 
     def deleted(self, region: images.RegionId, image_id: images.ImageId) -> None:
         """Take note that a message told of a deletion.
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        _, known_id, is_held = self._known(region)
-        if known_id == image_id and not is_held:
-            self._put(region)
+        known = self._known(region)
+        newest = {one: age for one, age in known.newest.items() if one != image_id}
+        self._put(region, _Known(newest=newest, missing=known.missing - {image_id}))
 
-    def _known(self, region: images.RegionId) -> tuple[str, str, bool]:
-        """Return time and id of the newest source, and whether a region is held."""
-        parts = (self._facts.get(_FACT + region) or "").split()
-        age, image_id = parts[:2] if len(parts) > 1 else ("", "")
-        return age, image_id, _HELD in parts
+    def _known(self, region: images.RegionId) -> "_Known":
+        try:
+            kept = json.loads(self._facts.get(_FACT + region) or "{}")
+            return _Known(newest=dict(kept["newest"]), missing=frozenset(kept["missing"]))
+        except (KeyError, TypeError, ValueError):  # nothing yet, or edited by hand
+            return _Known()
 
-    def _put(self, region: images.RegionId, *parts: str) -> None:
-        self._facts.put(_FACT + region, " ".join(parts).strip())
+    def _put(self, region: images.RegionId, known: "_Known") -> None:
+        if known != self._known(region):
+            kept = {"newest": known.newest, "missing": sorted(known.missing)}
+            self._facts.put(_FACT + region, json.dumps(kept))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    #: By id, the times that they were created at, in a form that sorts by time.
+    newest: dict[images.ImageId, str] = dataclasses.field(default_factory=dict)
+    missing: frozenset[images.ImageId] = frozenset()  # nothing says why
+
+
+def newest_of(
+    page: Sequence[images.Image], before: Sequence[images.Image]
+) -> Sequence[images.Image]:
+    """Return the images that were created last, at most 20; those without a time do not count."""
+    dated = [one for one in (*page, *before) if one.created_at is not None]
+    return heapq.nlargest(_MOST, dated, key=lambda one: (_age(one), one.image_id))
+
+
+def _ages(newest: Sequence[images.Image]) -> dict[images.ImageId, str]:
+    return {one.image_id: _age(one) for one in newest}
 
 
 def _age(image: images.Image) -> str:
-    """Return the time that an image was created, in a form that sorts by time."""
     return image.created_at.isoformat() if image.created_at is not None else ""
 
 
-def newest_of(pages: Sequence[images.Image], before: images.Image | None) -> images.Image | None:
-    """Return the image that was created last; None: none says when it was."""
-    dated = [one for one in (*pages, before) if one is not None and one.created_at is not None]
-    return max(dated, key=lambda one: (_age(one), one.image_id), default=None)
-
+def _there(service: ports.ImageService, ids: Set[images.ImageId]) -> Set[images.ImageId]:
+    return set(service.find(sorted(ids))) if ids else set()

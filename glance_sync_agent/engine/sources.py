@@ -13,7 +13,7 @@ from glance_sync_agent.engine import ports
 
 _ENTRIES = 512
 
-_Key = tuple[images.ImageId, str]  # the image, and the request that asks for it
+_Key = tuple[images.RegionId, images.ImageId, str]  # the image, and the request for it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class SourceViews:
 
         :raises ServiceUnavailable: the Glance of its region, or of its data, does not answer.
         """
-        key = task.key.image_id, task.request_id
+        key = self.region(task), task.key.image_id, task.request_id
         view, is_new = self._view(key)
         if is_new:
-            self._look(self.region(task), key, view)
+            self._look(key, view)
         return view.image.result()
 
     def _view(self, key: _Key) -> tuple[_View, bool]:
@@ -81,9 +81,10 @@ class SourceViews:
     def _is_old(self, key: _Key, now: float) -> bool:
         return now - self._views[key].read_at > self._max_age
 
-    def _look(self, region: images.RegionId, key: _Key, view: _View) -> None:
+    def _look(self, key: _Key, view: _View) -> None:
+        region, image_id, _request_id = key
         try:
-            image = self._regions.image_service(region).get(key[0])
+            image = self._regions.image_service(region).get(image_id)
             image = image and self._joining.join(image)
         except BaseException as exc:
             with self._lock:  # whoever comes now looks anew

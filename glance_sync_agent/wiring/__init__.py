@@ -465,7 +465,9 @@ def build(
             intervals=current.intervals,
             chance=chance,
             count_marked=lambda: census.report(
-                make_census(current, services, catalogue, store), sorted(catalogue.regions())
+                make_census(current, services, catalogue, store),
+                sorted(catalogue.regions()),
+                census.adopting(store, clock, cascading),
             ),
         ),
         verification=verifications.make_rounds(

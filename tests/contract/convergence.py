@@ -485,7 +485,7 @@ class Cloud:
             agent.finish()
         self.replace_dead(same_machine=False)
         # The operator says that no Glance was restored: the newest source is gone, at most.
-        self.agents[0].world.newest.remember(worlds.CASCADING, None)
+        self.agents[0].world.newest.accept(worlds.CASCADING, ())
         for _ in range(_ROUNDS):
             self._work()
             self.clock.advance(GONE_SECONDS)

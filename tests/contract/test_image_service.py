@@ -251,6 +251,26 @@ def test_a_walk_over_marked_images_shows_copies_and_what_inherited_their_mark(
     assert found == {copy.image_id, heir.image_id}
 
 
+def test_a_walk_over_the_copies_of_a_region_shows_them_whatever_their_source(
+    region: ImageRegion,
+) -> None:
+    elsewhere = dataclasses.replace(region.source(), region=images.RegionId("RegionNine"))
+    copy = region.service.create(new_id(), elsewhere)
+    region.users.make(
+        owner=region.owner,
+        properties=images.marks(
+            elsewhere, copy.image_id, images.RegionId("RegionEight")
+        ),
+    )
+    found = [
+        image.image_id
+        for page in region.service.pages(100, marked_in=region.service.region)
+        for image in page
+        if image.metadata.owner == region.owner
+    ]
+    assert found == [copy.image_id]
+
+
 # create
 
 

@@ -1165,6 +1165,86 @@ def test_what_is_at_work_is_neither_adopted_nor_disowned(store):
     assert task(store) == before
 
 
+# images of two regions with one id
+
+ANOTHER_SOURCE = images.RegionId("RegionFour")
+
+
+def test_an_event_leaves_tasks_of_another_source_with_the_same_id_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    before = task(store)
+    count = ask(store, source_region=ELSEWHERE, of_source_only=True, may_delete=True)
+    assert (count, task(store)) == (0, before)
+    count = ask(store, may_delete=True, of_source_only=True)
+    assert (count, task(store)) == (0, before)
+    assert ask(store, source_region=ANOTHER_SOURCE, of_source_only=True) == 1
+    assert task(store).generation == before.generation + 1
+
+
+def test_an_image_of_the_cascading_region_takes_a_task_over_without_its_copy(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    distrust(store)
+    assert ask(store, of_source_only=True) == 1
+    found = task(store)
+    assert (found.source_region, found.known_copy, found.copied_from) == (None, None, None)
+    assert (found.status, found.damage, found.may_delete) == (PENDING, None, False)
+
+
+def test_a_task_is_taken_over_only_in_the_regions_that_are_asked_for(store):
+    ask(store, REGION, ELSEWHERE, source_region=ANOTHER_SOURCE)
+    assert ask(store, REGION, of_source_only=True) == 1
+    other = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
+    assert other.source_region == ANOTHER_SOURCE
+
+
+def test_a_scan_leaves_tasks_of_another_source_with_the_same_id_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    before = task(store)
+    assert ask_in(store, IMAGE, source_region=ELSEWHERE) == 0
+    assert task(store) == before
+    assert ask_in(store, IMAGE) == 1
+    assert task(store).source_region is None
+
+
+def test_who_asks_for_a_task_by_name_gets_it_whatever_its_source_is(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    assert ask(store, elsewhere=False) == 1
+    assert task(store).source_region == ANOTHER_SOURCE
+
+
+def test_that_a_copy_was_read_back_is_forgotten_with_it(store):
+    ask(store)
+    lease = claim(store)
+    store.note_proven(lease, COPY)
+    store.note_copy(lease, KNOWN, "golden")
+    assert task(store).proven_id is None
+    store.note_proven(lease, COPY)
+    store.release(lease, NOW)
+    store.adopt(KEY, KNOWN, **ADOPTED)
+    assert task(store).proven_id is None
+    store.note_proven(claim(store), COPY)
+    assert task(store).proven_id == COPY
+
+
+def test_a_deletion_that_nobody_could_see_to_is_not_forgotten(store):
+    ask(store, may_delete=True)
+    gone = tasks.Succeeded(reason="no such region", keeps_deletion=True)
+    store.finish(claim(store), gone, NOW)
+    assert task(store).may_delete
+    ask(store)
+    succeeded(store)
+    assert not task(store).may_delete
+
+
+def test_a_copy_is_adopted_only_if_none_is_known_where_that_is_wanted(store):
+    other = identity.KnownCopy(copy_id=OTHER, created_at=NOW)
+    assert store.adopt(KEY, KNOWN, **ADOPTED, unless_known=True)
+    assert store.adopt(KEY, other, **ADOPTED, unless_known=True)
+    assert task(store).known_copy == KNOWN
+
+
 def test_a_source_is_missing_until_it_is_found_again(store):
     ask(store)
     ask(store, ELSEWHERE)

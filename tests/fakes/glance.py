@@ -117,6 +117,7 @@ class FakeGlance:
         snapshots_only: bool = False,
         changed_since: datetime.datetime | None = None,
         marked_from: images.RegionId | None = None,
+        marked_in: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
         since = (changed_since or builders.LONG_AGO).replace(microsecond=0)
         for hidden in (False, True):
@@ -130,15 +131,16 @@ class FakeGlance:
                     and image.image_id > last
                     and (_is_typed_snapshot(image) or not snapshots_only)
                     and (image.updated_at or since) >= since
-                    and marked_from in {None, self._marked_from(image)}
+                    and marked_from in {None, self._property(image, images.SOURCE_REGION)}
+                    and marked_in in {None, self._property(image, images.COPY_REGION)}
                 ]
                 if not rest:
                     break
                 yield rest[:page_size]
                 last = rest[:page_size][-1].image_id
 
-    def _marked_from(self, image: images.Image) -> Any:
-        return self._records[image.image_id].get(images.SOURCE_REGION)
+    def _property(self, image: images.Image, name: str) -> Any:
+        return self._records[image.image_id].get(name)
 
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         self.before("create", image_id)

@@ -49,7 +49,7 @@ class MemoryTaskStore:
             raise errors.ServiceUnavailable("cannot use the task store: it is down")
         return self._lock
 
-    def request(
+    def request(  # noqa: C901 (each field has its rule)
         self,
         image_id: images.ImageId,
         regions: Iterable[images.RegionId],
@@ -60,13 +60,22 @@ class MemoryTaskStore:
         may_delete: bool = False,
         elsewhere: bool = True,
         source_region: images.RegionId | None = None,
+        of_source_only: bool = False,
         project: str | None = None,
         is_scan: bool = False,
     ) -> int:
         with self._open():
-            keys = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
+            wanted = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
+            keys = wanted
             if elsewhere:
-                keys |= {key for key in self._rows if key.image_id == image_id}
+                keys = wanted | {key for key in self._rows if key.image_id == image_id}
+            if of_source_only:
+                others = self._of_others(keys, source_region)
+                may_take_over = source_region is None and not may_delete
+                taken_over = others & wanted if may_take_over else set()
+                for key in taken_over:
+                    self._take_over(key)
+                keys = keys - (others - taken_over)
             for key in keys:
                 row = self._rows.get(key) or _Row(task=_first(key, now, source_region))
                 task = dataclasses.replace(
@@ -123,6 +132,7 @@ class MemoryTaskStore:
                     source_region=source_region,
                     project=(projects or {}).get(image_id),
                     is_scan=True,
+                    of_source_only=True,
                 )
                 for image_id in frozenset(image_ids)
             )
@@ -241,6 +251,7 @@ class MemoryTaskStore:
                 image_name=image_name,
                 copied_from=None,
                 damage=None,
+                proven_id=None,
             )
             self._put(dataclasses.replace(row, task=task))
 
@@ -273,7 +284,7 @@ class MemoryTaskStore:
                         task,
                         status=tasks.TaskStatus.SUCCESS,
                         attempts=0,
-                        may_delete=False,
+                        may_delete=task.may_delete and outcome.keeps_deletion,
                         damage=None,
                         failing_since=None,
                     )
@@ -353,10 +364,13 @@ class MemoryTaskStore:
         now: datetime.datetime,
         request_id: str,
         source_region: images.RegionId | None,
+        unless_known: bool = False,
     ) -> bool:
         with self._open():
             if self._is_at_work(key):
                 return False
+            if unless_known and key in self._rows and self._rows[key].task.copy_id is not None:
+                return True
             self.request(
                 key.image_id,
                 [key.region],
@@ -377,6 +391,21 @@ class MemoryTaskStore:
                 self._know(key, None)
             return True
 
+    def _of_others(
+        self, keys: set[tasks.TaskKey], source_region: images.RegionId | None
+    ) -> set[tasks.TaskKey]:
+        return {
+            key
+            for key in keys & self._rows.keys()
+            if self._rows[key].task.source_region != source_region
+        }
+
+    def _take_over(self, key: tasks.TaskKey) -> None:
+        self._know(key, None)
+        row = self._rows[key]
+        task = dataclasses.replace(row.task, source_region=None, missing_since=None)
+        self._put(dataclasses.replace(row, task=task))
+
     def _is_at_work(self, key: tasks.TaskKey) -> bool:
         row = self._rows.get(key)
         return row is not None and row.task.status is tasks.TaskStatus.PROCESSING
@@ -390,6 +419,7 @@ class MemoryTaskStore:
             on_probation=False,
             copied_from=None,
             damage=None,
+            proven_id=None,
         )
         self._put(dataclasses.replace(row, task=task))
 

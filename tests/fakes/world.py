@@ -305,7 +305,7 @@ class World:
             clock=self.clock,
             intervals=lambda: self.intervals,
             chance=lambda: 0.5,
-            count_marked=lambda: census.report(self.census, sorted(self.catalogue.regions())),
+            count_marked=self.count_marked,
         )
         self.bytes_per_second = 0
         self.max_repairs = 2
@@ -330,6 +330,11 @@ class World:
             clock=self.clock,
             interval=lambda: self.verify_interval,
         )
+
+    def count_marked(self) -> None:
+        """Look at the marked images of all regions, as once a day."""
+        adopt = census.adopting(self.store, self.clock, CASCADING)
+        census.report(self.census, sorted(self.catalogue.regions()), adopt)
 
     def make_repairs(self) -> repairs.Repairs:
         """Return what has bad copies replaced, for one run."""

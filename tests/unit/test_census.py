@@ -37,6 +37,11 @@ def kinds(world, region=TWO):
     return {one.image.image_id: one.kind.value for one in world.census.find(region)}
 
 
+def report(world, *regions):
+    adopt = census.adopting(world.store, world.clock, worlds.CASCADING)
+    census.report(world.census, regions, adopt)
+
+
 def lose_database(world):
     world.store.__init__()
 
@@ -73,14 +78,17 @@ def test_one_image_is_judged_alone_as_among_the_others(world, copied):
     assert whose(world.two.publish(b"unmarked")).kind is census.Kind.INHERITED
 
 
-def test_a_source_of_a_region_that_left_the_catalogue_is_gone(world):
+def test_a_source_of_a_region_that_left_the_catalogue_is_not_gone(world):
     marks = builders.marks(builders.IMAGE_ID, TWO, source_region=worlds.CASCADING)
     image = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
-    gone = dict.fromkeys([image.image_id], "orphan")
-    assert kinds(world) == gone
+    assert kinds(world) == {image.image_id: "orphan"}
     elsewhere = builders.marks(builders.IMAGE_ID, TWO, source_region="RegionNine")
     world.two.change(image.image_id, **elsewhere)
-    assert world.census.whose(world.two.image(image.image_id)).kind is census.Kind.ORPHAN
+    (found,) = world.census.find(TWO)
+    assert found.kind is census.Kind.DOUBTFUL
+    assert found.reason == (
+        "its source is in region RegionNine, which is not in Keystone's catalogue"
+    )
 
 
 def test_copies_of_the_snapshots_of_another_region_are_counted_as_well():
@@ -109,11 +117,11 @@ def test_the_count_says_how_many_there_are_of_each_kind():
 
 def test_an_operator_is_told_only_of_what_he_has_to_settle(world, copied, caplog):
     inherited(world, copied)
-    census.report(world.census, [worlds.CASCADING, TWO, THREE])
+    report(world, worlds.CASCADING, TWO, THREE)
     assert caplog.text == ""
     lose_database(world)
     world.source.delete_as_user(copied.image_id)
-    census.report(world.census, [worlds.CASCADING, TWO])
+    report(world, worlds.CASCADING, TWO)
     assert "Region RegionTwo has 0 doubtful images and 1 orphans" in caplog.text
     assert "RegionOne" not in caplog.text
 
@@ -125,6 +133,43 @@ def test_a_region_that_does_not_answer_is_left_out_and_named(world, copied, capl
     world.two.before = refuse
     lose_database(world)
     world.source.delete_as_user(copied.image_id)
-    census.report(world.census, [TWO, THREE])
+    report(world, TWO, THREE)
     assert "Could not count the marked images of region RegionTwo: no answer" in caplog.text
     assert "Region RegionThree has 0 doubtful images and 1 orphans" in caplog.text
+
+
+def test_a_copy_that_no_row_knows_is_adopted_by_the_daily_look_wanted_or_not(world, copied):
+    lose_database(world)
+    world.count_marked()
+    known = world.task(copied).known_copy
+    assert known is not None
+    assert known.created_at == world.two.image(copied.image_id).created_at
+    world.settle()
+    assert world.task(copied).reason == "in sync"
+
+
+def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that(world):
+    there = world.three.publish(DATA, owner="alpha")
+    marks = images.marks(there, builders.IMAGE_ID, TWO)
+    world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
+    world.count_marked()
+    world.settle()
+    assert [row.source_region for row in world.store.find([there.image_id])] == [THREE]
+
+
+def test_of_two_copies_that_no_row_knows_one_is_adopted(world, copied):
+    marks = images.marks(copied, builders.COPY_ID, TWO)
+    world.two.publish(DATA, image_id=builders.COPY_ID, owner="alpha", properties=marks)
+    lose_database(world)
+    world.count_marked()
+    known = world.task(copied).known_copy
+    world.count_marked()
+    assert world.task(copied).known_copy == known
+    assert sorted(kinds(world).values()) == ["copy", "doubtful"]
+
+
+def test_a_record_without_data_is_adopted_by_nobody_who_counts(world, copied):
+    lose_database(world)
+    world.two.change(copied.image_id, status="queued", size=None, os_hash_value=None)
+    world.count_marked()
+    assert [row.key.region for row in world.store.find([copied.image_id])] == [THREE]

@@ -51,6 +51,7 @@ def case(name, image, answer, reason, *, row=None, there=IN_SYNC, proven_id=None
 
 NOT_MADE = "it was not made by this agent"
 ANOTHER = builders.COPY_ID
+LOST_MARK = "its task knows it, but its mark was taken off or changed"
 NO_TASK = "no task knows it"
 BY_TASK = "its task knows it"
 BY_DATA = "it holds the data of its source"
@@ -68,14 +69,21 @@ ELSEWHERE = images.SourceKey(image_id=builders.IMAGE_ID, region="RegionNine")
 TABLE = [
     # no mark at all
     case("no mark", builders.stranger(), FOREIGN, NOT_MADE),
-    case("no mark, though the row knew it", builders.stranger(), FOREIGN, NOT_MADE, row=known()),
+    case("no mark, though the row knew it", builders.stranger(), DOUBTFUL, LOST_MARK,
+         row=known()),
+    case("no mark, at an id that was only chosen", builders.stranger(), FOREIGN, NOT_MADE,
+         row=CHOSEN),
+    case("no mark, at an id that was used before", builders.stranger(created_at=LATER), FOREIGN,
+         NOT_MADE, row=known()),
+    case("no mark, beside the one that the row knows",
+         builders.stranger(image_id=ANOTHER), FOREIGN, NOT_MADE, row=known()),
     # the mark of another image
     case("another id", marked(copy_id=ANOTHER), INHERITED,
          f"its mark is that of image {ANOTHER} of region RegionTwo"),
     case("same id of another region", marked(copy_region="RegionThree"), INHERITED,
          f"its mark is that of image {builders.IMAGE_ID} of region RegionThree"),
-    case("inherited, though the row knew it", marked(copy_id=ANOTHER), INHERITED,
-         f"its mark is that of image {ANOTHER} of region RegionTwo", row=known()),
+    case("inherited, though the row knew it", marked(copy_id=ANOTHER), DOUBTFUL, LOST_MARK,
+         row=known()),
     case("inherited, queued", marked(queued(), copy_id=ANOTHER), INHERITED,
          f"its mark is that of image {ANOTHER} of region RegionTwo"),
     # the mark of another source

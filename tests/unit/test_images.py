@@ -351,22 +351,38 @@ def test_properties_cannot_be_changed_by_accident() -> None:
 
 
 WHOLE = {
-    "glance_sync_source_id": "a",
+    "glance_sync_source_id": builders.IMAGE_ID,
     "glance_sync_source_region": "b",
-    "glance_sync_copy_id": "c",
-    "glance_sync_copy_region": "d",
+    "glance_sync_copy_id": builders.COPY_ID,
+    "glance_sync_copy_region": "d" * 255,
 }
 
 
 def test_a_mark_names_the_source_and_the_copy() -> None:
     assert images.parse(record(**WHOLE), REGION).mark == images.Mark(
-        source=images.SourceKey(image_id="a", region="b"), copy_id="c", copy_region="d"
+        source=images.SourceKey(image_id=builders.IMAGE_ID, region="b"),
+        copy_id=builders.COPY_ID,
+        copy_region="d" * 255,
     )
 
 
 @pytest.mark.parametrize("name", list(WHOLE))
 @pytest.mark.parametrize("value", [None, "", 5, ["a"]])
 def test_a_mark_is_whole_or_not_there(name: str, value: object) -> None:
+    assert images.parse(record(**{**WHOLE, name: value}), REGION).mark is None
+
+
+@pytest.mark.parametrize("name", ["glance_sync_source_id", "glance_sync_copy_id"])
+@pytest.mark.parametrize(
+    "value", ["a", builders.IMAGE_ID.upper(), builders.IMAGE_ID.replace("-", ""), "../../v3/users"]
+)
+def test_what_is_no_id_of_an_image_makes_no_mark(name: str, value: str) -> None:
+    assert images.parse(record(**{**WHOLE, name: value}), REGION).mark is None
+
+
+@pytest.mark.parametrize("name", ["glance_sync_source_region", "glance_sync_copy_region"])
+@pytest.mark.parametrize("value", ["a\nb", "\x1b[2J", "x" * 256])
+def test_what_is_no_name_of_a_region_makes_no_mark(name: str, value: str) -> None:
     assert images.parse(record(**{**WHOLE, name: value}), REGION).mark is None
 
 

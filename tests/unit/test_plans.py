@@ -58,15 +58,22 @@ OF_OWN_ID = images.Mark(
 )
 INHERITED = images.Mark(source=builders.KEY, copy_id="another", copy_region=builders.REGION)
 ADOPT = (
-    f"It is left alone; run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo' if it is "
+    f"Run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo' if it is "
     "a copy, or else 'glance-sync disown' with the same arguments"
 )
 
 
 def doubt(why):
     return (
-        f"image {builders.IMAGE_ID} of region RegionTwo says that it is our copy, but {why}. "
-        f"{ADOPT}"
+        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, because nothing proves "
+        f"that it is our copy: {why}. {ADOPT}"
+    )
+
+
+def left_alone(why):
+    return (
+        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, although {why}: it was "
+        "adopted without data, and may be somebody else's; delete it there if it is not"
     )
 
 
@@ -113,10 +120,10 @@ TABLE = [
     case(
         "source gone, image there not ours",
         plans.Nothing(reason="source is gone; the image here is not ours and stays"),
-        None, stranger(), may_delete=True,
+        None, stranger(), may_delete=True, known=False,
     ),
     case("source gone, inherited mark there", plans.Nothing(reason=plans.ABSENT),
-         None, copy(mark=INHERITED), may_delete=True),
+         None, copy(mark=INHERITED), may_delete=True, known=False),
     case("source gone, no task knows the copy",
          plans.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
          None, copy(), may_delete=True, known=False),
@@ -124,8 +131,11 @@ TABLE = [
          plans.Nothing(reason="source is not found, and nothing proves that it was deleted"),
          None, copy(), known=False),
     case("source gone, on probation",
-         plans.DeleteCopy(copy=queued(), reason="source was deleted"),
+         plans.Conflict(reason=left_alone("its source was deleted")),
          None, queued(), may_delete=True, on_probation=True),
+    case("unwanted, on probation",
+         plans.Nothing(reason=f"{UNWANTED}; the copy that is there stays as it is"),
+         source(), queued(), wanted=False, delete_unwanted=True, on_probation=True),
     case(
         "source pending_delete",
         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
@@ -239,8 +249,11 @@ TABLE = [
             "and has the id that the copy needs; delete it there, or publish the source again "
             "with another id, or take the region out of the strategy"
         ),
-        source(), stranger(),
+        source(), stranger(), known=False,
     ),
+    case("known, without its mark",
+         plans.Conflict(reason=doubt("its task knows it, but its mark was taken off or changed")),
+         source(), stranger()),
     case("stranger, unwanted", plans.Nothing(reason=UNWANTED), source(), stranger(), wanted=False),
     # strategy
     case("unwanted, none there", plans.Nothing(reason=UNWANTED), source(), None, wanted=False),
@@ -406,8 +419,7 @@ TABLE = [
                                             reason="copy is saving"),
          source(), queued(status=Status.SAVING), on_probation=True),
     case("on probation, killed",
-         plans.Conflict(reason=f"image {builders.IMAGE_ID} of region RegionTwo is killed. It is "
-                        "left alone, because it was adopted without data; delete it there"),
+         plans.Conflict(reason=left_alone("it is killed")),
          source(), queued(status=Status.KILLED), on_probation=True),
     *[
         case(f"no row, {status}",
@@ -423,7 +435,7 @@ TABLE = [
     # marks that were handed on
     *[
         case(f"inherited {name}", plans.CopyData(source=source(), into=None, under_own_id=True),
-             source(), there)
+             source(), there, known=False)
         for name, there in (
             ("mark", copy(mark=INHERITED)),
             ("mark, other bytes", copy(mark=INHERITED, multihash=OTHER)),
@@ -432,9 +444,9 @@ TABLE = [
         )
     ],
     case("inherited mark, unwanted", plans.Nothing(reason=UNWANTED),
-         source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True),
+         source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True, known=False),
     case("inherited mark, source deactivated", plans.Nothing(reason="source is deactivated"),
-         source(status=Status.DEACTIVATED), copy(mark=INHERITED)),
+         source(status=Status.DEACTIVATED), copy(mark=INHERITED), known=False),
     case("source with an inherited mark", plans.CopyData(source=source(mark=INHERITED), into=None),
          source(mark=INHERITED), None),
     case("source with an inherited mark, in sync", plans.Nothing(reason=plans.IN_SYNC),
@@ -545,7 +557,7 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
         assert decide(None, copy(mark=mark), may_delete=True) == plans.Conflict(
             reason=f"source was deleted; {told}"
         )
-    assert decide(None, stranger(), may_delete=True) == plans.Nothing(
+    assert decide(None, stranger(), may_delete=True, known=False) == plans.Nothing(
         reason="source is gone; the image here is not ours and stays"
     )
 
@@ -738,7 +750,7 @@ def test_an_image_that_is_not_ours_is_never_touched(
     if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
         return
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    may_be = plans.Nothing | plans.Conflict
+    may_be = plans.Nothing | plans.Conflict | plans.Wait
     if found.whose is identity.Whose.INHERITED:
         may_be |= plans.CopyData
         assert not isinstance(action, plans.CopyData) or action.under_own_id

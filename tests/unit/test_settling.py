@@ -111,11 +111,26 @@ def test_an_orphan_is_deleted_by_name(world, settle, copied, caplog):
     ) in caplog.text
 
 
-def test_an_orphan_of_a_region_that_left_the_catalogue_is_deleted_by_name(world, settle):
+def test_a_copy_whose_source_is_in_a_region_that_left_the_catalogue_is_no_orphan(world, settle):
     marks = builders.marks(builders.IMAGE_ID, TWO, source_region="RegionNine")
     world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
-    settle.delete_orphan(TWO, builders.IMAGE_ID)
-    assert not world.two.ids()
+    with pytest.raises(errors.UnknownRegion):
+        settle.delete_orphan(TWO, builders.IMAGE_ID)
+    assert world.two.ids() == {builders.IMAGE_ID}
+
+
+@pytest.mark.parametrize("verb", ["adopt", "disown"])
+def test_a_copy_that_lost_its_mark_is_settled_through_its_row(world, settle, copied, verb):
+    world.two.change(copied.image_id, glance_sync_copy_id=None)
+    world.changed(copied.image_id)
+    world.settle()
+    assert "its mark was taken off or changed" in world.task(copied).reason
+    assert getattr(settle, verb)(TWO, copied.image_id) == images.key_of(copied)
+    world.settle()
+    is_copy = identity.names(world.two.image(copied.image_id), images.key_of(copied))
+    assert is_copy is (verb == "adopt")
+    assert (world.task(copied).reason == "in sync") is (verb == "adopt")
+    assert world.two.ids() == {copied.image_id}
 
 
 def test_what_is_no_orphan_is_not_deleted(world, settle, copied):

@@ -142,37 +142,84 @@ def test_the_deletion_of_an_older_image_says_nothing_of_the_newest(world):
     assert copies(world) == {middle.image_id, newest.image_id}
 
 
-def test_a_message_about_a_region_that_is_held_does_not_free_it():
-    newest = source_history.NewestSources(fake_facts.MemoryFacts())
-    image = builders.source(created_at=builders.NOW)
-    newest.remember(ONE, image)
-    newest.hold(ONE)
-    newest.hold(ONE)
-    newest.deleted(ONE, image.image_id)
-    assert newest.went_back(ONE, None)
-    newest.remember(ONE, None)
-    assert not newest.went_back(ONE, None)
+def test_a_message_that_comes_late_explains_what_is_missing(world):
+    _old, newest = publish(world, 2)
+    look(world)
+    vanish(world, newest)
+    assert look(world).restored == {ONE}
+    world.deleted(newest.image_id)
+    assert look(world).restored == set()
 
 
-def test_a_region_without_any_dated_image_went_back_if_it_had_one():
-    newest = source_history.NewestSources(fake_facts.MemoryFacts())
-    assert not newest.went_back(ONE, None)
-    newest.remember(ONE, builders.source(created_at=builders.NOW))
-    assert newest.went_back(ONE, None)
-    assert newest.went_back(ONE, builders.source(image_id="another", created_at=None))
-    assert not newest.went_back(ONE, builders.source(image_id="another", created_at=builders.NOW))
+def test_a_message_explains_only_the_image_that_it_names(world):
+    _old, lost, newest = publish(world)
+    look(world)
+    vanish(world, lost, newest)
+    assert look(world).restored == {ONE}
+    world.deleted(newest.image_id)
+    assert look(world).restored == {ONE}  # the one before is missing as well
+    world.deleted(lost.image_id)
+    assert look(world).restored == set()
 
 
-def test_the_newest_image_is_that_of_the_latest_time_and_of_the_largest_id_among_equals():
+def test_older_images_that_are_missing_are_no_sign_of_a_backup(world):
+    first, second, _third = publish(world)
+    look(world)
+    vanish(world, first, second)
+    assert look(world).restored == set()
+
+
+def test_a_younger_image_does_not_hide_what_a_restored_glance_lost(world):
+    _old, newest = publish(world, 2)
+    look(world)
+    vanish(world, newest)
+    publish(world, 1)
+    assert look(world).restored == {ONE}
+
+
+def test_the_newest_image_whose_deletion_was_announced_is_followed_by_the_one_before(world):
+    _old, lost, newest = publish(world)
+    look(world)
+    vanish(world, newest)
+    world.deleted(newest.image_id)
+    vanish(world, lost)
+    assert look(world).restored == {ONE}
+
+
+def test_an_image_that_is_gone_by_the_end_of_a_look_is_not_remembered(world):
+    _old, newest = publish(world, 2)
+    find = world.source.find
+
+    def vanishing(ids):
+        if newest.image_id in world.source.ids():
+            vanish(world, newest)
+        return find(ids)
+
+    world.source.find = vanishing
+    look(world)
+    world.source.find = find
+    assert look(world).restored == set()
+
+
+@pytest.mark.parametrize("kept", ["", "no json", "[]", '{"newest": 5}', "null"])
+def test_a_memory_that_makes_no_sense_is_none(kept):
+    facts = fake_facts.MemoryFacts()
+    facts.put("newest sources of RegionOne", kept)
+    newest = source_history.NewestSources(facts)
+    world = worlds.World()
+    assert not newest.are_lost(world.source, ())
+    newest.deleted(ONE, builders.IMAGE_ID)
+
+
+def test_the_newest_images_are_those_of_the_latest_time_and_of_the_largest_id_among_equals():
     early = builders.source(image_id="b", created_at=builders.LONG_AGO)
     late = builders.source(image_id="a", created_at=builders.NOW)
     twin = builders.source(image_id="c", created_at=builders.NOW)
     undated = builders.source(image_id="z", created_at=None)
-    assert source_history.newest_of([early, undated], None) == early
-    assert source_history.newest_of([early, late], None) == late
-    assert source_history.newest_of([early], late) == late
-    assert source_history.newest_of([twin], late) == twin
-    assert source_history.newest_of([undated], None) is None
+    assert source_history.newest_of([early, undated], ()) == [early]
+    assert source_history.newest_of([early, late], [twin]) == [twin, late, early]
+    many = [builders.source(image_id=str(one), created_at=builders.NOW) for one in range(30)]
+    assert len(source_history.newest_of(many, ())) == 20
 
 
 def test_a_deletion_that_failed_lately_is_not_asked_for_again(world):

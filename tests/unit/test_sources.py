@@ -150,4 +150,4 @@ def test_what_is_too_old_is_not_kept(views, clock):
     assert len(views._views) == 2
     clock.advance(0.1)
     views.read(builders.task(request_id="a third"))
-    assert [key[1] for key in views._views] == ["another", "a third"]
+    assert [key[2] for key in views._views] == ["another", "a third"]

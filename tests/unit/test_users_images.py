@@ -280,7 +280,6 @@ def test_images_whose_mark_names_themselves_stay(cloud, owner, data):
     cloud.ordeal(by_hand=owner != OPERATOR or data == b"by a script")
 
 
-@pytest.mark.xfail(strict=True, reason="an attempt that misses its copy takes the next best one")
 @pytest.mark.parametrize("data", ["same", None], ids=["same", "none"])
 def test_an_image_that_only_its_row_tells_from_a_copy_stays_when_that_is_deleted_by_hand(
     cloud, data
@@ -513,7 +512,6 @@ def test_an_older_state_of_the_cascading_glance_costs_nobody_an_image(cloud):
     cloud.check_copies(gone=(), there=tuple(cloud.golden))
 
 
-@pytest.mark.xfail(strict=True, reason="once a region is held, no message counts")
 def test_a_message_that_comes_after_a_scan_says_why_the_newest_image_is_gone(cloud):
     """As after a start of the agent, which scans before it has read what waits for it."""
     cloud.world.clock.advance(100.0)
