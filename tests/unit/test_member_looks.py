@@ -11,6 +11,8 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import reconciliation
 from tests.fakes import clock as clocks
@@ -217,7 +219,7 @@ class CountingGlance(glance.FakeGlance):
         return found
 
 
-def quiet_world(count, **metadata):
+def quiet_world(count):
     """Return a cloud of five regions with images that are all in step."""
     outside = worlds.Outside()
     outside.catalogue.names = frozenset({ONE, *FIVE})
@@ -226,14 +228,33 @@ def quiet_world(count, **metadata):
     world = worlds.World(outside)
     ids = iter(IDS)
     world.source.new_id = lambda: next(ids)
-    for number in range(count):
-        image = world.source.publish(b"1", visibility="shared", **metadata)
-        if number % 2:
-            world.source.share(image.image_id, "beta")
-        world.changed(image.image_id)
-    world.settle()
+    made = [world.source.publish(b"1", visibility="shared") for _ in range(count)]
+    for image in made[::2]:
+        world.source.share(image.image_id, "beta")
+    for region in FIVE:
+        copy_all(world, made, world.regions.glances[region])
     world.members_interval = DAY
     return world
+
+
+def copy_all(world, sources, service):
+    """Make copies and their rows: what attempts come to, but for the time that they take."""
+    now = world.clock.now()
+    world.store.request_in(
+        service.region, [one.image_id for one in sources], now=now, not_before=now, request_id="1"
+    )
+    for source in sources:
+        service.create(source.image_id, source)
+        service.put_data(source.image_id, b"1")
+    for source in sources[::2]:
+        service.share(source.image_id, "beta")
+    leases = world.store.claim(service.region, len(sources), owner="1", now=now, until=now)
+    for lease in leases:
+        copy = service.image(lease.task.key.image_id)
+        seen = tasks.CopySeen(
+            copy_id=copy.image_id, created_at=copy.created_at, image_name=None, size=copy.size
+        )
+        world.store.finish(lease, tasks.Succeeded(reason=plans.IN_SYNC, copy=seen), now)
 
 
 def requests_of(world, scope=QUIET, **expected):
