@@ -33,9 +33,9 @@ Status = images.ImageStatus
 Place = tuple[images.RegionId, images.ImageId]
 
 _ROUNDS = 3  # looks at everything until nothing may be left to do
-#: After so long nobody doubts any more that a source is gone.
 #: Longer than the looks of one story are apart, mostly, so that each asks for a part.
 MEMBERS_SECONDS = 600.0
+#: After so long nobody doubts any more that a source is gone.
 GONE_SECONDS = 25 * 3600.0
 #: What an attempt may do for others, too.
 _SHARED = {
