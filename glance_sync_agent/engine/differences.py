@@ -144,7 +144,8 @@ class Differences:
 
         :param failed_before: tasks that failed since are left alone, and those that are not
             finished; None: nothing is, because what decides may have changed under them.
-        :param members: the sources whose members are compared.
+        :param members: the sources whose members are compared, and whose copies are looked for if
+            their rows were lost.
         :raises SyncError: the region does not answer.
         """
         service = self._regions.image_service(region)
@@ -159,7 +160,7 @@ class Differences:
             verdict = pair.verdicts.get(region)
             is_wanted = verdict is not None and verdict.wanted
             if is_wanted:
-                if copy is None and failed_before is None:
+                if copy is None and (members.is_first or members.has(pair.source.image_id)):
                     copy = _unnoted_copy(service, pair)
                 step = self._step(service, pair, copy, members)
             else:

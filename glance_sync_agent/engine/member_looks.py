@@ -4,9 +4,10 @@
 No listing shows members, and a change of them leaves no trace in the image. So each image and
 each of its copies costs a request. Those requests are spread over the looks of a day: each
 image has its time of day, and a look asks for those whose time has come since the last one.
+What else costs a request for each image is asked for at the same time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import hashlib
 import json
@@ -15,10 +16,9 @@ from typing import Protocol
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
 
-#: Names for each region, by that of the sources, the time up to which members were looked at.
+#: Names for each region, by that of the sources, the time up to which members were looked at, and
+#: whether they were the agent's business then. If not, nobody knows what they are.
 _FACT = "members looked at in "
-#: In its place: members were not the agent's business, so that nobody knows what they are.
-_OFF = None
 #: A look that comes late makes up for what was missed by asking for so much at most.
 _MOST_AT_ONCE = 1 / 24  # of all images
 _LATE_FACTOR = 2  # times the share of a look that is in time
@@ -31,6 +31,7 @@ class Share:
     start: int  # milliseconds, as the next two
     length: int
     period: int
+    is_first: bool = False  # there was no look before this one
 
     def has(self, image_id: images.ImageId) -> bool:
         """Tell whether the time of an image is in this share."""
@@ -114,30 +115,27 @@ class Spread:
     def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
         """Return what is due; nothing at the very first look, from which the time counts."""
         intervals = self._intervals()
-        if not self._are_ours():
-            return NONE
         if intervals.members == 0:
             return ALL
-        known = self._known(region)
         now = _milliseconds(self._clock.now().timestamp())
         period = _milliseconds(intervals.members)
-        until = known.get(origin, now)
-        if until is _OFF:
+        known = self._known(region).get(origin)
+        if known is None:
+            return Share(start=now, length=0, period=period, is_first=True)
+        until, were_ours = known
+        if self._are_ours() and not were_ours:
             return Share(start=now - period, length=period, period=period)
-        since = min(until, now)
-        return _due(since, now, period, _most(intervals))
+        return _due(min(until, now), now, period, _most(intervals))
 
     def note(self, origin: images.RegionId, region: images.RegionId, share: Share) -> None:
         """Remember where the next share begins."""
-        if self._are_ours() and share in {ALL, NONE}:
-            return
-        before = self._known(region)
-        now = {**before, origin: share.end if self._are_ours() else _OFF}
-        if now != before:
-            self._facts.put(_FACT + region, json.dumps(now))
+        now = _milliseconds(self._clock.now().timestamp())
+        end = now if share == ALL else share.end
+        known = {**self._known(region), origin: [end, self._are_ours()]}
+        self._facts.put(_FACT + region, json.dumps(known))
 
-    def _known(self, region: images.RegionId) -> Mapping[str, int | None]:
-        known: Mapping[str, int | None] = json.loads(self._facts.get(_FACT + region) or "{}")
+    def _known(self, region: images.RegionId) -> Mapping[str, Sequence[int]]:
+        known: Mapping[str, Sequence[int]] = json.loads(self._facts.get(_FACT + region) or "{}")
         return known
 
 

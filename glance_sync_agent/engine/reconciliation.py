@@ -239,9 +239,9 @@ class Reconciliation:
     def _shares(
         self, origin: images.RegionId, wanted: Set[images.RegionId], scope: Scope
     ) -> Mapping[images.RegionId, member_looks.Share]:
-        """Return the sources whose members are compared, by region of the copies.
+        """Return the sources whose turn it is to cost more requests, by region of the copies.
 
-        Of those that changed lately none are, because members that change change no image.
+        Of those that changed lately it is nobody's: members that change change no image.
         """
         if scope.since is not None:
             return dict.fromkeys(wanted, member_looks.NONE)

@@ -104,7 +104,8 @@ def test_a_scan_of_shared_images_in_step_asks_each_region_once(make_agent, peopl
     assert requests.of(people.cascading, "/members") == []
     assert agent.stop() == 0
 
-    conftest.rewrite(agent, people.cloud.describe(), {"reconcile": {**ONCE, "members_interval": 0}})
+    always = {"reconcile": {**ONCE, "members_interval": 0}}
+    conftest.rewrite(agent, people.cloud.describe(), always)
     requests = Requests(people)
     agent.begin()
     for region in (people.cascading, *people.cascaded):

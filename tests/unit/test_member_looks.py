@@ -137,10 +137,11 @@ def test_where_there_is_no_next_look_one_asks_for_all_that_is_due(clock, facts):
     assert agent.look(3 * DAY) == IDS
 
 
-def test_with_an_interval_of_0_each_look_asks_for_all_and_nothing_is_written(clock, facts):
+def test_with_an_interval_of_0_each_look_asks_for_all(clock, facts):
     agent = Spread(clock, facts, members=0.0)
     assert agent.look() == agent.look() == IDS
-    assert not facts._kept
+    agent.intervals = member_looks.Intervals(members=DAY, everything=TEN_MINUTES)
+    assert agent.look() == []
 
 
 def test_a_look_that_did_not_end_well_is_made_up_for_by_the_next(spread):
@@ -170,25 +171,18 @@ def test_a_clock_that_was_ahead_keeps_nobody_from_asking(spread):
 def test_members_are_asked_for_at_once_when_they_become_our_business(spread):
     spread.look()
     spread.are_ours = False
-    assert spread.look(TEN_MINUTES) == []
+    for _ in range(2):
+        assert 5 < len(spread.look(TEN_MINUTES)) < 50
     spread.are_ours = True
     assert spread.look(1.0) == IDS
     assert len(spread.look(TEN_MINUTES)) < 50
 
 
-def test_that_members_are_not_our_business_is_written_once(spread, facts):
-    written = []
-    put = facts.put
-
-    def note(name, value):
-        written.append(value)
-        put(name, value)
-
-    facts.put = note
-    spread.are_ours = False
+def test_only_the_very_first_look_is_the_first(spread):
+    assert spread.spread.share(ONE, TWO).is_first
     spread.look()
-    spread.look()
-    assert written == ['{"RegionOne": null}']
+    assert not spread.spread.share(ONE, TWO).is_first
+    assert spread.spread.share(ONE, THREE).is_first
 
 
 def test_an_operators_look_asks_for_the_same_each_time():
@@ -350,6 +344,13 @@ def test_a_look_that_is_stopped_leaves_the_members_to_the_next_one():
     again.members_interval = DAY
     expected = 6 * 150 / 24  # an hour's images, and what they have in common with the first page
     assert requests_of(again)["members"] > expected / 2
+
+
+def test_members_that_are_not_our_business_are_not_asked_for():
+    world = quiet_world(8)
+    world.metadata = metadata_policy.Policy(members=False)
+    world.members_interval = 0.0
+    assert requests_of(world)["members"] == 0
 
 
 def test_copies_that_no_other_project_sees_have_no_members_to_ask_for():
