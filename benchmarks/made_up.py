@@ -5,6 +5,7 @@ Image number n has the same id in all regions, and what its copy in a region loo
 from n. Nothing is kept, so what a process needs beyond its start is the engine's.
 """
 
+import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import datetime
@@ -33,8 +34,11 @@ _FIRST_CHANGE = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 class Clock:
     """``engine.ports.Clock``."""
 
+    def __init__(self, *, ago: datetime.timedelta = datetime.timedelta()) -> None:
+        self._ago = ago
+
     def now(self) -> datetime.datetime:
-        return datetime.datetime.now(datetime.UTC)
+        return datetime.datetime.now(datetime.UTC) - self._ago
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -81,29 +85,42 @@ class Glance:
     """
 
     def __init__(
-        self, region: images.RegionId, count: int, copy: Callable[[int], Copy]
+        self,
+        region: images.RegionId,
+        count: int,
+        copy: Callable[[int], Copy],
+        visibility: str,
     ) -> None:
         self.region = region
         self._count = count
         self._copy = copy
+        self._visibility = visibility
         self.seconds = 0.0  # spent in here
+        #: That a real Glance would get, by what is asked for.
+        self.requests: collections.Counter[str] = collections.Counter()
 
     def get(self, image_id: images.ImageId) -> images.Image | None:
         return self.get_record(image_id)
 
     def get_record(self, image_id: images.ImageId) -> images.Image | None:
+        self.requests["records"] += 1
         with self._timed():
             return self._image(number_of(image_id))
 
     def require_all_rights(self) -> None:
-        pass
+        self.requests["rights"] += 1
 
     def find(self, image_ids: Sequence[images.ImageId]) -> Mapping[images.ImageId, images.Image]:
         with self._timed():
-            found = map(self._image, map(number_of, image_ids))
-            return {image.image_id: image for image in found if image is not None}
+            made = map(self._image, map(number_of, image_ids))
+            found = {image.image_id: image for image in made if image is not None}
+        # What is missing may be hidden.
+        self.requests["ids"] += 1 if len(found) == len(image_ids) else 2
+        return found
 
     def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
+        if image.metadata.visibility == "shared":
+            self.requests["members"] += 1
         return {}
 
     def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
@@ -121,6 +138,9 @@ class Glance:
         first = 0
         if changed_since is not None:
             first = max(0, int((changed_since - _FIRST_CHANGE).total_seconds()))
+        listed = 0 if snapshots_only else self._count - first
+        # After the last image that fills a page comes another one, and then the hidden images.
+        self.requests["listing"] += listed // page_size + 2
         for start in range(first, 0 if snapshots_only else self._count, page_size):
             with self._timed():
                 numbers = range(start, min(start + page_size, self._count))
@@ -169,7 +189,7 @@ class Glance:
             "container_format": "bare",
             "min_disk": 10,
             "min_ram": 512,
-            "visibility": "public",
+            "visibility": self._visibility,
             "protected": False,
             "os_hidden": False,
             "owner": _OWNER,
@@ -213,11 +233,19 @@ class Cloud:
     cascading = CASCADING
 
     def __init__(
-        self, count: int, targets: int, copy: Callable[[images.RegionId, int], Copy]
+        self,
+        count: int,
+        targets: int,
+        copy: Callable[[images.RegionId, int], Copy],
+        *,
+        visibility: str = "public",
     ) -> None:
-        self.glances = {CASCADING: Glance(CASCADING, count, lambda _number: Copy.IN_SYNC)}
-        for region in regions(targets):
-            self.glances[region] = Glance(region, count, _bound(copy, region))
+        names = [CASCADING, *regions(targets)]
+        self.glances = {
+            name: Glance(name, count, _bound(copy, name) if name != CASCADING else _in_sync,
+                         visibility)
+            for name in names
+        }
         self._names = frozenset(self.glances)
 
     def image_service(self, region: images.RegionId) -> Glance:
@@ -250,6 +278,16 @@ class Cloud:
     def seconds(self) -> float:
         """Return the time spent in all Glances."""
         return sum(glance.seconds for glance in self.glances.values())
+
+
+    def requests(self) -> Mapping[str, int]:
+        """Return how many requests all Glances got, by what was asked for."""
+        counts = (glance.requests for glance in self.glances.values())
+        return dict(sum(counts, collections.Counter[str]()))
+
+
+def _in_sync(_number: int) -> Copy:
+    return Copy.IN_SYNC
 
 
 def _bound(

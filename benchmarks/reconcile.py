@@ -3,7 +3,9 @@
 
 ``nothing``: a full pass that finds every copy in step. ``few``: one that finds one copy in a
 hundred missing and one stale. ``changes``: a pass over what changed since the last one, by its
-watermark. ``first``: a full pass with an empty table where no region has anything.
+watermark. ``shared``: ``nothing`` with images of Glance's default visibility, ten minutes after
+the last pass. ``first``: a full pass with an empty table where no region has anything.
+``requests`` are those that real Glances would get.
 
 The Glances make up each image when it is asked for and keep none, and each pass has a process
 of its own, so the peak of its resident memory, interpreter and libraries included, is an upper
@@ -39,13 +41,15 @@ from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import projects
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import source_history
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
 
-PASSES = ("nothing", "changes", "few", "first")
+PASSES = ("nothing", "changes", "shared", "few", "first")
+_INTERVALS = member_looks.Intervals(members=86400.0, everything=600.0)
 #: As after the last pass; see engine/rounds.py.
 _MARGIN = datetime.timedelta(seconds=10)
 _ROWS = 10_000  # that are written at once
@@ -153,7 +157,8 @@ def _none(_region: images.RegionId, _number: int) -> made_up.Copy:
 
 
 _COPIES: dict[str, Callable[[images.RegionId, int], made_up.Copy]] = {
-    "nothing": _in_sync, "changes": _in_sync, "few": _few, "first": _none,
+    "nothing": _in_sync, "changes": _in_sync, "shared": _in_sync, "few": _few,
+    "first": _none,
 }
 
 
@@ -165,8 +170,10 @@ def _pass(
     profile: pathlib.Path | None,
 ) -> dict[str, Any]:
     """Look once; return what was found, and what it cost."""
-    cloud = made_up.Cloud(count, regions, _COPIES[name])
+    visibility = "shared" if name == "shared" else "public"
+    cloud = made_up.Cloud(count, regions, _COPIES[name], visibility=visibility)
     store = task_store.TaskStore(f"sqlite:///{database}")
+    _note_last_pass(cloud, store)
     look = _look(cloud, store)
     scope = reconciliation.EVERYTHING
     if name == "changes":
@@ -188,6 +195,7 @@ def _pass(
         "peak_mib_more": peak - before,
         "sources": report.sources,
         "requested": report.requested,
+        "requests": cloud.requests(),
     }
 
 
@@ -225,6 +233,21 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.R
             note=source_history.noting(store), clock=clock, grace_seconds=lambda: 0.0
         ),
         newest=newest,
+        members=_members(store, clock),
+    )
+
+
+def _note_last_pass(cloud: made_up.Cloud, store: task_store.TaskStore) -> None:
+    """Take note that all members were compared up to an interval ago."""
+    clock = made_up.Clock(ago=datetime.timedelta(seconds=_INTERVALS.everything))
+    members = _members(store, clock)
+    for region in sorted(cloud.regions() - {cloud.cascading}):
+        members.note(cloud.cascading, region, members.share(cloud.cascading, region))
+
+
+def _members(store: task_store.TaskStore, clock: made_up.Clock) -> member_looks.Spread:
+    return member_looks.Spread(
+        facts=store.facts(), clock=clock, intervals=lambda: _INTERVALS, are_ours=lambda: True
     )
 
 

@@ -14,6 +14,7 @@ from glance_sync_agent.cmd import known_tasks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import reconciliation
 
 _LINK = "first start"
@@ -63,6 +64,7 @@ def _missing(
             ask=keep,
             max_deletes=lambda: 0,
             clock=wiring.clock_of(store),
+            members=member_looks.Same(member_looks.NONE),
             is_dry=True,
         ).look(reconciliation.Scope(deletions=False))
     return found, report.failed_regions

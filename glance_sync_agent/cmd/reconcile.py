@@ -14,6 +14,7 @@ from glance_sync_agent.cmd import known_tasks
 from glance_sync_agent.cmd import named
 from glance_sync_agent.cmd import tables
 from glance_sync_agent.engine import differences
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import reconciliation
 
 _COLUMNS = ("image_id", "image_name", "region", "what", "why")
@@ -31,10 +32,11 @@ class Reconcile(tables.Lister):
 
     The agent does so itself at start, after a reload and every [reconcile] interval. Each line
     is an image in a region, what is to be done and why; the agent then looks at it again and
-    does what is right at that moment. Sources that are gone take their copies along. If they
-    are more than [reconcile] max_deletes, nothing is deleted and the exit status is 1; look at
-    them with --dry-run, then repeat the command with --allow-deletes and their number. A region
-    that does not answer is named, and the exit status is 1.
+    does what is right at that moment. The command compares the members of every shared image;
+    the agent takes [reconcile] members_interval for that. Sources that are gone take their
+    copies along. If they are more than [reconcile] max_deletes, nothing is deleted and the exit
+    status is 1; look at them with --dry-run, then repeat the command with --allow-deletes and
+    their number. A region that does not answer is named, and the exit status is 1.
     """
 
     app: console.Console
@@ -97,6 +99,7 @@ class Reconcile(tables.Lister):
                 # A dry run shows all that would go, and what keeps it from going.
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
                 clock=wiring.clock_of(store),
+                members=member_looks.Same(member_looks.ALL),
                 is_dry=parsed_args.dry_run,
                 is_accepted=allowed is not None,
             ).look(scope)

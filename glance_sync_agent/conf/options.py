@@ -340,7 +340,18 @@ _RECONCILE = [
         help="Seconds from one look at those images that changed lately to the next, give or "
         "take a tenth. It costs two requests to the cascading Glance where nothing was missed, "
         "and makes good within a minute what no message told of, deletions and changes of "
-        "members aside. 0: never.",
+        "members aside; for those see members_interval. 0: never.",
+    ),
+    cfg.FloatOpt(
+        "members_interval",
+        default=86400.0,
+        min=0,
+        mutable=True,
+        help="Seconds within which the members of each shared image are compared with those of "
+        "its copies. It costs one request for the image and one for each copy, so that a look at "
+        "everything compares those of some images only, each in its turn; also the look at start. "
+        "The changes that a message tells of are followed at once: a day is enough for those that "
+        "none told of. 0: all of them in each look.",
     ),
     cfg.IntOpt(
         "max_deletes",

@@ -61,6 +61,7 @@ class Settings:
     region_pause_max_seconds: float
     reconcile_interval: float
     reconcile_changes_interval: float
+    members_interval: float  # seconds; 0: in each look at everything
     max_deletes: int
     gone_grace: float
     delete_out_of_strategy: bool
@@ -192,6 +193,7 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
         region_pause_max_seconds=conf.transfer.region_pause_max_seconds,
         reconcile_interval=conf.reconcile.interval,
         reconcile_changes_interval=conf.reconcile.changes_interval,
+        members_interval=conf.reconcile.members_interval,
         max_deletes=conf.reconcile.max_deletes,
         gone_grace=conf.reconcile.gone_grace,
         delete_out_of_strategy=conf.reconcile.delete_out_of_strategy,

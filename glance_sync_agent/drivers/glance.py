@@ -110,7 +110,9 @@ class Glance:
         for hidden in ("false", "true"):
             missing = [one for one in image_ids if one not in found]
             if missing:
-                query = {"id": f"in:{','.join(missing)}", "os_hidden": hidden}
+                # One more than there can be: after a full page Glance is asked for another one.
+                limit = str(len(missing) + 1)
+                query = {"id": f"in:{','.join(missing)}", "os_hidden": hidden, "limit": limit}
                 found |= {one.image_id: one for one in self._listing.all(query)}
         return found
 

@@ -120,7 +120,8 @@ class Census:
         known = self._catalogue.regions()
         sources = self._sources(set(claims.values()), known)
         rows = self._rows(region, set(claims.values()))
-        wanted = self._wanted_as.in_region(region)
+        own_ids = self._wanted_as.own_ids(sources.values())
+        wanted = self._wanted_as.in_region(region, own_ids)
         for image in page:
             key = claims.get(image.image_id, _NOBODY)
             source, row = sources.get(key), rows.get(key)

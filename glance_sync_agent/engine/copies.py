@@ -1,9 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the image that is the copy of a source, where no row tells which one it is."""
+"""The copy of a source, where no row tells which image it is."""
 
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain.images import ImageStatus
 from glance_sync_agent.engine import ports
+
+_BEFORE_DATA = frozenset(
+    {
+        ImageStatus.QUEUED,
+        ImageStatus.SAVING,
+        ImageStatus.UPLOADING,
+        ImageStatus.IMPORTING,
+        ImageStatus.KILLED,
+    }
+)
+
+
+def is_possible(source: images.Image) -> bool:
+    """Tell whether a source may have a copy that no row knows.
+
+    One that never had data has none: without its hash nothing proves that an image is ours.
+    """
+    return source.status not in _BEFORE_DATA or remotes.loss(source) is not None
 
 
 def find(

@@ -16,6 +16,7 @@ from glance_sync_agent.engine import copies
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import targets
 from glance_sync_agent.engine import wanted_copies
@@ -72,6 +73,9 @@ class Pair:
     source: images.Image
     verdicts: strategy.Verdicts
     rows: Mapping[images.RegionId, tasks.Task]
+    own_ids: wanted_copies.OwnIds  # of the kernels and ramdisks of all these sources
+    #: Of the source; empty until they were read, which is done once for all regions.
+    members: list[Mapping[str, images.MemberStatus]] = dataclasses.field(default_factory=list)
 
 
 class Differences:
@@ -116,12 +120,14 @@ class Differences:
         rows: dict[images.ImageId, dict[images.RegionId, tasks.Task]] = {}
         for task in self._store.find([source.image_id for source in page]):
             rows.setdefault(task.key.image_id, {})[task.key.region] = task
+        own_ids = self._wanted_as.own_ids(page)
         known = [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
         return [
             Pair(
                 source=source,
                 verdicts=self._verdicts(source),
                 rows=rows.get(source.image_id, {}),
+                own_ids=own_ids,
             )
             for source in known
         ], joined.failures
@@ -132,11 +138,14 @@ class Differences:
         pairs: Sequence[Pair],
         *,
         failed_before: datetime.datetime | None = None,
+        members: member_looks.Share = member_looks.ALL,
     ) -> Iterator[Difference]:
         """Yield what differs in a region, which is asked one question for all the pairs.
 
         :param failed_before: tasks that failed since are left alone, and those that are not
             finished; None: nothing is, because what decides may have changed under them.
+        :param members: the sources whose members are compared, and whose copies are looked for if
+            their rows were lost.
         :raises SyncError: the region does not answer.
         """
         service = self._regions.image_service(region)
@@ -151,9 +160,9 @@ class Differences:
             verdict = pair.verdicts.get(region)
             is_wanted = verdict is not None and verdict.wanted
             if is_wanted:
-                if copy is None and failed_before is None:
+                if copy is None and (members.is_first or members.has(pair.source.image_id)):
                     copy = _unnoted_copy(service, pair)
-                step = self._step(service, pair, copy)
+                step = self._step(service, pair, copy, members)
             else:
                 step = self._unwanted(service, pair, copy, verdict)
             if step is not None:
@@ -163,7 +172,7 @@ class Differences:
     def _may_have_copy(self, pair: Pair, region: images.RegionId) -> bool:
         verdict = pair.verdicts.get(region)
         if verdict is not None and verdict.wanted:
-            return True
+            return region in pair.rows or copies.is_possible(pair.source)
         return self._deletes_unwanted() and region in pair.rows
 
     def _verdicts(self, source: images.Image) -> strategy.Verdicts:
@@ -207,10 +216,14 @@ class Differences:
         return None
 
     def _step(
-        self, service: ports.ImageService, pair: Pair, copy: images.Image | None
+        self,
+        service: ports.ImageService,
+        pair: Pair,
+        copy: images.Image | None,
+        members: member_looks.Share,
     ) -> plans.Step | None:
         row = pair.rows.get(service.region)
-        wanted = self._wanted_as.in_region(service.region)(pair.source, copy)
+        wanted = self._wanted_as.in_region(service.region, pair.own_ids)(pair.source, copy)
         action = plans.next_action(
             wanted,
             copy,
@@ -230,18 +243,26 @@ class Differences:
             return plans.Step(what=plans.What.NOTE, why=why)
         if self._map.differs(pair.source, service, copy):
             return plans.Step(what=plans.What.NOTE, why="no location names the copy")
-        if copy is not None and self._have_other_members(wanted, service, copy):
+        if copy is not None and self._have_other_members(service, pair, copy, members):
             return plans.Step(what=plans.What.UPDATE, why="members")
         return None
 
     def _have_other_members(
-        self, wanted: images.Image, service: ports.ImageService, copy: images.Image
+        self,
+        service: ports.ImageService,
+        pair: Pair,
+        copy: images.Image,
+        asked: member_looks.Share,
     ) -> bool:
         """Ask, for members are not in a listing, and their changes leave no trace in a record."""
-        if not self._wanted_as.have_our_members():
+        source = pair.source
+        if copy.metadata.visibility != "shared" or not self._wanted_as.have_our_members():
             return False
-        theirs = self._regions.image_service(wanted.region).members(wanted)
-        return theirs != service.members(copy)
+        if not asked.has(source.image_id):
+            return False
+        if not pair.members:
+            pair.members.append(self._regions.image_service(source.region).members(source))
+        return pair.members[0] != service.members(copy)
 
 
 def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:

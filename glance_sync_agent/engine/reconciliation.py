@@ -4,7 +4,7 @@
 Copies nothing itself; what differs becomes a task like any other.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import dataclasses
 import datetime
 import itertools
@@ -17,13 +17,16 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import gone_sources
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import source_history
 
 LOG = logging.getLogger(__name__)
 
-#: Images in one page; Glance takes that many ids in one ``id=in:`` filter.
+#: Images that are compared at once; Glance takes that many ids in one ``id=in:`` filter.
 PAGE_SIZE = 100
+#: Images that are listed at once.
+_LISTED = 500
 
 _GONE = plans.Step(what=plans.What.DELETE, why="source was deleted")
 _OUT_OF_REACH = plans.Step(what=plans.What.NOTE, why=plans.OUT_OF_REACH)
@@ -132,6 +135,7 @@ class Reconciliation:
         left_alone: Callable[[], Set[images.RegionId]] = frozenset,
         missing: source_history.MissingSources,
         newest: source_history.NewestSources,
+        members: member_looks.MemberLooks,
         is_accepted: bool = False,
     ) -> None:
         """Keep the parts.
@@ -139,6 +143,7 @@ class Reconciliation:
         :param ask: is given what differs; the only one here who writes anything.
         :param snapshot_origins: regions besides the cascading one whose snapshots are sources.
         :param left_alone: tells which regions are known to answer nobody.
+        :param members: shares the requests for members out to the looks.
         :param is_accepted: an operator says that what is missing was deleted, whatever was
             restored.
         """
@@ -153,6 +158,7 @@ class Reconciliation:
         self._left_alone = left_alone
         self._missing = missing
         self._newest = newest
+        self._members = members
         self._is_accepted = is_accepted
 
     def look(
@@ -209,10 +215,16 @@ class Reconciliation:
         wanted = self._differences.regions_for(origin) - scope.without
         snapshots_only = origin != self._cascading
         pages = self._regions.image_service(origin).pages(
-            PAGE_SIZE, snapshots_only=snapshots_only, changed_since=scope.since
+            _LISTED, snapshots_only=snapshots_only, changed_since=scope.since
         )
+<<<<<<< HEAD
         newest: Sequence[images.Image] = ()
         for page in pages:
+=======
+        newest: images.Image | None = None
+        shares = self._shares(origin, wanted, scope)
+        for page in batches.of(itertools.chain.from_iterable(pages), PAGE_SIZE):
+>>>>>>> wip-scan
             report.note_page(page)
             newest = source_history.newest_of(page, newest)
             pairs, failures = self._differences.pairs(page, without=walk.silent)
@@ -220,11 +232,25 @@ class Reconciliation:
                 walk.miss_data_of(region, failure)
             for region in sorted(wanted - report.failed_regions):
                 walk.keep_on()
-                self._compare(region, _unseen(pairs, region, scope.only), walk)
+                self._compare(region, _unseen(pairs, region, scope.only), walk, shares[region])
             if self._stop.is_set():
                 return
+        for region in sorted(wanted - report.failed_regions):
+            if scope.since is None and (scope.only is None or region in scope.only):
+                self._members.note(origin, region, shares[region])
         if scope.deletions and not snapshots_only:
             self._note_newest(origin, newest, walk)
+
+    def _shares(
+        self, origin: images.RegionId, wanted: Set[images.RegionId], scope: Scope
+    ) -> Mapping[images.RegionId, member_looks.Share]:
+        """Return the sources whose turn it is to cost more requests, by region of the copies.
+
+        Of those that changed lately it is nobody's: members that change change no image.
+        """
+        if scope.since is not None:
+            return dict.fromkeys(wanted, member_looks.NONE)
+        return {region: self._members.share(origin, region) for region in sorted(wanted)}
 
     def _note_newest(
         self, origin: images.RegionId, newest: Sequence[images.Image], walk: _Walk
@@ -245,13 +271,19 @@ class Reconciliation:
         )
 
     def _compare(
-        self, region: images.RegionId, pairs: Sequence[differences.Pair], walk: _Walk
+        self,
+        region: images.RegionId,
+        pairs: Sequence[differences.Pair],
+        walk: _Walk,
+        members: member_looks.Share,
     ) -> None:
         if not pairs:
             return
         try:
             found = list(
-                self._differences.find(region, pairs, failed_before=walk.scope.failed_before)
+                self._differences.find(
+                    region, pairs, failed_before=walk.scope.failed_before, members=members
+                )
             )
             for difference in found:
                 if difference.may_delete:

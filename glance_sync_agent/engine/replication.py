@@ -262,10 +262,9 @@ class Replication:
         """Find the copy that the row knows, or else the image with the id of the source.
 
         Where no row knows a copy, the record that is made shows whether there is one, and
-        nothing that is there can be ours once the source is gone.
+        nothing that is there can be ours of a source that is gone, or never had data.
         """
-        source = self._sources.read(task)
-        if notes.known is None and (source is None or (_is_first(task) and _is_active(source))):
+        if notes.known is None and _has_no_copy(task, self._sources.read(task)):
             return None
         copy = service.get(notes.known.copy_id if notes.known else task.key.image_id)
         if copy is None and notes.known is not None:
@@ -321,6 +320,15 @@ def _is_deactivated(source: images.Image | None) -> bool:
 
 def _is_active(source: images.Image | None) -> bool:
     return source is not None and source.status is images.ImageStatus.ACTIVE
+
+
+def _has_no_copy(task: tasks.Task, source: images.Image | None) -> bool:
+    """Tell whether to look for a copy that no row knows would be in vain."""
+    if source is None or not copies.is_possible(source):
+        return True
+    if task.waiting_since is not None and remotes.loss(source) is not None:
+        return True  # a snapshot that went before it had data
+    return _is_first(task) and _is_active(source)
 
 
 def _is_first(task: tasks.Task) -> bool:

@@ -28,6 +28,7 @@ from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import places
@@ -427,6 +428,12 @@ def build(
         max_deletes=lambda: current.settings.max_deletes,
         left_alone=known_outages.open_regions,
         clock=clock,
+        members=member_looks.Spread(
+            facts=store.facts(),
+            clock=clock,
+            intervals=current.member_intervals,
+            are_ours=copies.have_our_members,
+        ),
     )
     # The lock of the state directory is ours, so whoever had these leases is dead.
     if released := store.release_owned(owner, clock.now()):

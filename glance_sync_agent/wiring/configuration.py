@@ -14,6 +14,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import keystone
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import progress
 from glance_sync_agent.engine import rounds
 
@@ -67,6 +68,13 @@ class CurrentSettings:
         return rounds.Intervals(
             everything=self.settings.reconcile_interval,
             changes=self.settings.reconcile_changes_interval,
+        )
+
+    def member_intervals(self) -> member_looks.Intervals:
+        """Return how often to look at the members of images."""
+        return member_looks.Intervals(
+            members=self.settings.members_interval,
+            everything=self.settings.reconcile_interval,
         )
 
     def deletes_unwanted(self) -> bool:

@@ -12,6 +12,7 @@ from glance_sync_agent.engine import differences
 from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import reconciliation
 from glance_sync_agent.engine import source_history
@@ -34,6 +35,7 @@ def make_reconciliation(
     max_deletes: Callable[[], int],
     left_alone: Callable[[], Set[images.RegionId]] = frozenset,
     clock: ports.Clock,
+    members: member_looks.MemberLooks,
     is_dry: bool = False,
     is_accepted: bool = False,
 ) -> reconciliation.Reconciliation:
@@ -41,6 +43,7 @@ def make_reconciliation(
 
     :param ask: is given what differs; the only part that may write.
     :param left_alone: tells which regions are not asked.
+    :param members: shares the requests for members out to the looks.
     :param is_dry: nothing is remembered of what was seen.
     :param is_accepted: an operator says that what is missing was deleted.
     """
@@ -73,6 +76,7 @@ def make_reconciliation(
             grace_seconds=lambda: current.settings.gone_grace,
         ),
         newest=source_history.NewestSources(_Unchanged(kept) if is_dry else kept),
+        members=members,
         is_accepted=is_accepted,
     )
 

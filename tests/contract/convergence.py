@@ -33,6 +33,8 @@ Status = images.ImageStatus
 Place = tuple[images.RegionId, images.ImageId]
 
 _ROUNDS = 3  # looks at everything until nothing may be left to do
+#: Longer than the looks of one story are apart, mostly, so that each asks for a part.
+MEMBERS_SECONDS = 600.0
 #: After so long nobody doubts any more that a source is gone.
 GONE_SECONDS = 25 * 3600.0
 #: What an attempt may do for others, too.
@@ -147,6 +149,7 @@ class Agent:
         self.world.policy = cloud.policy
         self.world.max_deletes = self.world.max_repairs = 100
         self.world.gone_grace = GONE_SECONDS - 3600.0
+        self.world.members_interval = MEMBERS_SECONDS
         self.world.cache_seconds = 0.0
         self.world.verify_interval = 1.0
         self.world.record_locations = cloud.has_map

@@ -582,6 +582,8 @@ def test_find_asks_for_hidden_images_only_if_some_are_missing(
     assert set(service.find([IMAGE_ID])) == {IMAGE_ID}
     assert len(server.requests) == 1
     assert f"id=in%3A{IMAGE_ID}&" in server.requests[0].path + "&"
+    # After a page that is full comes another one.
+    assert "&limit=2&" in server.requests[0].path + "&"
 
 
 # Changes

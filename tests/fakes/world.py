@@ -20,6 +20,7 @@ from glance_sync_agent.engine import gone_sources
 from glance_sync_agent.engine import intake
 from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import location_map
+from glance_sync_agent.engine import member_looks
 from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import outages
 from glance_sync_agent.engine import pacing
@@ -175,6 +176,7 @@ class World:
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.max_deletes = 2
         self.gone_grace = 0.0
+        self.members_interval = 0.0
         self.newest = source_history.NewestSources(outside.facts)
         self.record_locations = False
         self.deletes_unwanted = False
@@ -288,6 +290,14 @@ class World:
                 grace_seconds=lambda: self.gone_grace,
             ),
             newest=self.newest,
+            members=member_looks.Spread(
+                facts=outside.facts,
+                clock=self.clock,
+                intervals=lambda: member_looks.Intervals(
+                    members=self.members_interval, everything=self.intervals.everything
+                ),
+                are_ours=self.copies.have_our_members,
+            ),
         )
         self.census = census.Census(
             regions=self.regions,

@@ -47,7 +47,13 @@ OPTIONS: agents.Options = {
         "region_pause_max_seconds": 1,
     },
     "ssh": {"connect_timeout_seconds": IDLE_SECONDS},
-    "reconcile": {"interval": 2, "changes_interval": 1, "max_deletes": 100, "gone_grace": 0},
+    "reconcile": {
+        "interval": 2,
+        "changes_interval": 1,
+        "members_interval": 4,
+        "max_deletes": 100,
+        "gone_grace": 0,
+    },
 }
 CONVERGE_SECONDS = 90.0
 _MOST_COPIES = 2  # images of a row whose copies users make images of

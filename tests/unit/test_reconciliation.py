@@ -117,16 +117,16 @@ def test_a_lost_database_leaves_no_copy_of_another_id_active_for_its_deactivated
     assert world.task(image).copy_id == copy_id
 
 
-def test_copies_that_no_row_knows_are_looked_for_only_when_asked(world):
+def test_copies_that_no_row_knows_are_looked_for_at_first_and_then_in_their_turn(world):
     image = world.source.publish(b"1")
     world.source.change(image.image_id, status="deactivated")
+    world.members_interval = 86400.0
     asked = []
     world.two.before = lambda name, _image_id: asked.append(name)
-    scope = reconciliation.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope).requested == 0
-    assert "copies_of" not in asked
-    assert world.reconciliation.look().requested == 0
-    assert asked.count("copies_of") == 1
+    for _ in range(1 + 144 + 144):
+        assert world.reconciliation.look().requested == 0
+        world.clock.advance(600.0)
+    assert asked.count("copies_of") == 1 + 2
 
 
 def test_images_without_data_and_copies_are_no_sources(world):

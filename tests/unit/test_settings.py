@@ -89,6 +89,7 @@ ARRIVING = [
     ("transfer", "region_pause_max_seconds", "90", "region_pause_max_seconds", 90.0),
     ("reconcile", "interval", "0", "reconcile_interval", 0.0),
     ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
+    ("reconcile", "members_interval", "0", "members_interval", 0.0),
     ("reconcile", "max_deletes", "0", "max_deletes", 0),
     ("reconcile", "gone_grace", "3600", "gone_grace", 3600.0),
     ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),

@@ -44,7 +44,8 @@ OPTIONS: agents.Options = {
     },
     "ssh": {"connect_timeout_seconds": 4},
     "reconcile": {
-        "interval": 20, "changes_interval": 5, "max_deletes": 1000, "gone_grace": 10,
+        "interval": 20, "changes_interval": 5, "members_interval": 60,
+        "max_deletes": 1000, "gone_grace": 10,
     },
     "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
 }
