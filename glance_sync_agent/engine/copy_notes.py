@@ -23,6 +23,10 @@ class CopyNotes:
         self._written = lease.task.known_copy
         self._name = lease.task.image_name
         self.known = self._written
+        #: The copy that was read back and has the source's bytes.
+        self.proven_id = lease.task.proven_id
+        #: The copy that was deactivated by the agent, or is about to be.
+        self.deactivated_id = lease.task.deactivated_id
 
     @property
     def chosen_id(self) -> images.ImageId | None:
@@ -58,6 +62,24 @@ class CopyNotes:
         self.known = None
         self._write()
 
+    def prove(self, copy_id: images.ImageId) -> None:
+        """Write down that a copy was read back and has the source's bytes.
+
+        :raises LeaseLost: somebody else works on the task.
+        """
+        self._store.note_proven(self._lease, copy_id)
+        self.proven_id = copy_id
+
+    def deactivate(self, copy_id: images.ImageId) -> None:
+        """Write down that a copy is deactivated by the agent, before it is.
+
+        Without that somebody else has done it, and it is not the agent's to undo.
+
+        :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
+        """
+        self._store.note_deactivated(self._lease, copy_id)
+        self.deactivated_id = copy_id
+
     def write(self, source: images.Image) -> None:
         """Write what is known, and that the bytes of the copy are yet to come.
 
@@ -65,6 +87,16 @@ class CopyNotes:
         """
         self._name = source.metadata.name
         self._write()
+
+    def secure(self) -> None:
+        """Write what the row does not know yet, before others than its owner see the copy.
+
+        Without a row a copy is not found again where its image is not wanted any more.
+
+        :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
+        """
+        if self.known != self._written:
+            self._write()
 
     def save(self) -> None:
         """Write what the row does not know yet. If the database is away, it is lost."""
