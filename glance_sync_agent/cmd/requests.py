@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Mapping
 import datetime
+import uuid
 
 from cliff import command
 
@@ -15,6 +16,7 @@ from glance_sync_agent.cmd import named
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers import task_store
 
 _RETRY_EXAMPLES = """\
 examples:
@@ -27,6 +29,7 @@ examples:
   glance-sync sync cirros
   glance-sync sync 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
   glance-sync sync --delete-copies 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e
+  glance-sync sync --release cirros --region RegionTwo
 """
 
 
@@ -96,13 +99,23 @@ class Sync(command.Command):
             help_text="if the image is gone from the cascading region, delete its copies for "
             "good; only those that the agent made",
         )
+        parser.add_argument(
+            "--release",
+            action="store_true",
+            help="activate the copy that somebody else deactivated in the region, as soon as its "
+            "source is active; needs --region",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Request the tasks."""
+        region = named.region(parsed_args)
+        if parsed_args.release and region is None:
+            raise console.UsageError(
+                "--release is of one copy: name its region, too, with --region"
+            )
         conf, current = self.app.configure()
         catalogue = wiring.open_catalogue(conf, current)
-        region = named.region(parsed_args)
         if region is not None:
             targets = catalogue.regions() - {catalogue.cascading}
             named.require_region(region, targets, where=" to copy to")
@@ -110,6 +123,8 @@ class Sync(command.Command):
             image_id = named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store
             )
+            if parsed_args.release and region is not None:
+                _release(store, tasks.TaskKey(image_id=image_id, region=region))
             requests = wiring.make_intake(
                 store, wiring.make_targets(conf, catalogue, current)
             )
@@ -124,6 +139,16 @@ class Sync(command.Command):
             f"Requested image {image_id} in {where}; see 'glance-sync show {image_id}'"
         )
         _mention_pause(self.app, current)
+
+
+def _release(store: task_store.TaskStore, key: tasks.TaskKey) -> None:
+    """Have the agent activate a copy that somebody else deactivated."""
+    now = wiring.clock_of(store).now()
+    if not store.permit_activation(key, now=now, request_id=uuid.uuid4().hex):
+        raise errors.SyncError(
+            f"no copy of {key} is known, so there is nothing to activate; 'glance-sync show "
+            f"{key.image_id}' tells of the image"
+        )
 
 
 def _is_stuck(

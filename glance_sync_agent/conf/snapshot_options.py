@@ -9,8 +9,10 @@ DEFAULT = [
         default=[],
         mutable=True,
         help="Regions that snapshots of servers and volumes go to. Empty: to those that other "
-        "images of their owner go to. A name that was never in Keystone's catalogue keeps the "
-        "agent from starting. One that has left the catalogue is a warning.",
+        "images of their owner go to. With sync_strategy = USER, only those of them that the "
+        "owner's project may use, because every user can call an image a snapshot. A name that "
+        "was never in Keystone's catalogue keeps the agent from starting. One that has left the "
+        "catalogue is a warning.",
     ),
     cfg.IntOpt(
         "snapshot_timeout",

@@ -9,12 +9,17 @@ import dataclasses
 import enum
 from typing import TypeVar
 
+from glance_sync_agent.domain import changes
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
+
+UpdateMetadata = changes.UpdateMetadata
+SetActive = changes.SetActive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +27,13 @@ class Nothing:
     """The copy is as it should be, or nobody asked for one."""
 
     reason: str
+    #: The copy is as it should be, but that somebody else deactivated it.
+    is_held: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether there is a copy that is as it should be."""
+        return self.is_held or self.reason == IN_SYNC
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,25 +59,6 @@ class CopyData:
     into: Image | None  # a record of ours that waits for data; None: make one first
     #: The id of the source belongs to somebody else there, so that the copy needs another one.
     under_own_id: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateMetadata:
-    """Bring the record of the copy up to date. What is not named stays."""
-
-    copy: Image
-    attributes: Mapping[str, object]  # of images.ATTRIBUTES, by name
-    tags: frozenset[str] | None  # the whole set; None: as they are
-    properties: Mapping[str, str | None]  # None removes
-    members: Mapping[str, images.MemberStatus | None]  # by project id; None removes
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SetActive:
-    """Deactivate or reactivate the copy, as its source is."""
-
-    copy: Image
-    active: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +144,7 @@ def next_action(
     delete_unwanted: bool = False,
     damage: verification.Damage | None = None,
     proven_id: images.ImageId | None = None,
+    deactivated_id: images.ImageId | None = None,
 ) -> Action:
     """Return the one action that moves ``copy`` closer to ``source``.
 
@@ -167,25 +161,30 @@ def next_action(
     :param damage: what was found when a copy was read back; None: nothing wrong.
     :param proven_id: the copy that was read back and has the source's bytes, whatever its Glance
         hashes with; None: none was.
+    :param deactivated_id: the copy that the agent deactivated, or was about to; None: none.
     """
     source, copy = _present(source), _present(copy)
     if copy is None:
         found = None
     if source is None:
         return _without_source(copy, found, may_delete=may_delete)
+    ours = copy if found is not None and found.is_ours else None
     if unwanted is None and (step := _before_data(source)) is not None:
-        return step
+        return _narrowing(source, ours) or step
     if (why := obstacle(source)) is not None:
-        return Nothing(reason=why)
-    if copy is None or found is None or not found.is_ours:
+        return _narrowing(source, ours) or Nothing(reason=why)
+    if ours is None or found is None:
         return _without_copy(source, copy, found, unwanted)
+    is_held = _is_held(source, ours, deactivated_id)
     if unwanted is not None:
         is_deleted = delete_unwanted and not found.on_probation
-        action: Action = _unwanted(unwanted, copy, delete=is_deleted)
+        action: Action = _unwanted(unwanted, source, ours, delete=is_deleted)
     else:
-        action = _with_copy(source, copy, found, is_proven=copy.image_id == proven_id)
-    if damage is not None and damage.copy_id == copy.image_id and found.may_be_replaced:
-        return _damaged(source, copy, damage, action)
+        is_proven = ours.image_id == proven_id
+        action = _with_copy(source, ours, found, is_proven=is_proven, is_held=is_held)
+    is_damaged = damage is not None and damage.copy_id == ours.image_id
+    if damage is not None and is_damaged and found.may_be_replaced and not is_held:
+        return _damaged(source, ours, damage, action)
     return action
 
 
@@ -286,11 +285,42 @@ def _without_copy(
     return _not_ours(source, other, found)
 
 
-def _unwanted(why: str, copy: Image, *, delete: bool) -> Nothing | DeleteCopy:
+def _unwanted(
+    why: str, source: Image, copy: Image, *, delete: bool
+) -> Nothing | DeleteCopy | UpdateMetadata | SetActive:
     told = _told_unwanted(why)
     if delete:
         return DeleteCopy(copy=copy, reason=told)
-    return Nothing(reason=f"{told}; the copy that is there stays as it is")
+    if (step := _narrowing(source, copy)) is not None:
+        return step
+    deactivated = " and deactivated" if copy.status is ImageStatus.DEACTIVATED else ""
+    return Nothing(
+        reason=f"{told}; the copy that is there stays, and only what narrows who may use it "
+        f"follows its source: it is {copy.metadata.visibility}{deactivated}"
+    )
+
+
+def _narrowing(source: Image, copy: Image | None) -> UpdateMetadata | SetActive | None:
+    """Return what follows a source to a copy of ours whatever else is true of them."""
+    if copy is None or copy.status is ImageStatus.KILLED or identity.names_itself(source):
+        return None
+    if _must_rest(source, copy):
+        return SetActive(copy=copy, active=False)
+    step = _metadata_step(source, copy)
+    return narrowing.narrowed(step) if isinstance(step, UpdateMetadata) else None
+
+
+def _must_rest(source: Image, copy: Image) -> bool:
+    """Tell whether a copy is to be deactivated."""
+    is_deactivated = source.status is ImageStatus.DEACTIVATED
+    return is_deactivated and copy.status is ImageStatus.ACTIVE
+
+
+def _is_held(source: Image, copy: Image, deactivated_id: images.ImageId | None) -> bool:
+    """Tell whether somebody else has deactivated a copy."""
+    is_deactivated = copy.status is ImageStatus.DEACTIVATED
+    is_alone = is_deactivated and source.status is ImageStatus.ACTIVE
+    return is_alone and copy.image_id != deactivated_id
 
 
 def _told_unwanted(why: str) -> str:
@@ -330,7 +360,7 @@ def _doubt(copy: Image, found: identity.Identity) -> str:
 
 
 def _with_copy(
-    source: Image, copy: Image, found: identity.Identity, *, is_proven: bool
+    source: Image, copy: Image, found: identity.Identity, *, is_proven: bool, is_held: bool
 ) -> Action:
     if copy.status is ImageStatus.QUEUED:
         return _without_data(source, copy)
@@ -341,13 +371,25 @@ def _with_copy(
     step = _data_step(source, copy)
     if isinstance(step, DeleteCopy):
         return step
-    if copy.status is not source.status:
-        return SetActive(copy=copy, active=source.status is ImageStatus.ACTIVE)
+    if _must_rest(source, copy):
+        return SetActive(copy=copy, active=False)
     action = _metadata_step(source, copy)
+    if isinstance(action, Nothing) and copy.status is not source.status:
+        # After who may see it was brought in step: else who may not any more would, for a moment.
+        return _held(source, copy) if is_held else SetActive(copy=copy, active=True)
     # Last, because it may take hours, or fail: who may not see the source any more must not
     # see its copy meanwhile.
     is_last = isinstance(action, Nothing) and not is_proven
     return step if step is not None and is_last else action
+
+
+def _held(source: Image, copy: Image) -> Nothing:
+    return Nothing(
+        is_held=True,
+        reason=f"in sync, but somebody else deactivated image {copy.image_id} of region "
+        f"{copy.region}, and it stays so; 'glance-sync sync --release {source.image_id} --region "
+        f"{copy.region}' activates it",
+    )
 
 
 def _killed(copy: Image, found: identity.Identity) -> DeleteCopy | Conflict:
@@ -379,9 +421,11 @@ def _damaged(
 def _without_data(source: Image, copy: Image | None) -> Nothing | CopyData | UpdateMetadata:
     if source.status is ImageStatus.DEACTIVATED:
         return Nothing(reason="source is deactivated")
-    if copy is not None and isinstance(step := _metadata_step(source, copy), UpdateMetadata):
-        # The bytes make the image: who may not see the source any more must not see that.
-        return step
+    if copy is not None:
+        step = _metadata_step(narrowing.before_data(source, copy), copy)
+        if isinstance(step, UpdateMetadata):
+            # The bytes make the image: who may not see the source must not see that.
+            return step
     return CopyData(source=source, into=copy)
 
 

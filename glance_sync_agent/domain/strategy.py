@@ -153,9 +153,7 @@ def _chosen_regions(
     if chosen is not None and NOWHERE in chosen:
         return _same(asked, Step.PROPERTY, f"{SYNC_REGIONS} of the image is none")
     if images.is_snapshot(image) and policy.snapshot_regions:
-        return _named(
-            asked, policy.snapshot_regions, Step.SNAPSHOT, "snapshot_region_names {} it"
-        )
+        return _by_snapshot_regions(policy, asked, image, facts)
     if policy.strategy is Strategy.ALL:
         return _same(asked, Step.STRATEGY, "sync_strategy is ALL", wanted=True)
     if chosen is not None:
@@ -188,6 +186,41 @@ def _chosen(image: images.Image) -> frozenset[str] | None:
     return names or None
 
 
+def _by_snapshot_regions(
+    policy: Policy, asked: frozenset[images.RegionId], image: images.Image, facts: Facts
+) -> Verdicts | rules.Fact:
+    """Return the verdicts on a snapshot.
+
+    Whoever owns an image can call it a snapshot. Under USER that leads to no region that the
+    owner's project may not use.
+    """
+    verdicts = _named(
+        asked, policy.snapshot_regions, Step.SNAPSHOT, "snapshot_region_names {} it"
+    )
+    if policy.strategy is not Strategy.USER:
+        return verdicts
+    allowed = _allowed(policy, asked, facts)
+    if isinstance(allowed, rules.Fact):
+        return allowed
+    refused = Verdict(
+        wanted=False,
+        step=Step.SNAPSHOT,
+        why=f"snapshot_region_names names it, but project {image.metadata.owner} may not use it",
+    )
+    return {**verdicts, **dict.fromkeys((asked & policy.snapshot_regions) - allowed, refused)}
+
+
+def _allowed(
+    policy: Policy, asked: frozenset[images.RegionId], facts: Facts
+) -> frozenset[images.RegionId] | rules.Fact:
+    """Return the regions that the owner's project may use."""
+    if facts.association is None:
+        return rules.Fact.ASSOCIATION
+    if not facts.association.is_filtered and policy.unfiltered_projects_may_use_all:
+        return asked
+    return facts.association.regions
+
+
 def _by_property(
     policy: Policy,
     asked: frozenset[images.RegionId],
@@ -195,11 +228,9 @@ def _by_property(
     image: images.Image,
     facts: Facts,
 ) -> Verdicts | rules.Fact:
-    if facts.association is None:
-        return rules.Fact.ASSOCIATION
-    allowed = facts.association.regions
-    if not facts.association.is_filtered and policy.unfiltered_projects_may_use_all:
-        allowed = asked
+    allowed = _allowed(policy, asked, facts)
+    if isinstance(allowed, rules.Fact):
+        return allowed
     named = asked if EVERYWHERE in chosen else asked & chosen
     refused = Verdict(
         wanted=False,

@@ -76,6 +76,9 @@ class Task:
     vanished: backoff.Vanishings | None = None
     project: str = ""  # whose turn it takes, that of the source's owner; empty: not known
 
+    #: The copy that the agent deactivated, or was about to. One without that is left alone.
+    deactivated_id: images.ImageId | None = None
+
     @property
     def known_copy(self) -> identity.KnownCopy | None:
         """What the row knows of its copy; None: there is none."""
@@ -123,6 +126,7 @@ class CopySeen:
     size: int | None  # bytes
     #: Where this attempt got the bytes; None: it brought none, and what is known stays.
     copied_from: images.RegionId | None = None
+    is_deactivated: bool = False  # by whomever
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import glance_bodies
 from glance_sync_agent.drivers import glance_calls
@@ -249,21 +250,25 @@ class Glance:
             )
         return glance_bodies.image(answer.body, self.region)
 
-    def update(self, changes: plans.UpdateMetadata) -> None:
+    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
         """Apply changes to the record. Idempotent.
 
         Only shared images have members, so these come first while the copy is shared and last
         when it is going to be.
 
+        :returns: the image as it is then; None: the answers do not tell all of it.
         :raises TransientError: no answer, or the image vanished meanwhile.
         :raises Refused: Glance said no.
         """
         if changes.copy.metadata.visibility == "shared":
             self._update_members(changes)
-            self._update_record(changes)
+            updated = self._update_record(changes)
         else:
-            self._update_record(changes)
+            updated = self._update_record(changes)
             self._update_members(changes)
+        # The record does not tell the members, which only a shared image has.
+        is_whole = updated is not None and updated.metadata.visibility != "shared"
+        return updated if is_whole else None
 
     def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
         """Reactivate or deactivate. Idempotent.
@@ -271,8 +276,11 @@ class Glance:
         :raises TransientError: no answer, or the image vanished meanwhile.
         :raises Refused: Glance said no; the image has no data, for instance.
         """
-        action = "reactivate" if active else "deactivate"
-        answer = self._calls.ask("POST", f"/images/{image_id}/actions/{action}", expected=_GONE)
+        # As with a change that gives access: not tried again without a new look at the source.
+        action, ask = (
+            ("reactivate", self._calls.ask_once) if active else ("deactivate", self._calls.ask)
+        )
+        answer = ask("POST", f"/images/{image_id}/actions/{action}", expected=_GONE)
         self._require(answer, image_id)
 
     def delete(self, image: images.Image) -> None:
@@ -338,12 +346,15 @@ class Glance:
         """
         self._locations.remove(image_id, location)
 
-    def _update_record(self, changes: plans.UpdateMetadata) -> None:
+    def _update_record(self, changes: plans.UpdateMetadata) -> images.Image | None:
+        """Apply changes but for the members; return the record as Glance gives it then."""
+        # What gives access is asked for once: who may have it can change while it is tried again.
+        ask = self._calls.ask_once if narrowing.widens(changes) else self._calls.ask
         operations = glance_bodies.patch(changes)
         path = f"/images/{changes.copy.image_id}"
         expected = _GONE | _CONFLICT
         while operations:
-            answer = self._calls.ask(
+            answer = ask(
                 "PATCH",
                 path,
                 body=operations,
@@ -352,13 +363,24 @@ class Glance:
             )
             self._require(answer, changes.copy.image_id)
             if answer.status != 409:
-                return
+                return self._as_answered(answer, changes.copy.image_id)
             # A property to be removed is not there any more: not an error, but nothing of the
             # patch was done. A second conflict is another one.
             record = self._calls.ask("GET", path, expected=_GONE)
             self._require(record, changes.copy.image_id)
             operations = glance_bodies.without_removals(operations, record.body)
             expected = _GONE
+        return None
+
+    def _as_answered(
+        self, answer: glance_calls.Answer, image_id: images.ImageId
+    ) -> images.Image | None:
+        """Return the record in the answer to a change; None: it is none, which is no failure."""
+        try:
+            found = glance_bodies.image(answer.body, self.region)
+        except errors.ServiceUnavailable:
+            return None
+        return found if found.image_id == image_id else None
 
     def _update_members(self, changes: plans.UpdateMetadata) -> None:
         for member, status in changes.members.items():

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 
 # Members are project ids. Glance takes any text for one, such as ".." or "a/b", that would
@@ -17,7 +18,10 @@ _PROJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 def creation(
     image_id: images.ImageId, region: images.RegionId, source: images.Image
 ) -> dict[str, object]:
-    """Return the body that makes a copy's record; marked as ours from its first moment."""
+    """Return the body that makes a copy's record; marked as ours from its first moment.
+
+    Nobody but its owner sees it, whoever sees its source.
+    """
     metadata = source.metadata
     body: dict[str, object] = {
         "id": image_id,
@@ -25,6 +29,7 @@ def creation(
         **images.marks(source, image_id, region),
     }
     body |= {name: getattr(metadata, name) for name in images.ATTRIBUTES}
+    body["visibility"] = narrowing.first_visibility(metadata.visibility)
     body["tags"] = sorted(metadata.tags)
     return body
 

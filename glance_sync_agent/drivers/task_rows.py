@@ -172,6 +172,8 @@ def seen(outcome: tasks.Outcome) -> dict[str, Any]:
     }
     if copy.size is not None:
         values |= {"bytes_done": copy.size, "bytes_total": copy.size}
+    if not copy.is_deactivated:
+        values["deactivated_id"] = None
     if copy.copied_from is not None:
         values["copied_from"] = copy.copied_from
     return values

@@ -286,6 +286,7 @@ class TaskStore:
         self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
         """Remember which image is the copy; its bytes are yet to come, from wherever."""
+        is_proven = _TASKS.c.proven_id == (None if copy is None else copy.copy_id)
         self._update(
             lease,
             copy_id=None if copy is None else copy.copy_id,
@@ -293,7 +294,8 @@ class TaskStore:
             on_probation=copy is not None and copy.on_probation,
             image_name=task_table.name_text(image_name),
             copied_from=None,
-            proven_id=None,
+            # It was read back, and is still the one.
+            proven_id=sa.case((is_proven, _TASKS.c.proven_id), else_=sa.null()),
             **task_rows.SOUND,
         )
 
@@ -304,6 +306,10 @@ class TaskStore:
     def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
         """Remember that somebody deleted the copy, and how often that was so."""
         self._update(lease, vanished=vanished.times, vanished_at=vanished.last_at)
+
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Remember that a copy is deactivated by the agent, before it is."""
+        self._update(lease, deactivated_id=copy_id)
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         """Give the lease back as if the task had never been claimed."""
@@ -445,6 +451,33 @@ class TaskStore:
             return True
 
         return self._database.write(f"adopt a copy of {key}", work, durable=True)
+
+    def permit_activation(
+        self, key: tasks.TaskKey, *, now: datetime.datetime, request_id: str
+    ) -> bool:
+        """Note the copy of a task as one that the agent deactivated, and request the task."""
+        noted = (
+            sa.update(_TASKS)
+            .where(task_rows.is_task(key), _TASKS.c.copy_id.is_not(None))
+            .values(deactivated_id=_TASKS.c.copy_id)
+        )
+        asked = task_requests.Request(
+            image_ids={key.image_id},
+            regions={key.region},
+            now=now,
+            not_before=now,
+            request_id=request_id,
+            may_delete=False,
+            elsewhere=False,
+            source_region=None,
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            if connection.execute(noted).rowcount != 1:
+                return False
+            return asked.write(connection) == 1
+
+        return self._database.write(f"permit to activate {key}", work, durable=True)
 
     def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
         """Forget the copy of a task, if it is this one."""

@@ -93,6 +93,7 @@ TASKS = sa.Table(
     sa.Column("vanished_at", UtcDateTime),  # when the copy was made anew after the last time
     # That owns the source; empty: not known.
     sa.Column("project", _PROJECT, nullable=False, server_default=sa.text("''")),
+    sa.Column("deactivated_id", sa.String(36)),  # the copy that the agent deactivated itself
     # In this order it finds the earliest task of each region with one probe a region, and
     # hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
@@ -176,6 +177,7 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         failing_since=row.failing_since,
         vanished=_vanished(row),
         project=row.project,
+        deactivated_id=None if row.deactivated_id is None else images.ImageId(row.deactivated_id),
     )
 
 

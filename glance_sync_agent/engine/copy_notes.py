@@ -25,6 +25,10 @@ class CopyNotes:
         self.known = self._written
         #: The row knew a copy that is not there any more. No other image is taken for it.
         self.has_lost = False
+        #: The copy that was read back and has the source's bytes.
+        self.proven_id = None if self.known is None else lease.task.proven_id
+        #: The copy that was deactivated by the agent, or is about to be.
+        self.deactivated_id = lease.task.deactivated_id
 
     @property
     def chosen_id(self) -> images.ImageId | None:
@@ -51,6 +55,7 @@ class CopyNotes:
         """Remember that the copy of the row is not there any more. A chosen id stays."""
         if self.chosen_id is None:
             self.known, self.has_lost = None, True
+            self.proven_id = None
 
     def forget(self) -> None:
         """Write that there is no copy.
@@ -60,6 +65,24 @@ class CopyNotes:
         self.known = None
         self._write()
 
+    def prove(self, copy_id: images.ImageId) -> None:
+        """Write down that a copy was read back and has the source's bytes.
+
+        :raises LeaseLost: somebody else works on the task.
+        """
+        self._store.note_proven(self._lease, copy_id)
+        self.proven_id = copy_id
+
+    def deactivate(self, copy_id: images.ImageId) -> None:
+        """Write down that a copy is deactivated by the agent, before it is.
+
+        Without that somebody else has done it, and it is not the agent's to undo.
+
+        :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
+        """
+        self._store.note_deactivated(self._lease, copy_id)
+        self.deactivated_id = copy_id
+
     def write(self, source: images.Image) -> None:
         """Write what is known, and that the bytes of the copy are yet to come.
 
@@ -67,6 +90,16 @@ class CopyNotes:
         """
         self._name = source.metadata.name
         self._write()
+
+    def secure(self) -> None:
+        """Write what the row does not know yet, before others than its owner see the copy.
+
+        Without a row a copy is not found again where its image is not wanted any more.
+
+        :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
+        """
+        if self.known != self._written:
+            self._write()
 
     def save(self) -> None:
         """Write what the row does not know yet. If the database is away, it is lost."""

@@ -10,6 +10,7 @@ from typing import assert_never
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import copies
@@ -19,6 +20,7 @@ from glance_sync_agent.engine import origins
 from glance_sync_agent.engine import places
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import progress
+from glance_sync_agent.engine import sources
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ class Attempt:
     service: ports.ImageService  # of the region of the copy
     evidence: identity.Evidence  # but for what is known of the copy
     notes: copy_notes.CopyNotes
+    look: sources.Look
+    #: The copy, if it was read after all else that this attempt has looked at.
+    just_read: images.Image | None = None
 
     def whose(self, copy: images.Image) -> identity.Identity:
         """Return whose an image is, by all that is known now."""
@@ -111,6 +116,9 @@ class Deeds:
             raise
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
+        if narrowing.is_seen_later(source):
+            # Before the copy, which is then read right before it is changed.
+            attempt.look.renew()
         # A record made just now has no members yet.
         look = attempt.service.get_record if action.into is None else attempt.service.get
         copy = look(into.image_id)
@@ -163,7 +171,7 @@ class Deeds:
         signs = self._signs(lease, copy)
         found = self._copying.read_back(copy, expected.algo, signs)
         if found == expected:
-            self._store.note_proven(lease, copy.image_id)
+            attempt.notes.prove(copy.image_id)
             return copy
         if not attempt.whose(copy).may_be_replaced:
             raise errors.ImageConflict(
@@ -238,14 +246,18 @@ def _change(
 ) -> images.Image | None:
     """Change the record of a copy; return it as it is then."""
     service, key, copy_id = attempt.service, attempt.lease.task.key, action.copy.image_id
-    if _as_it_is_now(attempt, action.copy) is None:
+    if action.copy is not attempt.just_read and _as_it_is_now(attempt, action.copy) is None:
         return None
+    if narrowing.widens(action):
+        attempt.notes.secure()
     if isinstance(action, plans.UpdateMetadata):
-        service.update(action)
+        changed = service.update(action)
         LOG.info("Updated the metadata of %s", key)
-    else:
-        service.set_active(copy_id, active=action.active)
-        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
+        return changed if changed is not None else service.get(copy_id)
+    if not action.active:
+        attempt.notes.deactivate(copy_id)
+    service.set_active(copy_id, active=action.active)
+    LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
     return service.get(copy_id)
 
 

@@ -103,8 +103,8 @@ class Differences:
         self._cascading = cascading
 
     def regions_for(self, origin: images.RegionId) -> frozenset[images.RegionId]:
-        """Return the regions that sources of a region may go to."""
-        return self._targets.regions(self._noted(origin))
+        """Return the regions that sources of a region may go to, or have gone to."""
+        return self._targets.with_copies(self._noted(origin))
 
     def pairs(
         self, page: Sequence[images.Image], *, without: Set[images.RegionId] = frozenset()
@@ -173,7 +173,15 @@ class Differences:
         verdict = pair.verdicts.get(region)
         if verdict is not None and verdict.wanted:
             return region in pair.rows or copies.is_possible(pair.source)
-        return self._deletes_unwanted() and region in pair.rows
+        row = pair.rows.get(region)
+        return row is not None and (row.copy_id is not None or self._deletes(pair, region))
+
+    def _is_target(self, pair: Pair, region: images.RegionId) -> bool:
+        """Tell whether images go from the region of a source to another one at all."""
+        return region in self._targets.regions(self._noted(pair.source.region))
+
+    def _deletes(self, pair: Pair, region: images.RegionId) -> bool:
+        return self._deletes_unwanted() and self._is_target(pair, region)
 
     def _verdicts(self, source: images.Image) -> strategy.Verdicts:
         # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
@@ -205,10 +213,18 @@ class Differences:
         copy: images.Image | None,
         verdict: strategy.Verdict | None,
     ) -> plans.Step | None:
-        row = pair.rows.get(service.region)
-        told = f"not wanted any more: {verdict.why if verdict else 'images go elsewhere'}"
-        if copy is not None and _whose(copy, pair.source, pair.source, row).is_ours:
-            return plans.Step(what=plans.What.DELETE, why=told)
+        region, row = service.region, pair.rows.get(service.region)
+        why = verdict.why if verdict else "images go elsewhere"
+        told = f"not wanted any more: {why}"
+        if copy is not None:
+            wanted = self._wanted_as.in_region(region)(pair.source, copy)
+            action = self._action(region, pair, wanted, copy, unwanted=why)
+            if isinstance(action, plans.DeleteCopy):
+                return plans.Step(what=plans.What.DELETE, why=told)
+            if isinstance(action, plans.UpdateMetadata | plans.SetActive):
+                return plans.step_of(action)
+        if not self._is_target(pair, region):
+            return None  # sync_strategy is None; who switches off is not asked for tasks
         if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
             return plans.Step(what=plans.What.NOTE, why=told)  # its task shall say so, or go
         if self._map.differs(pair.source, service, None):
@@ -224,28 +240,43 @@ class Differences:
     ) -> plans.Step | None:
         row = pair.rows.get(service.region)
         wanted = self._wanted_as.in_region(service.region, pair.own_ids)(pair.source, copy)
-        action = plans.next_action(
-            wanted,
-            copy,
-            found=None if copy is None else _whose(copy, pair.source, wanted, row),
-            unwanted=None,
-            may_delete=False,
-            proven_id=None if row is None else row.proven_id,
-        )
-        if action != plans.Nothing(reason=plans.IN_SYNC):
+        action = self._action(service.region, pair, wanted, copy)
+        if not isinstance(action, plans.Nothing) or not action.is_settled:
             return plans.step_of(action) or _failure_over(pair.source, row)
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
             return plans.Step(what=plans.What.ADOPT, why="a copy of ours without a task")
-        if row.reason != plans.IN_SYNC:
-            why = f"in sync, and its task says: {row.reason}"
+        if row.reason != action.reason:
+            why = f"{action.reason}, and its task says: {row.reason}"
             return plans.Step(what=plans.What.NOTE, why=why)
-        if self._map.differs(pair.source, service, copy):
+        if self._map.differs(pair.source, service, None if action.is_held else copy):
             return plans.Step(what=plans.What.NOTE, why="no location names the copy")
         if copy is not None and self._have_other_members(service, pair, copy, members):
             return plans.Step(what=plans.What.UPDATE, why="members")
         return None
+
+    def _action(
+        self,
+        region: images.RegionId,
+        pair: Pair,
+        wanted: images.Image,
+        copy: images.Image | None,
+        *,
+        unwanted: str | None = None,
+    ) -> plans.Action:
+        """Return what is to be done about what a listing tells of a copy."""
+        row = pair.rows.get(region)
+        return plans.next_action(
+            wanted,
+            copy,
+            found=None if copy is None else _whose(copy, pair.source, wanted, row),
+            unwanted=unwanted,
+            may_delete=False,
+            delete_unwanted=unwanted is not None and self._deletes(pair, region),
+            proven_id=None if row is None else row.proven_id,
+            deactivated_id=None if row is None else row.deactivated_id,
+        )
 
     def _have_other_members(
         self,

@@ -146,11 +146,16 @@ class ImageService(Protocol):
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         """Make a queued record with the metadata of ``source`` and our mark.
 
+        Who may see it is not the source's: see :func:`narrowing.first_visibility`.
+
         :raises ImageIdTaken: the id is in use, or was once.
         """
 
-    def update(self, changes: plans.UpdateMetadata) -> None:
-        """Apply changes to the record. Idempotent."""
+    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
+        """Apply changes to the record. Idempotent.
+
+        :returns: the image as it is then; None: the answers do not tell all of it.
+        """
 
     def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
         """Reactivate or deactivate. Idempotent."""
@@ -410,6 +415,14 @@ class TaskStore(Protocol):
         :raises LeaseLost: the lease is somebody else's.
         """
 
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Remember that a copy is deactivated by the agent, before it is.
+
+        It is remembered until an outcome tells of a copy that is not deactivated.
+
+        :raises LeaseLost: the lease is somebody else's.
+        """
+
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         """Write an outcome under the lease's token and give the lease back.
 
@@ -455,6 +468,14 @@ class TaskStore(Protocol):
 
         :param unless_known: nothing is done if the task knows a copy.
         :returns: False if the task is being worked on, and nothing was written.
+        """
+
+    def permit_activation(
+        self, key: tasks.TaskKey, *, now: datetime.datetime, request_id: str
+    ) -> bool:
+        """Note the copy of a task as one that the agent deactivated, and request the task.
+
+        :returns: False if there is no task that knows a copy, and nothing was written.
         """
 
     def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:

@@ -217,14 +217,9 @@ class Reconciliation:
         pages = self._regions.image_service(origin).pages(
             _LISTED, snapshots_only=snapshots_only, changed_since=scope.since
         )
-<<<<<<< HEAD
         newest: Sequence[images.Image] = ()
-        for page in pages:
-=======
-        newest: images.Image | None = None
         shares = self._shares(origin, wanted, scope)
         for page in batches.of(itertools.chain.from_iterable(pages), PAGE_SIZE):
->>>>>>> wip-scan
             report.note_page(page)
             newest = source_history.newest_of(page, newest)
             pairs, failures = self._differences.pairs(page, without=walk.silent)

@@ -8,6 +8,7 @@ import logging
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
@@ -111,22 +112,24 @@ class Replication:
         wanted = self._wanted_as.in_region(task.key.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task, notes)
-        # Of a copy that the row does not know any more, it proves nothing.
-        proven_id = task.proven_id if notes.known is not None else None
+        look = sources.Look(self._sources, task)
+        just_read: images.Image | None = None
         for step in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
             if self._stop.is_set():
                 raise errors.Cancelled("the agent is stopping")
-            source = self._sources.read(task)
+            source = look.read()
             attempt = deeds.Attempt(
                 lease=lease,
                 service=service,
                 evidence=identity.Evidence(
                     key=self._key(task),
                     source=source and wanted(source, copy),
-                    proven_id=proven_id,
+                    proven_id=notes.proven_id,
                 ),
                 notes=notes,
+                look=look,
+                just_read=just_read,
             )
             if copy is None and not notes.has_lost and _is_deactivated(source):
                 copy = copies.find(service, attempt.evidence)
@@ -141,9 +144,14 @@ class Replication:
                 # Not on the word of an event alone: a look counts first how many would go.
                 delete_unwanted=task.may_delete and self._deletes_unwanted(),
                 damage=task.damage,
-                proven_id=proven_id,
+                proven_id=notes.proven_id,
+                deactivated_id=notes.deactivated_id,
             )
             LOG.debug("%s: %s", task.key, type(action).__name__)
+            if _widens(action) and not look.is_fresh:
+                look.renew()
+                just_read = None
+                continue
             now_or_later = self._unless_later(lease, action, found, is_first=step == 0)
             if isinstance(now_or_later, tasks.RetryAt):
                 return now_or_later
@@ -152,9 +160,9 @@ class Replication:
             self._map.follow(source, service, copy, action)
             if isinstance(action, plans.Nothing | plans.AwaitSource):
                 return self._end(task, action, verdict, source, copy, found)
+            look.is_fresh = False
             copy = self._deeds.do(attempt, action)
-            if isinstance(action, plans.ReadBack):
-                proven_id = action.copy.image_id
+            just_read = copy if isinstance(action, plans.CopyData) and look.is_fresh else None
         raise errors.ServiceUnavailable(f"{task.key}: still not in step after {_MAX_STEPS} steps")
 
     def _unless_later(
@@ -274,6 +282,11 @@ class Replication:
         return copy
 
 
+def _widens(action: plans.Action) -> bool:
+    """Tell whether an action gives access, for which the source has to be looked at anew."""
+    return isinstance(action, plans.UpdateMetadata | plans.SetActive) and narrowing.widens(action)
+
+
 def _told(
     action: plans.Nothing, verdict: strategy.Verdict, source: images.Image
 ) -> tasks.Outcome | None:
@@ -302,7 +315,7 @@ def _nothing_left(
 ) -> tasks.Outcome:
     if copy is None or found is None or found.whose in _NOBODYS:
         return tasks.Forgotten()  # a row tells of a copy, or of why there should be one
-    if source is None or action.reason != plans.IN_SYNC:
+    if source is None or not action.is_settled:
         return tasks.Succeeded(reason=action.reason)
     seen = tasks.CopySeen(
         copy_id=copy.image_id,
@@ -310,6 +323,7 @@ def _nothing_left(
         image_name=source.metadata.name,
         size=copy.size,
         copied_from=came_from,
+        is_deactivated=copy.status is images.ImageStatus.DEACTIVATED,
     )
     return tasks.Succeeded(reason=action.reason, copy=seen)
 

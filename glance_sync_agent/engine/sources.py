@@ -65,6 +65,17 @@ class SourceViews:
             self._look(key, view)
         return view.image.result()
 
+    def read_anew(self, task: tasks.Task) -> images.Image | None:
+        """Look at the source of a task now; who reads it afterwards sees at least that.
+
+        :raises ServiceUnavailable: as in :meth:`read`.
+        """
+        key = self.region(task), task.key.image_id, task.request_id
+        with self._lock:
+            view = self._put(key, self._clock.monotonic())
+        self._look(key, view)
+        return view.image.result()
+
     def _view(self, key: _Key) -> tuple[_View, bool]:
         """Return a view, and whether it is for the caller to look."""
         now = self._clock.monotonic()
@@ -72,11 +83,21 @@ class SourceViews:
             view = self._views.get(key)
             is_new = view is None or now - view.read_at > self._max_age
             if view is None or is_new:
-                view = self._views[key] = _View(read_at=now)
+                return self._put(key, now), True
             self._views.move_to_end(key)
-            while len(self._views) > _ENTRIES or self._is_old(next(iter(self._views)), now):
-                self._views.popitem(last=False)
-            return view, is_new
+            self._tidy(now)
+            return view, False
+
+    def _put(self, key: _Key, now: float) -> _View:
+        """Begin a view, under the lock."""
+        view = self._views[key] = _View(read_at=now)
+        self._views.move_to_end(key)
+        self._tidy(now)
+        return view
+
+    def _tidy(self, now: float) -> None:
+        while len(self._views) > _ENTRIES or self._is_old(next(iter(self._views)), now):
+            self._views.popitem(last=False)
 
     def _is_old(self, key: _Key, now: float) -> bool:
         return now - self._views[key].read_at > self._max_age
@@ -93,3 +114,28 @@ class SourceViews:
             view.image.set_exception(exc)
             raise
         view.image.set_result(image)
+
+
+class Look:
+    """What one attempt sees of its source, and whether that is recent enough to widen access.
+
+    It is, if the attempt itself looked, and has done nothing since. Whoever may not see the
+    source any more could see a copy otherwise, for as long as a view is old.
+    """
+
+    def __init__(self, views: SourceViews, task: tasks.Task) -> None:
+        self._views = views
+        self._task = task
+        self.is_fresh = False
+
+    def read(self) -> images.Image | None:
+        """Return the source, as it may have been some seconds ago."""
+        return self._views.read(self._task)
+
+    def renew(self) -> None:
+        """Look at the source now.
+
+        :raises ServiceUnavailable: its Glance does not answer.
+        """
+        self._views.read_anew(self._task)
+        self.is_fresh = True

@@ -36,6 +36,16 @@ class Targets:
             return frozenset()
         return self._others(source_region)
 
+    def with_copies(
+        self, source_region: images.RegionId | None = None
+    ) -> frozenset[images.RegionId]:
+        """Return the regions that may have a copy of some image, wanted or not.
+
+        :param source_region: where the image is; None: in the cascading region.
+        :raises ServiceUnavailable: Keystone has never answered.
+        """
+        return self._catalogue.regions() - {source_region or self._catalogue.cascading}
+
     def _others(self, source_region: images.RegionId | None) -> frozenset[images.RegionId]:
         """Return the regions that can hold copies of images of ``source_region``.
 

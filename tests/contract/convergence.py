@@ -28,6 +28,7 @@ from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
 
 OWNERS = ("alpha", "beta")
+VISIBILITIES = ("public", "community", "shared", "private")  # from the widest on
 LARGE_BYTES = 15  # for which not all places are
 Status = images.ImageStatus
 Place = tuple[images.RegionId, images.ImageId]
@@ -270,6 +271,8 @@ class Cloud:
         self.unknown: set[Place] = set()  # copies of which a database knew that is lost
         self.damaged: dict[Place, bytes] = {}  # data at rest that somebody spoiled: as it was
         self.filled: set[Place] = set()  # records of ours that got their data from somebody else
+        self.held: set[Place] = set()  # copies that somebody deactivated in their region
+        self.rested: set[images.ImageId] = set()  # sources that ever were deactivated
         self.by_hand: set[str] = set()  # properties that somebody gave to copies
         self.elsewhere: dict[images.ImageId, images.RegionId] = {}  # where their data is
         self.once_wanted: set[tuple[images.ImageId, images.RegionId]] = set()
@@ -536,9 +539,11 @@ class Cloud:
             is_theirs = (region, at) in self.foreign  # once ours, so that somebody has to decide
             assert task is None or is_theirs or task.status == "success", task
         elif self.policy.strategy is strategy.Strategy.NONE:
-            return  # nobody looks, so a task that has failed still says why
+            # Nobody asks for more, so a task that has failed still says why.
+            self._check_taken_back(source, copies, task)
         elif self.is_copy(source) or not self._is_wanted(source, region):
             assert task is None or task.status == "success", task
+            self._check_taken_back(source, copies, task)
         elif task is not None and task.status == "failure":
             assert self._may_fail(source, region, task), task
         elif source.status in _WITH_DATA and (copies or source.status is Status.ACTIVE):
@@ -576,9 +581,17 @@ class Cloud:
             assert task.status == "success" if task else not is_known
             return
         assert task is not None
-        assert (task.status, task.reason) == ("success", "in sync"), task
+        is_held = source.status is Status.ACTIVE and copied.status is Status.DEACTIVATED
+        if is_held:
+            # Of a deed that came after its lease nobody knows whose it was.
+            place = copied.region, copied.image_id
+            assert place in self.held or source.image_id in self.rested, task
+            assert "somebody else deactivated" in task.reason, task
+        else:
+            assert task.reason == "in sync", task
+            assert copied.status is source.status
+        assert task.status == "success", task
         assert task.copy_id == copied.image_id
-        assert copied.status is source.status
         assert copied.members == source.members
         wanted, found = source.metadata.properties, copied.metadata.properties
         assert {**found, **wanted} == found
@@ -591,7 +604,21 @@ class Cloud:
         if self.has_map and source.size and source.status is Status.ACTIVE:
             there = f"{glance.endpoint(copied.region)}/"
             at = [one.url for one in source.locations or () if one.url.startswith(there)]
-            assert at == [service.image_url(copied.image_id)]
+            assert at == ([] if is_held else [service.image_url(copied.image_id)])
+
+    def _check_taken_back(
+        self, source: images.Image, copies: list[images.Image], task: tasks.Task | None
+    ) -> None:
+        """Assert that nobody may use a copy who may not use its source."""
+        for copied in copies:
+            if task is None or task.copy_id != copied.image_id or self.is_copy(source):
+                continue
+            theirs, ours = source.metadata.visibility, copied.metadata.visibility
+            assert VISIBILITIES.index(ours) >= VISIBILITIES.index(theirs), copied
+            if ours == theirs:
+                assert copied.members.keys() <= source.members.keys(), copied
+            rests = source.status is Status.DEACTIVATED
+            assert not (rests and copied.status is Status.ACTIVE), copied
 
     def _without_locations(self, image_id: images.ImageId) -> object:
         """Return all there is of a source but what agents may write: where its copies are."""

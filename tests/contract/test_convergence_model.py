@@ -76,6 +76,7 @@ CALLS = (
     "tasks.image_ids",
     "tasks.image_ids, next",
     "tasks.note_copy",
+    "tasks.note_deactivated",
     "tasks.note_missing",
     "tasks.note_proven",
     "tasks.note_verified",
@@ -168,7 +169,7 @@ class Convergence(stateful.RuleBasedStateMachine):
     @stateful.rule(
         data=st.sampled_from([b"", b"short", b"a long transfer"]),
         owner=st.sampled_from(convergence.OWNERS),
-        visibility=st.sampled_from(["shared", "private"]),
+        visibility=st.sampled_from(["shared", "private", "public"]),
         sync_regions=st.sampled_from([None, None, None, *worlds.CASCADED, "*", "none"]),
         has_data=st.sampled_from([True, True, False]),
         has_hash=st.sampled_from([True, True, False]),
@@ -196,6 +197,7 @@ class Convergence(stateful.RuleBasedStateMachine):
                 {"protected": False, "min_ram": 64},
                 {"visibility": "private"},
                 {"visibility": "shared"},
+                {"visibility": "public"},
                 {"sync_regions": "none"},
                 {"sync_regions": None},
                 {"owner": "beta"},
@@ -245,6 +247,7 @@ class Convergence(stateful.RuleBasedStateMachine):
             service.put_data(image_id, self.cloud.bytes[image_id])
         else:
             service.set_active(image_id, active=source.status is not Status.ACTIVE)
+            self.cloud.rested.add(image_id)
         self.cloud.tell(image_id)
 
     # Users of the cascaded regions.
@@ -301,6 +304,7 @@ class Convergence(stateful.RuleBasedStateMachine):
                 if copied.status in {Status.ACTIVE, Status.DEACTIVATED}:
                     is_active = copied.status is Status.ACTIVE
                     service.set_active(copied.image_id, active=not is_active)
+                    self.cloud.held.add((copied.region, copied.image_id))
             case "take over":
                 self._take_over(service, copied, dict.fromkeys(marks.NAMES))
             case "edit":

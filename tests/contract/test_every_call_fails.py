@@ -56,7 +56,7 @@ PORTS = {
 #: What no engine calls, for the commands do, and what asks nobody.
 WITHOUT = {
     "tasks.get", "tasks.list", "tasks.next_due", "tasks.adopt", "tasks.disown",
-    "catalogue.cascading", "glance.image_url",
+    "tasks.permit_activation", "catalogue.cascading", "glance.image_url",
 }
 
 

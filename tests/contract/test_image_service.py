@@ -285,7 +285,7 @@ def test_a_record_is_made_queued_with_id_mark_and_metadata(region: ImageRegion) 
     made = region.service.create(source.image_id, source)
     assert made.image_id == source.image_id
     assert made.status is images.ImageStatus.QUEUED
-    assert made.metadata == source.metadata
+    assert made.metadata == dataclasses.replace(source.metadata, visibility="private")
     assert made.mark == images.Mark(
         source=key_of(source), copy_id=source.image_id, copy_region=region.service.region
     )
@@ -350,7 +350,6 @@ def test_an_id_that_was_used_once_is_taken_for_ever(region: ImageRegion) -> None
     [
         pytest.param({"properties": {"p": 1}}, "not of type 'string'", id="number"),
         pytest.param({"properties": {"os_glance_x": "1"}}, "reserved", id="reserved"),
-        pytest.param({"visibility": "secret"}, "secret", id="visibility"),
     ],
 )
 def test_a_refusal_says_why(region: ImageRegion, fields: dict[str, Any], words: str) -> None:
@@ -504,6 +503,32 @@ def test_the_format_of_data_that_is_there_cannot_be_changed(region: ImageRegion)
     image = region.publish()
     with pytest.raises(errors.Refused):
         region.service.update(changes(image, attributes={"disk_format": "vmdk"}))
+
+
+VISIBILITIES = ["public", "community", "shared", "private"]
+
+
+@pytest.mark.parametrize("visibility", VISIBILITIES)
+def test_a_record_is_seen_by_its_owner_alone_whoever_sees_its_source(
+    region: ImageRegion, visibility: str
+) -> None:
+    source = region.source(visibility=visibility, members={"alpha": ACCEPTED})
+    made = region.service.create(new_id(), source)
+    assert made.metadata.visibility == ("shared" if visibility == "shared" else "private")
+    assert region.service.members(made) == {}
+
+
+@pytest.mark.parametrize("visibility", VISIBILITIES)
+def test_an_update_tells_what_became_of_the_image_if_it_knows(
+    region: ImageRegion, visibility: str
+) -> None:
+    made = region.service.create(new_id(), region.source(visibility="public"))
+    fields = {"attributes": {"visibility": visibility, "name": "new"}, "tags": frozenset({"t"})}
+    updated = region.service.update(changes(made, **fields))
+    after = region.service.get(made.image_id)
+    assert updated == (None if visibility == "shared" else after)
+    assert after is not None
+    assert (after.metadata.visibility, after.metadata.name) == (visibility, "new")
 
 
 # set_active

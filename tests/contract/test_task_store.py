@@ -1072,6 +1072,80 @@ def test_a_row_without_a_copy_distrusts_none_not_even_under_the_id_of_its_source
     assert task(store).damage is None
 
 
+# Copies that were deactivated
+
+
+def test_who_deactivates_a_copy_is_remembered_until_it_is_active_again(store):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, KNOWN, "golden")
+    store.note_deactivated(lease, COPY)
+    store.finish(lease, tasks.RetryAt(when=NOW, reason="not yet"), NOW)
+    assert task(store).deactivated_id == COPY
+    for is_deactivated, expected in ((True, COPY), (False, None)):
+        ask(store)
+        lease = claim(store)
+        assert lease.task.deactivated_id == COPY
+        seen = copy_seen(size=10, is_deactivated=is_deactivated)
+        store.finish(lease, tasks.Succeeded(reason="in sync", copy=seen), NOW)
+        assert task(store).deactivated_id == expected
+    with pytest.raises(errors.LeaseLost):
+        store.note_deactivated(lease, COPY)
+
+
+def test_an_outcome_that_tells_of_no_copy_leaves_who_deactivated_it(store):
+    ask(store)
+    lease = claim(store)
+    store.note_deactivated(lease, COPY)
+    store.finish(lease, tasks.Succeeded(reason="not wanted here"), NOW)
+    assert task(store).deactivated_id == COPY
+
+
+def test_an_outcome_that_came_too_late_still_tells_that_a_copy_is_active(store):
+    ask(store)
+    lease = claim(store)
+    store.note_deactivated(lease, COPY)
+    ask(store)
+    seen = tasks.Succeeded(reason="in sync", copy=copy_seen(size=10))
+    assert not store.finish(lease, seen, NOW)
+    assert task(store).deactivated_id is None
+
+
+def test_an_operator_permits_to_activate_a_copy(store):
+    ask(store, REGION, ELSEWHERE)
+    copied(store)
+    other = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    found = task(store)
+    assert (found.status, found.generation, found.deactivated_id) == (PENDING, 2, COPY)
+    assert (found.request_id, found.reason, found.copy_id) == ("operator", "", COPY)
+    assert (found.not_before, found.updated_at, found.may_delete) == (later(5), later(5), False)
+    assert task(store, other.key) == other
+    # Twice is once.
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert task(store).deactivated_id == COPY
+
+
+def test_a_task_that_is_being_worked_on_is_looked_at_again_after_a_permission(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert task(store).status is PROCESSING
+    assert not store.finish(lease, tasks.Succeeded(reason="held"), later(6))
+    assert (task(store).status, task(store).deactivated_id) == (PENDING, COPY)
+
+
+def test_where_no_copy_is_known_there_is_none_to_activate(store):
+    assert not store.permit_activation(KEY, now=NOW, request_id="operator")
+    assert store.get(KEY) is None
+    ask(store)
+    before = task(store)
+    assert not store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert task(store) == before
+
+
 # what a row knows of its copy
 
 
@@ -1219,6 +1293,11 @@ def test_that_a_copy_was_read_back_is_forgotten_with_it(store):
     lease = claim(store)
     store.note_proven(lease, COPY)
     store.note_copy(lease, KNOWN, "golden")
+    assert task(store).proven_id == COPY
+    store.note_copy(lease, None, "golden")
+    assert task(store).proven_id is None
+    store.note_proven(lease, COPY)
+    store.note_copy(lease, identity.KnownCopy(copy_id=OTHER, created_at=NOW), "golden")
     assert task(store).proven_id is None
     store.note_proven(lease, COPY)
     store.release(lease, NOW)

@@ -40,6 +40,7 @@ outcomes = st.one_of(
             image_name=st.sampled_from([None, "name"]),
             size=st.sampled_from([None, 0, 9]),
             copied_from=st.none() | regions,
+            is_deactivated=st.booleans(),
         ),
     ),
     st.builds(tasks.Forgotten),
@@ -146,6 +147,15 @@ class TaskStores(stateful.RuleBasedStateMachine):
     def note_vanished(self, pair, times, last_at):
         vanished = backoff.Vanishings(times=times, last_at=last_at)
         self._under(pair, lambda store, lease: store.note_vanished(lease, vanished))
+
+    @stateful.rule(pair=leases, copy_id=image_ids)
+    def note_deactivated(self, pair, copy_id):
+        self._under(pair, lambda store, lease: store.note_deactivated(lease, copy_id))
+
+    @stateful.rule(image_id=image_ids, region=regions, now=times)
+    def permit_activation(self, image_id, region, now):
+        key = tasks.TaskKey(image_id=image_id, region=region)
+        self._both(lambda store: store.permit_activation(key, now=now, request_id="operator"))
 
     @stateful.rule(pair=leases, now=times)
     def release(self, pair, now):

@@ -15,6 +15,7 @@ import uuid
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from tests.unit import builders
 
@@ -145,11 +146,12 @@ class FakeGlance:
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         self.before("create", image_id)
         fields = {name: getattr(source.metadata, name) for name in _ALL_FIELDS}
+        fields["visibility"] = narrowing.first_visibility(source.metadata.visibility)
         marks = images.marks(source, image_id, self.region)
         properties = {**images.handed_on(source), **marks}
         return self._add(image_id, fields, properties)
 
-    def update(self, changes: plans.UpdateMetadata) -> None:
+    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
         image_id = changes.copy.image_id
         self.before("update", image_id)
         with self.lock:
@@ -159,6 +161,10 @@ class FakeGlance:
             else:
                 self._change(image_id, changes)
                 self._change_members(image_id, changes.members)
+            is_told = changes.attributes or changes.tags is not None or changes.properties
+            now = self._read(image_id)
+            is_whole = now is not None and now.metadata.visibility != narrowing.SHARED
+            return now if is_told and is_whole else None
 
     def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
         self.before("set_active", image_id)

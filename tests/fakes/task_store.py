@@ -243,6 +243,8 @@ class MemoryTaskStore:
     ) -> None:
         with self._open():
             row = self._held(lease)
+            is_proven = copy is not None and row.task.proven_id == copy.copy_id
+            proven_id = row.task.proven_id if is_proven else None
             task = dataclasses.replace(
                 row.task,
                 copy_id=None if copy is None else copy.copy_id,
@@ -251,7 +253,7 @@ class MemoryTaskStore:
                 image_name=image_name,
                 copied_from=None,
                 damage=None,
-                proven_id=None,
+                proven_id=proven_id,
             )
             self._put(dataclasses.replace(row, task=task))
 
@@ -265,6 +267,12 @@ class MemoryTaskStore:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(row.task, vanished=vanished)
+            self._put(dataclasses.replace(row, task=task))
+
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(row.task, deactivated_id=copy_id)
             self._put(dataclasses.replace(row, task=task))
 
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
@@ -381,6 +389,26 @@ class MemoryTaskStore:
                 source_region=source_region,
             )
             self._know(key, copy)
+            return True
+
+    def permit_activation(
+        self, key: tasks.TaskKey, *, now: datetime.datetime, request_id: str
+    ) -> bool:
+        with self._open():
+            row = self._rows.get(key)
+            if row is None or row.task.copy_id is None:
+                return False
+            self.request(
+                key.image_id,
+                [key.region],
+                now=now,
+                not_before=now,
+                request_id=request_id,
+                elsewhere=False,
+            )
+            row = self._rows[key]
+            task = dataclasses.replace(row.task, deactivated_id=row.task.copy_id)
+            self._put(dataclasses.replace(row, task=task))
             return True
 
     def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
@@ -516,6 +544,7 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
         on_probation=False,
         image_name=copy.image_name,
         copied_from=copy.copied_from or task.copied_from,
+        deactivated_id=task.deactivated_id if copy.is_deactivated else None,
     )
     if copy.size is None:
         return task

@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 import glance_sync_agent
+from glance_sync_agent import errors
 from glance_sync_agent.cmd import agent
 from glance_sync_agent.cmd import console
 from glance_sync_agent.cmd import ctl
 from glance_sync_agent.cmd import manage
+from glance_sync_agent.cmd import requests
 from glance_sync_agent.cmd import tables
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import identity
@@ -565,6 +567,23 @@ def test_sync_without_keystone_says_so_and_changes_nothing(ctl_run, filled):
     assert list(filled.list()) == before
 
 
+def test_to_release_a_copy_its_region_is_named_too(ctl_run, filled):
+    before = list(filled.list())
+
+    status, out, err = ctl_run("sync", "--release", IMAGE)
+
+    assert (status, out) == (2, "")
+    assert "--release is of one copy: name its region, too, with --region" in err
+    assert list(filled.list()) == before
+
+
+def test_where_no_copy_is_known_none_is_released(filled):
+    key = tasks.TaskKey(image_id=images.ImageId("0" * 36), region=images.RegionId("RegionTwo"))
+
+    with pytest.raises(errors.SyncError, match="so there is nothing to activate; 'glance-sync"):
+        requests._release(filled, key)
+
+
 @pytest.mark.parametrize(
     "command",
     [["show"], ["retry"], ["sync"], ["explain"], ["verify"], ["status", "--image"]],
@@ -653,8 +672,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0010\n", "")
-    assert second == (0, "The database is at revision 0010 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0011\n", "")
+    assert second == (0, "The database is at revision 0011 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -699,7 +718,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0010, can be written" in lines
+    assert "OK    database             revision 0011, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
     assert lines[-1] == "2 of 11 links fail"

@@ -11,6 +11,7 @@ import pytest
 
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import verification
@@ -90,6 +91,26 @@ def elsewhere(there=None, *, region=builders.REGION, **overrides):
     return remotes.joined(builders.elsewhere(**overrides), region, there)
 
 
+def stays(seen):
+    """Return what is said of a copy that is not wanted any more."""
+    return (
+        f"{UNWANTED}; the copy that is there stays, and only what narrows who may use it follows "
+        f"its source: it is {seen}"
+    )
+
+
+def change_of(copy, **fields):
+    """Return a change of some fields and nothing else."""
+    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
+    return plans.UpdateMetadata(copy=copy, **{**nothing, **fields})
+
+
+HELD = plans.Nothing(
+    is_held=True,
+    reason=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region "
+    f"RegionTwo, and it stays so; 'glance-sync sync --release {builders.IMAGE_ID} --region "
+    "RegionTwo' activates it",
+)
 THERE = builders.snapshot()
 STRANGERS = builders.snapshot(owner="mallory")
 FAULT = remotes.fault(elsewhere(STRANGERS))
@@ -133,8 +154,7 @@ TABLE = [
     case("source gone, on probation",
          plans.Conflict(reason=left_alone("its source was deleted")),
          None, queued(), may_delete=True, on_probation=True),
-    case("unwanted, on probation",
-         plans.Nothing(reason=f"{UNWANTED}; the copy that is there stays as it is"),
+    case("unwanted, on probation", plans.Nothing(reason=stays("shared")),
          source(), queued(), wanted=False, delete_unwanted=True, on_probation=True),
     case(
         "source pending_delete",
@@ -258,8 +278,43 @@ TABLE = [
     # strategy
     case("unwanted, none there", plans.Nothing(reason=UNWANTED), source(), None, wanted=False),
     case("unwanted keeps its copy",
-         plans.Nothing(reason=f"{UNWANTED}; the copy that is there stays as it is"),
-         source(name="new"), copy(), wanted=False),
+         plans.Nothing(reason=stays("shared")), source(name="new"), copy(), wanted=False),
+    case("unwanted keeps who sees it", plans.Nothing(reason=stays("private")),
+         source(visibility="public"), copy(visibility="private"), wanted=False),
+    case("unwanted, and made private",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(name="new", visibility="private"), copy(visibility="public"), wanted=False),
+    case("unwanted, and a member removed",
+         change_of(copy(members={"beta": Member.ACCEPTED}), members={"beta": None}),
+         source(members={"gamma": Member.ACCEPTED}), copy(members={"beta": Member.ACCEPTED}),
+         wanted=False),
+    case("unwanted, and deactivated", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED), copy(), wanted=False),
+    case("unwanted, and both deactivated", plans.Nothing(reason=stays("shared and deactivated")),
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED), wanted=False),
+    case("unwanted, and reactivated", plans.Nothing(reason=stays("shared and deactivated")),
+         source(), copy(status=Status.DEACTIVATED), wanted=False,
+         deactivated_id=builders.IMAGE_ID),
+    case("unwanted, made private, and queued",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private"), queued(visibility="public"), wanted=False),
+    case("unwanted, made private, and killed", plans.Nothing(reason=stays("public")),
+         source(visibility="private"), copy(visibility="public", status=Status.KILLED),
+         wanted=False),
+    case("unwanted, made private, and goes",
+         plans.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
+         source(visibility="private"), copy(visibility="public"), wanted=False,
+         delete_unwanted=True),
+    case("unwanted, made private, and not ours", plans.Nothing(reason=UNWANTED),
+         source(visibility="private"), stranger(visibility="public"), wanted=False),
+    case("made private while its data is a stranger's",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         elsewhere(STRANGERS, visibility="private"), copy(visibility="public")),
+    case("made private without data",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(status=Status.QUEUED, visibility="private"), copy(visibility="public")),
+    case("itself a copy, and made private", plans.Nothing(reason="source is itself a copy"),
+         source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public")),
     case("unwanted loses its copy", plans.DeleteCopy(copy=copy(), reason=UNWANTED),
          source(name="new"), copy(), wanted=False, delete_unwanted=True),
     case("unwanted, a stranger's", plans.Nothing(reason=UNWANTED),
@@ -278,6 +333,23 @@ TABLE = [
          source(), copy(status=Status.PENDING_DELETE)),
     case("record without data", plans.CopyData(source=source(), into=queued()),
          source(), queued()),
+    *[
+        case(f"private record of a {visibility} image",
+             plans.CopyData(source=source(visibility=visibility),
+                            into=queued(visibility="private")),
+             source(visibility=visibility), queued(visibility="private"))
+        for visibility in ("public", "community", "private")
+    ],
+    case("record of an image with members",
+         plans.CopyData(source=source(members={"beta": Member.ACCEPTED}), into=queued()),
+         source(members={"beta": Member.ACCEPTED}), queued()),
+    case("record whose member rejected it meanwhile",
+         plans.CopyData(source=source(members={"beta": Member.REJECTED}),
+                        into=queued(members={"beta": Member.ACCEPTED})),
+         source(members={"beta": Member.REJECTED}), queued(members={"beta": Member.ACCEPTED})),
+    case("public record without data",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="public"), queued(visibility="public")),
     case(
         "record without data of another owner",
         plans.UpdateMetadata(
@@ -470,7 +542,28 @@ TABLE = [
     case("deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),
     case("reactivated", plans.SetActive(copy=copy(status=Status.DEACTIVATED), active=True),
-         source(), copy(status=Status.DEACTIVATED)),
+         source(), copy(status=Status.DEACTIVATED), deactivated_id=builders.IMAGE_ID),
+    case("deactivated by somebody else", HELD, source(), copy(status=Status.DEACTIVATED)),
+    case("deactivated by somebody else, and an earlier copy by us", HELD,
+         source(), copy(status=Status.DEACTIVATED), deactivated_id=builders.COPY_ID),
+    case("deactivated by somebody else, and damaged", HELD,
+         source(), copy(status=Status.DEACTIVATED),
+         damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
+    case("deactivated by somebody else, and renamed",
+         change_of(copy(status=Status.DEACTIVATED), attributes={"name": "new"}),
+         source(name="new"), copy(status=Status.DEACTIVATED)),
+    case("reactivated and made private at once",
+         change_of(copy(status=Status.DEACTIVATED, visibility="public"),
+                attributes={"visibility": "private"}),
+         source(visibility="private"), copy(status=Status.DEACTIVATED, visibility="public"),
+         deactivated_id=builders.IMAGE_ID),
+    case("deactivated and made public at once", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED, visibility="public"), copy()),
+    case("deactivated there as well, damaged",
+         plans.DeleteCopy(copy=copy(status=Status.DEACTIVATED), reason="copy is damaged",
+                          mismatch=(str(builders.multihash()), "x")),
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
     case("both deactivated", plans.Nothing(reason=plans.IN_SYNC),
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED)),
     case("deactivated, no copy", plans.Nothing(reason="source is deactivated"),
@@ -777,8 +870,9 @@ def test_data_is_only_ever_copied_from_an_active_original(
         assert not identity.names_itself(source_image)
         if action.into is not None:
             assert action.into.metadata.owner == source_image.metadata.owner
-            assert action.into.metadata.visibility == source_image.metadata.visibility
-            assert action.into.members == source_image.members
+            shared = source_image.metadata.visibility == "shared"
+            assert action.into.metadata.visibility == ("shared" if shared else "private")
+            assert action.into.members.keys() <= source_image.members.keys()
 
 
 @given(**_pairs)
@@ -795,9 +889,53 @@ def test_in_sync_means_same_bytes_same_status_same_metadata(
         assert copy_image.metadata.tags == source_image.metadata.tags
 
 
+@given(**_pairs)
+def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
+    source_image, copy_image, wanted, may_delete
+):
+    del wanted
+    found = whose(copy_image, source_image)
+    for _ in range(3):
+        action = decide(source_image, copy_image, wanted=False, may_delete=may_delete)
+        if not isinstance(action, plans.UpdateMetadata | plans.SetActive):
+            break
+        assert found is not None
+        assert found.is_ours
+        assert not narrowing.widens(action)
+        copy_image = perform(action, source_image, copy_image)
+    if source_image is None or found is None or not found.is_ours:
+        return
+    is_over = {source_image.status, copy_image.status} & {
+        Status.KILLED, Status.DELETED, Status.PENDING_DELETE
+    }
+    if is_over or identity.names_itself(source_image):
+        return
+    theirs, ours = source_image.metadata.visibility, copy_image.metadata.visibility
+    assert not narrowing.is_narrower(theirs, ours)
+    assert theirs != ours or copy_image.members.keys() <= source_image.members.keys()
+    assert (source_image.status, copy_image.status) != (Status.DEACTIVATED, Status.ACTIVE)
+
+
+@given(_sources, _copies)
+def test_an_active_copy_is_never_given_to_more_than_its_source(source_image, copy_image):
+    """However the steps follow each other."""
+    found = whose(copy_image, source_image)
+    if not found.is_ours or copy_image.status is Status.ACTIVE:
+        return
+    for _ in range(5):
+        action = decide(source_image, copy_image, deactivated_id=copy_image.image_id)
+        if not isinstance(action, plans.UpdateMetadata | plans.SetActive | plans.CopyData):
+            return
+        copy_image = perform(action, source_image, copy_image)
+        if copy_image.status is Status.ACTIVE:
+            assert copy_image.metadata.visibility in {
+                source_image.metadata.visibility, "private", "shared"
+            }
+            assert copy_image.members.keys() <= source_image.members.keys()
+
+
 def changed(**fields):
-    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
-    return plans.UpdateMetadata(copy=copy(), **{**nothing, **fields})
+    return change_of(copy(), **fields)
 
 
 @pytest.mark.parametrize(

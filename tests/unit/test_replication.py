@@ -289,14 +289,15 @@ def test_a_copy_of_our_making_is_never_a_source(world):
     assert not world.two.ids()
 
 
-def test_a_region_that_the_strategy_no_longer_names_keeps_its_copy_as_it_is(world, copied):
+def test_a_region_that_the_strategy_no_longer_names_keeps_its_copy(world, copied):
     world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
     world.source.change(copied.image_id, name="renamed")
     world.changed(copied.image_id)
     world.run()
     assert world.two.image(copied.image_id).metadata.name == "golden"
     assert world.task(copied).reason == (
-        "not wanted here: sync_strategy is None; the copy that is there stays as it is"
+        "not wanted here: sync_strategy is None; the copy that is there stays, and only what "
+        "narrows who may use it follows its source: it is shared"
     )
 
 

@@ -517,7 +517,7 @@ def test_who_wants_them_gets_the_record(world):
     world.policy = strategy.Policy()
     world.changed(image.image_id)
     world.run()
-    assert world.task(image).reason.endswith("; the copy that is there stays as it is")
+    assert world.task(image).reason.endswith(" follows its source: it is private")
 
 
 def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):

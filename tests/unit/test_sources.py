@@ -151,3 +151,39 @@ def test_what_is_too_old_is_not_kept(views, clock):
     clock.advance(0.1)
     views.read(builders.task(request_id="a third"))
     assert [key[2] for key in views._views] == ["another", "a third"]
+
+
+def test_a_look_anew_asks_and_is_what_others_see_from_then_on(views, service):
+    task = builders.task()
+    before = views.read(task)
+    service.change(task.key.image_id, name="new")
+    assert views.read(task) == before
+    assert views.read_anew(task).metadata.name == "new"
+    assert views.read(task).metadata.name == "new"
+    assert service.asked == ["get", "get"]
+
+
+def test_a_look_anew_that_fails_leaves_nothing_behind(views, service):
+    task = builders.task()
+    views.read(task)
+
+    def fail(_name, _image_id):
+        raise errors.ServiceUnavailable("down")
+
+    before, service.before = service.before, fail
+    with pytest.raises(errors.ServiceUnavailable, match="down"):
+        views.read_anew(task)
+    service.before = before
+    views.read(task)
+    assert service.asked == ["get", "get"]
+
+
+def test_a_look_of_an_attempt_is_fresh_when_it_was_renewed(views, service):
+    look = sources.Look(views, builders.task())
+    assert look.read() == service.image(builders.IMAGE_ID)
+    assert not look.is_fresh
+    service.change(builders.IMAGE_ID, name="new")
+    look.renew()
+    seen = look.read()
+    assert seen is not None
+    assert (look.is_fresh, seen.metadata.name) == (True, "new")

@@ -55,6 +55,15 @@ WHY: list[Any] = [
         "snapshot_region_names names it", "snapshot_region_names does not name it",
     ),
     (
+        strategy.Policy(
+            strategy=USER,
+            snapshot_regions=frozenset({strategy_table.TWO, strategy_table.THREE}),
+        ),
+        {"image_type": "snapshot"}, {},
+        "snapshot_region_names names it",
+        "snapshot_region_names names it, but project alpha may not use it",
+    ),
+    (
         strategy.Policy(strategy=USER), {"sync_regions": "RegionTwo"}, {},
         "sync_regions of the image names it", "sync_regions of the image does not name it",
     ),

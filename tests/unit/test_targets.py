@@ -54,7 +54,8 @@ def test_an_image_that_moves_into_a_region_is_copied_and_out_of_it_stays(world):
     assert world.task(image, THREE).reason == "in sync"
     assert world.task(image, TWO).reason == (
         "not wanted here: sync_regions of the image names it, but project alpha may not use it; "
-        "the copy that is there stays as it is"
+        "the copy that is there stays, "
+        "and only what narrows who may use it follows its source: it is private"
     )
 
 
@@ -112,9 +113,11 @@ def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
     world.policy = dataclasses.replace(USER, rules=[nobody])
     world.reconciliation.look()
     world.settle()
-    assert {task.reason for task in world.store.list()} == {
-        "not wanted here: rule 1 does not name it; the copy that is there stays as it is"
-    }
+    (reason,) = {task.reason for task in world.store.list()}
+    assert reason == (
+        "not wanted here: rule 1 does not name it; the copy that is there stays, "
+        "and only what narrows who may use it follows its source: it is private"
+    )
     world.policy = USER
     world.reconciliation.look()
     world.settle()
