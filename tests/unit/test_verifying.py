@@ -173,8 +173,10 @@ def test_a_strangers_image_is_not_even_read(world, image):
     world.two.before = lambda name, _image_id: read.append(name)
     assert told(world, image) == (
         "skipped",
-        "the image there is not our copy of it: its task knows it, but its mark was taken off or "
-        "changed",
+        (
+            "the image there is not our copy of it: its task knows it, but its mark was taken off "
+            "or changed"
+        ),
     )
     assert "read" not in read
 
