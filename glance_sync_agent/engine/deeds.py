@@ -249,6 +249,8 @@ def _change(
     if action.copy is not attempt.just_read and _as_it_is_now(attempt, action.copy) is None:
         return None
     if narrowing.widens(action):
+        on_probation = attempt.whose(action.copy).on_probation
+        attempt.notes.found(action.copy, on_probation=on_probation)
         attempt.notes.secure()
     if isinstance(action, plans.UpdateMetadata):
         changed = service.update(action)

@@ -223,13 +223,15 @@ class Differences:
                 return plans.Step(what=plans.What.DELETE, why=told)
             if isinstance(action, plans.UpdateMetadata | plans.SetActive):
                 return plans.step_of(action)
-        if not self._is_target(pair, region):
-            return None  # sync_strategy is None; who switches off is not asked for tasks
         if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
-            return plans.Step(what=plans.What.NOTE, why=told)  # its task shall say so, or go
-        if self._map.differs(pair.source, service, None):
-            return plans.Step(what=plans.What.NOTE, why="a location names a copy")
-        return None
+            why = told  # its task shall say so, or go
+        elif self._map.differs(pair.source, service, None):
+            why = "a location names a copy"
+        else:
+            return None
+        # Whoever set sync_strategy to None wants no task but for what is taken back.
+        is_asked = self._is_target(pair, region)
+        return plans.Step(what=plans.What.NOTE, why=why) if is_asked else None
 
     def _step(
         self,

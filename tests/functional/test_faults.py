@@ -391,7 +391,21 @@ def copy_changed_by_hand(world: faults.World) -> None:
         image.image_id, remove_props=["hw_disk_bus"], name="another", tags=["another"],
         visibility="public", min_disk=9,
     )
-    client.images.deactivate(image.image_id)
+
+
+@row
+def copy_deactivated_by_hand_and_released(world: faults.World) -> None:
+    image = world.publish()
+    world.here(image)
+    world.people.client(REGION, "admin").images.deactivate(image.image_id)
+    world.ctl("sync", image.image_id)
+    world.wait_until(
+        lambda: "somebody else" in world.agent.tasks_of(image.image_id)[REGION].reason, "a word"
+    )
+    copy = world.people.record(REGION, image.image_id)
+    assert copy is not None
+    assert copy["status"] == "deactivated"
+    world.ctl("sync", "--release", image.image_id, "--region", REGION)
 
 
 @row

@@ -299,6 +299,26 @@ def test_a_change_that_widens_looks_at_the_source_once_more(world, how):
     assert not [one for one in found if "public" in one]
 
 
+def test_a_row_knows_a_copy_before_others_see_it(world):
+    image = world.source.publish(b"golden image", visibility="public")
+    known = []
+
+    def before(name, image_id):
+        if name == "update":
+            known.append((world.task(image).copy_id, world.task(image).copy_created_at))
+
+    world.two.before = before
+    world.intake.request(image.image_id, TWO)
+    world.run()
+    copy = world.two.image(image.image_id)
+    # The same for a copy that is found, as after the loss of the database.
+    world.two.change(image.image_id, visibility="private")
+    world.store._rows.clear()
+    world.intake.request(image.image_id, TWO)
+    world.run()
+    assert known == [(image.image_id, copy.created_at)] * 2
+
+
 def test_a_source_that_does_not_answer_makes_nobody_see_its_copy(world):
     image = world.source.publish(b"golden image", visibility="public")
     looks = []

@@ -51,6 +51,7 @@ class Hands:
         copy = self._copy(one)
         if copy is None:
             return "skipped (no copy)"
+        self._stage.held.add((one.region, copy["id"]))
         self._people.client(one.region, "admin").images.deactivate(copy["id"])
         return f"done {_told(copy)}"
 

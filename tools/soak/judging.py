@@ -8,6 +8,7 @@ import time
 from typing import Any
 import uuid
 
+from glanceclient import exc as glance_exc
 import sqlalchemy as sa
 
 from glance_sync_agent import errors as sync_errors
@@ -160,6 +161,10 @@ class Judge:
         for image_id in set(self._stage.damaged.values()) & set(sources):
             if sources[image_id]["status"] == "deactivated":
                 admin.reactivate(image_id)
+        # Nobody but whoever deactivated a copy activates it.
+        for region, image_id in self._stage.held:
+            with contextlib.suppress(glance_exc.HTTPNotFound):
+                self._people.client(region, "admin").images.reactivate(image_id)
 
     def _settle_theirs(self, region: str) -> None:
         """Have users delete what they could not finish, and note what they did not look at."""

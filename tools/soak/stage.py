@@ -104,6 +104,8 @@ class Stage:
         #: Copies that we damaged, by region and id, and their sources. Glance gives out no id
         #: twice, so that they stay what they are.
         self.damaged: dict[tuple[str, str], str] = {}
+        #: Copies that somebody deactivated, by region and id. The agents leave them so.
+        self.held: set[convergence.Key] = set()
         #: Files that a Glance left when it was killed in the middle of an upload or a deletion.
         #: It knows nothing of them any more, so that nobody can remove them through it.
         self.left: set[pathlib.Path] = set()
