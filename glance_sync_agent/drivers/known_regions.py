@@ -13,6 +13,7 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers import database
 from glance_sync_agent.drivers import task_rows
 from glance_sync_agent.drivers import task_table
+from glance_sync_agent.engine import ports
 
 _TASKS = task_table.TASKS
 _TURNS = task_table.TURNS
@@ -138,6 +139,8 @@ class KnownRegions:
                 .where(_FACTS.c.name == _CASCADING, _FACTS.c.value == old)
                 .values(value=new)
             )
+            # What is remembered of the sources there begins anew, like after a new database.
+            connection.execute(sa.delete(_FACTS).where(_FACTS.c.name.in_(_memories(old, new))))
             # A breaker is of what was reached under the old name.
             connection.execute(sa.delete(_BREAKERS).where(_BREAKERS.c.region.in_([old, new])))
             connection.execute(sa.delete(_REGIONS).where(_REGIONS.c.name == old))
@@ -169,12 +172,18 @@ class KnownRegions:
             )
             connection.execute(sa.delete(_BREAKERS).where(_BREAKERS.c.region == region))
             connection.execute(sa.delete(_REGIONS).where(_REGIONS.c.name == region))
+            connection.execute(sa.delete(_FACTS).where(_FACTS.c.name.in_(_memories(region))))
             connection.execute(
                 sa.delete(_FACTS).where(_FACTS.c.name == _CASCADING, _FACTS.c.value == region)
             )
             return usage
 
         return self._database.write(f"forget region {region}", work, durable=True)
+
+
+def _memories(*regions: images.RegionId) -> Sequence[str]:
+    """Return the names of the facts that are kept of regions as sources."""
+    return [f"{ports.NEWEST_SOURCES}{region}" for region in regions]
 
 
 def _cascading(connection: sa.Connection) -> images.RegionId | None:

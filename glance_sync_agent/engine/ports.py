@@ -537,6 +537,10 @@ class Turns(Protocol):
         """Let the next one have it. Idempotent."""
 
 
+#: Begins the name of the fact about the newest sources of a region; the region follows.
+NEWEST_SOURCES = "newest sources of "
+
+
 class Facts(Protocol):
     """What the agents of one database remember together, besides their tasks."""
 

@@ -11,7 +11,6 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 
-_FACT = "newest sources of "
 _MOST = 20  # that are remembered
 
 
@@ -119,7 +118,7 @@ class NewestSources:
 
     def _known(self, region: images.RegionId) -> "_Known":
         try:
-            kept = json.loads(self._facts.get(_FACT + region) or "{}")
+            kept = json.loads(self._facts.get(ports.NEWEST_SOURCES + region) or "{}")
             return _Known(newest=dict(kept["newest"]), missing=frozenset(kept["missing"]))
         except (KeyError, TypeError, ValueError):  # nothing yet, or edited by hand
             return _Known()
@@ -127,7 +126,7 @@ class NewestSources:
     def _put(self, region: images.RegionId, known: "_Known") -> None:
         if known != self._known(region):
             kept = {"newest": known.newest, "missing": sorted(known.missing)}
-            self._facts.put(_FACT + region, json.dumps(kept))
+            self._facts.put(ports.NEWEST_SOURCES + region, json.dumps(kept))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

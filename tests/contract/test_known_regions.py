@@ -145,6 +145,18 @@ def test_the_cascading_region_is_remembered_by_its_new_name(store):
     assert known.all() == {NEW, TWO}
 
 
+def test_what_is_remembered_of_the_sources_of_a_region_goes_with_its_name(store):
+    def memories():
+        return [store.facts().get(f"newest sources of {name}") for name in (ONE, TWO, "New")]
+
+    for name in (ONE, TWO, "New"):
+        store.facts().put(f"newest sources of {name}", "an image")
+    store.known_regions().rename(ONE, images.RegionId("New"), NOW)
+    assert memories() == [None, "an image", None]
+    store.known_regions().forget(TWO, NOW)
+    assert memories() == [None, None, None]
+
+
 def test_tasks_of_the_new_name_that_know_no_copy_make_room(store):
     ask(store, IMAGE, TWO)
     finish(store, TWO)
