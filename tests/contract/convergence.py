@@ -146,6 +146,7 @@ class Agent:
             owner=owner,
             per_region=2,
             large_image_bytes=LARGE_BYTES,
+            new_id=lambda: images.ImageId(cloud.copy_id()),
         )
         self.world.policy = cloud.policy
         self.world.max_deletes = self.world.max_repairs = 100
@@ -284,6 +285,7 @@ class Cloud:
             service.new_id = _numbered(f"c{number}")
         self.source = self.regions.glances[worlds.CASCADING]
         self._new_id = _numbered("50")
+        self.copy_id = _numbered("0c")  # of copies that cannot have their source's
         self._owners = 0
         # So that no listing is empty, from which nothing would be concluded.
         self.source.make(image_id=self._new_id(), name="keeper")

@@ -156,6 +156,7 @@ class World:
         snapshot_origins: Sequence[images.RegionId] = (),
         small_image_bytes: int = 4,
         large_image_bytes: int = 0,
+        new_id: Callable[[], images.ImageId] = images.new_id,
     ) -> None:
         outside = outside or Outside()
         self.clock = outside.clock
@@ -231,6 +232,7 @@ class World:
             clock=self.clock,
             stop=self.stop,
             limits=lambda: self.limits,
+            new_id=new_id,
         )
         self.breaker_policy = breakers.Policy(failures=3, base=20.0, cap=80.0)
         self.breakers = outside.breakers
