@@ -150,7 +150,6 @@ class Replication:
             LOG.debug("%s: %s", task.key, type(action).__name__)
             if _widens(action) and not look.is_fresh:
                 look.renew()
-                just_read = None
                 continue
             now_or_later = self._unless_later(lease, action, found, is_first=step == 0)
             if isinstance(now_or_later, tasks.RetryAt):

@@ -151,6 +151,10 @@ def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     [
         (strategy.Policy(strategy=USER), {}, {}, rules.Fact.ASSOCIATION),
         (
+            strategy.Policy(strategy=USER, snapshot_regions=frozenset({strategy_table.TWO})),
+            {"properties": {"image_type": "snapshot"}}, {}, rules.Fact.ASSOCIATION,
+        ),
+        (
             strategy.Policy(strategy=USER), {"properties": {"sync_regions": "*"}}, {},
             rules.Fact.ASSOCIATION,
         ),

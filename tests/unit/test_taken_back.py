@@ -352,6 +352,27 @@ def test_an_image_that_is_reactivated_and_made_private_at_once_is_not_seen(world
     assert not [one for one in found if "public" in one]
 
 
+def test_each_step_that_widens_has_a_look_of_its_own(world):
+    image = published(world, visibility="private")
+    world.source.set_active(image.image_id, active=False)
+    world.changed(image.image_id)
+    world.run()
+    calls = []
+
+    def before(name, _image_id):
+        calls.append(name)
+        if name == "update":
+            world.source.set_active(image.image_id, active=False)
+
+    world.two.before = before
+    world.source.set_active(image.image_id, active=True)
+    world.source.change(image.image_id, visibility="public")
+    world.intake.request(image.image_id, TWO)
+    world.run()
+    assert "update" in calls
+    assert "set_active" not in calls
+
+
 def test_a_copy_without_a_hash_to_prove_it_is_seen_when_it_was_proven(world):
     image = world.source.publish(b"golden image", visibility="public")
     world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
