@@ -563,10 +563,12 @@ class Cloud:
         if (region, at) in self.foreign or self._is_claimed(source.image_id, region):
             return True
         if (region, at) in self.unknown and (
-            source.multihash is None or source.image_id in self.owners_changed
+            source.multihash is None
+            or source.image_id in self.owners_changed
+            or (region, at) in self.filled
         ):
             return True  # nothing proves whose it is
-        if "says that it is our copy, but belongs to project" in task.reason:
+        if "no task knows it, and it belongs to project" in task.reason:
             return source.image_id in self.owners_changed
         return images.is_snapshot(source) and "snapshot_timeout" in task.reason
 

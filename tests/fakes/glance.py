@@ -334,7 +334,7 @@ class FakeGlance:
                 raise errors.ImageIdTaken(f"image id {new} already exists in {self.region}")
             for name, value in properties.items():
                 _check_property(name, value)
-            _check_quota(properties)
+            _check_quota(properties, is_new=True)
             if fields.get("visibility") not in VISIBILITIES:
                 raise errors.Refused(f"visibility {fields.get('visibility')}")
             defaults = {name: getattr(images.Metadata(), name) for name in images.ATTRIBUTES}
@@ -472,10 +472,11 @@ def _is_typed_snapshot(image: images.Image) -> bool:
     return image.metadata.properties.get(images.IMAGE_TYPE) in images.SNAPSHOT_TYPES
 
 
-def _check_quota(record: Mapping[str, Any]) -> None:
+def _check_quota(record: Mapping[str, Any], *, is_new: bool = False) -> None:
     named = {name for name, value in record.items() if value is not None}
     if len(named - _ALL_FIELDS - _COMPUTED) > PROPERTY_QUOTA:
-        raise errors.Refused("too many properties: raise image_property_quota of that Glance")
+        refused = errors.UploadRefused if is_new else errors.Refused
+        raise refused("too many properties: raise image_property_quota of that Glance")
 
 
 def _check_property(name: str, value: object) -> None:
