@@ -62,7 +62,7 @@ class Count:
                 self.inherited += 1
             case Kind.DOUBTFUL:
                 self.doubtful += 1
-            case Kind.ORPHAN:
+            case _:
                 self.orphans += 1
 
 

@@ -31,7 +31,8 @@ _MOST_THEIRS = 8
 Status = images.ImageStatus
 
 _ITSELF = "the id of the image itself"
-_ANCESTOR = {marks.SOURCE_ID: "somebody's", marks.SOURCE_REGION: "Somewhere"}
+_SOMEBODYS = "00000000-0000-4000-8000-000000000bad"
+_ANCESTOR = {marks.SOURCE_ID: _SOMEBODYS, marks.SOURCE_REGION: "Somewhere"}
 
 picks = st.integers(0, 11)  # one of what there is, whatever that is
 regions = st.sampled_from(worlds.CASCADED)
@@ -308,7 +309,7 @@ class Convergence(stateful.RuleBasedStateMachine):
             case "take over":
                 self._take_over(service, copied, dict.fromkeys(marks.NAMES))
             case "edit":
-                self._take_over(service, copied, {marks.SOURCE_ID: "somebody's"})
+                self._take_over(service, copied, {marks.SOURCE_ID: _SOMEBODYS})
             case fields:
                 self.cloud.by_hand |= {"by_hand", "os_type"} & set(fields)
                 service.change(copied.image_id, **fields)

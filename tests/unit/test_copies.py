@@ -132,6 +132,23 @@ def test_an_image_with_an_inherited_mark_on_the_id_stays_and_the_copy_gets_anoth
     assert len(world.two.ids()) == 2
 
 
+def test_an_id_that_is_known_to_have_an_inherited_mark_is_not_asked_for_again(world, image):
+    marks = builders.marks(SMALLEST, TWO, source_id=image.image_id, source_region="RegionOne")
+    world.two.publish(b"of a user", image_id=image.image_id, properties=marks)
+    created: list[images.ImageId] = []
+
+    def fail_once(name, image_id):
+        if name == "create":
+            created.append(image_id)
+            if len(created) == 1:
+                raise errors.ServiceUnavailable("no answer")
+
+    world.two.before = fail_once
+    world.settle()
+    assert world.task(image).reason == "in sync"
+    assert created == [image.image_id, world.task(image).copy_id]
+
+
 def test_the_id_of_a_copy_is_written_before_its_record_is_made(world, image):
     world.two.publish(b"to be gone", image_id=image.image_id)
     world.two.delete_as_user(image.image_id)

@@ -261,6 +261,7 @@ def requests_of(world, scope=QUIET, **expected):
     return sum((region.asked for region in regions.values()), collections.Counter())
 
 
+@pytest.mark.timeout(120)
 def test_a_scan_of_500_images_in_5_regions_takes_35_requests_and_its_share_of_members():
     world = quiet_world(500)
     first = requests_of(world)

@@ -167,6 +167,12 @@ def test_what_cannot_be_compared_is_skipped(world, image):
     assert told(world, image, THREE) == ("skipped", "the source is gone")
 
 
+def test_what_its_task_does_not_know_is_not_read(world, image):
+    task = dataclasses.replace(world.task(image), copy_id=None)
+    found = world.verifying.verify(task, nobody_watches)
+    assert (found.verdict.value, found.detail) == ("skipped", "its task knows no copy")
+
+
 def test_a_strangers_image_is_not_even_read(world, image):
     world.two.change(image.image_id, glance_sync_source_id=None)
     read = []
