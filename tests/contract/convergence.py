@@ -548,6 +548,10 @@ class Cloud:
             self._check_taken_back(source, copies, task)
         elif task is not None and task.status == "failure":
             assert self._may_fail(source, region, task), task
+        elif source.multihash is None and any(
+            (region, one.image_id) in self.unknown for one in copies
+        ):
+            return  # without a hash and a row nothing proves which one is ours
         elif source.status in _WITH_DATA and (copies or source.status is Status.ACTIVE):
             assert len(copies) == 1, copies
             self._check_pair(source, copies[0], task)
@@ -602,8 +606,10 @@ class Cloud:
         assert set(found) - set(wanted) <= self.by_hand
         assert dataclasses.replace(copied.metadata, properties=wanted) == source.metadata
         service = self.regions.glances[copied.region]
-        # Of a source without a hash nobody can say which bytes are right.
-        if source.multihash is not None or (copied.region, copied.image_id) not in self.damaged:
+        # Of a source without a hash nobody can say which bytes are right, and what somebody else
+        # deactivated is not replaced.
+        is_damaged = (copied.region, copied.image_id) in self.damaged
+        if not is_damaged or (source.multihash is not None and not is_held):
             assert service.data(copied.image_id) == self.bytes[source.image_id]
         if self.has_map and source.size and source.status is Status.ACTIVE:
             there = f"{glance.endpoint(copied.region)}/"
