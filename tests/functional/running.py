@@ -21,6 +21,8 @@ FAST: agents.Options = {
         "region_pause_seconds": "0.2",
         "region_pause_max_seconds": "2",
     },
+    # What is deleted unheard goes with the next look.
+    "reconcile": {"gone_grace": "0"},
 }
 
 

@@ -218,6 +218,7 @@ def _form(line: str) -> str:
         "BUS": r"(?<= )[\w.]+:\d+/\w*",
         "TARGETS": r"(?<=go to ).*",
         "MISSING": r"a start would copy to .*|no copy is missing",
+        "COUNTS": r"\d+ copies, \d+ users' images .*",
         "SEEN": r"(?<=where )(no image is yet|image \S+ can be read)",
         "NUMBER": r"\d+(?= entries)|(?<=revision )\d+|(?<=API v2\.)\d+",
     }.items():

@@ -11,7 +11,7 @@ from tests.functional import running
 
 #: An agent that hears nothing and looks at nothing by itself but at start.
 DEAF = {"notifications": {"exchange": "nobody", "pool": "deaf"}}
-NEVER: dict[str, Any] = {"interval": 0, "changes_interval": 0}
+NEVER: dict[str, Any] = {"interval": 0, "changes_interval": 0, "gone_grace": 0}
 
 
 def deaf(make_agent: conftest.MakeAgent, name: str = "deaf", **reconcile: Any) -> running.Agent:
