@@ -161,6 +161,7 @@ class Judge:
         for image_id in set(self._stage.damaged.values()) & set(sources):
             if sources[image_id]["status"] == "deactivated":
                 admin.reactivate(image_id)
+        self._stage.events.note("judge", f"allows deletions: {self._stage.allow_deletions()}")
         # Nobody but whoever deactivated a copy activates it.
         for region, image_id in self._stage.held:
             with contextlib.suppress(glance_exc.HTTPNotFound):

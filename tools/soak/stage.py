@@ -165,7 +165,17 @@ class Stage:
 
     def verify(self, *arguments: str) -> str:
         """Run ``glance-sync verify``; return how it ended."""
-        command = self.agents[0].command("glance-sync", "verify", *arguments)
+        return self._run("verify", *arguments)
+
+    def allow_deletions(self) -> str:
+        """Run ``glance-sync reconcile --allow-deletes``; return how it ended.
+
+        Messages about the newest image were lost with a broker, which only an operator can know.
+        """
+        return self._run("reconcile", "--allow-deletes", "1000")
+
+    def _run(self, *words: str) -> str:
+        command = self.agents[0].command("glance-sync", *words)
         done = subprocess.run(
             command, capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, start_new_session=True, timeout=_VERIFY_SECONDS,
