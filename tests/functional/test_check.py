@@ -290,7 +290,7 @@ def test_a_wrong_password_is_found_and_what_depends_on_it_is_left_out(cloud, con
     assert failure["link"] == "Keystone"
     assert "401" in failure["detail"]
     assert "[service_credentials]" in failure["remedy"]
-    assert report.having("SKIP") == ["catalogue", "regions", "first start"]
+    assert report.having("SKIP") == ["catalogue", "regions", "marked images", "first start"]
 
 
 def test_a_user_who_is_no_administrator_is_found_with_the_command_that_helps(cloud, configured):
