@@ -258,7 +258,10 @@ def _before_data(source: Image) -> AwaitSource | Conflict | None:
 def _without_source(
     copy: Image | None, found: identity.Identity | None, *, may_delete: bool
 ) -> Action:
-    if copy is None or found is None or found.whose is identity.Whose.INHERITED:
+    # Both are there, or neither.
+    if copy is None or found is None:  # pragma: no mutate
+        return Nothing(reason=ABSENT)
+    if found.whose is identity.Whose.INHERITED:
         return Nothing(reason=ABSENT)
     if found.whose is identity.Whose.FOREIGN:
         return Nothing(reason="source is gone; the image here is not ours and stays")
@@ -280,7 +283,8 @@ def _without_copy(
     """Return what to do where there is no copy of ours, but perhaps another image."""
     if unwanted is not None:
         return Nothing(reason=_told_unwanted(unwanted))
-    if other is None or found is None:
+    # Both are there, or neither.
+    if other is None or found is None:  # pragma: no mutate
         return _without_data(source, None)
     return _not_ours(source, other, found)
 

@@ -79,7 +79,8 @@ def comparison(
 
     :param found: whose ``copy`` is, by :func:`identity.whose`.
     """
-    if copy is None or found is None:
+    # Both are there, or neither.
+    if copy is None or found is None:  # pragma: no mutate
         return "there is no copy"
     if source is None:
         return "the source is gone"

@@ -136,6 +136,14 @@ def test_status_tells_of_what_an_owner_may_not_expect():
     assert {strategy.Step.VOLUME_BACKED, strategy.Step.SHELVED} == strategy.UNEXPECTED
 
 
+def test_a_region_of_snapshots_that_cannot_hold_a_copy_gets_no_verdict():
+    image = builders.source(properties={"image_type": "snapshot"})
+    policy = strategy.Policy(
+        strategy=USER, snapshot_regions=frozenset({builders.SOURCE_REGION, "RegionNine"})
+    )
+    assert set(verdicts(policy, image)) == set(REGIONS)
+
+
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     image = builders.source(properties={"sync_regions": "RegionTwo,RegionFour"})
     found = verdicts(strategy.Policy(strategy=USER), image)
