@@ -113,7 +113,8 @@ def _properties(
 
     def there(name: str, value: str) -> str:
         named = _referred(value) if name in REFERENCES else None
-        return value if named is None else copy_ids.get(named, value)
+        # No copy has None for an id, so that asking for it would give the value as well.
+        return value if named is None else copy_ids.get(named, value)  # pragma: no mutate
 
     return {
         name: there(name, value) for name, value in properties.items() if not is_excluded(name)
