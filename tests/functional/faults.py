@@ -387,6 +387,20 @@ class World:
         self._make_images()
         return seconds
 
+    def disown(self, image: users.Published, region: str) -> None:
+        """Have an operator say that the image with the id of another is no copy of it."""
+        command = self.agent.command(
+            "glance-sync", "disown", image.image_id, "--region", region
+        )
+
+        def is_done() -> bool:  # not while the agent is at work on it
+            done = subprocess.run(
+                command, check=False, capture_output=True, stdin=subprocess.DEVNULL
+            )
+            return done.returncode == 0
+
+        self.wait_until(is_done, "the end of the agent's work on it")
+
     def _allow_deletions(self) -> None:
         command = self.agent.command("glance-sync", "reconcile", "--allow-deletes", "100")
         subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
