@@ -378,16 +378,7 @@ class TaskStore:
                 damaged_id=damage.copy_id, damage=task_table.damage_text(damage.found)
             )
         )
-        asked = task_requests.Request(
-            image_ids={key.image_id},
-            regions={key.region},
-            now=now,
-            not_before=now,
-            request_id=request_id,
-            may_delete=False,
-            elsewhere=False,
-            source_region=None,
-        )
+        asked = _asked(key, now=now, request_id=request_id)
 
         def work(connection: sa.Connection) -> bool:
             if connection.execute(noted).rowcount != 1:
@@ -414,16 +405,7 @@ class TaskStore:
         unless_known: bool = False,
     ) -> bool:
         """Note which image is the copy, and request the task; make it if there is none."""
-        asked = task_requests.Request(
-            image_ids={key.image_id},
-            regions={key.region},
-            now=now,
-            not_before=now,
-            request_id=request_id,
-            may_delete=False,
-            elsewhere=False,
-            source_region=source_region,
-        )
+        asked = _asked(key, now=now, request_id=request_id, source_region=source_region)
         noted = (
             sa.update(_TASKS)
             .where(task_rows.is_task(key))
@@ -461,16 +443,7 @@ class TaskStore:
             .where(task_rows.is_task(key), _TASKS.c.copy_id.is_not(None))
             .values(deactivated_id=_TASKS.c.copy_id)
         )
-        asked = task_requests.Request(
-            image_ids={key.image_id},
-            regions={key.region},
-            now=now,
-            not_before=now,
-            request_id=request_id,
-            may_delete=False,
-            elsewhere=False,
-            source_region=None,
-        )
+        asked = _asked(key, now=now, request_id=request_id)
 
         def work(connection: sa.Connection) -> bool:
             if connection.execute(noted).rowcount != 1:
@@ -624,6 +597,26 @@ def _clock_ahead(connection: sa.Connection) -> datetime.timedelta:
     theirs: datetime.datetime = connection.execute(query).scalar_one()
     after = datetime.datetime.now(datetime.UTC)
     return theirs.replace(tzinfo=datetime.UTC) - (before + (after - before) / 2)
+
+
+def _asked(
+    key: tasks.TaskKey,
+    *,
+    now: datetime.datetime,
+    request_id: str,
+    source_region: images.RegionId | None = None,
+) -> task_requests.Request:
+    """Return the request of one task, by name and due at once."""
+    return task_requests.Request(
+        image_ids={key.image_id},
+        regions={key.region},
+        now=now,
+        not_before=now,
+        request_id=request_id,
+        may_delete=False,
+        elsewhere=False,
+        source_region=source_region,
+    )
 
 
 def _is_at_work(connection: sa.Connection, key: tasks.TaskKey) -> bool:
