@@ -570,11 +570,19 @@ class Cloud:
             source.multihash is None
             or source.image_id in self.owners_changed
             or (region, at) in self.filled
+            or self._can_bytes_not_tell(source, region, at)
         ):
             return True  # nothing proves whose it is
         if "no task knows it, and it belongs to project" in task.reason:
             return source.image_id in self.owners_changed
         return images.is_snapshot(source) and "snapshot_timeout" in task.reason
+
+    def _can_bytes_not_tell(
+        self, source: images.Image, region: images.RegionId, at: images.ImageId
+    ) -> bool:
+        """Tell whether a copy is damaged whose region hashes otherwise than its source's."""
+        hashes_otherwise = self.regions.glances[region].hash_algo != self.source.hash_algo
+        return hashes_otherwise and (region, at) in self.damaged
 
     def _is_claimed(self, source_id: images.ImageId, region: images.RegionId) -> bool:
         """Tell whether an image of a user says that it is a copy of a source."""

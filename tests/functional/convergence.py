@@ -89,15 +89,17 @@ class Digests:
 def before(people: users.People, then: Before | None = None) -> Before:
     """Note what is there and is not ours.
 
-    :param then: what was noted already; its records stay, and only files are added.
+    :param then: what was noted already; its records stay, and only files are added. Without it,
+        what names a source that is not there was left by users of before.
     """
     described = people.cloud.describe()
+    sources = {} if then else _records(people, [people.cascading])[people.cascading]
     return Before(
         records=then.records if then else {
             region: {
                 image_id: record
                 for image_id, record in found.items()
-                if marks.source_of(record, region) is None
+                if marks.source_id(record, region) not in sources
             }
             for region, found in _records(people, people.cascaded).items()
         },

@@ -206,7 +206,7 @@ def test_a_host_with_another_key_is_refused_until_an_operator_has_looked(
     other.wait_until(lambda: people.in_step(image, OTHERS), "the other copies")
     other.wait_until(lambda: other.statuses(image.image_id)[BROKEN] == "failure", "a failure")
     reason = other.tasks_of(image.image_id)[BROKEN].reason
-    assert "shows ssh-ed25519" in reason
+    assert "shows the host key ssh-ed25519" in reason
     assert "ssh-keyscan" in reason
     assert str(known_hosts) in reason
     assert f"glance-sync retry {image.image_id} {BROKEN}" in other.said()

@@ -100,7 +100,8 @@ def test_a_scan_of_shared_images_in_step_asks_each_region_once(make_agent, peopl
     for region in people.cascaded:
         assert len(requests.of(region, "/images?")) == 1, requests.of(region)
         assert requests.of(region, "/members") == []
-    assert len(requests.of(people.cascading, "/images?")) == 3  # visible, hidden, and of rows
+    # The visible and the hidden, the newest once more, and those of rows.
+    assert len(requests.of(people.cascading, "/images?")) == 4
     assert requests.of(people.cascading, "/members") == []
     assert agent.stop() == 0
 
