@@ -25,25 +25,25 @@ import types
 from typing import Any
 
 from benchmarks import made_up
-from glance_sync_agent.cmd import daemon as daemons
+from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import outages
-from glance_sync_agent.engine import places
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import replication
-from glance_sync_agent.engine import sources
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import wanted_copies
-from glance_sync_agent.engine import worker
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import location_records
+from glance_sync_agent.engine.attempts import region_health
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import sources
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.placement import projects
+from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement import wanted_copies
+from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.transfer import progress
 from tools import databases
 
 SETUPS = (
@@ -200,11 +200,11 @@ def _built(
     wanted = targets.Targets(
         cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
     )
-    in_regions = places.Places(per_region=per_region, large_bytes=2048 * 1024 * 1024)
+    in_regions = large_slots.Places(per_region=per_region, large_bytes=2048 * 1024 * 1024)
     attempt = replication.Replication(
         regions=cloud,
         source_views=sources.SourceViews(
-            cloud, cloud.cascading, joining.Joining(cloud, cloud), clock
+            cloud, cloud.cascading, remote_sources.Joining(cloud, cloud), clock
         ),
         data_origins=origins.Origins(
             regions=cloud,
@@ -218,7 +218,7 @@ def _built(
         wanted_as=wanted_copies.WantedCopies(
             cloud, lambda: metadata_policy.Policy(), store
         ),
-        recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
+        recorded=location_records.LocationMap(cloud, cloud.cascading, lambda: False),
         deletes_unwanted=lambda: False,
         in_regions=in_regions,
         clock=clock,
@@ -235,7 +235,7 @@ def _built(
         worker=worker.Worker(
             store=store,
             attempt=attempt,
-            known_outages=outages.Outages(
+            known_outages=region_health.Outages(
                 kept=store.breakers(),
                 policy=lambda: breakers.Policy(failures=4, base=10.0, cap=300.0),
                 clock=clock,

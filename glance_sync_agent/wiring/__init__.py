@@ -15,35 +15,35 @@ from oslo_config import cfg
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.drivers import agent_id
-from glance_sync_agent.drivers import bus_probe
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import keystone_absence
-from glance_sync_agent.drivers import keystone_projects
-from glance_sync_agent.drivers import listeners
-from glance_sync_agent.drivers import notifications
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import census
-from glance_sync_agent.engine import differences
-from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import outages
-from glance_sync_agent.engine import places
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import references
-from glance_sync_agent.engine import replication
-from glance_sync_agent.engine import rounds
-from glance_sync_agent.engine import settling
+from glance_sync_agent.drivers.bus import listeners
+from glance_sync_agent.drivers.bus import notifications
+from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.drivers.host import agent_id
+from glance_sync_agent.drivers.keystone import absence
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import owner_projects
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import requests
 from glance_sync_agent.engine import snapshots
-from glance_sync_agent.engine import source_history
-from glance_sync_agent.engine import sources
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import verification_rounds
-from glance_sync_agent.engine import wanted_copies
-from glance_sync_agent.engine import worker
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import location_records
+from glance_sync_agent.engine.attempts import references
+from glance_sync_agent.engine.attempts import region_health
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import sources
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.marks import settling
+from glance_sync_agent.engine.placement import projects
+from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement import wanted_copies
+from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import source_history
+from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.verify import schedule
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import looks
 from glance_sync_agent.wiring import regions
@@ -112,9 +112,9 @@ def prepare(conf: cfg.ConfigOpts, current: CurrentSettings) -> None:
 
     :raises ConfigurationError: something in the files is wrong; the message says what.
     """
-    bus_probe.check(conf)
+    probe.check(conf)
     for region, url in current.settings.region_buses.items():
-        bus_probe.check(conf, url, name=_bus_name(region))
+        probe.check(conf, url, name=_bus_name(region))
     store = open_task_store(current)
     try:
         store.upgrade()
@@ -150,13 +150,13 @@ def open_task_store(current: CurrentSettings) -> task_store.TaskStore:
     return task_store.TaskStore(current.settings.connection)
 
 
-def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> keystone.Keystone:
+def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> endpoints.Keystone:
     """Return Keystone as the agent's own user sees it; asks nobody yet.
 
     :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
     """
-    return keystone.Keystone(
-        session=keystone.load(conf, CREDENTIALS),
+    return endpoints.Keystone(
+        session=endpoints.load(conf, CREDENTIALS),
         cascading_endpoint_url=current.settings.cascading_endpoint_url,
         interface=conf[CREDENTIALS].interface,
     )
@@ -165,7 +165,7 @@ def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> keystone.K
 def open_regions(
     conf: cfg.ConfigOpts,
     current: CurrentSettings,
-    catalogue: keystone.Keystone,
+    catalogue: endpoints.Keystone,
     stop: threading.Event | None = None,
 ) -> RegionServices:
     """Return the Glances and stores of all regions; asks nobody yet.
@@ -174,22 +174,22 @@ def open_regions(
     """
     return RegionServices(
         catalogue=catalogue,
-        session=keystone.load(conf, CREDENTIALS),
+        session=endpoints.load(conf, CREDENTIALS),
         current=current.settings,
-        trust=keystone.trust(conf, CREDENTIALS),
+        trust=endpoints.trust(conf, CREDENTIALS),
         stop=stop or threading.Event(),
     )
 
 
 def make_targets(
-    conf: cfg.ConfigOpts, catalogue: keystone.Keystone, current: CurrentSettings
+    conf: cfg.ConfigOpts, catalogue: endpoints.Keystone, current: CurrentSettings
 ) -> targets.Targets:
     """Return what tells in which regions an image belongs; asks nobody yet.
 
     :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
     """
     known = projects.Projects(
-        keystone_projects.Projects(catalogue, keystone.load(conf, CREDENTIALS)),
+        owner_projects.Projects(catalogue, endpoints.load(conf, CREDENTIALS)),
         SystemClock(),
         lambda: current.settings.keystone_cache_seconds,
     )
@@ -209,7 +209,7 @@ def clock_of(store: task_store.TaskStore) -> SystemClock:
 def make_census(
     current: CurrentSettings,
     services: RegionServices,
-    catalogue: keystone.Keystone,
+    catalogue: endpoints.Keystone,
     store: task_store.TaskStore,
 ) -> census.Census:
     """Return what looks at the marked images of regions."""
@@ -227,7 +227,7 @@ class Parts:
     """What a command has opened."""
 
     services: RegionServices
-    catalogue: keystone.Keystone
+    catalogue: endpoints.Keystone
     store: task_store.TaskStore
 
 
@@ -245,16 +245,18 @@ def make_settling(parts: Parts, marked: census.Census) -> settling.Settling:
     )
 
 
-def make_joining(services: RegionServices, catalogue: keystone.Keystone) -> joining.Joining:
+def make_joining(
+    services: RegionServices, catalogue: endpoints.Keystone
+) -> remote_sources.Joining:
     """Return what looks at sources whose data is in another region."""
-    return joining.Joining(services, catalogue)
+    return remote_sources.Joining(services, catalogue)
 
 
 def make_location_map(
     current: CurrentSettings, services: RegionServices, cascading: images.RegionId
-) -> location_map.LocationMap:
+) -> location_records.LocationMap:
     """Return the map of copies on their sources."""
-    return location_map.LocationMap(
+    return location_records.LocationMap(
         services, cascading, lambda: current.settings.record_locations
     )
 
@@ -264,24 +266,24 @@ def make_intake(
     wanted: targets.Targets,
     wake: Callable[[], None] = lambda: None,
     clock: SystemClock | None = None,
-) -> intake.Intake:
+) -> requests.Intake:
     """Return the way to request tasks.
 
     :raises ServiceUnavailable: without ``clock``, the database does not answer.
     """
-    return intake.Intake(
+    return requests.Intake(
         store=store,
         wanted=wanted,
         clock=clock or clock_of(store),
         wake=wake,
-        newest=source_history.NewestSources(store.facts()),
+        deletion_announced=source_history.NewestSources(store.facts()).deleted,
     )
 
 
 def make_listeners(
     conf: cfg.ConfigOpts,
     current: CurrentSettings,
-    requests: intake.Intake,
+    requests: requests.Intake,
     reachable: Container[images.RegionId],
 ) -> Listener:
     """Return what listens on the cascading region's bus and on those of other regions.
@@ -315,7 +317,7 @@ def check_bus(conf: cfg.ConfigOpts, current: CurrentSettings) -> str:
     :raises ServiceUnavailable: it does not answer.
     :raises Refused: what is there does not fit our options.
     """
-    return _ping(conf, current, None, bus_probe.NAME)
+    return _ping(conf, current, None, probe.NAME)
 
 
 def check_region_bus(
@@ -331,7 +333,7 @@ def _bus_name(region: images.RegionId) -> str:
 
 def _ping(conf: cfg.ConfigOpts, current: CurrentSettings, url: str | None, name: str) -> str:
     settings = current.settings
-    return bus_probe.ping(
+    return probe.ping(
         conf,
         _BUS_TIMEOUT_SECONDS,
         url,
@@ -348,8 +350,8 @@ class Agent:
     clock: SystemClock
     store: task_store.TaskStore
     worker: worker.Worker
-    rounds: rounds.Rounds
-    verification: verification_rounds.VerificationRounds
+    rounds: scan_schedule.Rounds
+    verification: schedule.VerificationRounds
     snapshots: snapshots.SnapshotWatch
     make_listener: Callable[[], Listener]
     set_clock: Callable[[], None]  # by that of the database, as it is now
@@ -388,7 +390,7 @@ def build(
     source_views = sources.SourceViews(services, cascading, joined, clock)
     recorded = make_location_map(current, services, cascading)
     owner = agent_id.of(current.settings.state_path)
-    in_regions = places.Places(
+    in_regions = large_slots.Places(
         per_region=current.settings.tasks_per_region,
         large_bytes=current.settings.large_image_bytes,
     )
@@ -413,7 +415,7 @@ def build(
         limits=current.limits,
     )
     chance = random.SystemRandom().random
-    known_outages = outages.Outages(
+    known_outages = region_health.Outages(
         kept=store.breakers(), policy=current.breaker_policy, clock=clock, chance=chance
     )
     look = make_reconciliation(
@@ -424,11 +426,11 @@ def build(
         wanted=wanted,
         recorded=recorded,
         stop=stop,
-        ask=differences.asking(requests),
+        ask=compare.asking(requests),
         max_deletes=lambda: current.settings.max_deletes,
         left_alone=known_outages.open_regions,
         clock=clock,
-        members=member_looks.Spread(
+        members=member_scans.Spread(
             facts=store.facts(),
             clock=clock,
             intervals=current.member_intervals,
@@ -458,13 +460,13 @@ def build(
             lease_seconds=current.settings.lease_seconds,
             policy=current.retry_policy,
             chance=chance,
-            is_keystone_away=keystone_absence.Absence(keystone.load(conf, CREDENTIALS)),
+            is_keystone_away=absence.Absence(endpoints.load(conf, CREDENTIALS)),
             afterwards=references.References(
                 regions=services, store=store, requests=requests, cascading=cascading
             ).follow,
             wake=wake,
         ),
-        rounds=rounds.Rounds(
+        rounds=scan_schedule.Rounds(
             look=look.look,
             turns=store.turns(),
             owner=owner,

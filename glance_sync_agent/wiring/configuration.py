@@ -13,10 +13,10 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import rounds
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.transfer import progress
 
 CREDENTIALS = "service_credentials"
 # Libraries that tell of every connection and every statement. paramiko logs as an error, with its
@@ -63,16 +63,16 @@ class CurrentSettings:
             vanished=self.settings.vanished_pause_seconds,
         )
 
-    def intervals(self) -> rounds.Intervals:
+    def intervals(self) -> scan_schedule.Intervals:
         """Return how often to look for what no event told of."""
-        return rounds.Intervals(
+        return scan_schedule.Intervals(
             everything=self.settings.reconcile_interval,
             changes=self.settings.reconcile_changes_interval,
         )
 
-    def member_intervals(self) -> member_looks.Intervals:
+    def member_intervals(self) -> member_scans.Intervals:
         """Return how often to look at the members of images."""
-        return member_looks.Intervals(
+        return member_scans.Intervals(
             members=self.settings.members_interval,
             everything=self.settings.reconcile_interval,
         )
@@ -124,4 +124,4 @@ def configure(
 def _register_library_options(conf: cfg.ConfigOpts) -> None:
     log.register_options(conf)
     service_opts.register_service_opts(conf)
-    conf.register_opts(keystone.options(), group=CREDENTIALS)
+    conf.register_opts(endpoints.options(), group=CREDENTIALS)

@@ -6,18 +6,18 @@ import datetime
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import differences
-from glance_sync_agent.engine import gone_sources
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import member_looks
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine import reconciliation
-from glance_sync_agent.engine import source_history
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import wanted_copies
+from glance_sync_agent.engine.attempts import location_records
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement import wanted_copies
+from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import gone_sources
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import source_history
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import regions
 
@@ -26,19 +26,19 @@ def make_reconciliation(
     current: configuration.CurrentSettings,
     *,
     services: regions.RegionServices,
-    catalogue: keystone.Keystone,
+    catalogue: endpoints.Keystone,
     store: task_store.TaskStore,
     wanted: targets.Targets,
-    recorded: location_map.LocationMap,
+    recorded: location_records.LocationMap,
     stop: ports.StopFlag,
-    ask: differences.Ask,
+    ask: compare.Ask,
     max_deletes: Callable[[], int],
     left_alone: Callable[[], Set[images.RegionId]] = frozenset,
     clock: ports.Clock,
-    members: member_looks.MemberLooks,
+    members: member_scans.MemberLooks,
     is_dry: bool = False,
     is_accepted: bool = False,
-) -> reconciliation.Reconciliation:
+) -> scan.Reconciliation:
     """Return what compares all sources with their copies.
 
     :param ask: is given what differs; the only part that may write.
@@ -48,16 +48,16 @@ def make_reconciliation(
     :param is_accepted: an operator says that what is missing was deleted.
     """
     kept = store.facts()
-    return reconciliation.Reconciliation(
+    return scan.Reconciliation(
         regions=services,
-        compared=differences.Differences(
+        compared=compare.Differences(
             regions=services,
             store=store,
             wanted=wanted,
             wanted_as=wanted_copies.WantedCopies(catalogue, current.metadata_policy, store),
             recorded=recorded,
             deletes_unwanted=current.deletes_unwanted,
-            joined=joining.Joining(services, catalogue),
+            joined=remote_sources.Joining(services, catalogue),
             cascading=catalogue.cascading,
         ),
         gone=gone_sources.GoneSources(

@@ -3,14 +3,14 @@
 
 from collections.abc import Callable
 
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import pacing
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine import repairs
-from glance_sync_agent.engine import verification_rounds
-from glance_sync_agent.engine import verifying
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.verify import pacing
+from glance_sync_agent.engine.verify import read_back
+from glance_sync_agent.engine.verify import repairs
+from glance_sync_agent.engine.verify import schedule
 from glance_sync_agent.wiring import configuration
 from glance_sync_agent.wiring import regions
 
@@ -19,14 +19,14 @@ def make_verifying(
     current: configuration.CurrentSettings,
     *,
     services: regions.RegionServices,
-    catalogue: keystone.Keystone,
+    catalogue: endpoints.Keystone,
     clock: ports.Clock,
     stop: ports.StopFlag,
-) -> verifying.Verifying:
+) -> read_back.Verifying:
     """Return what reads copies back; it writes nothing."""
-    return verifying.Verifying(
+    return read_back.Verifying(
         regions=services,
-        joined=joining.Joining(services, catalogue),
+        joined=remote_sources.Joining(services, catalogue),
         cascading=catalogue.cascading,
         clock=clock,
         pace=pacing.Pace(
@@ -59,15 +59,15 @@ def make_repairs(
 
 def make_rounds(
     current: configuration.CurrentSettings,
-    verify: verifying.Verifying,
+    verify: read_back.Verifying,
     *,
     store: task_store.TaskStore,
     owner: str,
     clock: ports.Clock,
     wake: Callable[[], None],
-) -> verification_rounds.VerificationRounds:
+) -> schedule.VerificationRounds:
     """Return what has every copy verified from time to time."""
-    return verification_rounds.VerificationRounds(
+    return schedule.VerificationRounds(
         verify=verify.verify,
         make_repairs=lambda: make_repairs(current, store, clock, wake=wake),
         store=store,

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import database
-from glance_sync_agent.drivers import sql_connections
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import connections
+from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 from tests.contract import lost_commits
 
@@ -241,7 +241,7 @@ def test_a_server_that_does_not_know_galera_is_not_told_to_wait_for_other_nodes(
     class Connection:
         cursor = Cursor
 
-    sql_connections._wait_for_other_nodes(Connection(), None)
+    connections._wait_for_other_nodes(Connection(), None)
     assert Cursor.statements == ["SHOW SESSION VARIABLES LIKE 'wsrep_sync_wait'"]
 
 

@@ -13,7 +13,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)

@@ -13,10 +13,10 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers import glance
-from glance_sync_agent.drivers import glance_calls
-from glance_sync_agent.drivers import glance_marks
-from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.glance import mark_regions
+from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.engine import ports
 from tests.contract import conftest
 from tests.fakes import marks as fake
@@ -43,7 +43,7 @@ def place(request) -> Iterator[Place]:
     cloud = request.getfixturevalue("cloud")
     session = request.getfixturevalue("agent_session")
     endpoint = cloud.describe().region(REGION).glance_url
-    service = glance.Glance(
+    service = records.Glance(
         region=REGION, session=session, endpoint=endpoint, stop=threading.Event()
     )
     users = conftest.RealUsers(cloud.glance(REGION, "admin").http_client, service)
@@ -61,7 +61,7 @@ def place(request) -> Iterator[Place]:
         )
         return image_id
 
-    yield Place(glance_marks.Marks(region=REGION, session=session, endpoint=endpoint), put)
+    yield Place(mark_regions.Marks(region=REGION, session=session, endpoint=endpoint), put)
     users.delete_all_of(owner)
 
 
@@ -135,12 +135,12 @@ def test_properties_that_are_not_there_are_none(place):
 def test_an_answer_that_is_no_image_is_not_believed(record):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply.of(record)]
-        session = keystone.make_session(token_endpoint.Token(server.url, "token"))
-        marks = glance_marks.Marks(
+        session = endpoints.make_session(token_endpoint.Token(server.url, "token"))
+        marks = mark_regions.Marks(
             region=REGION,
             session=session,
             endpoint=server.url,
-            retries=glance_calls.Retries(attempts=1),
+            retries=http.Retries(attempts=1),
         )
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             marks.get(builders.IMAGE_ID)

@@ -25,10 +25,10 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import database
-from glance_sync_agent.drivers import schema
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.drivers import task_table
+from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import schema
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
@@ -101,7 +101,7 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
         context = migration.MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert autogenerate.compare_metadata(context, task_table.METADATA) == []
+        assert autogenerate.compare_metadata(context, tables.METADATA) == []
         columns = sa.inspect(connection).get_pk_constraint("tasks")["constrained_columns"]
         assert columns == ["image_id", "region"]
     engine.dispose()

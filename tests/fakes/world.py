@@ -14,32 +14,32 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.engine import census
-from glance_sync_agent.engine import differences
-from glance_sync_agent.engine import gone_sources
-from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import outages
-from glance_sync_agent.engine import pacing
-from glance_sync_agent.engine import places
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import reconciliation
-from glance_sync_agent.engine import references
-from glance_sync_agent.engine import repairs
-from glance_sync_agent.engine import replication
-from glance_sync_agent.engine import rounds
+from glance_sync_agent.engine import requests
 from glance_sync_agent.engine import snapshots
-from glance_sync_agent.engine import source_history
-from glance_sync_agent.engine import sources
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import verification_rounds
-from glance_sync_agent.engine import verifying
-from glance_sync_agent.engine import wanted_copies
-from glance_sync_agent.engine import worker
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import location_records
+from glance_sync_agent.engine.attempts import references
+from glance_sync_agent.engine.attempts import region_health
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import sources
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.placement import projects
+from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement import wanted_copies
+from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import gone_sources
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import source_history
+from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.verify import pacing
+from glance_sync_agent.engine.verify import read_back
+from glance_sync_agent.engine.verify import repairs
+from glance_sync_agent.engine.verify import schedule
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
@@ -190,15 +190,15 @@ class World:
         self.copies = wanted_copies.WantedCopies(
             self.catalogue, lambda: self.metadata, self.store
         )
-        self.location_map = location_map.LocationMap(
+        self.location_map = location_records.LocationMap(
             self.regions, CASCADING, lambda: self.record_locations
         )
-        self.intake = intake.Intake(
+        self.intake = requests.Intake(
             store=self.store,
             wanted=self.targets,
             clock=self.clock,
             wake=self._wake,
-            newest=self.newest,
+            deletion_announced=self.newest.deleted,
         )
         self.origins = origins.Origins(
             regions=self.regions,
@@ -207,7 +207,7 @@ class World:
             copies_too=lambda: self.copies_as_sources,
             small_image_bytes=small_image_bytes,
         )
-        self.joining = joining.Joining(self.regions, self.catalogue)
+        self.joining = remote_sources.Joining(self.regions, self.catalogue)
         self.source_views = sources.SourceViews(
             self.regions, CASCADING, self.joining, self.clock
         )
@@ -218,7 +218,7 @@ class World:
             source_views=self.source_views,
             joined=self.joining,
         )
-        self.places = places.Places(per_region=per_region, large_bytes=large_image_bytes)
+        self.places = large_slots.Places(per_region=per_region, large_bytes=large_image_bytes)
         self.replication = replication.Replication(
             regions=self.regions,
             source_views=self.source_views,
@@ -236,7 +236,7 @@ class World:
         )
         self.breaker_policy = breakers.Policy(failures=3, base=20.0, cap=80.0)
         self.breakers = outside.breakers
-        self.outages = outages.Outages(
+        self.outages = region_health.Outages(
             kept=self.breakers,
             policy=lambda: self.breaker_policy,
             clock=self.clock,
@@ -262,9 +262,9 @@ class World:
             ).follow,
             wake=self._wake,
         )
-        self.reconciliation = reconciliation.Reconciliation(
+        self.reconciliation = scan.Reconciliation(
             regions=self.regions,
-            compared=differences.Differences(
+            compared=compare.Differences(
                 regions=self.regions,
                 store=self.store,
                 wanted=self.targets,
@@ -280,7 +280,7 @@ class World:
                 wanted=self.targets,
                 cascading=CASCADING,
             ),
-            ask=differences.asking(self.intake),
+            ask=compare.asking(self.intake),
             cascading=CASCADING,
             snapshot_origins=snapshot_origins,
             stop=self.stop,
@@ -292,10 +292,10 @@ class World:
                 grace_seconds=lambda: self.gone_grace,
             ),
             newest=self.newest,
-            members=member_looks.Spread(
+            members=member_scans.Spread(
                 facts=outside.facts,
                 clock=self.clock,
-                intervals=lambda: member_looks.Intervals(
+                intervals=lambda: member_scans.Intervals(
                     members=self.members_interval, everything=self.intervals.everything
                 ),
                 are_ours=self.copies.have_our_members,
@@ -309,8 +309,8 @@ class World:
             snapshot_origins=snapshot_origins,
         )
         self.turns = outside.turns
-        self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
-        self.rounds = rounds.Rounds(
+        self.intervals = scan_schedule.Intervals(everything=600.0, changes=60.0)
+        self.rounds = scan_schedule.Rounds(
             look=self.reconciliation.look,
             turns=self.turns,
             owner=owner,
@@ -322,7 +322,7 @@ class World:
         self.bytes_per_second = 0
         self.max_repairs = 2
         self.verify_interval = 0.0
-        self.verifying = verifying.Verifying(
+        self.verifying = read_back.Verifying(
             regions=self.regions,
             joined=self.joining,
             cascading=CASCADING,
@@ -333,7 +333,7 @@ class World:
                 bytes_per_second=lambda: self.bytes_per_second,
             ),
         )
-        self.verification = verification_rounds.VerificationRounds(
+        self.verification = schedule.VerificationRounds(
             verify=self.verifying.verify,
             make_repairs=self.make_repairs,
             store=self.store,
