@@ -32,7 +32,6 @@ import sqlalchemy as sa
 from benchmarks import made_up
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
@@ -132,7 +131,8 @@ def _row(number: int, region: images.RegionId, now: datetime.datetime) -> dict[s
         "may_delete": False,
         "attempts": 0,
         "not_before": now,
-        "reason": plans.IN_SYNC,
+        "code": "in_sync",
+        "reason": "in sync",
         "image_name": made_up.name(number),
         "copy_id": made_up.image_id(number),
         "copied_from": made_up.CASCADING,

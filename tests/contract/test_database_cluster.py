@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import connections
 from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import task_store
@@ -299,7 +300,7 @@ def test_a_request_that_is_asked_for_again_only_has_the_image_looked_at_once_mor
 def test_an_outcome_that_was_written_after_all_is_written_once(way, store):
     ask(store)
     (lease,) = claim(store)
-    outcome = tasks.RetryAt(when=NOW, reason="no answer")
+    outcome = tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer")
     way.lose_the_next()
     with pytest.raises(errors.ServiceUnavailable, match=NOT_KNOWN):
         store.finish(lease, outcome, NOW)

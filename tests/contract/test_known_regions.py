@@ -13,6 +13,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 
@@ -53,7 +54,9 @@ def finish(store, region, copied_from=None, copy_id=COPY):
     copy = tasks.CopySeen(
         copy_id=copy_id, created_at=NOW, image_name="name", size=9, copied_from=copied_from
     )
-    store.finish(claim(store, region), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    store.finish(
+        claim(store, region), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
 
 
 def keys(store):

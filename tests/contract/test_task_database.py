@@ -25,6 +25,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import schema
 from glance_sync_agent.drivers.sql import tables
@@ -86,7 +87,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.TaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert (store.is_current(), store.revision()) == (True, "0011")
+    assert (store.is_current(), store.revision()) == (True, "0012")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -364,7 +365,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     with sqlite3.connect(path) as connection:
         versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
     connection.close()
-    assert versions == {"0011", "3"}
+    assert versions == {"0012", "3"}
 
 
 def test_a_forked_process_has_connections_of_its_own(url):
@@ -486,7 +487,7 @@ def test_a_name_that_no_database_takes_is_made_to_fit(url, name, kept):
     ask(store)
     (lease,) = claim(store)
     store.note_copy(lease, None, name)
-    store.finish(lease, tasks.Failed(reason=name), NOW)
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason=name), NOW)
     (task,) = store.list()
     assert task.image_name == kept
     assert task.reason[:255] == kept
@@ -496,7 +497,9 @@ def test_a_name_that_no_database_takes_is_made_to_fit(url, name, kept):
 def test_a_reason_is_cut_before_it_fills_the_table(url):
     store = databases.made(url)
     ask(store)
-    store.finish(claim(store)[0], tasks.Failed(reason="\N{PILE OF POO}" * 100_000), NOW)
+    store.finish(
+        claim(store)[0], tasks.Failed(code=Code.REFUSED, reason="\N{PILE OF POO}" * 100_000), NOW
+    )
     (task,) = store.list()
     assert task.reason == "\N{PILE OF POO}" * 2000
     store.close()

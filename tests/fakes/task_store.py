@@ -15,6 +15,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,11 @@ class MemoryTaskStore:
                     task = dataclasses.replace(task, bytes_total=None)
                 if row.task.status is not tasks.TaskStatus.PROCESSING:
                     task = dataclasses.replace(
-                        task, status=tasks.TaskStatus.PENDING, reason="", bytes_done=0
+                        task,
+                        status=tasks.TaskStatus.PENDING,
+                        code=Code.REQUESTED,
+                        reason="",
+                        bytes_done=0,
                     )
                 if row.task.status is tasks.TaskStatus.PENDING and row.task.generation:
                     sooner = min(row.task.not_before, not_before)
@@ -281,13 +286,13 @@ class MemoryTaskStore:
             if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
                 task = _with_copy(task, outcome.copy)
             if task.generation != lease.task.generation:
-                self._put_back(dataclasses.replace(task, reason=""))
+                self._put_back(dataclasses.replace(task, code=Code.REQUESTED, reason=""))
                 return False
             match outcome:
                 case tasks.Forgotten():
                     del self._rows[task.key]
                     return True
-                case tasks.Succeeded(reason=reason):
+                case tasks.Succeeded():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.SUCCESS,
@@ -296,7 +301,7 @@ class MemoryTaskStore:
                         damage=None,
                         failing_since=None,
                     )
-                case tasks.RetryAt(reason=reason):
+                case tasks.RetryAt():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.PENDING,
@@ -306,11 +311,11 @@ class MemoryTaskStore:
                             task.failing_since or now if outcome.counts else task.failing_since
                         ),
                     )
-                case tasks.Waiting(reason=reason):
+                case tasks.Waiting():
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.PENDING, not_before=outcome.until
                     )
-                case tasks.Failed(reason=reason):
+                case tasks.Failed():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.FAILURE,
@@ -318,7 +323,9 @@ class MemoryTaskStore:
                         failing_since=task.failing_since or now if outcome.gave_up else None,
                     )
             since = outcome.since if isinstance(outcome, tasks.Waiting) else None
-            task = dataclasses.replace(task, reason=reason, waiting_since=since)
+            task = dataclasses.replace(
+                task, code=outcome.code, reason=outcome.reason, waiting_since=since
+            )
             self._put(self._free(task))
             return True
 
@@ -563,6 +570,7 @@ def _first(
         may_delete=False,
         attempts=0,
         not_before=now,
+        code=Code.REQUESTED,
         reason="",
         image_name=None,
         copy_id=None,

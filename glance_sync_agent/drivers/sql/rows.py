@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the statements of the task store are made of: conditions and changes of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import datetime
 from typing import Any, assert_never
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import tables
 
 _TASKS = tables.TASKS
@@ -34,6 +35,9 @@ NO_COPY: dict[str, Any] = {
 }
 NEVER_VANISHED = {"vanished": 0, "vanished_at": None}
 UNTOUCHED = {"status": PENDING, "bytes_done": 0, **FREE}
+
+
+REQUESTED: Mapping[str, str] = {"code": str(Code.REQUESTED), "reason": ""}
 
 
 def due(
@@ -128,6 +132,7 @@ def result(
     """Return what an outcome leaves in the row."""
     since = outcome.since if isinstance(outcome, tasks.Waiting) else None
     return _state(outcome, now) | {
+        "code": str(outcome.code),
         "reason": tables.reason_text(outcome.reason),
         "waiting_since": since,
     }

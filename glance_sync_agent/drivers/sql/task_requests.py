@@ -107,7 +107,7 @@ class Request:
             "generation": 1,
             "may_delete": self.may_delete,
             "not_before": self.not_before,
-            "reason": "",
+            **rows.REQUESTED,
             "source_region": self.source_region,
             "bytes_done": 0,
             "created_at": self.now,
@@ -132,7 +132,8 @@ class Request:
             (_TASKS.c.generation, _TASKS.c.generation + 1),
             (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(self.may_delete))),
             (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
-            (_TASKS.c.reason, sa.case((is_processing, _TASKS.c.reason), else_="")),
+            *((_TASKS.c[name], sa.case((is_processing, _TASKS.c[name]), else_=value))
+              for name, value in rows.REQUESTED.items()),
             (_TASKS.c.bytes_done, sa.case((is_processing, _TASKS.c.bytes_done), else_=0)),
             (_TASKS.c.bytes_total, total),
             *((_TASKS.c[name], value) for name, value in self._asked().items()),

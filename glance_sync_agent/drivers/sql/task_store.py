@@ -334,7 +334,7 @@ class TaskStore:
             values = {**rows.FREE, **rows.result(outcome, now), "updated_at": now}
             end = sa.update(_TASKS).where(seen).values(values)
         # The newer request has written its time and its attempts, 0, already.
-        put_back = {**rows.seen(outcome), **rows.UNTOUCHED, "reason": ""}
+        put_back = {**rows.seen(outcome), **rows.UNTOUCHED, **rows.REQUESTED}
         again = (
             sa.update(_TASKS)
             .where(rows.is_held(lease))

@@ -13,6 +13,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts import copy_notes
@@ -91,7 +92,9 @@ class Replication:
         :raises LeaseLost: somebody else works on the task.
         """
         if lease.task.key.region not in self._targets.catalogue():
-            return tasks.Succeeded(reason=plans.OUT_OF_REACH, keeps_deletion=True)
+            return tasks.Succeeded(
+                code=plans.REGION_GONE.code, reason=plans.REGION_GONE.text, keeps_deletion=True
+            )
         notes = copy_notes.CopyNotes(lease, self._store)
         try:
             outcome = self._bring_in_step(lease, notes)
@@ -157,7 +160,7 @@ class Replication:
             action = now_or_later
             self._forget_busy(task.key, action)
             self._map.follow(source, service, copy, action)
-            if isinstance(action, plans.Nothing | plans.AwaitSource):
+            if isinstance(action, plans.Settled | plans.AwaitSource):
                 return self._end(task, action, verdict, source, copy, found)
             look.is_fresh = False
             copy = self._deeds.do(attempt, action)
@@ -171,14 +174,16 @@ class Replication:
         found: identity.Identity | None,
         *,
         is_first: bool,
-    ) -> plans.Nothing | plans.AwaitSource | plans.Deed | tasks.RetryAt:
+    ) -> plans.Settled | plans.AwaitSource | plans.Deed | tasks.RetryAt:
         """Return what to do now, or when to look again."""
         if isinstance(action, plans.Wait):
             removal = self._removal(lease.task.key, action, found)
             if removal is not None:
                 return removal
             later = self._clock.now() + datetime.timedelta(seconds=_BUSY_COPY_SECONDS)
-            return tasks.RetryAt(when=later, reason=action.reason, counts=False)
+            return tasks.RetryAt(
+                when=later, code=Code.COPY_BUSY, reason=action.reason, counts=False
+            )
         if is_first and isinstance(action, plans.CopyData):
             return self._vanished.wait(lease, action) or action
         return action
@@ -208,7 +213,7 @@ class Replication:
     def _end(
         self,
         task: tasks.Task,
-        action: plans.Nothing | plans.AwaitSource,
+        action: plans.Settled | plans.AwaitSource,
         verdict: strategy.Verdict,
         source: images.Image | None,
         copy: images.Image | None,
@@ -237,6 +242,7 @@ class Replication:
         if now < until:
             return tasks.Waiting(since=since, until=until, reason=action.reason)
         return tasks.Failed(
+            code=Code.SNAPSHOT_TIMEOUT,
             reason=f"{action.reason} still, after {seconds:g} s (snapshot_timeout); it is copied "
             "when Glance says that it is active"
         )
@@ -287,26 +293,32 @@ def _widens(action: plans.Action) -> bool:
 
 
 def _told(
-    action: plans.Nothing, verdict: strategy.Verdict, source: images.Image
+    action: plans.Settled, verdict: strategy.Verdict, source: images.Image
 ) -> tasks.Outcome | None:
     """Return why an image that whoever made it may miss here is not here; None: as usual."""
     if verdict.step in strategy.UNEXPECTED:
-        return tasks.Succeeded(reason=action.reason)
+        return tasks.Succeeded(code=action.code, reason=action.text)
     if verdict.wanted and (lost := remotes.loss(source)) is not None:
-        return tasks.Failed(reason=f"{lost} before it was copied")
+        return tasks.Failed(
+            code=Code.SNAPSHOT_LOST, reason=f"{lost} before it was copied"
+        )
     return None
 
 
 def _awaited_in_vain(source: images.Image | None) -> tasks.Outcome:
     if source is None or source.status is images.ImageStatus.DELETED:
-        return tasks.Failed(reason="snapshot was deleted before it had data")
+        return tasks.Failed(
+            code=Code.SNAPSHOT_LOST, reason="snapshot was deleted before it had data"
+        )
     if source.status is images.ImageStatus.KILLED:
-        return tasks.Failed(reason="snapshot was killed before it had data")
+        return tasks.Failed(
+            code=Code.SNAPSHOT_LOST, reason="snapshot was killed before it had data"
+        )
     return tasks.Forgotten()  # it is not wanted here any more
 
 
 def _nothing_left(
-    action: plans.Nothing,
+    action: plans.Settled,
     source: images.Image | None,
     copy: images.Image | None,
     found: identity.Identity | None,
@@ -314,8 +326,8 @@ def _nothing_left(
 ) -> tasks.Outcome:
     if copy is None or found is None or found.whose in _NOBODYS:
         return tasks.Forgotten()  # a row tells of a copy, or of why there should be one
-    if source is None or not action.is_settled:
-        return tasks.Succeeded(reason=action.reason)
+    if source is None or not action.is_in_step:
+        return tasks.Succeeded(code=action.code, reason=action.text)
     seen = tasks.CopySeen(
         copy_id=copy.image_id,
         created_at=copy.created_at,
@@ -324,7 +336,7 @@ def _nothing_left(
         copied_from=came_from,
         is_deactivated=copy.status is images.ImageStatus.DEACTIVATED,
     )
-    return tasks.Succeeded(reason=action.reason, copy=seen)
+    return tasks.Succeeded(code=action.code, reason=action.text, copy=seen)
 
 
 def _is_deactivated(source: images.Image | None) -> bool:

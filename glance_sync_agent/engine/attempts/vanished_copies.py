@@ -6,6 +6,7 @@ from collections.abc import Callable
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.transfer import progress
 
@@ -47,4 +48,4 @@ class VanishedCopies:
             f"copied again at {when.isoformat(timespec='seconds')}, or once you ask: "
             f"glance-sync sync {task.key.image_id} {task.key.region}"
         )
-        return tasks.RetryAt(when=when, reason=reason, counts=False)
+        return tasks.RetryAt(when=when, code=Code.COPY_VANISHED, reason=reason, counts=False)

@@ -14,6 +14,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import fair_claims
 from glance_sync_agent.engine.attempts import large_slots
@@ -213,7 +214,7 @@ class Worker:
     def _after(self, task: tasks.Task, failure: Exception) -> tasks.Outcome:
         match failure:
             case errors.PermanentError():
-                return self._failed(task, str(failure))
+                return self._failed(task, _code_of(failure), str(failure))
             case errors.Undecided():
                 return self._undecided(task, str(failure))
             case errors.NoPlace(retry_after=seconds):
@@ -221,7 +222,9 @@ class Worker:
                 when = task.not_before  # where it stood among those that wait
                 if seconds is not None:
                     when = self._clock.now() + datetime.timedelta(seconds=seconds)
-                return tasks.RetryAt(when=when, reason=str(failure), counts=False)
+                return tasks.RetryAt(
+                    when=when, code=Code.NO_SLOT, reason=str(failure), counts=False
+                )
             case errors.TransientError() if self._is_keystone_away():
                 # A Glance that cannot ask who we are says 503, or nothing; it is not its fault.
                 reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"
@@ -238,7 +241,9 @@ class Worker:
         pause = _UNDECIDED_SECONDS * (1 + self._chance())
         when = self._clock.now() + datetime.timedelta(seconds=pause)
         LOG.warning("%s waits: %s", task.key, reason)
-        return tasks.RetryAt(when=when, reason=reason, counts=False)
+        return tasks.RetryAt(
+            when=when, code=Code.KEYSTONE_UNAVAILABLE, reason=reason, counts=False
+        )
 
     def _region_failed(
         self, task: tasks.Task, failure: errors.TransientError
@@ -257,7 +262,9 @@ class Worker:
             return self._later(task, failure, pause.total_seconds())
         LOG.warning("%s waits for its region: %s", task.key, failure)
         reason = f"{type(failure).__name__}: {failure}"
-        return tasks.RetryAt(when=when, reason=reason, counts=False)
+        return tasks.RetryAt(
+            when=when, code=Code.REGION_UNAVAILABLE, reason=reason, counts=False
+        )
 
     def _later(
         self, task: tasks.Task, exc: Exception, at_least: float | None
@@ -271,22 +278,30 @@ class Worker:
             at_least=at_least,
         )
         if when is None:
-            return self._failed(task, reason, gave_up=True)
+            return self._failed(task, Code.GAVE_UP, reason)
         LOG.warning(
             "Attempt %d at %s failed, next at %s: %s",
             task.attempts + 1, task.key, when.isoformat(timespec="seconds"), reason,
         )
-        return tasks.RetryAt(when=when, reason=reason)
+        return tasks.RetryAt(when=when, code=Code.ATTEMPT_FAILED, reason=reason)
 
-    def _failed(
-        self, task: tasks.Task, reason: str, *, gave_up: bool = False
-    ) -> tasks.Outcome:
+    def _failed(self, task: tasks.Task, code: Code, reason: str) -> tasks.Failed:
+        failed = tasks.Failed(code=code, reason=reason)
         LOG.error(
             "Gave up %s after %d attempts: %s. Once it is mended, run: glance-sync retry %s %s%s",
             task.key, task.attempts + 1, reason, task.key.image_id, task.key.region,
-            "; otherwise it is tried again in a day" if gave_up else "",
+            "; otherwise it is tried again in a day" if failed.gave_up else "",
         )
-        return tasks.Failed(reason=reason, gave_up=gave_up)
+        return failed
+
+
+def _code_of(failure: errors.PermanentError) -> Code:
+    match failure:
+        case errors.ImageConflict() | errors.ImageIdTaken():
+            return Code.CONFLICT
+        case errors.FormatRefused():
+            return Code.FORMAT_REFUSED
+    return Code.REFUSED
 
 
 def _at_least(task: tasks.Task, failure: errors.TransientError) -> float | None:

@@ -12,6 +12,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.engine.attempts import copies
@@ -223,7 +224,7 @@ class Differences:
                 return plans.Step(what=plans.What.DELETE, why=told)
             if isinstance(action, plans.UpdateMetadata | plans.SetActive):
                 return plans.step_of(action)
-        if row is not None and (not _is_done(row) or row.reason == plans.IN_SYNC):
+        if row is not None and (not _is_done(row) or row.code is Code.IN_SYNC):
             why = told  # its task shall say so, or go
         elif self._map.differs(pair.source, service, None):
             why = "a location names a copy"
@@ -243,16 +244,16 @@ class Differences:
         row = pair.rows.get(service.region)
         wanted = self._wanted_as.in_region(service.region, pair.own_ids)(pair.source, copy)
         action = self._action(service.region, pair, wanted, copy)
-        if not isinstance(action, plans.Nothing) or not action.is_settled:
+        if not isinstance(action, plans.Settled) or not action.is_in_step:
             return plans.step_of(action) or _failure_over(pair.source, row)
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
             return plans.Step(what=plans.What.ADOPT, why="a copy of ours without a task")
-        if row.reason != action.reason:
-            why = f"{action.reason}, and its task says: {row.reason}"
+        if row.code is not action.code:
+            why = f"{action.text}, and its task says: {row.reason}"
             return plans.Step(what=plans.What.NOTE, why=why)
-        if self._map.differs(pair.source, service, None if action.is_held else copy):
+        if self._map.differs(pair.source, service, None if action.code is Code.HELD else copy):
             return plans.Step(what=plans.What.NOTE, why="no location names the copy")
         if copy is not None and self._have_other_members(service, pair, copy, members):
             return plans.Step(what=plans.What.UPDATE, why="members")

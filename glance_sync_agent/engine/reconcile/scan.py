@@ -14,6 +14,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import compare
@@ -29,7 +30,7 @@ PAGE_SIZE = 100
 _LISTED = 500
 
 _GONE = plans.Step(what=plans.What.DELETE, why="source was deleted")
-_OUT_OF_REACH = plans.Step(what=plans.What.NOTE, why=plans.OUT_OF_REACH)
+_REGION_GONE = plans.Step(what=plans.What.NOTE, why=plans.REGION_GONE.text)
 
 
 def _go_on() -> None:
@@ -297,7 +298,7 @@ class Reconciliation:
 
         def close(rows: Sequence[tasks.Task]) -> None:
             walk.report.requested += self._ask(
-                [_of_task(row, _OUT_OF_REACH) for row in rows if row.reason != plans.OUT_OF_REACH]
+                [_of_task(row, _REGION_GONE) for row in rows if row.code is not Code.REGION_GONE]
             )
 
         without = (walk.silent - {self._cascading}) | walk.report.restored

@@ -12,9 +12,9 @@ import threading
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.transfer import digests
 from glance_sync_agent.engine.transfer import shared_reads
@@ -211,7 +211,7 @@ def _hash_like(origin: images.Image, copy: images.Image) -> images.Multihash | N
 def _was_verified(task: tasks.Task) -> bool:
     """Tell whether the copy of a task was in step when it was last looked at."""
     if task.status is tasks.TaskStatus.SUCCESS:
-        return task.reason == plans.IN_SYNC
+        return task.code is Code.IN_SYNC
     # A change of the image has all its copies looked at anew, and until then the rows say no
     # more than this: that the bytes came, and that nothing has failed since.
     return task.copied_from is not None and task.attempts == 0

@@ -25,6 +25,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
 from tests.unit import builders
 
@@ -144,9 +145,10 @@ def fill(store, image_id, region, outcome=None, name="cirros"):
 
 @pytest.fixture
 def filled(store):
-    fill(store, IMAGE, "RegionTwo", tasks.Succeeded(reason="in sync"))
-    fill(store, IMAGE, "RegionThree", tasks.Failed(reason="not ours"))
-    fill(store, IMAGE, "RegionFour", tasks.RetryAt(when=LATER, reason="connection refused"))
+    fill(store, IMAGE, "RegionTwo", tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"))
+    fill(store, IMAGE, "RegionThree", tasks.Failed(code=Code.REFUSED, reason="not ours"))
+    later = tasks.RetryAt(when=LATER, code=Code.ATTEMPT_FAILED, reason="connection refused")
+    fill(store, IMAGE, "RegionFour", later)
     fill(store, OTHER, "RegionTwo", "processing", name="ubuntu")
     fill(store, OTHER, "RegionThree")
     return store
@@ -293,7 +295,7 @@ HARMLESS = r"evil\x1b[2J\n| forged\x9b\u202e"
 
 @pytest.mark.parametrize("style", ["table", "csv", "value", "json", "yaml"])
 def test_names_and_reasons_do_not_steer_the_terminal(ctl_run, store, style):
-    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(code=Code.REFUSED, reason=HOSTILE), name=HOSTILE)
 
     listed = ctl_run("status", "-f", style)[1]
 
@@ -309,7 +311,7 @@ def test_names_and_reasons_do_not_steer_the_terminal(ctl_run, store, style):
 
 @pytest.mark.parametrize("style", ["table", "shell", "value", "json", "yaml"])
 def test_what_is_shown_of_an_image_does_not_steer_the_terminal(ctl_run, store, style):
-    fill(store, IMAGE, "RegionTwo", tasks.Failed(reason=HOSTILE), name=HOSTILE)
+    fill(store, IMAGE, "RegionTwo", tasks.Failed(code=Code.REFUSED, reason=HOSTILE), name=HOSTILE)
 
     shown = ctl_run("show", IMAGE, "-f", style)[1]
 
@@ -362,7 +364,7 @@ def test_where_a_copy_came_from_is_shown(ctl_run, store):
         copy = tasks.CopySeen(
             copy_id=IMAGE, created_at=None, image_name="cirros", size=40, copied_from=origin
         )
-        fill(store, IMAGE, region, tasks.Succeeded(reason="in sync", copy=copy))
+        fill(store, IMAGE, region, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy))
 
     for_a_person = ctl_run("show", IMAGE)[1]
     shown = json.loads(ctl_run("show", IMAGE, "-f", "json")[1])["regions"]
@@ -528,7 +530,8 @@ def test_an_image_is_found_by_its_name_without_keystone_too(ctl_run, filled):
 
 
 def test_a_name_of_several_images_is_a_usage_error_that_lists_them(ctl_run, filled):
-    fill(filled, OTHER, "RegionFour", tasks.Succeeded(reason="in sync"), name="cirros")
+    in_sync = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    fill(filled, OTHER, "RegionFour", in_sync, name="cirros")
 
     status, out, err = ctl_run("show", "cirros")
 
@@ -672,8 +675,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0011\n", "")
-    assert second == (0, "The database is at revision 0011 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0012\n", "")
+    assert second == (0, "The database is at revision 0012 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -718,7 +721,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0011, can be written" in lines
+    assert "OK    database             revision 0012, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
     assert lines[-1] == "2 of 11 links fail"

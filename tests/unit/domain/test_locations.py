@@ -10,6 +10,7 @@ import pytest
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import locations
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 
 REGION = builders.REGION
@@ -72,9 +73,9 @@ def test_a_copy_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (plans.Nothing(reason=plans.IN_SYNC), True),
-        (plans.Nothing(reason="not wanted here"), False),
-        (plans.Nothing(reason=plans.ABSENT), False),
+        (plans.Settled(code=Code.IN_SYNC, text="in sync"), True),
+        (plans.Settled(code=Code.OUT_OF_STRATEGY, text="not wanted here"), False),
+        (plans.Settled(code=Code.ABSENT, text="absent"), False),
         (plans.CopyData(source=builders.source(), into=None), False),
         (plans.DeleteCopy(copy=COPY, reason="wrong"), False),
         (plans.Conflict(reason="not ours"), False),

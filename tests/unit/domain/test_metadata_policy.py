@@ -12,6 +12,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 
 Owner = metadata_policy.Owner
@@ -271,7 +272,7 @@ def test_every_change_of_policy_is_one_update_and_what_is_only_on_the_copy_stays
             assert policy.members or not action.members
             copy = updated(copy, action)
         look = wanted(policy, source, region=region, copy=copy, own_project="agents")
-        assert decide(look, copy) == plans.Nothing(reason=plans.IN_SYNC)
+        assert decide(look, copy) == plans.Settled(code=Code.IN_SYNC, text="in sync")
         theirs = before.metadata.properties.keys() - mine - source.metadata.properties.keys()
         for name in theirs:
             assert copy.metadata.properties[name] == before.metadata.properties[name]

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 from tests.unit.builders import copy
 from tests.unit.builders import queued
@@ -105,9 +106,29 @@ def change_of(copy, **fields):
     return plans.UpdateMetadata(copy=copy, **{**nothing, **fields})
 
 
-HELD = plans.Nothing(
-    is_held=True,
-    reason=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region "
+def unwanted(text):
+    """Return what is decided where the image does not belong."""
+    return plans.Settled(code=Code.OUT_OF_STRATEGY, text=text)
+
+
+def uncopyable(text):
+    """Return what is decided of a source that no region can have."""
+    return plans.Settled(code=Code.NOT_COPYABLE, text=text)
+
+
+IN_SYNC = plans.Settled(code=Code.IN_SYNC, text="in sync")
+ABSENT = plans.Settled(code=Code.ABSENT, text="absent from both regions")
+SOURCE_MISSING = plans.Settled(
+    code=Code.SOURCE_MISSING,
+    text="source is not found, and nothing proves that it was deleted",
+)
+NOT_OURS = plans.Settled(
+    code=Code.NOT_OURS, text="source is gone; the image here is not ours and stays"
+)
+SOURCE_RESTS = plans.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
+HELD = plans.Settled(
+    code=Code.HELD,
+    text=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region "
     f"RegionTwo, and it stays so; 'glance-sync sync --release {builders.IMAGE_ID} --region "
     "RegionTwo' activates it",
 )
@@ -118,9 +139,9 @@ NOWHERE = remotes.fault(elsewhere(region=None))
 
 TABLE = [
     # no source
-    case("neither", plans.Nothing(reason=plans.ABSENT), None, None),
+    case("neither", ABSENT, None, None),
     case(
-        "neither, deletion proven", plans.Nothing(reason=plans.ABSENT),
+        "neither, deletion proven", ABSENT,
         None, None, may_delete=True,
     ),
     case(
@@ -135,26 +156,26 @@ TABLE = [
     ),
     case(
         "source gone, not proven",
-        plans.Nothing(reason="source is not found, and nothing proves that it was deleted"),
+        SOURCE_MISSING,
         None, copy(),
     ),
     case(
         "source gone, image there not ours",
-        plans.Nothing(reason="source is gone; the image here is not ours and stays"),
+        NOT_OURS,
         None, stranger(), may_delete=True, known=False,
     ),
-    case("source gone, inherited mark there", plans.Nothing(reason=plans.ABSENT),
+    case("source gone, inherited mark there", ABSENT,
          None, copy(mark=INHERITED), may_delete=True, known=False),
     case("source gone, no task knows the copy",
          plans.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
          None, copy(), may_delete=True, known=False),
     case("source gone, no task knows the copy, not proven",
-         plans.Nothing(reason="source is not found, and nothing proves that it was deleted"),
+         SOURCE_MISSING,
          None, copy(), known=False),
     case("source gone, on probation",
          plans.Conflict(reason=left_alone("its source was deleted")),
          None, queued(), may_delete=True, on_probation=True),
-    case("unwanted, on probation", plans.Nothing(reason=stays("shared")),
+    case("unwanted, on probation", unwanted(stays("shared")),
          source(), queued(), wanted=False, delete_unwanted=True, on_probation=True),
     case(
         "source pending_delete",
@@ -169,11 +190,11 @@ TABLE = [
     # sources that are none
     case(
         "source is a copy",
-        plans.Nothing(reason="source is itself a copy"),
+        uncopyable("source is itself a copy"),
         source(mark=ITSELF_A_COPY), None,
     ),
     *[
-        case(f"source {status}", plans.Nothing(reason=f"source is {status}"),
+        case(f"source {status}", uncopyable(f"source is {status}"),
              source(status=status), existing)
         for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING,
                        Status.KILLED)
@@ -186,13 +207,13 @@ TABLE = [
         for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
         for existing in (None, queued())
     ],
-    case("snapshot queued, unwanted", plans.Nothing(reason="source is queued"),
+    case("snapshot queued, unwanted", uncopyable("source is queued"),
          source(status=Status.QUEUED, properties={"image_type": "snapshot"}), None, wanted=False),
-    case("snapshot killed", plans.Nothing(reason="source is killed"),
+    case("snapshot killed", uncopyable("source is killed"),
          source(status=Status.KILLED, properties={"image_type": "snapshot"}), None),
     case(
         "snapshot that is a copy",
-        plans.Nothing(reason="source is itself a copy"),
+        uncopyable("source is itself a copy"),
         source(status=Status.QUEUED, properties={"image_type": "snapshot"},
                mark=ITSELF_A_COPY), None,
     ),
@@ -204,8 +225,8 @@ TABLE = [
     # snapshots whose data is in another region
     case("data elsewhere", plans.CopyData(source=elsewhere(THERE), into=None),
          elsewhere(THERE), None),
-    case("data elsewhere, in sync", plans.Nothing(reason=plans.IN_SYNC), elsewhere(THERE), copy()),
-    case("data elsewhere, unwanted", plans.Nothing(reason=UNWANTED),
+    case("data elsewhere, in sync", IN_SYNC, elsewhere(THERE), copy()),
+    case("data elsewhere, unwanted", unwanted(UNWANTED),
          elsewhere(THERE), None, wanted=False),
     case(
         "data elsewhere, copy with other bytes",
@@ -222,11 +243,11 @@ TABLE = [
         for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
         for existing in (None, queued())
     ],
-    case("data elsewhere queued, unwanted", plans.Nothing(reason="source is queued"),
+    case("data elsewhere queued, unwanted", uncopyable("source is queued"),
          elsewhere(builders.snapshot(status=Status.QUEUED)), None, wanted=False),
     *[
         case(f"data elsewhere {what}",
-             plans.Nothing(reason=f"snapshot was {what} in region RegionTwo"),
+             uncopyable(f"snapshot was {what} in region RegionTwo"),
              elsewhere(there), existing)
         for what, there in (
             ("deleted", None), ("killed", builders.snapshot(status=Status.KILLED)),
@@ -234,7 +255,7 @@ TABLE = [
         for existing in (None, copy(), queued(), stranger())
     ],
     case("data elsewhere deleted, deactivated here",
-         plans.Nothing(reason="snapshot was deleted in region RegionTwo"),
+         uncopyable("snapshot was deleted in region RegionTwo"),
          elsewhere(status=Status.DEACTIVATED), copy()),
     case("data elsewhere, deactivated there", plans.SetActive(copy=copy(), active=False),
          elsewhere(builders.snapshot(status=Status.DEACTIVATED)), copy()),
@@ -252,13 +273,13 @@ TABLE = [
         )
         for existing in (None, copy(), stranger())
     ],
-    case("data of a stranger, unwanted", plans.Nothing(reason=UNWANTED),
+    case("data of a stranger, unwanted", unwanted(UNWANTED),
          elsewhere(STRANGERS), None, wanted=False),
-    case("data of a stranger, queued, unwanted", plans.Nothing(reason="source is queued"),
+    case("data of a stranger, queued, unwanted", uncopyable("source is queued"),
          elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED)), None, wanted=False),
     case(
         "data elsewhere of what is itself a copy",
-        plans.Nothing(reason="source is itself a copy"),
+        uncopyable("source is itself a copy"),
         builders.elsewhere(mark=ITSELF_A_COPY), None,
     ),
     # strangers
@@ -274,12 +295,12 @@ TABLE = [
     case("known, without its mark",
          plans.Conflict(reason=doubt("its task knows it, but its mark was taken off or changed")),
          source(), stranger()),
-    case("stranger, unwanted", plans.Nothing(reason=UNWANTED), source(), stranger(), wanted=False),
+    case("stranger, unwanted", unwanted(UNWANTED), source(), stranger(), wanted=False),
     # strategy
-    case("unwanted, none there", plans.Nothing(reason=UNWANTED), source(), None, wanted=False),
+    case("unwanted, none there", unwanted(UNWANTED), source(), None, wanted=False),
     case("unwanted keeps its copy",
-         plans.Nothing(reason=stays("shared")), source(name="new"), copy(), wanted=False),
-    case("unwanted keeps who sees it", plans.Nothing(reason=stays("private")),
+         unwanted(stays("shared")), source(name="new"), copy(), wanted=False),
+    case("unwanted keeps who sees it", unwanted(stays("private")),
          source(visibility="public"), copy(visibility="private"), wanted=False),
     case("unwanted, and made private",
          change_of(copy(visibility="public"), attributes={"visibility": "private"}),
@@ -290,22 +311,22 @@ TABLE = [
          wanted=False),
     case("unwanted, and deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy(), wanted=False),
-    case("unwanted, and both deactivated", plans.Nothing(reason=stays("shared and deactivated")),
+    case("unwanted, and both deactivated", unwanted(stays("shared and deactivated")),
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED), wanted=False),
-    case("unwanted, and reactivated", plans.Nothing(reason=stays("shared and deactivated")),
+    case("unwanted, and reactivated", unwanted(stays("shared and deactivated")),
          source(), copy(status=Status.DEACTIVATED), wanted=False,
          deactivated_id=builders.IMAGE_ID),
     case("unwanted, made private, and queued",
          change_of(queued(visibility="public"), attributes={"visibility": "private"}),
          source(visibility="private"), queued(visibility="public"), wanted=False),
-    case("unwanted, made private, and killed", plans.Nothing(reason=stays("public")),
+    case("unwanted, made private, and killed", unwanted(stays("public")),
          source(visibility="private"), copy(visibility="public", status=Status.KILLED),
          wanted=False),
     case("unwanted, made private, and goes",
          plans.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
          source(visibility="private"), copy(visibility="public"), wanted=False,
          delete_unwanted=True),
-    case("unwanted, made private, and not ours", plans.Nothing(reason=UNWANTED),
+    case("unwanted, made private, and not ours", unwanted(UNWANTED),
          source(visibility="private"), stranger(visibility="public"), wanted=False),
     case("made private while its data is a stranger's",
          change_of(copy(visibility="public"), attributes={"visibility": "private"}),
@@ -313,17 +334,17 @@ TABLE = [
     case("made private without data",
          change_of(copy(visibility="public"), attributes={"visibility": "private"}),
          source(status=Status.QUEUED, visibility="private"), copy(visibility="public")),
-    case("itself a copy, and made private", plans.Nothing(reason="source is itself a copy"),
+    case("itself a copy, and made private", uncopyable("source is itself a copy"),
          source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public")),
     case("unwanted loses its copy", plans.DeleteCopy(copy=copy(), reason=UNWANTED),
          source(name="new"), copy(), wanted=False, delete_unwanted=True),
-    case("unwanted, a stranger's", plans.Nothing(reason=UNWANTED),
+    case("unwanted, a stranger's", unwanted(UNWANTED),
          source(), stranger(), wanted=False, delete_unwanted=True),
-    case("unwanted, none to lose", plans.Nothing(reason=UNWANTED),
+    case("unwanted, none to lose", unwanted(UNWANTED),
          source(), None, wanted=False, delete_unwanted=True),
-    case("unwanted, source without data", plans.Nothing(reason="source is queued"),
+    case("unwanted, source without data", uncopyable("source is queued"),
          source(status=Status.QUEUED), copy(), wanted=False, delete_unwanted=True),
-    case("wanted stays, whatever is deleted", plans.Nothing(reason=plans.IN_SYNC),
+    case("wanted stays, whatever is deleted", IN_SYNC,
          source(), copy(), delete_unwanted=True),
     # data
     case("no copy", plans.CopyData(source=source(), into=None), source(), None),
@@ -430,9 +451,9 @@ TABLE = [
         ),
         source(name="new"), copy(multihash=SHA256),
     ),
-    case("another algorithm, read back", plans.Nothing(reason=plans.IN_SYNC),
+    case("another algorithm, read back", IN_SYNC,
          source(), copy(multihash=SHA256), proven_id=builders.IMAGE_ID),
-    case("no hash, read back", plans.Nothing(reason=plans.IN_SYNC),
+    case("no hash, read back", IN_SYNC,
          source(), copy(multihash=None), proven_id=builders.IMAGE_ID),
     case(
         "another algorithm and size",
@@ -459,10 +480,10 @@ TABLE = [
         ),
         source(multihash=None), copy(size=3),
     ),
-    case("source without hash", plans.Nothing(reason=plans.IN_SYNC),
+    case("source without hash", IN_SYNC,
          source(multihash=None), copy()),
     # copies that no row knows
-    case("found by its mark", plans.Nothing(reason=plans.IN_SYNC), source(), copy(), known=False),
+    case("found by its mark", IN_SYNC, source(), copy(), known=False),
     case("found by its mark, without data", plans.CopyData(source=source(), into=queued()),
          source(), queued(), known=False),
     *[
@@ -479,13 +500,13 @@ TABLE = [
             ("found without data", queued(owner="mallory")),
         )
     ],
-    case("doubtful, unwanted", plans.Nothing(reason=UNWANTED),
+    case("doubtful, unwanted", unwanted(UNWANTED),
          source(), copy(multihash=OTHER), known=False, wanted=False, delete_unwanted=True),
     case("no row, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
          source(), copy(multihash=OTHER), known=False),
     case("on probation, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
          source(), copy(multihash=OTHER), on_probation=True),
-    case("on probation, right bytes", plans.Nothing(reason=plans.IN_SYNC),
+    case("on probation, right bytes", IN_SYNC,
          source(), copy(), on_probation=True),
     case("on probation, saving", plans.Wait(copy=queued(status=Status.SAVING),
                                             reason="copy is saving"),
@@ -515,17 +536,17 @@ TABLE = [
             ("mark, saving", queued(mark=INHERITED, status=Status.SAVING)),
         )
     ],
-    case("inherited mark, unwanted", plans.Nothing(reason=UNWANTED),
+    case("inherited mark, unwanted", unwanted(UNWANTED),
          source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True, known=False),
-    case("inherited mark, source deactivated", plans.Nothing(reason="source is deactivated"),
+    case("inherited mark, source deactivated", SOURCE_RESTS,
          source(status=Status.DEACTIVATED), copy(mark=INHERITED), known=False),
     case("source with an inherited mark", plans.CopyData(source=source(mark=INHERITED), into=None),
          source(mark=INHERITED), None),
-    case("source with an inherited mark, in sync", plans.Nothing(reason=plans.IN_SYNC),
+    case("source with an inherited mark, in sync", IN_SYNC,
          source(mark=INHERITED), copy()),
     # keys of encrypted images
     *[
-        case(f"{policy} of the source", plans.Nothing(reason=plans.IN_SYNC),
+        case(f"{policy} of the source", IN_SYNC,
              source(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}), copy())
         for policy in images.KEY_POLICIES
     ],
@@ -564,15 +585,15 @@ TABLE = [
                           mismatch=(str(builders.multihash()), "x")),
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
          damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
-    case("both deactivated", plans.Nothing(reason=plans.IN_SYNC),
+    case("both deactivated", IN_SYNC,
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED)),
-    case("deactivated, no copy", plans.Nothing(reason="source is deactivated"),
+    case("deactivated, no copy", SOURCE_RESTS,
          source(status=Status.DEACTIVATED), None),
-    case("deactivated, record without data", plans.Nothing(reason="source is deactivated"),
+    case("deactivated, record without data", SOURCE_RESTS,
          source(status=Status.DEACTIVATED), queued()),
     # all well
-    case("in sync", plans.Nothing(reason=plans.IN_SYNC), source(), copy()),
-    case("in sync under an id of its own", plans.Nothing(reason=plans.IN_SYNC),
+    case("in sync", IN_SYNC, source(), copy()),
+    case("in sync under an id of its own", IN_SYNC,
          source(), copy(image_id=builders.COPY_ID)),
 ]
 
@@ -611,9 +632,7 @@ def test_a_damaged_copy_goes_where_nobody_wants_it_either(keeps):
     assert found == (
         removal() if keeps else plans.DeleteCopy(copy=copy(), reason=UNWANTED)
     )
-    assert decide(source(), stranger(), wanted=False, damage=DAMAGE) == plans.Nothing(
-        reason=UNWANTED
-    )
+    assert decide(source(), stranger(), wanted=False, damage=DAMAGE) == unwanted(UNWANTED)
 
 
 def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_it_had():
@@ -650,9 +669,7 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
         assert decide(None, copy(mark=mark), may_delete=True) == plans.Conflict(
             reason=f"source was deleted; {told}"
         )
-    assert decide(None, stranger(), may_delete=True, known=False) == plans.Nothing(
-        reason="source is gone; the image here is not ours and stays"
-    )
+    assert decide(None, stranger(), may_delete=True, known=False) == NOT_OURS
 
 
 def update(source_image, copy_image):
@@ -711,7 +728,7 @@ def test_a_property_removed_from_the_source_is_removed_from_the_copy():
 
 def test_a_property_that_somebody_gave_the_copy_stays():
     local = copy(properties={"hw_disk_bus": "virtio", "local": "1"})
-    assert decide(source(), local) == plans.Nothing(reason=plans.IN_SYNC)
+    assert decide(source(), local) == IN_SYNC
     action = update(source(properties={}), local)
     assert "local" not in action.properties
 
@@ -827,7 +844,7 @@ def test_doing_what_is_said_ends_within_four_steps(source_image, copy_image, wan
     for _ in range(5):
         action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
         seen.append(action)
-        if isinstance(action, plans.Nothing | plans.Wait | plans.Conflict):
+        if isinstance(action, plans.Settled | plans.Wait | plans.Conflict):
             return
         copy_image = perform(action, source_image, copy_image)
     raise AssertionError(seen)
@@ -843,7 +860,7 @@ def test_an_image_that_is_not_ours_is_never_touched(
     if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
         return
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    may_be = plans.Nothing | plans.Conflict | plans.Wait
+    may_be = plans.Settled | plans.Conflict | plans.Wait
     if found.whose is identity.Whose.INHERITED:
         may_be |= plans.CopyData
         assert not isinstance(action, plans.CopyData) or action.under_own_id
@@ -856,7 +873,7 @@ def test_nothing_is_deleted_for_a_missing_source_without_proof(
 ):
     del source_image, may_delete
     action = decide(None, copy_image, wanted=wanted, may_delete=False)
-    assert isinstance(action, plans.Nothing)
+    assert isinstance(action, plans.Settled)
 
 
 @given(**_pairs)
@@ -880,7 +897,7 @@ def test_in_sync_means_same_bytes_same_status_same_metadata(
     source_image, copy_image, wanted, may_delete
 ):
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    if action == plans.Nothing(reason=plans.IN_SYNC):
+    if action == IN_SYNC:
         assert copy_image.status is source_image.status
         assert copy_image.size == source_image.size
         assert source_image.multihash in (None, copy_image.multihash)
@@ -974,7 +991,7 @@ def test_every_deed_has_its_words(action, what, why):
 
 
 def test_nothing_to_do_has_no_words():
-    assert plans.step_of(plans.Nothing(reason="source is queued")) is None
+    assert plans.step_of(uncopyable("source is queued")) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from tests.fakes import world as worlds
 
 HOUR = datetime.timedelta(hours=1)
@@ -49,4 +50,4 @@ def test_a_task_that_gave_up_rests_for_23_hours_longer_than_one_that_failed_for_
 
 def test_a_new_task_has_not_failed_and_nothing_of_it_has_vanished(task):
     assert (task.failing_since, task.vanished, task.project) == (None, None, "")
-    assert not tasks.Failed(reason="refused").gave_up
+    assert not tasks.Failed(code=Code.REFUSED, reason="refused").gave_up

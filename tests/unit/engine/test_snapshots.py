@@ -202,7 +202,7 @@ def test_data_of_another_region_goes_to_all_but_that_one(showing):
     assert identity.names(copy, images.key_of(image))
     task = showing.task(image, THREE)
     assert (task.status, task.copied_from, task.bytes_total) == ("success", TWO, len(DATA))
-    assert reasons(showing, image) == {THREE: plans.IN_SYNC}
+    assert reasons(showing, image) == {THREE: "in sync"}
 
 
 def test_snapshot_regions_hold_for_it(showing):
@@ -459,7 +459,7 @@ def test_the_map_on_the_source_names_its_copies_too(showing):
     known = showing.source.image(image.image_id)
     assert known.locations is not None
     assert [one.metadata.get("action") for one in known.locations] == [None, "upload"]
-    assert reasons(showing, image) == {THREE: plans.IN_SYNC}
+    assert reasons(showing, image) == {THREE: "in sync"}
     assert showing.reconciliation.look().requested == 0
 
 
@@ -525,7 +525,7 @@ def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
     world.policy = strategy.Policy(volume_backed=True)
     assert world.reconciliation.look().requested == 2
     world.settle()
-    assert world.task(image).reason == plans.IN_SYNC
+    assert world.task(image).reason == "in sync"
 
 
 # Shelved servers.

@@ -6,6 +6,7 @@ import pytest
 from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 from tests.unit.cmd import test_cli
 
@@ -23,7 +24,7 @@ ONE, TWO, THREE = map(images.RegionId, ("RegionOne", "RegionTwo", "RegionThree")
 @pytest.fixture
 def filled(store):
     store.known_regions().remember(ONE, [ONE, TWO, THREE], test_cli.NOW)
-    done = tasks.Succeeded(reason="in sync")
+    done = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
     test_cli.fill(store, builders.IMAGE_ID, TWO, done)
     test_cli.fill(store, builders.IMAGE_ID, THREE, done)
     return store

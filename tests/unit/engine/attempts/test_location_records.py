@@ -10,6 +10,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain.codes import Code
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -203,7 +204,7 @@ def test_a_source_in_another_region_has_no_map(recorded):
     image = two.publish(b"golden")
     three.publish(b"golden")
     source = two.image(image.image_id)
-    in_sync = plans.Nothing(reason=plans.IN_SYNC)
+    in_sync = plans.Settled(code=Code.IN_SYNC, text="in sync")
     assert not recorded.world.location_map.differs(source, three, source)
     recorded.world.location_map.follow(source, three, source, in_sync)
     assert two.image(image.image_id) == source
@@ -377,7 +378,7 @@ def test_two_regions_do_not_change_the_map_of_one_image_at_once(recorded):
         for region in worlds.CASCADED:
             service = recorded.world.regions.glances[region]
             copy = service.image(image.image_id)
-            in_sync = plans.Nothing(reason=plans.IN_SYNC)
+            in_sync = plans.Settled(code=Code.IN_SYNC, text="in sync")
             pool.submit(recorded.world.location_map.follow, source, service, copy, in_sync)
     assert not met
     assert set(recorded.of(image)) == {TWO, THREE}

@@ -13,6 +13,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.transfer import digests
 from glance_sync_agent.engine.transfer import progress
 from tests.fakes import world as worlds
@@ -656,6 +657,7 @@ def test_an_outcome_carries_the_size_of_the_copy(world, copied):
         until=world.clock.now(),
     )
     assert world.replication.run(lease) == tasks.Succeeded(
+        code=Code.IN_SYNC,
         reason="in sync",
         copy=tasks.CopySeen(
             copy_id=copied.image_id,
@@ -843,7 +845,9 @@ def test_a_slow_look_keeps_its_lease(world, copied):
         until=world.clock.now() + datetime.timedelta(seconds=60),
     )
     assert world.replication.run(lease).reason == "in sync"
-    assert world.store.finish(lease, tasks.Succeeded(reason="in sync"), world.clock.now())
+    assert world.store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), world.clock.now()
+    )
     assert not world.store.claim(
         TWO, 1, owner="other", now=world.clock.now(), until=world.clock.now()
     )

@@ -11,8 +11,8 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
 from tests.fakes import clock as clocks
@@ -248,7 +248,9 @@ def copy_all(world, sources, service):
         seen = tasks.CopySeen(
             copy_id=copy.image_id, created_at=copy.created_at, image_name=None, size=copy.size
         )
-        world.store.finish(lease, tasks.Succeeded(reason=plans.IN_SYNC, copy=seen), now)
+        world.store.finish(
+            lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=seen), now
+        )
 
 
 def requests_of(world, scope=QUIET, **expected):

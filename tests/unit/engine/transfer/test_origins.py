@@ -10,6 +10,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.transfer import digests
 from tests.fakes import world as worlds
 
@@ -146,7 +147,7 @@ def spoil(world, source, **changes):
         {"status": tasks.TaskStatus.PROCESSING, "copied_from": None},
         {"status": tasks.TaskStatus.PENDING, "attempts": 1},
         {"status": tasks.TaskStatus.FAILURE, "attempts": 6},
-        {"reason": "not wanted here: sync_strategy is None; the copy that is there stays"},
+        {"code": Code.OUT_OF_STRATEGY},
         {"copy_id": None},
     ],
     ids=str,
