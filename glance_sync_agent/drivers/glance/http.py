@@ -7,9 +7,6 @@ each thread, and make three requests of an update.
 """
 
 import dataclasses
-import datetime
-import email.utils
-import html
 import json
 import logging
 import re
@@ -23,7 +20,7 @@ import tenacity
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.keystone import endpoints
-from glance_sync_agent.drivers.transport import refusals
+from glance_sync_agent.drivers.transport import answers
 from glance_sync_agent.drivers.transport import tls_failures
 
 LOG = logging.getLogger(__name__)
@@ -34,13 +31,10 @@ JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 _BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
-_EXPLANATION_CHARACTERS: Final = 300
-_LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
+_SHOWN_CHARACTERS: Final = 300
 #: Errors of urllib3 and requests that come once there is a connection. By name, for the errors
 #: that reach us are others, which keep them as their context.
 _AFTER_SENDING: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "ProtocolError"})
-_HEADING: Final = re.compile(r"<head>.*?</head>|<h1>.*?</h1>", re.DOTALL | re.IGNORECASE)
-_TAG: Final = re.compile(r"<[^>]*>")
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
@@ -145,7 +139,7 @@ class Calls:
         expected: frozenset[int] = frozenset(),
     ) -> Answer:
         """Send a request that must not be sent twice; otherwise as :meth:`ask`."""
-        answers: list[Any] = []
+        received: list[Any] = []
         what = f"{method} /v2{path} of region {self._region}"
         try:
             response, content = self._http.request(
@@ -155,7 +149,7 @@ class Calls:
                 # answer, and a connection that breaks within it raises past every handler.
                 headers={"Content-Type": content_type},
                 data=None if body is None else json.dumps(body),
-                hooks={"response": lambda answer, *_args, **_kwargs: answers.append(answer)},
+                hooks={"response": lambda answer, *_args, **_kwargs: received.append(answer)},
             )
             return Answer(status=response.status_code, body=content, explanation="")
         except endpoints.TLS_FAILURES as exc:
@@ -186,9 +180,9 @@ class Calls:
             TypeError,
             RecursionError,
         ) as exc:
-            if not answers:
+            if not received:
                 raise
-            return self._judged(answers[-1], what, expected, exc)
+            return self._judged(received[-1], what, expected, exc)
         except OSError as exc:  # requests cannot read a file of certificates
             raise errors.ServiceUnavailable(f"{what}: {_shown(exc)}") from exc
 
@@ -198,7 +192,7 @@ class Calls:
         status: int = response.status_code
         if status < 300:
             raise errors.ServiceUnavailable(f"{what}: HTTP {status} and no JSON") from cause
-        said = explanation(response.text)
+        said = answers.explanation(response.text)
         if status in expected:
             return Answer(status=status, body=None, explanation=said)
         message = f"{what}: HTTP {status}: {said or 'no explanation'}"
@@ -208,52 +202,15 @@ class Calls:
             kind = errors.Unauthorized if status == _UNAUTHORIZED else errors.ServiceUnavailable
             raise kind(
                 message,
-                retry_after=_retry_after(response.headers),
+                retry_after=answers.retry_after(response.headers),
                 region=self._region if status >= 500 else None,
                 fault=errors.Fault.ANSWER,
             ) from cause
-        raise errors.Refused(f"{message}{refusals.remedy(said)}") from cause
+        raise errors.Refused(f"{message}{answers.remedy(said)}") from cause
 
 
-def explanation(body: str) -> str:
-    """Return the readable part of an error body, HTML or JSON; at most 300 characters."""
-    try:
-        said = _TAG.sub(" ", _from_json(json.loads(body)))
-    except (ValueError, RecursionError):
-        said = html.unescape(_TAG.sub(" ", _HEADING.sub(" ", body)))
-    return _shown(said)
-
-
-def _from_json(content: object) -> str:
-    """Find what is said in ``{"message": ...}`` or ``{"error": {"message": ...}}``."""
-    if isinstance(content, dict):
-        for one in (content, *content.values()):
-            if isinstance(one, dict):
-                for key in ("message", "explanation", "detail"):
-                    if isinstance(one.get(key), str):
-                        return str(one[key])
-    return content if isinstance(content, str) else json.dumps(content)
-
-
-def _shown(text: object) -> str:
-    return " ".join(str(text).split())[:_EXPLANATION_CHARACTERS]
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Read Retry-After, seconds or a date; a date counts from the answer's own clock."""
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
-    try:
-        seconds = float(text) if text.strip().isdigit() else _until(text, headers.get("Date"))
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
-
-
-def _until(date: str, now: str) -> float:
-    wanted: datetime.datetime = email.utils.parsedate_to_datetime(date)
-    return (wanted - email.utils.parsedate_to_datetime(now)).total_seconds()
+def _shown(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:_SHOWN_CHARACTERS]
 
 
 def _was_sent(error: BaseException | None) -> bool:

@@ -20,7 +20,7 @@ from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import listing
 from glance_sync_agent.drivers.glance import locations
 from glance_sync_agent.drivers.keystone import endpoints
-from glance_sync_agent.drivers.transport import refusals
+from glance_sync_agent.drivers.transport import answers
 
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
 _FORBIDDEN: Final = frozenset({403})
@@ -242,7 +242,7 @@ class Glance:
         if answer.status == 413:  # a quota of images, or of their properties
             raise errors.UploadRefused(
                 f"cannot make image {image_id} in region {self.region}: HTTP 413: "
-                f"{answer.explanation}{refusals.remedy(answer.explanation)}"
+                f"{answer.explanation}{answers.remedy(answer.explanation)}"
             )
         if answer.status == 409:
             raise errors.ImageIdTaken(

@@ -3,14 +3,13 @@
 
 from collections.abc import Iterable, Iterator
 import contextlib
-import html
 import http.client
 import itertools
 import re
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.transport import refusals
+from glance_sync_agent.drivers.transport import answers
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport import tls_failures
 
@@ -18,9 +17,7 @@ from glance_sync_agent.drivers.transport import tls_failures
 CHUNK_BYTES = 1024 * 1024
 
 _ANSWER_BYTES = 8 * 1024
-_SHOWN_CHARACTERS = 300
 _EARLY_ANSWER_SECONDS = 2.0
-_MARKUP = re.compile(r"<(style|title)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 _BAD_REQUEST = 400
 _UNAUTHORIZED = 401
@@ -40,7 +37,6 @@ _FULL = re.compile(r"storage media is full")  # a disk, which somebody will make
 _SERVER_ERROR = 500
 _NO_CONTENT = 204
 _PARTIAL_CONTENT = 206
-_LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 class Connection:
@@ -105,7 +101,7 @@ class Connection:
                 self._http.putheader("Host", self._endpoint.host_header)
                 self._http.endheaders()
                 response = self._http.getresponse()
-                text = _explanation(response.read(_ANSWER_BYTES))
+                text = _explanation(response)
             self._require_certificate(response.status, what, text)
 
     def put(
@@ -304,12 +300,12 @@ class Connection:
         self.unauthorized = response.status == _UNAUTHORIZED
         if not 200 <= response.status < 300:
             with self._translated(what, self._sent):
-                text = _explanation(response.read(_ANSWER_BYTES))
-            remedy = refusals.remedy(text)
+                text = _explanation(response)
+            remedy = answers.remedy(text)
             message = f"{what}: {response.status} {response.reason}: {text}{remedy}"
             self._require_certificate(response.status, what, text)
             if response.status >= _SERVER_ERROR:
-                after = _retry_after(response)
+                after = answers.retry_after(response.headers)
                 raise failure(
                     message,
                     retry_after=after,
@@ -372,7 +368,8 @@ def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError
     status = response.status
     is_full = status == _TOO_LARGE and _FULL.search(message)
     if status == _UNAUTHORIZED or status in _LATER or is_full:
-        return errors.ServiceUnavailable(message, retry_after=_retry_after(response))
+        after = answers.retry_after(response.headers)
+        return errors.ServiceUnavailable(message, retry_after=after)
     if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):
         return errors.TransferInterrupted(message)
     if status == _OTHER_FORMAT:
@@ -380,16 +377,5 @@ def _error(response: http.client.HTTPResponse, message: str) -> errors.SyncError
     return errors.Refused(message)
 
 
-def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    """Return the seconds of ``Retry-After``; its other form, a date, is not worth the code."""
-    value = response.headers.get("Retry-After", "")
-    if not (value.isascii() and value.isdigit()):
-        return None
-    return min(float(value), _LONGEST_RETRY_AFTER_SECONDS)
-
-
-def _explanation(body: bytes) -> str:
-    """Return the words of an error page, on one line and not too many."""
-    text = _MARKUP.sub(" ", body.decode("utf-8", "replace"))
-    words = " ".join(html.unescape(text).split())
-    return "".join(filter(str.isprintable, words))[:_SHOWN_CHARACTERS]
+def _explanation(response: http.client.HTTPResponse) -> str:
+    return answers.explanation(response.read(_ANSWER_BYTES).decode("utf-8", "replace"))

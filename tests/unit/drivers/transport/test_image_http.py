@@ -263,7 +263,7 @@ def test_an_explanation_is_one_line_of_words(connect: Callable[..., Line]) -> No
     with pytest.raises(errors.UploadRefused) as caught:
         line.put([b"data"], 4)
     text = str(caught.value).partition("413 Too Large: ")[2]
-    assert text.startswith("Quota Image storage > 5[31m TiB. xxx")
+    assert text.startswith("Image storage > 5[31m TiB. xxx")
     assert len(text) == 300
 
 
