@@ -20,6 +20,7 @@ from glance_sync_agent.drivers.bus import notifications
 from glance_sync_agent.drivers.bus import probe
 from glance_sync_agent.drivers.host import agent_id
 from glance_sync_agent.drivers.keystone import absence
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.drivers.sql import task_store
@@ -156,7 +157,7 @@ def open_catalogue(conf: cfg.ConfigOpts, current: CurrentSettings) -> endpoints.
     :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
     """
     return endpoints.Keystone(
-        session=endpoints.load(conf, CREDENTIALS),
+        session=credentials.load(conf, CREDENTIALS),
         cascading_endpoint_url=current.settings.cascading_endpoint_url,
         interface=conf[CREDENTIALS].interface,
     )
@@ -174,9 +175,9 @@ def open_regions(
     """
     return RegionServices(
         catalogue=catalogue,
-        session=endpoints.load(conf, CREDENTIALS),
+        session=credentials.load(conf, CREDENTIALS),
         current=current.settings,
-        trust=endpoints.trust(conf, CREDENTIALS),
+        trust=credentials.trust(conf, CREDENTIALS),
         stop=stop or threading.Event(),
     )
 
@@ -189,7 +190,7 @@ def make_targets(
     :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
     """
     known = projects.Projects(
-        owner_projects.Projects(catalogue, endpoints.load(conf, CREDENTIALS)),
+        owner_projects.Projects(catalogue, credentials.load(conf, CREDENTIALS)),
         SystemClock(),
         lambda: current.settings.keystone_cache_seconds,
     )
@@ -460,7 +461,7 @@ def build(
             lease_seconds=current.settings.lease_seconds,
             policy=current.retry_policy,
             chance=chance,
-            is_keystone_away=absence.Absence(endpoints.load(conf, CREDENTIALS)),
+            is_keystone_away=absence.Absence(credentials.load(conf, CREDENTIALS)),
             afterwards=references.References(
                 regions=services, store=store, requests=requests, cascading=cascading
             ).follow,

@@ -13,7 +13,7 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.transfer import progress
@@ -124,4 +124,4 @@ def configure(
 def _register_library_options(conf: cfg.ConfigOpts) -> None:
     log.register_options(conf)
     service_opts.register_service_opts(conf)
-    conf.register_opts(endpoints.options(), group=CREDENTIALS)
+    conf.register_opts(credentials.options(), group=CREDENTIALS)

@@ -15,6 +15,7 @@ from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
@@ -38,7 +39,7 @@ class RegionServices:
         self,
         *,
         catalogue: endpoints.Keystone,
-        session: endpoints.Session,
+        session: credentials.Session,
         current: settings.Settings,
         trust: streams.Trust,
         stop: threading.Event,

@@ -9,6 +9,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance import mark_regions
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine.marks import renaming
@@ -98,7 +99,7 @@ def check_named_regions(
 
 
 def make_renaming(
-    names: region_names.Renaming, catalogue: endpoints.Keystone, session: endpoints.Session
+    names: region_names.Renaming, catalogue: endpoints.Keystone, session: credentials.Session
 ) -> renaming.Renaming:
     """Return what brings a region's new name to the copies of all regions.
 

@@ -13,7 +13,7 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import records
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.fakes import glance as fake_glance
 from tests.unit import builders
@@ -146,6 +146,6 @@ def agent_session(request: pytest.FixtureRequest) -> Iterator[sessions.Session]:
     """Give the session that the agent would have."""
     auth = request.getfixturevalue("cloud").session("glance-sync").auth
     assert auth is not None
-    session = endpoints.make_session(auth)
+    session = credentials.make_session(auth)
     yield session
     session.session.close()

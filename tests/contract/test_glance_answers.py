@@ -18,7 +18,7 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import records
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
 from tests.fakes import scripted_http
@@ -49,7 +49,7 @@ def make(stop: threading.Event) -> Iterator[Callable[..., records.Glance]]:
 
     def make(endpoint: str, retries: http.Retries = FAST) -> records.Glance:
         auth = token_endpoint.Token(endpoint, "secret-token")
-        session = endpoints.make_session(auth, timeout_seconds=0.3)
+        session = credentials.make_session(auth, timeout_seconds=0.3)
         sessions.append(session)
         return records.Glance(
             region=REGION, session=session, endpoint=endpoint, stop=stop, retries=retries

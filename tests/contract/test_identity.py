@@ -14,6 +14,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.engine import ports
@@ -139,7 +140,7 @@ def test_a_project_that_does_not_exist_has_nothing(case: Case, project: str) -> 
 
 def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
     with scripted_http.serving() as server:
-        session = endpoints.make_session(
+        session = credentials.make_session(
             token_endpoint.Token(f"{server.url}/v3", "token"), timeout_seconds=2
         )
         server.script = [scripted_http.Reply.of({"project": []})]

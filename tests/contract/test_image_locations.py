@@ -23,7 +23,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import records
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from tests.contract.conftest import ImageRegion
 from tests.contract.conftest import new_id
 from tests.contract.conftest import RealUsers
@@ -310,7 +310,7 @@ def make(server: scripted_http.Server) -> Iterator[Callable[..., records.Glance]
 
     def make(endpoint: str | None = None) -> records.Glance:
         auth = token_endpoint.Token(server.url, "token")
-        session = endpoints.make_session(auth, timeout_seconds=2)
+        session = credentials.make_session(auth, timeout_seconds=2)
         made.append(session)
         return records.Glance(
             region=REGION,
@@ -491,7 +491,9 @@ def test_no_answer_is_no_refusal(
 def test_a_look_shows_what_is_missing(
     server: scripted_http.Server, listed: object, stores: Reply, expected: tuple[object, ...]
 ) -> None:
-    session = endpoints.make_session(token_endpoint.Token(server.url, "token"), timeout_seconds=2)
+    session = credentials.make_session(
+        token_endpoint.Token(server.url, "token"), timeout_seconds=2
+    )
     server.script = [Reply.of({"images": listed}), stores]
     found = access.probe_locations(region=REGION, session=session, endpoint=server.url)
     assert (found.are_shown, found.has_http_store) == expected
@@ -502,7 +504,9 @@ def test_a_look_shows_what_is_missing(
 def test_a_size_is_asked_for_of_an_image_that_is_there(
     server: scripted_http.Server, listed: list[dict[str, str]]
 ) -> None:
-    session = endpoints.make_session(token_endpoint.Token(server.url, "token"), timeout_seconds=2)
+    session = credentials.make_session(
+        token_endpoint.Token(server.url, "token"), timeout_seconds=2
+    )
     server.script = [Reply.of({"images": listed}), Reply(body=b"x")]
     access.require_public_size(region=REGION, session=session, endpoint=server.url)
     asked = server.requests[-1]

@@ -14,6 +14,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
@@ -90,7 +91,7 @@ def make(
         auth = v3.Password(
             auth_url=auth_url or f"{server.url}/v3", user_id="u", password="p", project_id="x"
         )
-        session = endpoints.make_session(auth, timeout_seconds=2)
+        session = credentials.make_session(auth, timeout_seconds=2)
         session._connect_retries = 0  # they wait half a second
         sessions.append(session)
         defaults: dict[str, Any] = {"cascading_endpoint_url": "http://glance.one:9292/"}
@@ -113,7 +114,7 @@ def real(cloud: clouds.Cloud) -> Iterator[endpoints.Keystone]:
     description = cloud.describe()
     auth = cloud.session("glance-sync").auth
     assert auth is not None
-    session = endpoints.make_session(auth)
+    session = credentials.make_session(auth)
     yield endpoints.Keystone(
         session=session, cascading_endpoint_url=description.region("RegionOne").glance_url
     )
@@ -151,7 +152,7 @@ def test_a_wrong_password_is_a_refusal_that_names_the_section(cloud: clouds.Clou
         password="wrong",
         user_domain_name="Default",
     )
-    session = endpoints.make_session(auth)
+    session = credentials.make_session(auth)
     service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
     for question in (service.regions, service.token):
         with pytest.raises(errors.Refused, match=r"section \[service_credentials\]"):
@@ -477,7 +478,7 @@ def test_an_answer_that_is_no_catalogue_is_none(
 
 
 def test_a_log_in_without_keystone_gives_neither_roles_nor_token() -> None:
-    session = endpoints.make_session(token_endpoint.Token("http://127.0.0.1:1", None))
+    session = credentials.make_session(token_endpoint.Token("http://127.0.0.1:1", None))
     service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
     with pytest.raises(errors.Refused, match="log-in"):
         service.token()
@@ -493,7 +494,7 @@ def conf_of(tmp_path: pathlib.Path, text: str) -> cfg.ConfigOpts:
     path = tmp_path / "sync.conf"
     path.write_text(text)
     conf = cfg.ConfigOpts()
-    conf.register_opts(endpoints.options(), group=GROUP)
+    conf.register_opts(credentials.options(), group=GROUP)
     conf(["--config-file", str(path)])
     return conf
 
@@ -516,8 +517,8 @@ def test_a_session_is_made_of_the_options(
     server: scripted_http.Server, tmp_path: pathlib.Path, text: str
 ) -> None:
     conf = conf_of(tmp_path, text.format(url=server.url))
-    endpoints.load(conf, GROUP).session.close()  # it may be made more than once
-    session = endpoints.load(conf, GROUP)
+    credentials.load(conf, GROUP).session.close()  # it may be made more than once
+    session = credentials.load(conf, GROUP)
     server.script = [TOKEN]
     assert session.get_token() == "secret-token"
     assert server.requests[-1].headers["User-Agent"].startswith("glance-sync-agent ")
@@ -527,7 +528,7 @@ def test_a_session_is_made_of_the_options(
 
 def test_a_session_gives_up_after_the_configured_time(tmp_path: pathlib.Path) -> None:
     conf = conf_of(tmp_path, f"[{GROUP}]\nauth_url = http://x\ntimeout = 7\n")
-    assert endpoints.load(conf, GROUP).timeout == 7
+    assert credentials.load(conf, GROUP).timeout == 7
 
 
 @pytest.mark.parametrize(
@@ -543,11 +544,11 @@ def test_a_log_in_that_cannot_be_is_a_configuration_error(
 ) -> None:
     conf = conf_of(tmp_path, f"[{GROUP}]\n{lines}\n")
     with pytest.raises(errors.ConfigurationError, match=r"\[service_credentials\]"):
-        endpoints.load(conf, GROUP)
+        credentials.load(conf, GROUP)
 
 
 def test_the_sample_file_tells_of_the_log_in_with_a_password() -> None:
-    ((section, found),) = endpoints.list_opts()
+    ((section, found),) = credentials.list_opts()
     assert section == GROUP
     by_name = {option.dest: option for option in found}
     assert by_name["password"].secret

@@ -9,7 +9,7 @@ from keystoneauth1.identity import v3
 import pytest
 
 from glance_sync_agent.drivers.keystone import absence
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tools import cloud as clouds
@@ -49,7 +49,7 @@ def make(now: list[float]) -> Iterator[Make]:
 
         def make(url: str) -> absence.Absence:
             auth = v3.Password(auth_url=f"{url}/v3", user_id="u", password="p", project_id="x")
-            session = endpoints.make_session(auth, timeout_seconds=2)
+            session = credentials.make_session(auth, timeout_seconds=2)
             session._connect_retries = 0  # they wait half a second
             stack.callback(session.session.close)
             return absence.Absence(session, lambda: now[0])

@@ -16,7 +16,7 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import mark_regions
 from glance_sync_agent.drivers.glance import records
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.contract import conftest
 from tests.fakes import marks as fake
@@ -135,7 +135,7 @@ def test_properties_that_are_not_there_are_none(place):
 def test_an_answer_that_is_no_image_is_not_believed(record):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply.of(record)]
-        session = endpoints.make_session(token_endpoint.Token(server.url, "token"))
+        session = credentials.make_session(token_endpoint.Token(server.url, "token"))
         marks = mark_regions.Marks(
             region=REGION,
             session=session,

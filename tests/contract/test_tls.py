@@ -20,6 +20,7 @@ from glance_sync_agent.cmd.check import region_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
@@ -265,7 +266,7 @@ def test_a_handshake_with_keystone_is_not_counted_against_a_region(
         scripted_http.serving() as glance,
     ):
         conf = conf_of(tmp_path, text.format(url=identity.url))
-        session = endpoints.load(conf, "c")
+        session = credentials.load(conf, "c")
         with pytest.raises(errors.HandshakeFailed, match="Keystone: the TLS") as caught:
             calls_at(glance.url, session).ask("GET", "/images")
         assert caught.value.region is None
@@ -299,7 +300,7 @@ def conf_of(tmp_path: pathlib.Path, text: str) -> Any:
     path = tmp_path / "sync.conf"
     path.write_text(text)
     conf = cfg.ConfigOpts()
-    conf.register_opts(endpoints.options(), group="c")
+    conf.register_opts(credentials.options(), group="c")
     conf(["--config-file", str(path)])
     return conf
 
@@ -313,7 +314,7 @@ def test_the_options_of_the_log_in_are_those_of_the_transfers(
         f"[c]\ncafile = {wanted.cafile}\ncertfile = {wanted.certfile}\n"
         f"keyfile = {wanted.keyfile}\ninsecure = true\n",
     )
-    found = endpoints.trust(conf, "c")
+    found = credentials.trust(conf, "c")
     assert (found.cafile, found.certfile, found.keyfile) == (
         wanted.cafile, wanted.certfile, wanted.keyfile,
     )
@@ -343,7 +344,7 @@ def test_a_file_of_certificates_that_does_not_do_ends_the_start_with_its_name(
     given = lines.format(ours=ours, theirs=theirs, locked=locked)
     conf = conf_of(tmp_path, f"[c]\nauth_url = http://x\n{given}\n")
     with pytest.raises(errors.ConfigurationError, match=told) as caught:
-        endpoints.load(conf, "c")
+        credentials.load(conf, "c")
     assert "section [c]" in str(caught.value)
 
 

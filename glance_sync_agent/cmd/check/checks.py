@@ -24,6 +24,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 
 _TIMEOUT_SECONDS = 10
@@ -212,7 +213,7 @@ class Checks:
                 return None, frozenset()
 
     def _regions(self, catalogue: endpoints.Keystone) -> list[Look]:
-        session = endpoints.load(self._conf, wiring.CREDENTIALS)
+        session = credentials.load(self._conf, wiring.CREDENTIALS)
         regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
         # A snapshot of another region may go to the cascading one, too.
         named = self._current.settings.policy.snapshot_regions

@@ -14,6 +14,7 @@ from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.sql import known_regions
 from glance_sync_agent.drivers.sql import task_store
@@ -60,7 +61,7 @@ class Rename(command.Command):
             _check_known(known, names.old)
             _check_catalogue(catalogue, names)
             usage = known.usage(names.old)
-            session = endpoints.load(conf, wiring.CREDENTIALS)
+            session = credentials.load(conf, wiring.CREDENTIALS)
             marks = wiring.make_renaming(names, catalogue, session)
             if not parsed_args.yes:
                 self._show(names, usage, sum(marks.count().values()))

@@ -12,7 +12,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import locations
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 
 #: Of the record that a trial makes, for whoever finds one that was left behind.
 TRIAL_NAME = "trial of glance-sync-manage check, may be deleted"
@@ -40,7 +40,7 @@ class Locations:
     has_http_store: bool | None  # None: it does not tell; one with a single store does not
 
 
-def probe(*, region: images.RegionId, session: endpoints.Session, endpoint: str) -> Found:
+def probe(*, region: images.RegionId, session: credentials.Session, endpoint: str) -> Found:
     """Ask one Glance, once.
 
     :param endpoint: of the region's Glance, as in the catalogue.
@@ -53,7 +53,7 @@ def probe(*, region: images.RegionId, session: endpoints.Session, endpoint: str)
 
 
 def probe_locations(
-    *, region: images.RegionId, session: endpoints.Session, endpoint: str
+    *, region: images.RegionId, session: credentials.Session, endpoint: str
 ) -> Locations:
     """Ask one Glance, once, whether locations can be added to its images.
 
@@ -74,7 +74,7 @@ def probe_locations(
 
 
 def require_public_size(
-    *, region: images.RegionId, session: endpoints.Session, endpoint: str
+    *, region: images.RegionId, session: credentials.Session, endpoint: str
 ) -> None:
     """Make sure that a HEAD of an image, one that is there if any is, tells everybody a size.
 
@@ -90,7 +90,7 @@ def require_public_size(
 
 
 def may_upload(
-    *, region: images.RegionId, session: endpoints.Session, endpoint: str
+    *, region: images.RegionId, session: credentials.Session, endpoint: str
 ) -> bool:
     """Try whether Glance lets us upload data.
 
@@ -146,7 +146,7 @@ def is_admin(calls: http.Calls) -> bool:
 
 
 def _calls(
-    region: images.RegionId, session: endpoints.Session, endpoint: str
+    region: images.RegionId, session: credentials.Session, endpoint: str
 ) -> http.Calls:
     return http.Calls(
         region=region,
@@ -162,11 +162,11 @@ def _first_image(calls: http.Calls) -> Mapping[str, Any] | None:
     return next(iter(bodies.objects(body, "images")), None)
 
 
-def _version(session: endpoints.Session, endpoint: str) -> str:
+def _version(session: credentials.Session, endpoint: str) -> str:
     root = endpoint.rstrip("/").removesuffix("/v2")
     try:
         answer: Any = session.get(f"{root}/versions", authenticated=False, raise_exc=False)
         found = [one["id"] for one in answer.json()["versions"] if one["status"] == "CURRENT"]
-    except (*endpoints.FAILURES, ValueError, KeyError, TypeError):
+    except (*credentials.FAILURES, ValueError, KeyError, TypeError):
         found = []
     return str(found[0]) if found else "unknown version"

@@ -19,7 +19,7 @@ import tenacity
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.transport import answers
 from glance_sync_agent.drivers.transport import tls_failures
 
@@ -70,7 +70,7 @@ class Calls:
         self,
         *,
         region: images.RegionId,
-        session: endpoints.Session,
+        session: credentials.Session,
         endpoint: str,
         retries: Retries,
         stop: threading.Event,
@@ -152,7 +152,7 @@ class Calls:
                 hooks={"response": lambda answer, *_args, **_kwargs: received.append(answer)},
             )
             return Answer(status=response.status_code, body=content, explanation="")
-        except endpoints.TLS_FAILURES as exc:
+        except credentials.TLS_FAILURES as exc:
             is_ours = f"{self.root}/" in str(exc)  # else Keystone's
             raise tls_failures.failed(
                 what if is_ours else f"{what}: Keystone",
@@ -162,9 +162,9 @@ class Calls:
         except (
             glance_errors.CommunicationError,
             glance_errors.InvalidEndpoint,
-            *endpoints.FAILURES,
+            *credentials.FAILURES,
         ) as exc:
-            is_keystone = isinstance(exc, endpoints.FAILURES)
+            is_keystone = isinstance(exc, credentials.FAILURES)
             raise errors.ServiceUnavailable(
                 f"{what}: no answer: {_shown(exc)}",
                 region=None if is_keystone else self._region,

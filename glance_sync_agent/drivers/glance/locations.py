@@ -12,7 +12,7 @@ from typing import Any, Final
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import http
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 
 #: How often the list may change between the look at it and our patch.
 _TRIES: Final = 3
@@ -31,7 +31,7 @@ class Locations:
         *,
         region: images.RegionId,
         calls: http.Calls,
-        session: endpoints.Session,
+        session: credentials.Session,
     ) -> None:
         self._region = region
         self._calls = calls
@@ -48,7 +48,7 @@ class Locations:
             answer: Any = self._session.head(
                 self.url(image_id), authenticated=False, raise_exc=False, connect_retries=0
             )
-        except endpoints.FAILURES as exc:
+        except credentials.FAILURES as exc:
             raise errors.ServiceUnavailable(
                 f"{what}: no answer: {_URL.sub('(URL)', str(exc))}"
             ) from exc

@@ -10,7 +10,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import listing
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 
 _GONE: Final = frozenset({404})
 _NAMING: Final = (images.COPY_REGION, images.SOURCE_REGION)
@@ -23,7 +23,7 @@ class Marks:
         self,
         *,
         region: images.RegionId,
-        session: endpoints.Session,
+        session: credentials.Session,
         endpoint: str,
         retries: http.Retries = http.Retries(),  # noqa: B008 (it is frozen)
     ) -> None:

@@ -19,7 +19,7 @@ from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import listing
 from glance_sync_agent.drivers.glance import locations
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.transport import answers
 
 _MOST_IDS: Final = 100  # of one ``find``: more would not fit every proxy's longest URL
@@ -39,7 +39,7 @@ class Glance:
         self,
         *,
         region: images.RegionId,
-        session: endpoints.Session,
+        session: credentials.Session,
         endpoint: str,
         stop: threading.Event,
         retries: http.Retries = http.Retries(),  # noqa: B008 (it is frozen)

@@ -9,7 +9,7 @@ from typing import Final
 from keystoneauth1 import plugin
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 
 #: Seconds for an answer; one that takes longer helps no service either.
 _TIMEOUT_SECONDS: Final = 10.0
@@ -21,7 +21,7 @@ class Absence:
     """Asks Keystone for what takes the whole of it. Thread safe."""
 
     def __init__(
-        self, session: endpoints.Session, monotonic: Callable[[], float] = time.monotonic
+        self, session: credentials.Session, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """Keep the parts; asks nobody yet."""
         self._session = session
@@ -44,7 +44,7 @@ class Absence:
             return False
 
     def _ask(self) -> None:
-        with endpoints.translated("ask whether Keystone answers"):
+        with credentials.translated("ask whether Keystone answers"):
             self._session.get(
                 "/auth/catalog",
                 endpoint_filter={"interface": plugin.AUTH_INTERFACE, "version": (3,)},

@@ -13,6 +13,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 
 # Owners come from Glance, which takes any text for one; no project has an id that leads a
@@ -30,7 +31,7 @@ class Projects:
     system.
     """
 
-    def __init__(self, catalogue: endpoints.Keystone, session: endpoints.Session) -> None:
+    def __init__(self, catalogue: endpoints.Keystone, session: credentials.Session) -> None:
         self._catalogue = catalogue
         self._session = session
 
@@ -97,7 +98,7 @@ class Projects:
         )
 
     def _read(self, path: str, read: Callable[[Any], T], *, absent: T) -> T:
-        with endpoints.translated(f"read {path} of Keystone"):
+        with credentials.translated(f"read {path} of Keystone"):
             try:
                 answer = self._session.get(path, endpoint_filter=_IDENTITY)
             except exceptions.NotFound:

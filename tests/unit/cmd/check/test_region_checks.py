@@ -16,7 +16,7 @@ from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.glance import access
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import credentials
 from tests.fakes import scripted_http
 
 OK, WARN, SKIP, FAIL = findings.Verdict
@@ -42,7 +42,7 @@ def look(project_map, owner=metadata_policy.Owner.MAPPED):
 def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply(status)]
-        session = endpoints.make_session(token_endpoint.Token(server.url, "token"))
+        session = credentials.make_session(token_endpoint.Token(server.url, "token"))
         catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: server.url)
         found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
@@ -54,7 +54,7 @@ def test_a_glance_that_says_nothing_is_to_be_reached():
     with scripted_http.silent() as url:
         auth = token_endpoint.Token(url, "token")
         catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: url)
-        session = endpoints.make_session(auth, timeout_seconds=0.2)
+        session = credentials.make_session(auth, timeout_seconds=0.2)
         found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
     assert found.remedy == f"start that Glance, or let us reach it: curl {url}/versions"
@@ -75,7 +75,7 @@ CUT = {"Content-Length": "9", "Connection": "close"}
 def scripted():
     """Return a function that looks at a Glance which answers as it is told."""
     with scripted_http.serving() as server:
-        session = endpoints.make_session(
+        session = credentials.make_session(
             token_endpoint.Token(server.url, "token"), timeout_seconds=0.5
         )
         catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: server.url)
