@@ -164,7 +164,8 @@ class Judge:
         self._stage.events.note("judge", f"allows deletions: {self._stage.allow_deletions()}")
         # Nobody but whoever deactivated a copy activates it.
         for region, image_id in self._stage.held:
-            with contextlib.suppress(glance_exc.HTTPNotFound):
+            # It may have been deleted meanwhile, which Glance answers with either.
+            with contextlib.suppress(glance_exc.HTTPNotFound, glance_exc.HTTPForbidden):
                 self._people.client(region, "admin").images.reactivate(image_id)
 
     def _settle_theirs(self, region: str) -> None:
