@@ -6,7 +6,6 @@ Nothing is left behind anywhere.
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
-import contextlib
 import dataclasses
 import functools
 
@@ -20,11 +19,11 @@ from glance_sync_agent.cmd.check import local_checks
 from glance_sync_agent.cmd.check import location_checks
 from glance_sync_agent.cmd.check import marked_checks
 from glance_sync_agent.cmd.check import region_checks
+from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.bus import probe
-from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
 
 _TIMEOUT_SECONDS = 10
@@ -57,7 +56,7 @@ class Checks:
         self._conf = conf
         self._current = current
         self._is_quick = is_quick
-        self._opened = contextlib.ExitStack()
+        self._cloud = wiring.Cloud(conf, current)
 
     def run(self) -> Iterator[findings.Finding]:
         """Look at all links, several at once; yield them in a fixed order, each when it is known.
@@ -92,7 +91,7 @@ class Checks:
                 yield first_start.look(self._conf, self._current, why_not=why_not)
         finally:
             pool.shutdown(cancel_futures=True)
-            self._opened.close()
+            self._cloud.close()
 
     def _bus(self) -> findings.Finding:
         return findings.look(
@@ -126,7 +125,7 @@ class Checks:
         section = self._conf[wiring.CREDENTIALS]
 
         def probe() -> str | findings.Finding:
-            catalogue = wiring.open_catalogue(self._conf, self._current)
+            catalogue = self._cloud.catalogue
             roles = catalogue.roles()
             user = _first(section, "username", "user_id") or "USER"
             project = _first(section, "project_name", "project_id") or "PROJECT"
@@ -134,7 +133,7 @@ class Checks:
             add = f"openstack role add --user {user} --project {project} "
             if "admin" not in roles:
                 return findings.failure(link, f"{seen}, not admin", f"{add}admin")
-            if self._current.metadata_policy().owner is metadata_policy.Owner.AGENT:
+            if self._current.settings.metadata_policy.owner is metadata_policy.Owner.AGENT:
                 catalogue.own_project()
             if "service" not in roles:
                 return findings.warning(link, f"{seen}, not service", f"{add}service")
@@ -153,7 +152,7 @@ class Checks:
         if identity.result().verdict is findings.Verdict.FAIL:
             why = "needs Keystone"
             return [_known(findings.skipped(one, why)) for one in ("catalogue", "regions")]
-        catalogue = wiring.open_catalogue(self._conf, self._current)
+        catalogue = self._cloud.catalogue
         found = self._catalogue(catalogue)
         if found.verdict is findings.Verdict.FAIL:
             return [_known(found), _known(findings.skipped("regions", "needs the catalogue"))]
@@ -205,7 +204,7 @@ class Checks:
 
     def _remembered(self) -> tuple[images.RegionId | None, frozenset[images.RegionId]]:
         """Return what the database knows of regions; nothing if it cannot be read."""
-        with contextlib.closing(wiring.open_task_store(self._current)) as store:
+        with known_tasks.opened(self._current) as store:
             known = store.known_regions()
             try:
                 return known.cascading(), known.all()
@@ -213,7 +212,7 @@ class Checks:
                 return None, frozenset()
 
     def _regions(self, catalogue: endpoints.Keystone) -> list[Look]:
-        session = credentials.load(self._conf, wiring.CREDENTIALS)
+        session = self._cloud.session
         regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
         # A snapshot of another region may go to the cascading one, too.
         named = self._current.settings.policy.snapshot_regions
@@ -229,7 +228,7 @@ class Checks:
             for region in regions
         ]
         if (map_file := self._current.settings.project_map) is not None:
-            policy = self._current.metadata_policy()
+            policy = self._current.settings.metadata_policy
             looks.append(
                 functools.partial(region_checks.project_map, map_file, policy, regions)
             )
@@ -237,8 +236,7 @@ class Checks:
             interface = self._conf[wiring.CREDENTIALS].interface
             looks += location_checks.looks(regions, catalogue, session, interface)
         try:
-            services = wiring.open_regions(self._conf, self._current, catalogue)
-            self._opened.callback(services.close)
+            services = self._cloud.regions
         except errors.ConfigurationError:
             return looks  # glance_store.yaml: that is known already
         file = self._current.settings.store_file

@@ -2,15 +2,12 @@
 """How much a start of the agent would copy to which regions; writes nothing."""
 
 from collections.abc import Collection, Iterable, Sequence
-import contextlib
-import threading
 
 from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.engine.reconcile import compare
@@ -48,22 +45,10 @@ def _missing(
         found.extend(one for one in some if one.step.what is plans.What.COPY)
         return 0
 
-    catalogue = wiring.open_catalogue(conf, current)
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(known_tasks.opened(current))
-        services = wiring.open_regions(conf, current, catalogue)
-        stack.enter_context(contextlib.closing(services))
-        report = wiring.make_reconciliation(
-            current,
-            services=services,
-            catalogue=catalogue,
-            store=store,
-            wanted=wiring.make_targets(conf, catalogue, current),
-            recorded=wiring.make_location_map(current, services, catalogue.cascading),
-            stop=threading.Event(),
+    with wiring.Cloud(conf, current) as cloud:
+        report = cloud.engine().make_scan(
             ask=keep,
             max_deletes=lambda: 0,
-            clock=wiring.clock_of(store),
             members=member_scans.Same(member_scans.NONE),
             is_dry=True,
         ).look(scan.Scope(deletions=False))

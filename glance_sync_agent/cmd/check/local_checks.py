@@ -16,6 +16,7 @@ from glance_sync_agent.conf import settings as conf_settings
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.sql import database as sql
+from glance_sync_agent.drivers.sql import task_store
 
 _ROOT = 0  # user id
 
@@ -145,7 +146,7 @@ def database(current: wiring.CurrentSettings) -> findings.Finding:
     )
 
     def probe() -> str | findings.Finding:
-        store = wiring.open_task_store(current)
+        store = task_store.TaskStore(current.settings.connection)
         try:
             revision = store.revision()
             if revision is None:

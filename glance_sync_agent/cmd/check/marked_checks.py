@@ -2,14 +2,12 @@
 """The links of ``check`` about marked images: a line for each region. Writes nothing."""
 
 from collections.abc import Iterator
-import contextlib
 
 from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.marks import census
 
@@ -24,13 +22,9 @@ def look(
     if why_not is not None:
         yield findings.skipped("marked images", why_not)
         return
-    catalogue = wiring.open_catalogue(conf, current)
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(known_tasks.opened(current))
-        services = wiring.open_regions(conf, current, catalogue)
-        stack.enter_context(contextlib.closing(services))
-        marked = wiring.make_census(current, services, catalogue, store)
-        for region in sorted(catalogue.regions()):
+    with wiring.Cloud(conf, current) as cloud:
+        marked = cloud.engine(clock=wiring.SystemClock()).census
+        for region in sorted(cloud.catalogue.regions()):
             yield _counted(marked, region)
 
 

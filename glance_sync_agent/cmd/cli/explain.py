@@ -3,7 +3,6 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-import contextlib
 from typing import Any
 
 from glance_sync_agent import errors
@@ -55,17 +54,19 @@ class Explain(tables.Lister):
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
         conf, current = self.app.configure()
-        catalogue = wiring.open_catalogue(conf, current)
+        cloud = wiring.Cloud(conf, current)
+        catalogue = cloud.catalogue
         region = named.region(parsed_args)
         if region is not None:
             named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
+        engine = cloud.engine(clock=wiring.SystemClock())
         with known_tasks.opened(current) as store:
             image_id = named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store
             )
-        with contextlib.closing(wiring.open_regions(conf, current, catalogue)) as services:
-            found = self._find(services, catalogue, image_id)
-            source = wiring.make_joining(services, catalogue).join(found)
+        with cloud:
+            found = self._find(cloud.regions, catalogue, image_id)
+            source = engine.remote_sources.join(found)
         if unknown := strategy.names_unknown(source, catalogue.regions()):
             names = printable.escaped(", ".join(sorted(unknown)))
             self.app.say(f"{strategy.SYNC_REGIONS} of the image names no region with: {names}")
@@ -74,7 +75,7 @@ class Explain(tables.Lister):
                 f"the image is a snapshot in region {source.region}; the agent does not hear of "
                 "it, because [notifications] region_transport_urls has no bus of that region"
             )
-        verdicts = wiring.make_targets(conf, catalogue, current).verdicts(source)
+        verdicts = engine.targets.verdicts(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)

@@ -14,11 +14,8 @@ from glance_sync_agent.drivers.sql import task_store
 @contextlib.contextmanager
 def opened(current: wiring.CurrentSettings) -> Iterator[task_store.TaskStore]:
     """Open the database that sync.conf names."""
-    store = wiring.open_task_store(current)
-    try:
+    with contextlib.closing(task_store.TaskStore(current.settings.connection)) as store:
         yield store
-    finally:
-        store.close()
 
 
 def require(store: task_store.TaskStore, image_ids: Sequence[images.ImageId]) -> None:

@@ -11,7 +11,6 @@ from cliff import command
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import tables
 from glance_sync_agent.domain import identity
@@ -49,9 +48,9 @@ class _OneImage(command.Command):
         self, parsed_args: argparse.Namespace
     ) -> Iterator[tuple[settling.Settling, images.RegionId]]:
         region = images.RegionId(parsed_args.region)
-        with _opened(self.app) as (marked, parts):
-            named.require_region(region, parts.catalogue.regions(), where=named.IN_CATALOGUE)
-            yield wiring.make_settling(parts, marked), region
+        with _opened(self.app) as cloud:
+            named.require_region(region, cloud.catalogue.regions(), where=named.IN_CATALOGUE)
+            yield cloud.engine().settling, region
 
 
 class Adopt(_OneImage):
@@ -136,8 +135,8 @@ class OrphanList(tables.Lister):
     ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Return the columns and the rows."""
         found: list[census.Finding] = []
-        with _opened(self.app) as (marked, parts):
-            known = parts.catalogue.regions()
+        with _opened(self.app) as cloud:
+            marked, known = cloud.engine().census, cloud.catalogue.regions()
             region = named.region(parsed_args)
             named.require_region(region, known, where=named.IN_CATALOGUE)
             for one in sorted(known) if region is None else [region]:
@@ -155,17 +154,10 @@ class OrphanList(tables.Lister):
 
 
 @contextlib.contextmanager
-def _opened(
-    app: console.Console,
-) -> Iterator[tuple[census.Census, wiring.Parts]]:
+def _opened(app: console.Console) -> Iterator[wiring.Cloud]:
     conf, current = app.configure()
-    catalogue = wiring.open_catalogue(conf, current)
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(known_tasks.opened(current))
-        services = wiring.open_regions(conf, current, catalogue)
-        stack.enter_context(contextlib.closing(services))
-        parts = wiring.Parts(services=services, catalogue=catalogue, store=store)
-        yield wiring.make_census(current, services, catalogue, store), parts
+    with wiring.Cloud(conf, current) as cloud:
+        yield cloud
 
 
 def _image_id(text: str) -> images.ImageId:

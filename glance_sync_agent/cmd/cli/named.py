@@ -171,10 +171,8 @@ def image_ids(
     with contextlib.ExitStack() as stack:
 
         def glance() -> Glance:
-            catalogue = wiring.open_catalogue(conf, current)
-            services = wiring.open_regions(conf, current, catalogue)
-            stack.enter_context(contextlib.closing(services))
-            return services.image_service(catalogue.cascading)
+            cloud = stack.enter_context(wiring.Cloud(conf, current))
+            return cloud.regions.image_service(cloud.catalogue.cascading)
 
         return find(name, store, glance, app.say)
 

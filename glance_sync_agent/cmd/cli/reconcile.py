@@ -3,14 +3,11 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-import contextlib
 import sys
-import threading
 from typing import Any
 
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import tables
 from glance_sync_agent.engine.reconcile import compare
@@ -63,42 +60,27 @@ class Reconcile(tables.Lister):
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
         conf, current = self.app.configure()
-        catalogue = wiring.open_catalogue(conf, current)
         region = named.region(parsed_args)
-        if region is not None:
-            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
         scope = scan.Scope(only=None if region is None else frozenset({region}))
         allowed = parsed_args.allow_deletes
         limit = current.settings.max_deletes if allowed is None else allowed
         found: list[compare.Difference] = []
-        with contextlib.ExitStack() as stack:
-            store = stack.enter_context(known_tasks.opened(current))
-            services = wiring.open_regions(conf, current, catalogue)
-            stack.enter_context(contextlib.closing(services))
-            wanted = wiring.make_targets(conf, catalogue, current)
-            # A dry run has nothing that could write: no way to request, and looks only read.
-            ask = (
-                _nothing
-                if parsed_args.dry_run
-                else compare.asking(wiring.make_intake(store, wanted))
-            )
+        with wiring.Cloud(conf, current) as cloud:
+            if region is not None:
+                known = cloud.catalogue.regions()
+                named.require_region(region, known, where=named.IN_CATALOGUE)
+            engine = cloud.engine()
+            # A dry run has nothing that could write: no way to request, and scans only read.
+            ask = _nothing if parsed_args.dry_run else compare.asking(engine.requests)
 
             def keep(some: Sequence[compare.Difference]) -> int:
                 found.extend(some)
                 return ask(some)
 
-            report = wiring.make_reconciliation(
-                current,
-                services=services,
-                catalogue=catalogue,
-                store=store,
-                wanted=wanted,
-                recorded=wiring.make_location_map(current, services, catalogue.cascading),
-                stop=threading.Event(),
+            report = engine.make_scan(
                 ask=keep,
                 # A dry run shows all that would go, and what keeps it from going.
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
-                clock=wiring.clock_of(store),
                 members=member_scans.Same(member_scans.ALL),
                 is_dry=parsed_args.dry_run,
                 is_accepted=allowed is not None,

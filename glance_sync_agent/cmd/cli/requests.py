@@ -16,7 +16,6 @@ from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers.sql import task_store
 
 _RETRY_EXAMPLES = """\
 examples:
@@ -53,18 +52,17 @@ class Retry(command.Command):
         """Request the tasks."""
         conf, current = self.app.configure()
         region = named.region(parsed_args)
-        with known_tasks.opened(current) as store:
-            catalogue = wiring.open_catalogue(conf, current)
-            named.require_known_region(region, store, lambda: catalogue)
+        with wiring.Cloud(conf, current) as cloud:
+            store = cloud.store
+            named.require_known_region(region, store, lambda: cloud.catalogue)
             image_id = named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store
             )
             found = known_tasks.of_image(store, image_id, region)
-            now = wiring.clock_of(store).now()
+            now = cloud.clock.now()
             known = store.breakers().all()
             stuck = [task for task in found if _is_stuck(task, now, known)]
-            targets = wiring.make_targets(conf, catalogue, current)
-            requests = wiring.make_intake(store, targets)
+            requests = cloud.engine().requests
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
                 store.breakers().change(task.key.region, lambda one: one.awaited(now))
@@ -115,19 +113,17 @@ class Sync(command.Command):
                 "--release is of one copy: name its region, too, with --region"
             )
         conf, current = self.app.configure()
-        catalogue = wiring.open_catalogue(conf, current)
-        if region is not None:
-            targets = catalogue.regions() - {catalogue.cascading}
-            named.require_region(region, targets, where=" to copy to")
-        with known_tasks.opened(current) as store:
+        with wiring.Cloud(conf, current) as cloud:
+            store, catalogue = cloud.store, cloud.catalogue
+            if region is not None:
+                targets = catalogue.regions() - {catalogue.cascading}
+                named.require_region(region, targets, where=" to copy to")
             image_id = named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store
             )
             if parsed_args.release and region is not None:
-                _release(store, tasks.TaskKey(image_id=image_id, region=region))
-            requests = wiring.make_intake(
-                store, wiring.make_targets(conf, catalogue, current)
-            )
+                _release(cloud, tasks.TaskKey(image_id=image_id, region=region))
+            requests = cloud.engine().requests
             count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
         if not count:
             raise errors.UnknownRegion(
@@ -141,10 +137,10 @@ class Sync(command.Command):
         _mention_pause(self.app, current)
 
 
-def _release(store: task_store.TaskStore, key: tasks.TaskKey) -> None:
+def _release(cloud: wiring.Cloud, key: tasks.TaskKey) -> None:
     """Have the agent activate a copy that somebody else deactivated."""
-    now = wiring.clock_of(store).now()
-    if not store.permit_activation(key, now=now, request_id=uuid.uuid4().hex):
+    now = cloud.clock.now()
+    if not cloud.store.permit_activation(key, now=now, request_id=uuid.uuid4().hex):
         raise errors.SyncError(
             f"no copy of {key} is known, so there is nothing to activate; 'glance-sync show "
             f"{key.image_id}' tells of the image"

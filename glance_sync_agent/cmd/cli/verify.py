@@ -9,8 +9,6 @@ found, and the agent replaces the copy under the task's lease, like any other.
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
-import contextlib
-import threading
 from typing import Any
 
 from glance_sync_agent import wiring
@@ -72,33 +70,23 @@ class Verify(tables.Lister):
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
         conf, current = self.app.configure()
-        catalogue = wiring.open_catalogue(conf, current)
         region = named.region(parsed_args)
-        if region is not None:
-            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
         findings: list[read_back.Finding] = []
-        with contextlib.ExitStack() as stack:
-            store = stack.enter_context(known_tasks.opened(current))
+        with wiring.Cloud(conf, current) as cloud:
+            if region is not None:
+                known = cloud.catalogue.regions()
+                named.require_region(region, known, where=named.IN_CATALOGUE)
+            store = cloud.store
             image_id = parsed_args.image and named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store
             )
-            services = wiring.open_regions(conf, current, catalogue)
-            stack.enter_context(contextlib.closing(services))
-            clock = wiring.clock_of(store)
-            reader = wiring.make_verifying(
-                current,
-                services=services,
-                catalogue=catalogue,
-                clock=clock,
-                stop=threading.Event(),
-            )
+            engine = cloud.engine()
+            reader = engine.read_back
             # A dry run has nothing that could write.
             done = (
                 None
                 if parsed_args.dry_run
-                else wiring.make_repairs(
-                    current, store, clock, has_limit=not parsed_args.replace_all
-                )
+                else engine.make_repairs(has_limit=not parsed_args.replace_all)
             )
             with reading_bar.shown(self.app.stderr) as show:
                 for task in _named(store, image_id, region):

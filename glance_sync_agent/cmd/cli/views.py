@@ -67,7 +67,7 @@ class Status(tables.Lister):
         wanted = None
         with known_tasks.opened(current) as store:
             named.require_known_region(
-                region, store, lambda: wiring.open_catalogue(conf, current)
+                region, store, lambda: wiring.Cloud(conf, current).catalogue
             )
             if (text := parsed_args.image) is not None:
                 image_id = named.parsed_id(text)
@@ -116,7 +116,7 @@ class Show(tables.ShowOne):
         region = named.region(parsed_args)
         with known_tasks.opened(current) as store:
             named.require_known_region(
-                region, store, lambda: wiring.open_catalogue(conf, current)
+                region, store, lambda: wiring.Cloud(conf, current).catalogue
             )
             image_id = named.image_id(
                 parsed_args.image, app=self.app, conf=conf, current=current, store=store

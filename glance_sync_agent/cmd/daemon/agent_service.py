@@ -157,18 +157,18 @@ class Daemon(service.ServiceBase):
                 self._wake.wait(wait)
             # Under load tasks end in flocks; taken together, their successors cost one look at
             # the table. Once all have ended there is nobody to wait for.
-            agent.worker.wait_idle(_FLOCK_SECONDS)
+            agent.engine.worker.wait_idle(_FLOCK_SECONDS)
 
     def _dispatch(self, agent: wiring.Agent) -> float:
         """Take what is due; return for how many seconds there is nothing to take."""
         if not self._current.settings.sync_enabled:
             return _POLL_SECONDS
-        if agent.worker.dispatch():
+        if agent.engine.worker.dispatch():
             return 0.0
-        due = agent.store.next_due()
+        due = agent.engine.outside.store.next_due()
         if due is None:
             return _POLL_SECONDS
-        seconds = (due - agent.clock.now()).total_seconds()
+        seconds = (due - agent.engine.outside.clock.now()).total_seconds()
         # Due and not taken: its region has no room until a task ends, which wakes us.
         return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
 
@@ -182,13 +182,13 @@ class Daemon(service.ServiceBase):
         while not self._stopping.is_set():
             if self._look.wait(wait):
                 self._look.clear()
-                agent.rounds.ask_for_everything()
+                agent.engine.scan_schedule.ask_for_everything()
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
             with contextlib.suppress(errors.SyncError):  # the database tells that by the look
                 agent.set_clock()  # somebody may have set this machine's
-            wait = agent.rounds.run()
+            wait = agent.engine.scan_schedule.run()
 
     def _snapshot_loop(self, agent: wiring.Agent) -> None:
         """Look from time to time at the snapshots that are waited for."""
@@ -196,7 +196,7 @@ class Daemon(service.ServiceBase):
             if not self._current.settings.sync_enabled:
                 continue
             try:
-                agent.snapshots.look()
+                agent.engine.snapshots.look()
             except errors.SyncError as exc:
                 LOG.warning("Could not look at the snapshots: %s", exc)
 
@@ -205,7 +205,7 @@ class Daemon(service.ServiceBase):
         wait = 0.0
         while not self._stopping.wait(wait):
             is_enabled = self._current.settings.sync_enabled
-            wait = agent.verification.run() if is_enabled else _POLL_SECONDS
+            wait = agent.engine.verify_schedule.run() if is_enabled else _POLL_SECONDS
 
     def _follow_sync_enabled(self) -> None:
         if not self._current.settings.sync_enabled:
@@ -243,18 +243,18 @@ class Daemon(service.ServiceBase):
 
     def _leave(self, agent: wiring.Agent) -> None:
         try:
-            agent.rounds.end()
-            agent.verification.end()
+            agent.engine.scan_schedule.end()
+            agent.engine.verify_schedule.end()
         except errors.SyncError as exc:
             LOG.debug("Our turn to look at the images runs out by itself: %s", exc)
         agent.close()
 
     def _drain(self, agent: wiring.Agent) -> None:
         timeout = self._conf.graceful_shutdown_timeout
-        LOG.info("Waiting for %d tasks, %s", agent.worker.running(), f"{timeout} s at most")
-        if not agent.worker.wait_idle(timeout or None):
-            running = agent.worker.running()
+        LOG.info("Waiting for %d tasks, %s", agent.engine.worker.running(), f"{timeout} s at most")
+        if not agent.engine.worker.wait_idle(timeout or None):
+            running = agent.engine.worker.running()
             LOG.warning("Calling off %d tasks; they go on at the next start", running)
             self._cancelled.set()
-            agent.worker.wait_idle(_CANCEL_SECONDS)
+            agent.engine.worker.wait_idle(_CANCEL_SECONDS)
             agent.release_leases()

@@ -17,6 +17,7 @@ from glance_sync_agent.cmd.check import checks
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.manage import region
+from glance_sync_agent.drivers.sql import task_store
 
 _DESCRIPTION = (
     "Prepares the agent's database, follows regions that are renamed or gone, and checks what the "
@@ -46,7 +47,7 @@ class DbUpgrade(command.Command):
         """Upgrade."""
         _, current = self.app.configure()
         _make_directory(current)
-        store = wiring.open_task_store(current)
+        store = task_store.TaskStore(current.settings.connection)
         try:
             before = store.revision()
             store.upgrade()

@@ -56,7 +56,7 @@ class Rename(command.Command):
             old=images.RegionId(parsed_args.old), new=images.RegionId(parsed_args.new)
         )
         with _at_rest(current) as store:
-            catalogue = wiring.open_catalogue(conf, current)
+            catalogue = wiring.Cloud(conf, current).catalogue
             known = store.known_regions()
             _check_known(known, names.old)
             _check_catalogue(catalogue, names)

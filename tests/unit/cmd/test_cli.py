@@ -9,6 +9,8 @@ import json
 import logging
 import shutil
 import sqlite3
+import types
+from typing import Any
 
 import pytest
 import yaml
@@ -27,6 +29,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
+from tests.fakes import clock as clocks
 from tests.unit import builders
 
 COLUMNS = [
@@ -582,9 +585,10 @@ def test_to_release_a_copy_its_region_is_named_too(ctl_run, filled):
 
 def test_where_no_copy_is_known_none_is_released(filled):
     key = tasks.TaskKey(image_id=images.ImageId("0" * 36), region=images.RegionId("RegionTwo"))
+    cloud: Any = types.SimpleNamespace(store=filled, clock=clocks.FakeClock())
 
     with pytest.raises(errors.SyncError, match="so there is nothing to activate; 'glance-sync"):
-        requests._release(filled, key)
+        requests._release(cloud, key)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_the_catalogue_is_read_for_the_chosen_interface(tmp_path, line, interfac
     path = tmp_path / "sync.conf"
     path.write_text(CONF + line)
     conf, current = wiring.configure(["--config-file", str(path)], prog="test", description="")
-    assert wiring.open_catalogue(conf, current)._interface == interface
+    assert wiring.Cloud(conf, current).catalogue._interface == interface
 
 
 def test_an_interface_that_does_not_exist_is_refused_when_it_is_read(tmp_path):

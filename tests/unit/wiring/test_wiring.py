@@ -18,6 +18,7 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.stores import filesystem
@@ -148,15 +149,15 @@ def test_mutable_options_follow_the_file(configure, file):
         """,
     )
     current.reload()
-    assert current.policy().strategy is strategy.Strategy.NONE
+    assert current.for_engine().placement.strategy is strategy.Strategy.NONE
     assert not current.settings.sync_enabled
     assert current.settings.max_deletes == 3
-    assert not current.metadata_policy().members
+    assert not current.for_engine().metadata.members
     assert not current.settings.copies_as_sources
-    assert current.retry_policy().retries == 9
-    assert current.retry_policy().give_up == 11
-    assert current.limits().transfer == 7
-    assert current.limits().vanished == 12
+    assert current.for_engine().retries.retries == 9
+    assert current.for_engine().retries.give_up == 11
+    assert current.for_engine().limits.transfer == 7
+    assert current.for_engine().limits.vanished == 12
 
 
 def test_other_options_stay_as_they_were_at_start(configure, file):
@@ -184,10 +185,10 @@ def test_a_bad_file_changes_nothing(configure, file, line):
     with pytest.raises(errors.ConfigurationError):
         current.reload()
     assert current.settings is before
-    assert current.retry_policy().retries == 7
+    assert current.for_engine().retries.retries == 7
     write(file, "task_retry_times = 8")
     current.reload()
-    assert current.retry_policy().retries == 8
+    assert current.for_engine().retries.retries == 8
 
 
 def test_a_file_that_is_gone_changes_nothing(configure, file):
@@ -469,7 +470,7 @@ def tables(configure, tmp_path):
     """Return the configuration, and a store with its tables."""
     (tmp_path / "state").mkdir()
     _conf, current = configure("snapshot_region_names = RegionTwo")
-    with contextlib.closing(wiring.open_task_store(current)) as store:
+    with contextlib.closing(task_store.TaskStore(current.settings.connection)) as store:
         store.upgrade()
         yield current, store
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The threads of the agent, on a cloud in memory."""
 
+import dataclasses
 import threading
 import types
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.daemon import agent_service as daemons
+from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine.reconcile import scan_schedule
 from tests.fakes import world as worlds
 
@@ -60,26 +62,16 @@ class Stage:
         assert (conf, current) == (self.conf, self.current)
         if self.build_failures:
             raise self.build_failures.pop(0)
-        world = self.world
         self.wake = wake
-        world._wake = wake
-        world.intake._wake = world.worker._wake = wake
-        world.worker._submit = submit
-        world.replication._stop = world.replication._deeds._stop = stop
-        world.reconciliation._stop = stop
-        clock = wiring.SystemClock()  # the daemon waits in real time
-        for part in (world.intake, world.worker, world.replication, world.rounds):
-            part._clock = clock
-        world.clock = world.verification._clock = world.verifying._clock = clock
-        world.verification._not_before = clock.monotonic()
-        world.verifying._pace._stop = ending
+        process = {"submit": submit, "ending": ending, "stop": stop, "wake": wake}
+        self.world.engine = assembly.assemble(
+            # The daemon waits in real time.
+            dataclasses.replace(self.world.engine.outside, clock=wiring.SystemClock()),
+            self.world.settings,
+            dataclasses.replace(self.world.engine.runtime, **process),
+        )
         return wiring.Agent(
-            clock=clock,
-            store=world.store,
-            worker=world.worker,
-            rounds=world.rounds,
-            verification=world.verification,
-            snapshots=world.snapshots,
+            engine=self.world.engine,
             make_listener=self.make_listener,
             set_clock=self.set_clock,
             release_leases=self.release,
@@ -204,7 +196,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     stage.daemon.stop()
     assert stage.released == 1
     gate.set()
-    eventually(lambda: stage.world.worker.running() == 0)
+    eventually(lambda: stage.world.engine.worker.running() == 0)
     assert stage.world.task(image).status == "pending"
     assert stage.world.two.image(image.image_id).status == "queued"
 
@@ -217,7 +209,7 @@ def test_nothing_is_begun_after_stopping(stage):
     stage.world.changed(image.image_id)
     stage.enable(enabled=True)
     assert not stage.listening()
-    assert stage.world.worker.running() == 0
+    assert stage.world.engine.worker.running() == 0
     assert image.image_id not in stage.world.two.ids()
 
 
@@ -431,9 +423,10 @@ def test_switched_off_the_agent_looks_at_no_snapshot(stage, monkeypatch):
     eventually(lambda: is_awaited(stage))
     stage.enable(enabled=False)
     looks = []
-    original = stage.world.snapshots.look
+    watch = stage.world.engine.snapshots
+    original = watch.look
     monkeypatch.setattr(
-        type(stage.world.snapshots), "look", lambda _self: looks.append(original())
+        type(watch), "look", lambda _self: looks.append(original())
     )
     stage.world.source.put_data(image.image_id, b"1")
     threading.Event().wait(0.2)
