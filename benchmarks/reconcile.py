@@ -23,29 +23,19 @@ import multiprocessing
 import pathlib
 import sys
 import tempfile
-import threading
 import time
 from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks import assembled
 from benchmarks import made_up
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.engine import requests
-from glance_sync_agent.engine.attempts import location_records
-from glance_sync_agent.engine.attempts import remote_sources
-from glance_sync_agent.engine.placement import projects
-from glance_sync_agent.engine.placement import targets
-from glance_sync_agent.engine.placement import wanted_copies
 from glance_sync_agent.engine.reconcile import compare
-from glance_sync_agent.engine.reconcile import gone_sources
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
-from glance_sync_agent.engine.reconcile import source_history
 
 PASSES = ("nothing", "changes", "shared", "few", "first")
 _INTERVALS = member_scans.Intervals(members=86400.0, everything=600.0)
@@ -200,41 +190,11 @@ def _pass(
 
 
 def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> scan.Reconciliation:
-    clock = made_up.Clock()
-    wanted = targets.Targets(
-        cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
-    )
-    newest = source_history.NewestSources(store.facts())
-    intake = requests.Intake(
-        store=store, wanted=wanted, clock=clock, wake=lambda: None,
-        deletion_announced=newest.deleted,
-    )
-    return scan.Reconciliation(
-        regions=cloud,
-        compared=compare.Differences(
-            regions=cloud,
-            store=store,
-            wanted=wanted,
-            wanted_as=wanted_copies.WantedCopies(
-                cloud, lambda: metadata_policy.Policy(), store
-            ),
-            recorded=location_records.LocationMap(cloud, cloud.cascading, lambda: False),
-            deletes_unwanted=lambda: False,
-            joined=remote_sources.Joining(cloud, cloud),
-            cascading=cloud.cascading,
-        ),
-        gone=gone_sources.GoneSources(
-            regions=cloud, store=store, wanted=wanted, cascading=cloud.cascading
-        ),
-        ask=compare.asking(intake),
-        cascading=cloud.cascading,
-        stop=threading.Event(),
+    engine = assembled.engine(cloud, store, gone_grace=0.0)
+    return engine.make_scan(
+        ask=compare.asking(engine.requests),
+        members=_members(store, made_up.Clock()),
         max_deletes=lambda: 10,
-        missing=source_history.MissingSources(
-            note=source_history.noting(store), clock=clock, grace_seconds=lambda: 0.0
-        ),
-        newest=newest,
-        members=_members(store, clock),
     )
 
 
