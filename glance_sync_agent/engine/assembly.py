@@ -438,9 +438,11 @@ class Engine:
         )
 
     def _snapshot_origins(self) -> list[images.RegionId]:
+        named = self.settings().snapshot_origins
+        if not named:
+            return []
         # A region that left the catalogue would be missing in every scan.
-        known = self.outside.catalogue.regions()
-        return sorted(set(self.settings().snapshot_origins) & known)
+        return sorted(set(named) & self.outside.catalogue.regions())
 
 
 def assemble(
