@@ -103,8 +103,11 @@ class Replication:
         except errors.SyncError:
             notes.save()
             raise
-        if isinstance(outcome, tasks.RetryAt):
-            notes.save()
+        match outcome:
+            case tasks.RetryAt() | tasks.Succeeded(copy=None):
+                # The row would not find what was made, or found: of a source that went meanwhile
+                # for instance, whose deletion is yet to be announced.
+                notes.save()
         return outcome
 
     def _bring_in_step(
