@@ -469,6 +469,7 @@ def _data_step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
 
 
 def _metadata_step(source: Image, copy: Image) -> Settled | UpdateMetadata:
+    """Return what to change next, what narrows before all else."""
     attributes = {
         name: getattr(source.metadata, name)
         for name in images.ATTRIBUTES
@@ -479,9 +480,12 @@ def _metadata_step(source: Image, copy: Image) -> Settled | UpdateMetadata:
     members = _changes(source.members, copy.members, removable=frozenset(copy.members))
     if not (attributes or tags is not None or properties or members):
         return _IN_SYNC
-    return UpdateMetadata(
+    change = UpdateMetadata(
         copy=copy, attributes=attributes, tags=tags, properties=properties, members=members
     )
+    # Alone: Glance does all of a change or nothing, and may refuse the rest for good, such as a
+    # property above its quota. Who may not see the source any more would see the copy.
+    return narrowing.narrowed(change) or change
 
 
 def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:

@@ -592,6 +592,17 @@ def test_members_come_first_while_shared_and_last_otherwise(
     assert methods == ["POST", "PATCH", "PATCH", "POST"]
 
 
+def test_a_member_that_goes_does_not_wait_for_a_place_for_another_one(
+    server: scripted_http.Server, service: records.Glance
+) -> None:
+    server.script = [Reply(204), Reply(204), Reply.html(413, "the limit on the number of members")]
+    members = {"alpha": images.MemberStatus.PENDING, "beta": None, "gamma": None}
+    with pytest.raises(errors.Refused, match="number of members"):
+        service.update(update(builders.copy(visibility="shared"), members=members))
+    path = f"/v2/images/{IMAGE_ID}/members"
+    assert sent(server) == [f"DELETE {path}/beta", f"DELETE {path}/gamma", f"POST {path}"]
+
+
 def test_an_update_is_one_patch(server: scripted_http.Server, service: records.Glance) -> None:
     server.script = [Reply.of(record())]
     service.update(

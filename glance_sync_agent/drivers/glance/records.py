@@ -383,7 +383,8 @@ class Glance:
         return found if found.image_id == image_id else None
 
     def _update_members(self, changes: plans.UpdateMetadata) -> None:
-        for member, status in changes.members.items():
+        # Those that go first: a full quota refuses those that come.
+        for member, status in sorted(changes.members.items(), key=_is_added):
             self._update_member(changes.copy.image_id, member, status)
 
     def _update_member(
@@ -410,3 +411,7 @@ class Glance:
                 f"image {image_id} of region {self.region} changed while it was being updated: "
                 f"{answer.explanation}"
             )
+
+
+def _is_added(member: tuple[str, images.MemberStatus | None]) -> bool:
+    return member[1] is not None

@@ -30,8 +30,8 @@ from glance_sync_agent.engine.transfer import progress
 
 LOG = logging.getLogger(__name__)
 
-#: Copy, members, record, status and the last look are five; more steps than this means that
-#: somebody else keeps changing the copy.
+#: Copy, what narrows, record, status, a look at the source before each of these three, and the
+#: last look are eight; more steps than this means that somebody else keeps changing the copy.
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
 _NOBODYS = frozenset({identity.Whose.FOREIGN, identity.Whose.INHERITED})
@@ -103,8 +103,11 @@ class Replication:
         except errors.SyncError:
             notes.save()
             raise
-        if isinstance(outcome, tasks.RetryAt):
-            notes.save()
+        match outcome:
+            case tasks.RetryAt() | tasks.Succeeded(copy=None):
+                # The row would not find what was made, or found: of a source that went meanwhile
+                # for instance, whose deletion is yet to be announced.
+                notes.save()
         return outcome
 
     def _bring_in_step(

@@ -75,6 +75,21 @@ def test_members_go_with_a_narrower_visibility():
     assert not narrowing.widens(whole)
 
 
+@pytest.mark.parametrize("owner", ["beta", None])
+@pytest.mark.parametrize("visibility", [{}, {"visibility": "public"}])
+def test_another_owner_is_left_of_a_change_and_gets_something_as_well(owner, visibility):
+    whole = change(attributes={"owner": owner, "name": "new", **visibility}, tags=frozenset())
+    left = narrowing.narrowed(whole)
+    assert left == change(attributes={"owner": owner})
+    assert narrowing.widens(left)
+
+
+def test_another_owner_comes_with_a_narrower_visibility():
+    whole = change(attributes={"owner": "beta", "visibility": "private"}, members={"gamma": None})
+    assert narrowing.narrowed(whole) == whole
+    assert narrowing.widens(whole)
+
+
 def test_what_nobody_sees_less_or_more_of_is_neither():
     whole = change(attributes={"name": "x"}, tags=frozenset({"x"}), properties={"x": None})
     assert narrowing.narrowed(whole) is None
@@ -94,16 +109,18 @@ _members = st.dictionaries(st.sampled_from("abc"), st.none() | st.just(ACCEPTED)
 
 @given(
     st.sampled_from(VISIBILITIES),
-    st.fixed_dictionaries({}, optional={"visibility": st.sampled_from(VISIBILITIES)}),
+    st.fixed_dictionaries(
+        {}, optional={"visibility": st.sampled_from(VISIBILITIES), "owner": st.just("beta")}
+    ),
     _members,
 )
-def test_what_is_left_never_gives_anything_and_is_a_part_of_the_whole(before, given, members):
+def test_what_is_left_gives_to_a_new_owner_at_most_and_is_a_part(before, given, members):
     whole = change(before, attributes=given, members=members)
     left = narrowing.narrowed(whole)
     if not isinstance(left, changes.UpdateMetadata):
         assert left is None
         return
-    assert not narrowing.widens(left)
+    assert narrowing.widens(left) is ("owner" in given)
     assert narrowing.narrowed(left) == left
     assert left.attributes.items() <= whole.attributes.items()
     assert left.members.items() <= whole.members.items()

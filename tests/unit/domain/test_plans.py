@@ -309,6 +309,13 @@ TABLE = [
          change_of(copy(members={"beta": Member.ACCEPTED}), members={"beta": None}),
          source(members={"gamma": Member.ACCEPTED}), copy(members={"beta": Member.ACCEPTED}),
          wanted=False),
+    case("unwanted, and given to another project",
+         change_of(copy(), attributes={"owner": "beta"}),
+         source(name="new", owner="beta", visibility="public"), copy(), wanted=False),
+    case("unwanted, made private, and given to another project",
+         change_of(copy(visibility="public"),
+                   attributes={"owner": "beta", "visibility": "private"}),
+         source(owner="beta", visibility="private"), copy(visibility="public"), wanted=False),
     case("unwanted, and deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy(), wanted=False),
     case("unwanted, and both deactivated", unwanted(stays("shared and deactivated")),
@@ -559,6 +566,26 @@ TABLE = [
              source(), copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}))
         for policy in images.KEY_POLICIES
     ],
+    # what narrows, and something else that may be refused
+    case("made private, and changed",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private", name="new", properties={}, tags=frozenset()),
+         copy(visibility="public")),
+    case("made private, changed, and without data",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private", name="new"), queued(visibility="public")),
+    case("shared with another one, and changed",
+         change_of(copy(members={"beta": Member.ACCEPTED}), members={"beta": None}),
+         source(members={"gamma": Member.ACCEPTED}, name="new"),
+         copy(members={"beta": Member.ACCEPTED})),
+    case("given to another project, made public, and changed",
+         change_of(copy(), attributes={"owner": "beta"}),
+         source(owner="beta", visibility="public", name="new"), copy()),
+    case("deactivated by somebody else, made private, and changed",
+         change_of(copy(status=Status.DEACTIVATED, visibility="public"),
+                   attributes={"visibility": "private"}),
+         source(visibility="private", name="new"),
+         copy(status=Status.DEACTIVATED, visibility="public")),
     # status
     case("deactivated", plans.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),
@@ -738,13 +765,22 @@ def test_a_copy_whose_list_of_ours_is_lost_gets_it_back():
     assert action.properties == {images.SYNCED_PROPERTIES: '["hw_disk_bus"]'}
 
 
-def test_members_are_added_changed_and_removed():
-    action = update(
-        source(members={"beta": Member.ACCEPTED, "gamma": Member.PENDING, "same": Member.PENDING}),
-        copy(members={"beta": Member.REJECTED, "delta": Member.ACCEPTED, "same": Member.PENDING}),
+def test_members_are_removed_and_then_added_and_changed():
+    wanted = {"beta": Member.ACCEPTED, "gamma": Member.PENDING, "same": Member.PENDING}
+    there = copy(
+        members={"beta": Member.REJECTED, "delta": Member.ACCEPTED, "same": Member.PENDING}
     )
-    assert action.members == {"beta": Member.ACCEPTED, "gamma": Member.PENDING, "delta": None}
-    assert (action.attributes, action.tags, action.properties) == ({}, None, {})
+    removal = update(source(members=wanted), there)
+    assert removal.members == {"delta": None}
+    rest = update(source(members=wanted), _updated(there, removal))
+    assert rest.members == {"beta": Member.ACCEPTED, "gamma": Member.PENDING}
+    for action in (removal, rest):
+        assert (action.attributes, action.tags, action.properties) == ({}, None, {})
+
+
+def test_members_go_in_the_change_that_shows_the_copy_to_everybody():
+    action = update(source(visibility="public"), copy(members={"beta": Member.ACCEPTED}))
+    assert (action.attributes, action.members) == ({"visibility": "public"}, {"beta": None})
 
 
 # What must hold for every pair.
@@ -918,7 +954,8 @@ def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
             break
         assert found is not None
         assert found.is_ours
-        assert not narrowing.widens(action)
+        if not (isinstance(action, plans.UpdateMetadata) and "owner" in action.attributes):
+            assert not narrowing.widens(action)
         copy_image = perform(action, source_image, copy_image)
     if source_image is None or found is None or not found.is_ours:
         return
@@ -929,8 +966,23 @@ def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
         return
     theirs, ours = source_image.metadata.visibility, copy_image.metadata.visibility
     assert not narrowing.is_narrower(theirs, ours)
+    assert source_image.metadata.owner == copy_image.metadata.owner
     assert theirs != ours or copy_image.members.keys() <= source_image.members.keys()
     assert (source_image.status, copy_image.status) != (Status.DEACTIVATED, Status.ACTIVE)
+
+
+@given(
+    st.sampled_from([copy, queued]), _metadata, _metadata, _members, _members, st.booleans()
+)
+def test_what_narrows_goes_alone(make, theirs, ours, their_members, our_members, wanted):
+    """So that nothing else, which may be refused, keeps it back."""
+    action = decide(
+        source(metadata=theirs, members=their_members),
+        make(metadata=ours, members=our_members),
+        wanted=wanted,
+    )
+    if isinstance(action, plans.UpdateMetadata):
+        assert narrowing.narrowed(action) in (None, action)
 
 
 @given(_sources, _copies)

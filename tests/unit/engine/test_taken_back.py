@@ -9,6 +9,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
+from tests.fakes import glance
 from tests.fakes import world as worlds
 
 Status = images.ImageStatus
@@ -62,6 +63,8 @@ def take_back(world, image, how):
             world.source.set_active(image.image_id, active=False)
         case "unshared":
             world.source.share(image.image_id, "beta", None)
+        case "given away":
+            world.source.change(image.image_id, owner="beta")
 
 
 # What is out of strategy
@@ -197,6 +200,87 @@ def test_a_copy_in_a_region_where_no_images_go_any_more_is_taken_back_as_well():
     assert world.source.image(image.image_id).metadata.visibility == "private"
 
 
+@pytest.mark.parametrize("by", ["event", "scan"])
+def test_an_image_that_another_project_got_is_taken_from_the_one_that_had_it(world, by):
+    image = published(world, visibility="private", owner="alpha")
+    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.identity.associated["beta"] = frozenset({THREE})
+    world.source.change(image.image_id, owner="beta", name="new")
+    if by == "event":
+        world.changed(image.image_id)
+    else:
+        world.reconciliation.look()
+    world.run()
+    assert world.task(image).reason.startswith("not wanted here")
+    copies = [one.image(image.image_id).metadata for one in (world.two, world.three)]
+    assert [(one.owner, one.name) for one in copies] == [("beta", image.metadata.name),
+                                                         ("beta", "new")]
+
+
+@pytest.mark.parametrize(
+    ("policy", "before", "after"),
+    [
+        (metadata_policy.Policy(), "alpha", "beta"),
+        (metadata_policy.Policy(owner=metadata_policy.Owner.AGENT), "agents", "agents"),
+        (
+            metadata_policy.Policy(
+                owner=metadata_policy.Owner.MAPPED,
+                project_map={TWO: {"alpha": "alpha-two", "beta": "beta-two"}},
+            ),
+            "alpha-two",
+            "beta-two",
+        ),
+    ],
+)
+def test_a_copy_that_nobody_wants_belongs_to_whom_the_policy_gives_it(
+    world, policy, before, after
+):
+    world.metadata = policy
+    image = published(world, visibility="private", owner="alpha")
+    assert world.two.image(image.image_id).metadata.owner == before
+    world.policy = OFF
+    world.source.change(image.image_id, owner="beta")
+    world.changed(image.image_id)
+    world.run()
+    assert world.two.image(image.image_id).metadata.owner == after
+    assert world.reconciliation.look().requested == 0
+
+
+# What a region refuses
+
+
+def refuse(world, image):
+    """Give a source more properties than RegionTwo takes."""
+    more = {f"p{number}": "x" for number in range(glance.PROPERTY_QUOTA)}
+    world.source.change(image.image_id, **more)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("how", ["made private", "deactivated", "unshared", "given away"])
+def test_what_is_taken_back_goes_although_the_region_refuses_something_else(
+    world, how, at_once
+):
+    image = published(world, visibility="shared" if how == "unshared" else "public")
+    if how == "unshared":
+        world.source.share(image.image_id, "beta", "accepted")
+        world.changed(image.image_id)
+        world.run()
+    refuse(world, image)
+    if not at_once:
+        world.changed(image.image_id)
+        world.run()
+        assert world.task(image).status == "failure"
+    take_back(world, image, how)
+    world.changed(image.image_id)
+    world.run()
+    source, copy = world.source.image(image.image_id), world.two.image(image.image_id)
+    assert (copy.status, copy.metadata.visibility, copy.metadata.owner, copy.members) == (
+        source.status, source.metadata.visibility, source.metadata.owner, {}
+    )
+    task = world.task(image)
+    assert (task.status, "image_property_quota" in task.reason) == ("failure", True)
+
+
 # Who sees it is set last
 
 
@@ -297,6 +381,26 @@ def test_a_change_that_widens_looks_at_the_source_once_more(world, how):
     take_back(world, image, how)
     in_two()
     assert not [one for one in found if "public" in one]
+
+
+def test_a_change_of_the_owner_looks_at_the_source_once_more(world):
+    image = published(world, visibility="private", owner="alpha")
+    owners = []
+    world.two.before = lambda _name, image_id: owners.append(
+        world.two.image(image_id).metadata.owner
+    )
+    world.source.change(image.image_id, owner="beta")
+    world.changed(image.image_id)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    in_three, in_two = world.submitted  # in the order of the names
+    world.submitted.clear()
+    in_three()
+    world.source.change(image.image_id, owner="gamma")
+    in_two()
+    assert world.three.image(image.image_id).metadata.owner == "beta"
+    assert world.two.image(image.image_id).metadata.owner == "gamma"
+    assert "beta" not in owners
 
 
 def test_a_row_knows_a_copy_before_others_see_it(world):

@@ -253,6 +253,37 @@ def test_a_source_deleted_while_we_were_dead_is_not_forgotten_before_its_copy(
     assert set(world.store.image_ids()) == {other.image_id}
 
 
+@pytest.mark.parametrize("by", ["event", "scan"])
+@pytest.mark.parametrize("is_spent", [False, True])
+def test_a_source_that_goes_while_its_bytes_are_sent_takes_its_copies_along(
+    world, image, is_spent, by
+):
+    if is_spent:
+        spend_id(world, image)
+    world.source.publish(b"a cloud with no image at all deletes nothing")
+    world.source.change(image.image_id, visibility="public")
+
+    def before(name, image_id):
+        is_there = image_id == image.image_id and image_id in world.source.ids()
+        if name == "get" and is_there and world.two.ids():
+            world.source.delete_as_user(image_id)
+
+    world.source.before = before
+    world.run()
+    (made,) = world.two.ids()
+    task = world.task(image)
+    assert (task.code, task.copy_id) == (Code.SOURCE_MISSING, made)
+    if by == "event":
+        world.deleted(image.image_id)
+    else:
+        world.reconciliation.look()
+        world.clock.advance(86400.0)  # it has to be missing for a day
+        world.reconciliation.look()
+    world.run()
+    assert made not in world.two.ids()
+    assert image.image_id not in world.store.image_ids()
+
+
 def test_a_copy_that_another_agent_made_of_another_source_is_not_deleted(world):
     ours = world.source.publish(DATA)
     theirs = builders.marks(ours.image_id, TWO, source_id=ours.image_id)
