@@ -114,10 +114,12 @@ class Census:
     def _judged(
         self, region: images.RegionId, page: Sequence[images.Image]
     ) -> Iterator[Finding]:
-        claims = {
-            image.image_id: key for image in page if (key := identity.source_of(image)) is not None
-        }
         known = self._catalogue.regions()
+        claims = {
+            image.image_id: key
+            for image in page
+            if (key := identity.source_of(image) or identity.former_source(image, known))
+        }
         sources = self._sources(set(claims.values()), known)
         rows = self._rows(region, set(claims.values()))
         own_ids = self._wanted_as.own_ids(sources.values())
@@ -130,6 +132,7 @@ class Census:
                 source=source and wanted(source, image),
                 known=None if row is None else row.known_copy,
                 proven_id=None if row is None else row.proven_id,
+                regions=known,
             )
             found = identity.whose(image, evidence)
             is_lost = key is not _NOBODY and key.region not in known
@@ -193,13 +196,19 @@ def _finding(
     match found.whose:
         case identity.Whose.OURS:
             kind = Kind.COPY
-        case identity.Whose.DOUBTFUL if evidence.source is None and evidence.known is None:
+        case identity.Whose.DOUBTFUL if _is_orphan(image, evidence):
             kind = Kind.ORPHAN
         case identity.Whose.DOUBTFUL:
             kind = Kind.DOUBTFUL
         case _:
             kind = Kind.INHERITED
     return Finding(image=image, kind=kind, reason=found.reason, is_known=found.is_known)
+
+
+def _is_orphan(image: images.Image, evidence: identity.Evidence) -> bool:
+    is_unknown = evidence.source is None and evidence.known is None
+    # Somebody else may have brought one that names a region which left the catalogue.
+    return is_unknown and identity.names_itself(image)
 
 
 def report(

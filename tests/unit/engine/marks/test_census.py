@@ -91,6 +91,25 @@ def test_a_source_of_a_region_that_left_the_catalogue_is_not_gone(world):
     )
 
 
+def test_a_copy_that_names_a_region_outside_the_catalogue_is_no_orphan(world):
+    marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
+    image = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    (found,) = world.census.find(TWO)
+    assert found.kind is census.Kind.DOUBTFUL
+    assert "region rename OldTwo RegionTwo" in found.reason
+    replicated = builders.marks(builders.IMAGE_ID, THREE, source_region=worlds.CASCADING)
+    world.two.change(image.image_id, **replicated)
+    assert kinds(world) == {image.image_id: "inherited"}
+
+
+def test_an_image_that_somebody_brought_back_from_a_region_that_is_gone_is_one_like_any_other(
+    world,
+):
+    marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
+    world.source.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    assert kinds(world, worlds.CASCADING) == {builders.IMAGE_ID: "inherited"}
+
+
 def test_copies_of_the_snapshots_of_another_region_are_counted_as_well():
     world = worlds.World(snapshot_origins=[THREE])
     marks = builders.marks(builders.IMAGE_ID, TWO, source_region=THREE)
