@@ -10,6 +10,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance import mark_regions
 from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import known_regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine.marks import renaming
 from glance_sync_agent.wiring import configuration
@@ -98,7 +99,10 @@ def check_named_regions(
 
 
 def make_renaming(
-    names: region_names.Renaming, catalogue: endpoints.Keystone, session: endpoints.Session
+    names: region_names.Renaming,
+    catalogue: endpoints.Keystone,
+    session: endpoints.Session,
+    known: known_regions.KnownRegions,
 ) -> renaming.Renaming:
     """Return what brings a region's new name to the copies of all regions.
 
@@ -110,4 +114,4 @@ def make_renaming(
             region=region, session=session, endpoint=catalogue.endpoint(region)
         )
 
-    return renaming.Renaming(names, marks_in, catalogue.regions())
+    return renaming.Renaming(names, marks_in, catalogue.regions(), known.copies)
