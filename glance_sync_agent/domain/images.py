@@ -226,12 +226,13 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
         locations=locations,
         remote=_remote(locations or ()),
-        created_at=_time(record.get("created_at")),
-        updated_at=_time(record.get("updated_at")),
+        created_at=time_of(record.get("created_at")),
+        updated_at=time_of(record.get("updated_at")),
     )
 
 
-def _time(text: object) -> datetime.datetime | None:
+def time_of(text: object) -> datetime.datetime | None:
+    """Return a time that Glance gives; None: it is none."""
     try:
         found = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:

@@ -356,12 +356,25 @@ def _not_ours(
             return Wait(copy=copy, reason=f"an image that may be our copy is {copy.status}")
         case identity.Whose.DOUBTFUL:
             return Conflict(reason=_doubt(copy, found))
+        case _ if _is_the_same(source, copy):
+            return Conflict(
+                reason=f"image {copy.image_id} of region {copy.region} is the source itself, by "
+                f"its id, creation time and data, so that regions {source.region} and "
+                f"{copy.region} have one Glance; do not delete it, and take region {copy.region} "
+                "out of the strategy"
+            )
         case _:
             return Conflict(
                 reason=f"image {copy.image_id} of region {copy.region} was not made by this agent "
                 "and has the id that the copy needs; delete it there, or publish the source again "
                 "with another id, or take the region out of the strategy"
             )
+
+
+def _is_the_same(source: Image, copy: Image) -> bool:
+    """Tell whether two regions of the catalogue show one image of one Glance."""
+    same = [(one.image_id, one.created_at, one.size, one.multihash) for one in (source, copy)]
+    return source.created_at is not None and same[0] == same[1]
 
 
 def _doubt(copy: Image, found: identity.Identity) -> str:

@@ -11,6 +11,7 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance import mark_regions
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import known_regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine.marks import renaming
 from glance_sync_agent.wiring import configuration
@@ -99,7 +100,10 @@ def check_named_regions(
 
 
 def make_renaming(
-    names: region_names.Renaming, catalogue: endpoints.Keystone, session: credentials.Session
+    names: region_names.Renaming,
+    catalogue: endpoints.Keystone,
+    session: credentials.Session,
+    known: known_regions.KnownRegions,
 ) -> renaming.Renaming:
     """Return what brings a region's new name to the copies of all regions.
 
@@ -111,4 +115,4 @@ def make_renaming(
             region=region, session=session, endpoint=catalogue.endpoint(region)
         )
 
-    return renaming.Renaming(names, marks_in, catalogue.regions())
+    return renaming.Renaming(names, marks_in, catalogue.regions(), known.copies)

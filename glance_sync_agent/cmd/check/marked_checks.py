@@ -42,6 +42,8 @@ def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding
         f"{count.copies} copies, {count.inherited} users' images with an inherited mark, "
         f"{count.doubtful} doubtful, {count.orphans} orphaned"
     )
+    if count.unadopted:
+        told += f", {count.unadopted} copies of another agent, or of a region copied no more"
     if count.doubtful or count.orphans:
         remedy = f"glance-sync orphan list --region {region} shows those that are left alone"
         return findings.warning(link, told, remedy)

@@ -36,8 +36,8 @@ class Rename(command.Command):
 
     Changes the name in the database and in the marks of the copies in all regions. Run it when
     the catalogue has the new name, while no agent runs. Change the name in sync.conf and the
-    other files by hand. A run that failed in the middle can be repeated. Images that are not
-    copies of the agent are not touched.
+    other files by hand. A run that failed in the middle can be repeated. Images that no task
+    knows as copies are not touched.
     """
 
     app: console.Console
@@ -60,9 +60,10 @@ class Rename(command.Command):
             known = store.known_regions()
             _check_known(known, names.old)
             _check_catalogue(catalogue, names)
+            known.require_one_region(names.old, names.new)
             usage = known.usage(names.old)
             session = credentials.load(conf, wiring.CREDENTIALS)
-            marks = wiring.make_renaming(names, catalogue, session)
+            marks = wiring.make_renaming(names, catalogue, session, known)
             if not parsed_args.yes:
                 self._show(names, usage, sum(marks.count().values()))
                 return

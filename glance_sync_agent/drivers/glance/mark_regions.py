@@ -93,6 +93,7 @@ class Marks:
                 copy_id=_text(record, images.COPY_ID),
                 copy_region=_text(record, images.COPY_REGION),
                 source_region=_text(record, images.SOURCE_REGION),
+                created_at=images.time_of(record.get("created_at")),
             )
         except errors.NotificationError as exc:
             raise errors.ServiceUnavailable(

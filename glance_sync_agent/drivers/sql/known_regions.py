@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the database knows of regions as such: their names, and which one is the cascading one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 import datetime
 import itertools
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
@@ -23,6 +24,9 @@ _REGIONS = tables.REGIONS
 
 _CASCADING = "cascading_region"
 _BATCH = 500  # image ids in one statement
+
+#: By source: the id of its copy and when it was created; None: its task knows no copy.
+_Copies: TypeAlias = Mapping[str, tuple[str, datetime.datetime] | None]
 
 
 class KnownRegions:
@@ -101,6 +105,31 @@ class KnownRegions:
 
         return self._database.read(f"count the tasks of region {region}", work)
 
+    def copies(self, regions: Set[images.RegionId]) -> region_names.Copies:
+        """Return the copies that the tasks of regions know.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+
+        def work(connection: sa.Connection) -> region_names.Copies:
+            found = (_copies(connection, region).values() for region in regions)
+            return frozenset(one for one in itertools.chain(*found) if one is not None)
+
+        return self._database.read("read the copies of regions", work)
+
+    def require_one_region(self, old: images.RegionId, new: images.RegionId) -> None:
+        """Make sure that two names are not those of two regions.
+
+        :raises ConfigurationError: both have a copy of an image.
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        self._database.read(
+            f"compare regions {old} and {new}",
+            lambda connection: _require_one_region(
+                _copies(connection, old), _copies(connection, new), old, new
+            ),
+        )
+
     def require_rest(self, now: datetime.datetime) -> None:
         """Make sure that no agent works.
 
@@ -116,7 +145,7 @@ class KnownRegions:
     ) -> region_names.Usage:
         """Give all that is of region ``old`` to region ``new``; return what that was.
 
-        A task of ``new`` that knows no copy goes if ``old`` has one for the same image.
+        Of two tasks for the same image, one that knows no copy goes.
 
         :raises ConfigurationError: an agent works, or both regions have a copy of an image.
         :raises ServiceUnavailable: the database does not answer.
@@ -232,16 +261,38 @@ def _require_rest(connection: sa.Connection, now: datetime.datetime) -> None:
 def _make_room(
     connection: sa.Connection, old: images.RegionId, new: images.RegionId
 ) -> None:
-    """Remove the tasks of ``new`` that know no copy and stand in the way of tasks of ``old``.
+    """Remove one of two tasks for the same image, so that the other one is of ``new``.
 
-    :raises ConfigurationError: one of them knows a copy of its own.
+    :raises ConfigurationError: both know copies of their own.
     """
     kept, there = (_copies(connection, region) for region in (old, new))
-    doubled = {image_id: there[image_id] for image_id in there.keys() & kept.keys()}
+    _require_one_region(kept, there, old, new)
+    doubled = sorted(kept.keys() & there.keys())
+    # An agent may have copied for the first time under the new name.
+    lesser = {one for one in doubled if kept[one] is None and there[one] is not None}
+    for region, image_ids in (
+        (old, sorted(lesser)),
+        (new, [one for one in doubled if one not in lesser]),
+    ):
+        for batch in _batches(image_ids):
+            connection.execute(
+                sa.delete(_TASKS).where(_TASKS.c.region == region, _TASKS.c.image_id.in_(batch))
+            )
+
+
+def _require_one_region(
+    kept: _Copies, there: _Copies, old: images.RegionId, new: images.RegionId
+) -> None:
+    """Make sure that two names are not those of two regions.
+
+    Copies have the ids of their sources in all regions, but are not created at the same time.
+
+    :raises ConfigurationError: both know copies of their own.
+    """
     clashes = sorted(
         image_id
-        for image_id, copy_id in doubled.items()
-        if copy_id is not None and copy_id != kept[image_id]
+        for image_id in there.keys() & kept.keys()
+        if None not in (kept[image_id], there[image_id]) and kept[image_id] != there[image_id]
     )
     if clashes:
         raise errors.ConfigurationError(
@@ -249,16 +300,20 @@ def _make_room(
             f"copies of, image {clashes[0]} for instance, so they are two regions; if {old} is "
             f"gone, run 'glance-sync-manage region forget {old}'"
         )
-    for batch in _batches(sorted(doubled)):
-        connection.execute(
-            sa.delete(_TASKS).where(_TASKS.c.region == new, _TASKS.c.image_id.in_(batch))
-        )
 
 
-def _copies(connection: sa.Connection, region: images.RegionId) -> dict[str, str | None]:
+def _copies(connection: sa.Connection, region: images.RegionId) -> _Copies:
     """Return the copies that the tasks of a region know, by the ids of their sources."""
-    query = sa.select(_TASKS.c.image_id, _TASKS.c.copy_id).where(_TASKS.c.region == region)
-    return {row.image_id: row.copy_id for row in connection.execute(query)}
+    query = sa.select(
+        _TASKS.c.image_id, _TASKS.c.copy_id, _TASKS.c.copy_created_at
+    ).where(_TASKS.c.region == region)
+    # An id without a time was only chosen.
+    return {
+        row.image_id: None
+        if row.copy_created_at is None
+        else (row.copy_id, row.copy_created_at)
+        for row in connection.execute(query)
+    }
 
 
 def _batches(image_ids: Sequence[str]) -> Sequence[Sequence[str]]:

@@ -132,6 +132,7 @@ class Replication:
                     key=self._key(task),
                     source=source and wanted(source, copy),
                     proven_id=notes.proven_id,
+                    regions=self._targets.catalogue(),
                 ),
                 notes=notes,
                 look=look,

@@ -24,6 +24,7 @@ class Kind(enum.StrEnum):
     """What a marked image is."""
 
     COPY = "copy"
+    UNADOPTED = "unadopted"  # no row knows it, and this agent copies nothing from there
     INHERITED = "inherited"
     DOUBTFUL = "doubtful"
     ORPHAN = "orphan"  # no row knows it, and its source is gone
@@ -49,6 +50,7 @@ class Count:
     """How many there are in a region."""
 
     copies: int = 0
+    unadopted: int = 0
     inherited: int = 0
     doubtful: int = 0
     orphans: int = 0
@@ -58,6 +60,8 @@ class Count:
         match kind:
             case Kind.COPY:
                 self.copies += 1
+            case Kind.UNADOPTED:
+                self.unadopted += 1
             case Kind.INHERITED:
                 self.inherited += 1
             case Kind.DOUBTFUL:
@@ -86,7 +90,7 @@ class Census:
         self._catalogue = catalogue
         self._store = store
         self._wanted_as = wanted_as
-        self._origins = snapshot_origins
+        self._origins = (catalogue.cascading, *snapshot_origins)
 
     def find(self, region: images.RegionId) -> Iterator[Finding]:
         """Walk the marked images of a region, in constant memory.
@@ -94,13 +98,12 @@ class Census:
         :raises SyncError: the region, that of a source, or the database does not answer.
         """
         service = self._regions.image_service(region)
-        origins = (self._catalogue.cascading, *self._origins)
-        for origin in origins:
+        for origin in self._origins:
             for page in service.pages(_PAGE_SIZE, marked_from=origin):
                 yield from self._judged(region, page)
         # Copies of a region that is no source any more, or had another name.
         for page in service.pages(_PAGE_SIZE, marked_in=region):
-            rest = [one for one in page if not _is_from(one, origins)]
+            rest = [one for one in page if not _is_from(one, self._origins)]
             yield from self._judged(region, rest)
 
     def whose(self, image: images.Image) -> Finding:
@@ -114,10 +117,12 @@ class Census:
     def _judged(
         self, region: images.RegionId, page: Sequence[images.Image]
     ) -> Iterator[Finding]:
-        claims = {
-            image.image_id: key for image in page if (key := identity.source_of(image)) is not None
-        }
         known = self._catalogue.regions()
+        claims = {
+            image.image_id: key
+            for image in page
+            if (key := identity.source_of(image) or identity.former_source(image, known))
+        }
         sources = self._sources(set(claims.values()), known)
         rows = self._rows(region, set(claims.values()))
         own_ids = self._wanted_as.own_ids(sources.values())
@@ -130,10 +135,29 @@ class Census:
                 source=source and wanted(source, image),
                 known=None if row is None else row.known_copy,
                 proven_id=None if row is None else row.proven_id,
+                regions=known,
             )
             found = identity.whose(image, evidence)
-            is_lost = key is not _NOBODY and key.region not in known
-            yield _finding(image, found, evidence, is_lost=is_lost)
+            yield self._finding(image, found, evidence, known)
+
+    def _finding(
+        self,
+        image: images.Image,
+        found: identity.Identity,
+        evidence: identity.Evidence,
+        known: Set[images.RegionId],
+    ) -> Finding:
+        key = evidence.key
+        reason = found.reason
+        if key is not _NOBODY and key.region not in known and not found.is_ours:
+            kind = Kind.DOUBTFUL
+            reason = f"its source is in region {key.region}, which is not in Keystone's catalogue"
+        elif found.is_ours and evidence.known is None and key.region not in self._origins:
+            kind = Kind.UNADOPTED
+            reason = f"no task knows it, and this agent copies no images of region {key.region}"
+        else:
+            kind = _kind(image, found, evidence)
+        return Finding(image=image, kind=kind, reason=reason, is_known=found.is_known)
 
     def _sources(
         self, keys: set[images.SourceKey], known: Set[images.RegionId]
@@ -176,30 +200,24 @@ def _is_from(image: images.Image, origins: Sequence[images.RegionId]) -> bool:
     return source is None or source.region in origins
 
 
-def _finding(
-    image: images.Image,
-    found: identity.Identity,
-    evidence: identity.Evidence,
-    *,
-    is_lost: bool,
-) -> Finding:
-    if is_lost and not found.is_ours:
-        return Finding(
-            image=image,
-            kind=Kind.DOUBTFUL,
-            reason=f"its source is in region {evidence.key.region}, which is not in Keystone's "
-            "catalogue",
-        )
+def _kind(
+    image: images.Image, found: identity.Identity, evidence: identity.Evidence
+) -> Kind:
     match found.whose:
         case identity.Whose.OURS:
-            kind = Kind.COPY
-        case identity.Whose.DOUBTFUL if evidence.source is None and evidence.known is None:
-            kind = Kind.ORPHAN
+            return Kind.COPY
+        case identity.Whose.DOUBTFUL if _is_orphan(image, evidence):
+            return Kind.ORPHAN
         case identity.Whose.DOUBTFUL:
-            kind = Kind.DOUBTFUL
+            return Kind.DOUBTFUL
         case _:
-            kind = Kind.INHERITED
-    return Finding(image=image, kind=kind, reason=found.reason, is_known=found.is_known)
+            return Kind.INHERITED
+
+
+def _is_orphan(image: images.Image, evidence: identity.Evidence) -> bool:
+    is_unknown = evidence.source is None and evidence.known is None
+    # Somebody else may have brought one that names a region which left the catalogue.
+    return is_unknown and identity.names_itself(image)
 
 
 def report(
@@ -210,7 +228,8 @@ def report(
     """Write into the log what an operator should settle. A region that fails is left out.
 
     :param adopt: is given copies that proved to be ours and that no row knows, wanted there or
-        not, so that what their source takes back reaches them, too.
+        not, so that what their source takes back reaches them, too. Another agent may have made
+        those of other sources, by another policy.
     """
     for region in regions:
         count = Count()
@@ -226,12 +245,23 @@ def report(
             failure = ""
         if failure:
             LOG.warning("Could not count the marked images of region %s: %s", region, failure)
-        elif count.doubtful or count.orphans:
-            LOG.warning(
-                "Region %s has %d doubtful images and %d orphans; they are left alone. "
-                "'glance-sync orphan list --region %s' shows them, and what to do",
-                region, count.doubtful, count.orphans, region,
-            )
+        else:
+            _tell(region, count)
+
+
+def _tell(region: images.RegionId, count: Count) -> None:
+    if count.unadopted:
+        LOG.info(
+            "Region %s has %d copies that no task knows, of images of regions that this agent "
+            "copies nothing from; they are left to the agent that made them",
+            region, count.unadopted,
+        )
+    if count.doubtful or count.orphans:
+        LOG.warning(
+            "Region %s has %d doubtful images and %d orphans; they are left alone. "
+            "'glance-sync orphan list --region %s' shows them, and what to do",
+            region, count.doubtful, count.orphans, region,
+        )
 
 
 def adopting(

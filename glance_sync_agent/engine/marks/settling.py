@@ -118,7 +118,11 @@ class Settling:
         return image
 
     def _source(self, image: images.Image) -> images.SourceKey:
-        source = identity.source_of(image) or self._source_by_row(image)
+        source = (
+            identity.source_of(image)
+            or identity.former_source(image, self._catalogue.regions())
+            or self._source_by_row(image)
+        )
         if source is None:
             raise errors.ImageConflict(
                 f"image {image.image_id} of region {image.region} does not say that it is a copy, "

@@ -162,7 +162,7 @@ class Differences:
             is_wanted = verdict is not None and verdict.wanted
             if is_wanted:
                 if copy is None and (members.is_first or members.has(pair.source.image_id)):
-                    copy = _unnoted_copy(service, pair)
+                    copy = _unnoted_copy(service, pair, self._targets.catalogue())
                 step = self._step(service, pair, copy, members)
             else:
                 step = self._unwanted(service, pair, copy, verdict)
@@ -269,11 +269,11 @@ class Differences:
         unwanted: str | None = None,
     ) -> plans.Action:
         """Return what is to be done about what a listing tells of a copy."""
-        row = pair.rows.get(region)
+        row, known = pair.rows.get(region), self._targets.catalogue()
         return plans.next_action(
             wanted,
             copy,
-            found=None if copy is None else _whose(copy, pair.source, wanted, row),
+            found=None if copy is None else _whose(copy, pair.source, wanted, row, known),
             unwanted=unwanted,
             may_delete=False,
             delete_unwanted=unwanted is not None and self._deletes(pair, region),
@@ -304,7 +304,9 @@ def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
     return (row and row.copy_id) or pair.source.image_id
 
 
-def _unnoted_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:
+def _unnoted_copy(
+    service: ports.ImageService, pair: Pair, regions: frozenset[images.RegionId]
+) -> images.Image | None:
     """Find the copy with an id of its own that a lost row knew.
 
     Of an active source the attempt to copy it finds that; one that is not is not copied.
@@ -312,7 +314,8 @@ def _unnoted_copy(service: ports.ImageService, pair: Pair) -> images.Image | Non
     source = pair.source
     if source.status is not images.ImageStatus.DEACTIVATED or service.region in pair.rows:
         return None
-    return copies.find(service, identity.Evidence(key=images.key_of(source), source=source))
+    evidence = identity.Evidence(key=images.key_of(source), source=source, regions=regions)
+    return copies.find(service, evidence)
 
 
 def _whose(
@@ -320,12 +323,14 @@ def _whose(
     source: images.Image,
     wanted: images.Image,
     row: tasks.Task | None,
+    regions: frozenset[images.RegionId],
 ) -> identity.Identity:
     evidence = identity.Evidence(
         key=images.key_of(source),
         source=wanted,
         known=None if row is None else row.known_copy,
         proven_id=None if row is None else row.proven_id,
+        regions=regions,
     )
     return identity.whose(copy, evidence)
 

@@ -41,9 +41,11 @@ def marked(made=None, **fields):
     return dataclasses.replace(image, mark=dataclasses.replace(image.mark, **fields))
 
 
-def case(name, image, answer, reason, *, row=None, there=IN_SYNC, proven_id=None, **more):
+def case(
+    name, image, answer, reason, *, row=None, there=IN_SYNC, proven_id=None, regions=None, **more
+):
     evidence = identity.Evidence(
-        key=builders.KEY, source=there, known=row, proven_id=proven_id
+        key=builders.KEY, source=there, known=row, proven_id=proven_id, regions=regions
     )
     expected = identity.Identity(whose=answer, reason=reason, **more)
     return pytest.param(image, evidence, expected, id=name)
@@ -65,6 +67,12 @@ MALLORYS = (
     f"{NO_TASK}, and it belongs to project mallory, where a copy would belong to alpha"
 )
 ELSEWHERE = images.SourceKey(image_id=builders.IMAGE_ID, region="RegionNine")
+REGIONS = frozenset(map(images.RegionId, ("RegionOne", "RegionTwo", "RegionThree")))
+NEW_NAME = (
+    "its mark names region OldTwo, which is not in Keystone's catalogue. If RegionTwo is the new "
+    "name of OldTwo, stop all agents and run 'glance-sync-manage region rename OldTwo RegionTwo'"
+)
+OLD_MARK = f"its mark is that of image {builders.IMAGE_ID} of region OldTwo"
 
 TABLE = [
     # no mark at all
@@ -86,6 +94,28 @@ TABLE = [
          row=known()),
     case("inherited, queued", marked(queued(), copy_id=ANOTHER), INHERITED,
          f"its mark is that of image {ANOTHER} of region RegionTwo"),
+    # the mark of a region that left the catalogue, or has a new name
+    case("old name", marked(copy_region="OldTwo"), DOUBTFUL, NEW_NAME, regions=REGIONS),
+    case("old name, an id of its own", marked(copy(image_id=ANOTHER), copy_region="OldTwo"),
+         DOUBTFUL, NEW_NAME, regions=REGIONS),
+    case("old name, source gone", marked(copy_region="OldTwo"), DOUBTFUL, NEW_NAME, there=None,
+         regions=REGIONS),
+    case("old name, another one than the row knows",
+         marked(copy(image_id=ANOTHER), copy_region="OldTwo"), DOUBTFUL, NEW_NAME, row=known(),
+         regions=REGIONS),
+    case("old name, though the row knew it", marked(copy_region="OldTwo"), DOUBTFUL, LOST_MARK,
+         row=known(), regions=REGIONS),
+    case("old name, and the catalogue is not known", marked(copy_region="OldTwo"), INHERITED,
+         OLD_MARK),
+    case("old name, another id", marked(copy_id=ANOTHER, copy_region="OldTwo"), INHERITED,
+         f"its mark is that of image {ANOTHER} of region OldTwo", regions=REGIONS),
+    case("old name, another source", marked(copy_region="OldTwo", source=ELSEWHERE), INHERITED,
+         OLD_MARK, regions=REGIONS),
+    case("replicated from a region of the catalogue", marked(copy_region="RegionThree"),
+         INHERITED, f"its mark is that of image {builders.IMAGE_ID} of region RegionThree",
+         regions=REGIONS),
+    case("a region that is not in the catalogue", copy(), OURS, BY_DATA,
+         regions=frozenset({"RegionOne"})),
     # the mark of another source
     case("another source", marked(source=dataclasses.replace(builders.KEY, image_id=ANOTHER)),
          DOUBTFUL, f"it names another source, image {ANOTHER} of region RegionOne", row=known()),
@@ -204,6 +234,25 @@ def test_an_image_says_that_it_is_a_copy_only_by_its_own_name(image, answer):
 @pytest.mark.parametrize(
     ("image", "answer"),
     [
+        (marked(copy_region="OldTwo"), builders.KEY),
+        (marked(copy_region="OldTwo", source=ELSEWHERE), ELSEWHERE),
+        (marked(copy(image_id=ANOTHER), copy_region="OldTwo"), builders.KEY),
+        (marked(copy(region="RegionOne"), copy_region="OldTwo"), None),
+        (marked(copy_id=ANOTHER, copy_region="OldTwo"), None),
+        (marked(copy_region="RegionThree"), None),
+        (copy(), None),
+        (builders.stranger(), None),
+    ],
+    ids=["old name", "of another source", "id of its own", "back in the region of its source",
+         "a snapshot of its servers", "replicated", "a copy", "no mark"],
+)
+def test_an_image_may_be_a_copy_from_before_its_region_had_a_new_name(image, answer):
+    assert identity.former_source(image, REGIONS) == answer
+
+
+@pytest.mark.parametrize(
+    ("image", "answer"),
+    [
         (copy(), True),
         (marked(source=ELSEWHERE), False),
         (builders.stranger(), False),
@@ -244,6 +293,7 @@ _evidence = st.builds(
         created_at=st.sampled_from([None, builders.NOW]),
         on_probation=st.booleans(),
     ),
+    regions=st.none() | st.frozensets(_regions),
 )
 
 

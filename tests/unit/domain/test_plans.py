@@ -72,6 +72,17 @@ def doubt(why):
     )
 
 
+def taken(image_id):
+    return plans.Conflict(
+        reason=f"image {image_id} of region RegionTwo was not made by this agent and has the id "
+        "that the copy needs; delete it there, or publish the source again with another id, or "
+        "take the region out of the strategy"
+    )
+
+
+TAKEN = taken(builders.IMAGE_ID)
+
+
 def left_alone(why):
     return (
         f"image {builders.IMAGE_ID} of region RegionTwo is left alone, although {why}: it was "
@@ -285,13 +296,26 @@ TABLE = [
     # strangers
     case(
         "stranger on the id",
-        plans.Conflict(
-            reason=f"image {builders.IMAGE_ID} of region RegionTwo was not made by this agent "
-            "and has the id that the copy needs; delete it there, or publish the source again "
-            "with another id, or take the region out of the strategy"
-        ),
+        TAKEN,
         source(), stranger(), known=False,
     ),
+    case("the source itself, in a Glance that two regions share",
+         plans.Conflict(
+             reason=f"image {builders.IMAGE_ID} of region RegionTwo is the source itself, by its "
+             "id, creation time and data, so that regions RegionOne and RegionTwo have one "
+             "Glance; do not delete it, and take region RegionTwo out of the strategy"
+         ),
+         source(created_at=builders.NOW), stranger(), known=False),
+    case("stranger on the id, of the same time, with other bytes", TAKEN,
+         source(created_at=builders.NOW), stranger(multihash=OTHER), known=False),
+    case("stranger on the id, of the same time, with another size", TAKEN,
+         source(created_at=builders.NOW), stranger(size=3), known=False),
+    case("stranger on the id, from another time", TAKEN,
+         source(created_at=builders.LONG_AGO), stranger(), known=False),
+    case("stranger with an id of his own", taken(builders.COPY_ID),
+         source(created_at=builders.NOW), stranger(image_id=builders.COPY_ID), known=False),
+    case("stranger and source that do not say when they were created", TAKEN,
+         source(), stranger(created_at=None), known=False),
     case("known, without its mark",
          plans.Conflict(reason=doubt("its task knows it, but its mark was taken off or changed")),
          source(), stranger()),
@@ -849,6 +873,9 @@ def perform(action, source_image, copy_image):
             return dataclasses.replace(copy_image, status=status)
         case plans.DeleteCopy():
             return None
+        case plans.ReadBack(expected=expected):
+            # That the bytes are right is noted, which is as good as a hash of the Glance.
+            return dataclasses.replace(copy_image, multihash=expected)
         case plans.UpdateMetadata():
             return _updated(copy_image, action)
     return copy_image

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a region's new name changes on an image."""
 
+import dataclasses
+import datetime
+
 import pytest
 
 from glance_sync_agent.domain import images
@@ -9,6 +12,8 @@ from glance_sync_agent.domain import region_names
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = "20000000-0000-4000-8000-000000000002"
 OLD, NEW, THIRD = map(images.RegionId, ("Old", "New", "Third"))
+NOW = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+LATER = NOW + datetime.timedelta(seconds=7)
 RENAMING = region_names.Renaming(old=OLD, new=NEW)
 
 COPY, SOURCE = "glance_sync_copy_region", "glance_sync_source_region"
@@ -44,8 +49,28 @@ def test_only_a_mark_that_names_its_own_image_gets_the_new_name(
         copy_id=copy_id,
         copy_region=copy_region,
         source_region=source_region,
+        created_at=NOW,
     )
-    assert RENAMING.changes(image) == changes
+    assert RENAMING.changes(image, {(IMAGE, NOW)}) == changes
+    assert RENAMING.changes(image, {(OTHER, NOW), (IMAGE, LATER)}) == {}
+
+
+def test_an_image_that_does_not_say_when_it_was_created_is_known_to_no_task():
+    image = region_names.Marked(
+        image_id=IMAGE,
+        region=NEW,
+        copy_id=IMAGE,
+        copy_region=OLD,
+        source_region=THIRD,
+        created_at=NOW,
+    )
+    assert RENAMING.changes(image, {(IMAGE, NOW)}) == {COPY: "New"}
+    assert RENAMING.changes(dataclasses.replace(image, created_at=None), {(IMAGE, NOW)}) == {}
+
+
+@pytest.mark.parametrize(("region", "names"), [(NEW, {OLD, NEW}), (THIRD, {THIRD})])
+def test_tasks_know_the_renamed_region_by_both_names(region, names):
+    assert RENAMING.names_of(region) == names
 
 
 def test_a_copy_names_itself_by_these_properties():

@@ -91,6 +91,25 @@ def test_a_source_of_a_region_that_left_the_catalogue_is_not_gone(world):
     )
 
 
+def test_a_copy_that_names_a_region_outside_the_catalogue_is_no_orphan(world):
+    marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
+    image = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    (found,) = world.census.find(TWO)
+    assert found.kind is census.Kind.DOUBTFUL
+    assert "region rename OldTwo RegionTwo" in found.reason
+    replicated = builders.marks(builders.IMAGE_ID, THREE, source_region=worlds.CASCADING)
+    world.two.change(image.image_id, **replicated)
+    assert kinds(world) == {image.image_id: "inherited"}
+
+
+def test_an_image_that_somebody_brought_back_from_a_region_that_is_gone_is_one_like_any_other(
+    world,
+):
+    marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
+    world.source.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    assert kinds(world, worlds.CASCADING) == {builders.IMAGE_ID: "inherited"}
+
+
 def test_copies_of_the_snapshots_of_another_region_are_counted_as_well():
     world = worlds.World(snapshot_origins=[THREE])
     marks = builders.marks(builders.IMAGE_ID, TWO, source_region=THREE)
@@ -112,7 +131,7 @@ def test_the_count_says_how_many_there_are_of_each_kind():
     for kind in census.Kind:
         count.add(kind)
     count.add(census.Kind.ORPHAN)
-    assert count == census.Count(copies=1, inherited=1, doubtful=1, orphans=2)
+    assert count == census.Count(copies=1, unadopted=1, inherited=1, doubtful=1, orphans=2)
 
 
 def test_an_operator_is_told_only_of_what_he_has_to_settle(world, copied, caplog):
@@ -148,13 +167,44 @@ def test_a_copy_that_no_row_knows_is_adopted_by_the_daily_look_wanted_or_not(wor
     assert world.task(copied).reason == "in sync"
 
 
-def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that(world):
+def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that():
+    world = worlds.World(snapshot_origins=[THREE])
     there = world.three.publish(DATA, owner="alpha")
     marks = images.marks(there, builders.IMAGE_ID, TWO)
     world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
     world.count_marked()
     world.settle()
     assert [row.source_region for row in world.store.find([there.image_id])] == [THREE]
+
+
+def test_a_copy_that_an_agent_with_the_opposite_direction_made_is_left_to_that_agent(
+    world, caplog
+):
+    caplog.set_level("INFO")
+    there = world.three.publish(DATA, owner="alpha", visibility="public")
+    marks = images.marks(there, there.image_id, TWO)
+    copy = world.two.publish(
+        DATA, image_id=there.image_id, owner="alpha", visibility="private", properties=marks
+    )
+    assert kinds(world) == {there.image_id: "unadopted"}
+    world.count_marked()
+    assert "Region RegionTwo has 1 copies that no task knows" in caplog.text
+    assert "RegionOne" not in caplog.text
+    world.settle()
+    assert list(world.store.list()) == []
+    assert world.two.image(there.image_id) == copy
+
+
+def test_a_copy_of_a_region_that_is_copied_no_more_is_one_as_long_as_its_row_knows_it():
+    world = worlds.World(snapshot_origins=[THREE])
+    there = world.three.publish(DATA, owner="alpha")
+    marks = images.marks(there, builders.IMAGE_ID, TWO)
+    world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
+    world.count_marked()
+    later = worlds.World(worlds.Outside(regions=world.regions, store=world.store))
+    assert kinds(later) == {builders.IMAGE_ID: "copy"}
+    later.store.__init__()
+    assert kinds(later) == {builders.IMAGE_ID: "unadopted"}
 
 
 def test_of_two_copies_that_no_row_knows_one_is_adopted(world, copied):
