@@ -57,7 +57,7 @@ class Request:
             others = [row for row in found if row.source_region != self.source_region]
             for row in others:
                 key = row.image_id, row.region
-                if key in wanted and self._takes_over(row):
+                if key in wanted and self._takes_over(row.copy_id, row.status):
                     connection.execute(_taken_over(*key))
                 else:
                     wanted.discard(key)
@@ -77,13 +77,13 @@ class Request:
             )
         return len(wanted | present.keys())
 
-    def _takes_over(self, row: sa.Row[Any]) -> bool:
+    def _takes_over(self, copy_id: str | None, status: str) -> bool:
         """Tell whether the task of another region's image becomes one of ours.
 
         Nobody else would look after a copy that is there, or is being made: its source would
         take nothing back from it any more.
         """
-        is_free = row.copy_id is None and row.status != rows.PROCESSING
+        is_free = copy_id is None and status != rows.PROCESSING
         return is_free and self.source_region is None and not self.may_delete
 
     def _project(self, image_id: str) -> str:
