@@ -356,10 +356,13 @@ class Reconciliation:
         origin, only = unlisted[0].region, walk.scope.only
         regions = self._differences.regions_for(origin) - walk.scope.without
         shares = walk.shares.setdefault(origin, self._shares(origin, regions, walk.scope))
-        pairs, failures = self._differences.pairs(unlisted, without=walk.silent)
+        try:
+            pairs, failures = self._differences.pairs(unlisted, without=walk.silent)
+        except errors.SyncError as exc:
+            pairs, failures = (), {origin: exc}
         for region, failure in failures.items():
             walk.miss_data_of(region, failure)
-        for region in sorted({row.key.region for row in rows} & regions):
+        for region in sorted({row.key.region for row in rows} & shares.keys()):
             if region not in walk.report.failed_regions and (only is None or region in only):
                 walk.keep_on()
                 known = [pair for pair in pairs if _has_copy(pair, region)]

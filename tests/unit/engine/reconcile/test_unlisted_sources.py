@@ -147,6 +147,20 @@ def test_a_source_whose_data_cannot_be_seen_is_left_for_the_next_look(world, mon
     assert visibility(world, image) == "public"
 
 
+def test_what_keystone_does_not_tell_of_them_holds_nothing_else_up(world, monkeypatch):
+    image = publish(world)
+    unlist(world, image)
+    pairs = world.reconciliation._differences.pairs
+
+    def undecided(page, *, without=frozenset()):
+        if page[0].region == THREE:
+            raise errors.Undecided("Keystone does not say where images of project bob belong")
+        return pairs(page, without=without)
+
+    monkeypatch.setattr(world.reconciliation._differences, "pairs", undecided)
+    assert look(world).failed_regions == {THREE}
+
+
 def test_while_a_region_counts_as_restored_its_sources_are_compared(world):
     image = publish(world, visibility="public")
     unlist(world, image, visibility="private")
