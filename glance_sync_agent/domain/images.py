@@ -297,9 +297,14 @@ def _synced_properties(text: object) -> frozenset[str]:
 
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get(IMAGE_TYPE) in SNAPSHOT_TYPES or any(
+    return is_typed_snapshot(image) or any(
         _remote_data(one) is not None for one in image.locations or ()
     )
+
+
+def is_typed_snapshot(image: Image) -> bool:
+    """Tell whether an image says that it is a snapshot, as it is listed by."""
+    return image.metadata.properties.get(IMAGE_TYPE) in SNAPSHOT_TYPES
 
 
 def is_volume_backed(image: Image) -> bool:

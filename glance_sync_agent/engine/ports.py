@@ -302,7 +302,7 @@ class TaskStore(Protocol):
 
         With ``of_source_only``, tasks of an image of another region that has the same id are
         left alone. An image of the cascading region takes such a task over in ``regions``,
-        without its copy, unless ``may_delete``.
+        unless ``may_delete``, or the task knows a copy or is being worked on.
 
         :returns: tasks requested.
         :raises ServiceUnavailable: the database does not answer; nothing was written.
@@ -464,7 +464,7 @@ class TaskStore(Protocol):
         source_region: images.RegionId | None,
         unless_known: bool = False,
     ) -> bool:
-        """Note which image is the copy, and request the task; make it if there is none.
+        """Note which image is the copy, and of which source; request the task, or make it.
 
         :param unless_known: nothing is done if the task knows a copy.
         :returns: False if the task is being worked on, and nothing was written.

@@ -51,11 +51,13 @@ class Intake:
         home = source_region or self._targets.cascading
         if identity.is_named(event.mark, event.image_id, home):
             return
-        if source_region is not None and not self._is_of_interest(event, source_region):
-            return
         is_deletion = event.kind is events.EventKind.DELETED
         if is_deletion:
             self._deletion_announced(home, event.image_id)
+        if source_region is not None and not self._is_of_interest(event, source_region):
+            return
+        if source_region is None and not is_deletion and self._is_copy(event.image_id):
+            return
         count = self.request(
             event.image_id,
             may_delete=is_deletion,
@@ -73,6 +75,16 @@ class Intake:
             return True
         known = self._store.find([event.image_id])
         return any(task.source_region == source_region for task in known)
+
+    def _is_copy(self, image_id: images.ImageId) -> bool:
+        """Tell whether an image of the cascading region is known as a copy.
+
+        An event of its members does not bear its mark.
+        """
+        return any(
+            task.key.region == self._targets.cascading and task.copy_id == image_id
+            for task in self._store.find([image_id])
+        )
 
     def request(
         self,

@@ -1260,6 +1260,25 @@ def test_a_copy_is_adopted_with_the_region_of_its_source(store):
     assert task(store).source_region == ELSEWHERE
 
 
+def test_a_copy_that_is_adopted_moves_its_task_to_the_source_that_it_names(store):
+    ask(store, may_delete=True)
+    store.note_missing(IMAGE, [REGION], NOW)
+    assert store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE}, unless_known=True)
+    found = task(store)
+    assert (found.source_region, found.known_copy) == (ELSEWHERE, KNOWN)
+    # Nobody said that this source is gone.
+    assert (found.missing_since, found.may_delete) == (None, False)
+    assert store.adopt(KEY, KNOWN, **ADOPTED)
+    assert task(store).source_region is None
+
+
+def test_a_copy_that_is_adopted_again_keeps_what_is_known_of_its_source(store):
+    ask(store, may_delete=True, source_region=ELSEWHERE)
+    store.note_missing(IMAGE, [REGION], NOW)
+    store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE})
+    assert (task(store).missing_since, task(store).may_delete) == (NOW, True)
+
+
 def test_a_copy_that_an_operator_disowns_is_known_no_more(store):
     ask(store)
     copied(store)
@@ -1305,14 +1324,30 @@ def test_an_event_leaves_tasks_of_another_source_with_the_same_id_alone(store):
     assert task(store).generation == before.generation + 1
 
 
-def test_an_image_of_the_cascading_region_takes_a_task_over_without_its_copy(store):
-    ask(store, source_region=ANOTHER_SOURCE)
-    copied(store)
-    distrust(store)
+def test_an_image_of_the_cascading_region_takes_a_task_without_a_copy_over(store):
+    ask(store, source_region=ANOTHER_SOURCE, may_delete=True)
+    store.note_missing(IMAGE, [REGION], NOW)
     assert ask(store, of_source_only=True) == 1
     found = task(store)
     assert (found.source_region, found.known_copy, found.copied_from) == (None, None, None)
-    assert (found.status, found.damage, found.may_delete) == (PENDING, None, False)
+    assert (found.status, found.missing_since, found.may_delete) == (PENDING, None, False)
+
+
+def test_an_image_of_the_cascading_region_leaves_a_task_with_a_copy_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    before = task(store)
+    assert ask(store, of_source_only=True) == 0
+    assert ask_in(store, IMAGE) == 0
+    assert task(store) == before
+
+
+def test_an_image_of_the_cascading_region_leaves_a_task_that_is_at_work_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    lease = claim(store)
+    assert ask(store, of_source_only=True) == 0
+    assert ask_in(store, IMAGE) == 0
+    assert task(store) == lease.task
 
 
 def test_a_task_is_taken_over_only_in_the_regions_that_are_asked_for(store):

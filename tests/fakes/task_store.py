@@ -73,7 +73,7 @@ class MemoryTaskStore:
             if of_source_only:
                 others = self._of_others(keys, source_region)
                 may_take_over = source_region is None and not may_delete
-                taken_over = others & wanted if may_take_over else set()
+                taken_over = self._without_copy(others & wanted) if may_take_over else set()
                 for key in taken_over:
                     self._take_over(key)
                 keys = keys - (others - taken_over)
@@ -386,6 +386,8 @@ class MemoryTaskStore:
                 return False
             if unless_known and key in self._rows and self._rows[key].task.copy_id is not None:
                 return True
+            if self._of_others({key}, source_region):
+                self._move(key, source_region)
             self.request(
                 key.image_id,
                 [key.region],
@@ -435,10 +437,19 @@ class MemoryTaskStore:
             if self._rows[key].task.source_region != source_region
         }
 
+    def _without_copy(self, keys: set[tasks.TaskKey]) -> set[tasks.TaskKey]:
+        free = {key for key in keys if self._rows[key].task.copy_id is None}
+        return {key for key in free if not self._is_at_work(key)}
+
     def _take_over(self, key: tasks.TaskKey) -> None:
         self._know(key, None)
+        self._move(key, None)
+
+    def _move(self, key: tasks.TaskKey, source_region: images.RegionId | None) -> None:
         row = self._rows[key]
-        task = dataclasses.replace(row.task, source_region=None, missing_since=None)
+        task = dataclasses.replace(
+            row.task, source_region=source_region, missing_since=None, may_delete=False
+        )
         self._put(dataclasses.replace(row, task=task))
 
     def _is_at_work(self, key: tasks.TaskKey) -> bool:

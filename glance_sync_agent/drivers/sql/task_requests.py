@@ -32,7 +32,7 @@ class Request:
     #: A task that gave up keeps its attempts, so that it has one more and not all of them again.
     is_scan: bool = False
     #: Tasks of images of another region are left alone, but for this: an image of the cascading
-    #: region takes the place of one with the same id elsewhere.
+    #: region takes the place of one with the same id elsewhere, where that has no copy yet.
     of_source_only: bool = False
 
     def write(self, connection: sa.Connection) -> int:
@@ -42,21 +42,22 @@ class Request:
             mine &= _TASKS.c.region.in_(sorted(self.regions))
         # Locked, so that none of them is forgotten before it is updated. Should another
         # appear, the INSERT fails and all of this is done again.
-        rows = connection.execute(
+        found = connection.execute(
             sa.select(
-                _TASKS.c.image_id, _TASKS.c.region, _TASKS.c.project, _TASKS.c.source_region
+                _TASKS.c.image_id, _TASKS.c.region, _TASKS.c.project, _TASKS.c.source_region,
+                _TASKS.c.copy_id, _TASKS.c.status,
             )
             .where(mine)
             .order_by(_TASKS.c.image_id, _TASKS.c.region)
             .with_for_update()
         ).all()
         wanted = set(itertools.product(self.image_ids, self.regions))
-        present = {(row.image_id, row.region): row.project for row in rows}
+        present = {(row.image_id, row.region): row.project for row in found}
         if self.of_source_only:
-            others = [row for row in rows if row.source_region != self.source_region]
+            others = [row for row in found if row.source_region != self.source_region]
             for row in others:
                 key = row.image_id, row.region
-                if key in wanted and self.source_region is None and not self.may_delete:
+                if key in wanted and self._takes_over(row.copy_id, row.status):
                     connection.execute(_taken_over(*key))
                 else:
                     wanted.discard(key)
@@ -75,6 +76,15 @@ class Request:
                 ],
             )
         return len(wanted | present.keys())
+
+    def _takes_over(self, copy_id: str | None, status: str) -> bool:
+        """Tell whether the task of another region's image becomes one of ours.
+
+        Nobody else would look after a copy that is there, or is being made: its source would
+        take nothing back from it any more.
+        """
+        is_free = copy_id is None and status != rows.PROCESSING
+        return is_free and self.source_region is None and not self.may_delete
 
     def _project(self, image_id: str) -> str:
         return tables.project_text(self.projects.get(images.ImageId(image_id), ""))
@@ -161,5 +171,18 @@ def _taken_over(image_id: str, region: str) -> sa.Update:
     return (
         sa.update(_TASKS)
         .where(_TASKS.c.image_id == image_id, _TASKS.c.region == region)
-        .values(source_region=None, copied_from=None, missing_since=None, **rows.NO_COPY)
+        .values(copied_from=None, **rows.NO_COPY, **_of_source(None))
     )
+
+
+def moved(
+    is_task: sa.ColumnElement[bool], source_region: images.RegionId | None
+) -> sa.Update:
+    """Return what makes a task that of an image of another region, if it is not yet."""
+    is_other = _TASKS.c.source_region.is_distinct_from(source_region)
+    return sa.update(_TASKS).where(is_task, is_other).values(**_of_source(source_region))
+
+
+def _of_source(source_region: images.RegionId | None) -> dict[str, Any]:
+    """Return the columns that tell of a source; what was said of another one is forgotten."""
+    return {"source_region": source_region, "missing_since": None, "may_delete": False}

@@ -404,8 +404,9 @@ class TaskStore:
         source_region: images.RegionId | None,
         unless_known: bool = False,
     ) -> bool:
-        """Note which image is the copy, and request the task; make it if there is none."""
+        """Note which image is the copy, and of which source; request the task, or make it."""
         asked = _asked(key, now=now, request_id=request_id, source_region=source_region)
+        moved = task_requests.moved(rows.is_task(key), source_region)
         noted = (
             sa.update(_TASKS)
             .where(rows.is_task(key))
@@ -428,6 +429,7 @@ class TaskStore:
                 return False
             if unless_known and connection.execute(known).first() is not None:
                 return True
+            connection.execute(moved)
             asked.write(connection)
             connection.execute(noted)
             return True

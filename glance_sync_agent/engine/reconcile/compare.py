@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import dataclasses
 import datetime
+import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
@@ -21,6 +22,8 @@ from glance_sync_agent.engine.attempts import remote_sources
 from glance_sync_agent.engine.placement import targets
 from glance_sync_agent.engine.placement import wanted_copies
 from glance_sync_agent.engine.reconcile import member_scans
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +77,8 @@ class Pair:
     source: images.Image
     verdicts: strategy.Verdicts
     rows: Mapping[images.RegionId, tasks.Task]
+    #: Regions with copies of an image of another region that has the same id.
+    taken: Set[images.RegionId]
     own_ids: wanted_copies.OwnIds  # of the kernels and ramdisks of all these sources
     #: Of the source; empty until they were read, which is done once for all regions.
     members: list[Mapping[str, images.MemberStatus]] = dataclasses.field(default_factory=list)
@@ -112,26 +117,33 @@ class Differences:
     ) -> tuple[Sequence[Pair], Mapping[images.RegionId, errors.SyncError]]:
         """Return at most 100 sources with what belongs to them, and the regions that failed.
 
+        Tasks of other regions' images with the same ids do not belong to them.
         Sources whose data is in a region that failed are left out.
 
         :param without: regions that are not asked for data; left out as well.
         :raises SyncError: the database or Keystone does not answer.
         """
         joined = self._joining.join_all(page, without=without)
-        rows: dict[images.ImageId, dict[images.RegionId, tasks.Task]] = {}
+        rows: dict[images.ImageId, list[tasks.Task]] = {}
         for task in self._store.find([source.image_id for source in page]):
-            rows.setdefault(task.key.image_id, {})[task.key.region] = task
+            rows.setdefault(task.key.image_id, []).append(task)
         own_ids = self._wanted_as.own_ids(page)
         known = [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
-        return [
-            Pair(
-                source=source,
-                verdicts=self._verdicts(source),
-                rows=rows.get(source.image_id, {}),
-                own_ids=own_ids,
-            )
-            for source in known
-        ], joined.failures
+        found = [self._pair(one, rows.get(one.image_id, []), own_ids) for one in known]
+        return found, joined.failures
+
+    def _pair(
+        self, source: images.Image, rows: Sequence[tasks.Task], own_ids: wanted_copies.OwnIds
+    ) -> Pair:
+        origin = self._noted(source.region)
+        others = [row for row in rows if row.source_region != origin]
+        return Pair(
+            source=source,
+            verdicts=self._verdicts(source),
+            rows={row.key.region: row for row in rows if row.source_region == origin},
+            taken={row.key.region for row in others if row.copy_id is not None},
+            own_ids=own_ids,
+        )
 
     def find(
         self,
@@ -150,8 +162,12 @@ class Differences:
         :raises SyncError: the region does not answer.
         """
         service = self._regions.image_service(region)
+        yield from self._taken(region, pairs)
         pairs = [
-            pair for pair in pairs if not tasks.is_settled(pair.rows.get(region), failed_before)
+            pair
+            for pair in pairs
+            if region not in pair.taken
+            and not tasks.is_settled(pair.rows.get(region), failed_before)
         ]
         asked = [pair for pair in pairs if self._may_have_copy(pair, region)]
         ids = [_copy_id(pair, region) for pair in asked]
@@ -159,7 +175,7 @@ class Differences:
         for pair in pairs:
             copy = found.get(_copy_id(pair, region))
             verdict = pair.verdicts.get(region)
-            is_wanted = verdict is not None and verdict.wanted
+            is_wanted = _is_wanted(pair, region)
             if is_wanted:
                 if copy is None and (members.is_first or members.has(pair.source.image_id)):
                     copy = _unnoted_copy(service, pair, self._targets.catalogue())
@@ -170,9 +186,25 @@ class Differences:
                 may_delete = step.what is plans.What.DELETE and not is_wanted
                 yield self._difference(pair, region, step, may_delete=may_delete)
 
+    def _taken(
+        self, region: images.RegionId, pairs: Sequence[Pair]
+    ) -> Iterator[Difference]:
+        """Yield what cannot be copied to a region, because its task there is another image's."""
+        found = [pair for pair in pairs if region in pair.taken and _is_wanted(pair, region)]
+        for pair in found:
+            why = "a copy of another region's image with the same id is there"
+            step = plans.Step(what=plans.What.REPORT, why=why)
+            yield self._difference(pair, region, step, may_delete=False)
+        if found:
+            first = found[0].source
+            LOG.warning(
+                "%d images of region %s cannot be copied to region %s, where copies of other "
+                "regions' images with the same ids are, %s among them. Publish them again with "
+                "other ids", len(found), first.region, region, first.image_id,
+            )
+
     def _may_have_copy(self, pair: Pair, region: images.RegionId) -> bool:
-        verdict = pair.verdicts.get(region)
-        if verdict is not None and verdict.wanted:
+        if _is_wanted(pair, region):
             return region in pair.rows or copies.is_possible(pair.source)
         row = pair.rows.get(region)
         return row is not None and (row.copy_id is not None or self._deletes(pair, region))
@@ -297,6 +329,11 @@ class Differences:
         if not pair.members:
             pair.members.append(self._regions.image_service(source.region).members(source))
         return pair.members[0] != service.members(copy)
+
+
+def _is_wanted(pair: Pair, region: images.RegionId) -> bool:
+    verdict = pair.verdicts.get(region)
+    return verdict is not None and verdict.wanted
 
 
 def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks whose source is not there any more."""
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import logging
 
 from glance_sync_agent import errors
@@ -36,16 +36,19 @@ class GoneSources:
     def find(
         self,
         out_of_reach: Callable[[Sequence[tasks.Task]], None],
-        are_there: Callable[[Sequence[tasks.Task]], None],
+        are_there: Callable[[Sequence[tasks.Task], Sequence[images.Image]], None],
         *,
         without: Set[images.RegionId] = frozenset(),
+        untrusted: Set[images.RegionId] = frozenset(),
     ) -> Iterator[Sequence[tasks.Task]]:
         """Walk the tasks, image by image, whose image is not in the region of its source any more.
 
         :param out_of_reach: is given the tasks of regions that left the catalogue in the place of
             that, for nothing can be done about them.
-        :param are_there: is given the tasks whose image is there.
+        :param are_there: is given the tasks whose image is there, and at most 100 such images of
+            one region, without members.
         :param without: regions that are not asked, so that nothing is known of their sources.
+        :param untrusted: regions whose images do not count as gone.
         :raises SyncError: the cascading region, the database or Keystone does not answer.
         """
         reachable = self._targets.catalogue()
@@ -61,9 +64,10 @@ class GoneSources:
             for origin in sorted(by_origin.keys() - without):
                 rows = by_origin[origin]
                 absent, present = self._looked_for(
-                    origin, {row.key.image_id for row in rows}, trusted
+                    origin, {row.key.image_id for row in rows}, trusted, untrusted
                 )
-                are_there([row for row in rows if row.key.image_id in present])
+                there = [row for row in rows if row.key.image_id in present]
+                are_there(there, list(present.values()))
                 for image_id in absent:
                     yield [row for row in rows if row.key.image_id == image_id]
 
@@ -72,7 +76,8 @@ class GoneSources:
         origin: images.RegionId,
         image_ids: Set[images.ImageId],
         trusted: set[images.RegionId],
-    ) -> tuple[Sequence[images.ImageId], Set[images.ImageId]]:
+        untrusted: Set[images.RegionId],
+    ) -> tuple[Sequence[images.ImageId], Mapping[images.ImageId, images.Image]]:
         """Return which of ``image_ids`` were proven not to be in a region, and which are there.
 
         :param trusted: regions that show us everything; added to.
@@ -83,12 +88,15 @@ class GoneSources:
                 # To somebody with fewer rights than before, other people's images are absent.
                 service.require_all_rights()
                 trusted.add(origin)
-            present = set(service.find(sorted(image_ids)))
-            missing = image_ids - present
+            present = dict(service.find(sorted(image_ids)))
+            if origin in untrusted:
+                return (), present
             # A listing proves presence only; absence is what a 404 for the very image says.
-            absent = [one for one in sorted(missing) if service.get_record(one) is None]
+            records = [service.get_record(one) for one in sorted(image_ids - present.keys())]
+            present |= {one.image_id: one for one in records if one is not None}
+            absent = sorted(image_ids - present.keys())
             if not absent or _has_own_images(service):
-                return absent, image_ids - set(absent)
+                return absent, present
             failure = (
                 "it lists no image of its own, as after the loss of its database, so the copies "
                 f"of {len(absent)} images stay"
@@ -98,7 +106,7 @@ class GoneSources:
                 raise
             failure = str(exc)
         LOG.warning("Nothing is taken for deleted in region %s: %s", origin, failure)
-        return (), frozenset()
+        return (), {}
 
 
 def _has_own_images(service: ports.ImageService) -> bool:

@@ -4,7 +4,7 @@
 Copies nothing itself; what differs becomes a task like any other.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 import dataclasses
 import datetime
 import itertools
@@ -18,6 +18,7 @@ from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import deletions
 from glance_sync_agent.engine.reconcile import gone_sources
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import source_history
@@ -51,33 +52,7 @@ class Scope:
 
 EVERYTHING = Scope()
 
-
-class _Deletions:
-    """Copies that would go for good, kept until all have been counted.
-
-    Of many more than may go only the ids are kept.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._found: dict[images.ImageId, list[compare.Difference]] = {}
-
-    def add(self, one: compare.Difference) -> None:
-        kept = self._found.setdefault(one.image_id, [])
-        if not self.are_too_many():
-            kept.append(one)
-
-    def count(self) -> int:
-        return len(self._found)
-
-    def are_too_many(self) -> bool:
-        return len(self._found) > self._limit
-
-    def first(self) -> images.ImageId:
-        return next(iter(self._found))
-
-    def all(self) -> Iterator[compare.Difference]:
-        return itertools.chain(*self._found.values())
+_Shares = Mapping[images.RegionId, member_scans.Share]  # by region of the copies
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -89,7 +64,7 @@ class Report:
     deleted_sources: int = 0
     held_back: int = 0  # deleted sources whose copies the brake kept
     missing: int = 0  # sources that count as deleted later, unless they are found again
-    #: Regions whose newest image went back, so that nothing is taken for deleted there.
+    #: Regions that lost their newest images, so that nothing is taken for deleted there.
     restored: set[images.RegionId] = dataclasses.field(default_factory=set)
     failed_regions: set[images.RegionId] = dataclasses.field(default_factory=set)
     #: When the source changed last that did so last, by the clock of its Glance.
@@ -103,14 +78,25 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Listed:
+    """What is remembered of a region's sources once a look is over."""
+
+    newest: Sequence[images.Image]
+    now: datetime.datetime
+    before: datetime.datetime | None  # when the look before listed them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Walk:
     """One look, while it lasts."""
 
     scope: Scope
     keep_on: Callable[[], None]
     report: Report
-    deletions: _Deletions
+    deletions: deletions.Deletions
     silent: set[images.RegionId]  # not asked for data of theirs (any more)
+    listed: dict[images.RegionId, _Listed] = dataclasses.field(default_factory=dict)
+    shares: dict[images.RegionId, _Shares] = dataclasses.field(default_factory=dict)
 
     def miss_data_of(self, region: images.RegionId, failure: errors.SyncError) -> None:
         """Take note that what a region is the source of was not seen."""
@@ -178,7 +164,7 @@ class Reconciliation:
             scope=scope,
             keep_on=keep_on,
             report=report,
-            deletions=_Deletions(self._max_deletes()),
+            deletions=deletions.Deletions(self._max_deletes()),
             silent={*left_alone, *scope.without},
         )
         self._look_from(self._cascading, walk)
@@ -193,6 +179,7 @@ class Reconciliation:
             return report
         self._look_for_deleted(walk)
         self._delete(walk)
+        self._remember(walk)
         return report
 
     def _look_from_cascaded(self, origin: images.RegionId, walk: _Walk) -> None:
@@ -219,7 +206,7 @@ class Reconciliation:
             _LISTED, snapshots_only=snapshots_only, changed_since=scope.since
         )
         newest: Sequence[images.Image] = ()
-        shares = self._shares(origin, wanted, scope)
+        shares = walk.shares[origin] = self._shares(origin, wanted, scope)
         for page in batches.of(itertools.chain.from_iterable(pages), PAGE_SIZE):
             report.note_page(page)
             newest = source_history.newest_of(page, newest)
@@ -231,15 +218,20 @@ class Reconciliation:
                 self._compare(region, _unseen(pairs, region, scope.only), walk, shares[region])
             if self._stop.is_set():
                 return
-        for region in sorted(wanted - report.failed_regions):
+        self._note_members(origin, walk)
+        if scope.deletions:
+            self._note_newest(origin, newest, walk)
+
+    def _note_members(self, origin: images.RegionId, walk: _Walk) -> None:
+        """Take note of the members that were asked for."""
+        scope, shares = walk.scope, walk.shares[origin]
+        for region in sorted(shares.keys() - walk.report.failed_regions):
             if scope.since is None and (scope.only is None or region in scope.only):
                 self._members.note(origin, region, shares[region])
-        if scope.deletions and not snapshots_only:
-            self._note_newest(origin, newest, walk)
 
     def _shares(
         self, origin: images.RegionId, wanted: Set[images.RegionId], scope: Scope
-    ) -> Mapping[images.RegionId, member_scans.Share]:
+    ) -> _Shares:
         """Return the sources whose turn it is to cost more requests, by region of the copies.
 
         Of those that changed lately it is nobody's: members that change change no image.
@@ -252,11 +244,15 @@ class Reconciliation:
         self, origin: images.RegionId, newest: Sequence[images.Image], walk: _Walk
     ) -> None:
         """Take note of the newest sources of a region, or that it lost them."""
-        if self._is_accepted:
-            self._newest.accept(origin, newest)
-            return
-        if not self._newest.are_lost(self._regions.image_service(origin), newest):
-            return
+        walk.listed[origin] = _Listed(
+            newest=newest, now=self._missing.now(), before=self._newest.listed_at(origin)
+        )
+        are_lost = self._newest.are_lost(self._regions.image_service(origin), newest)
+        if are_lost and not self._is_accepted:
+            self._hold(origin, walk)
+
+    def _hold(self, origin: images.RegionId, walk: _Walk) -> None:
+        """Let no source of a region count as deleted."""
         walk.report.restored.add(origin)
         LOG.error(
             "The newest images of region %s are missing, as if its Glance was restored from a "
@@ -293,50 +289,134 @@ class Reconciliation:
         LOG.warning("Could not compare region %s with the sources: %s", region, failure)
 
     def _look_for_deleted(self, walk: _Walk) -> None:
-        """Find tasks whose source is gone."""
-        only = walk.scope.only
+        """Find tasks whose source is gone, and compare the sources that no listing has."""
+        report = walk.report
+        lost: dict[images.RegionId, set[images.ImageId]] = {}
 
         def close(rows: Sequence[tasks.Task]) -> None:
-            walk.report.requested += self._ask(
+            report.requested += self._ask(
                 [_of_task(row, _REGION_GONE) for row in rows if row.code is not Code.REGION_GONE]
             )
 
-        without = (walk.silent - {self._cascading}) | walk.report.restored
-        for rows in self._gone.find(close, self._missing.found, without=without):
+        def are_there(rows: Sequence[tasks.Task], sources: Sequence[images.Image]) -> None:
+            self._missing.found(rows)
+            self._compare_unlisted(rows, sources, walk)
+
+        without, untrusted = walk.silent - {self._cascading}, frozenset(report.restored)
+        for rows in self._gone.find(close, are_there, without=without, untrusted=untrusted):
             walk.keep_on()
-            found = [
-                _of_task(row, _GONE)
-                for row in rows
-                if (only is None or row.key.region in only)
-                # One that may delete already knows all that a scan could tell it.
-                and not (row.may_delete and tasks.is_settled(row, walk.scope.failed_before))
-            ]
+            origin = rows[0].source_region or self._cascading
             # What a message or an operator announced is no accident, whatever became of it.
             if any(row.may_delete for row in rows):
-                walk.report.deleted_sources += bool(found)
-                walk.report.requested += self._ask(found)
-            elif not self._missing.is_deleted(rows) and not self._is_accepted:
-                walk.report.missing += 1
+                found = _deletions_of(rows, walk.scope)
+                report.deleted_sources += bool(found)
+                report.requested += self._ask(found)
+            elif self._are_unseen(origin, rows, walk):
+                lost.setdefault(origin, set()).add(rows[0].key.image_id)
             else:
-                walk.report.deleted_sources += bool(found)
-                for one in found:
-                    walk.deletions.add(one)
+                self._miss(origin, rows, walk)
+        self._note_members_of_unlisted(walk)
+        for origin in sorted(lost):
+            self._newest.lost(origin, lost[origin])
+            self._hold(origin, walk)
+            report.deleted_sources -= walk.deletions.drop(origin)
+
+    def _miss(
+        self, origin: images.RegionId, rows: Sequence[tasks.Task], walk: _Walk
+    ) -> None:
+        """Take note of a source that is missing without a message."""
+        if not self._missing.is_deleted(rows) and not self._is_accepted:
+            walk.report.missing += 1
+            return
+        found = _deletions_of(rows, walk.scope)
+        walk.report.deleted_sources += bool(found)
+        for one in found:
+            walk.deletions.add(one, gone_from=origin)
+
+    def _are_unseen(
+        self, origin: images.RegionId, rows: Sequence[tasks.Task], walk: _Walk
+    ) -> bool:
+        """Tell whether no look has ever seen a source that is missing, so that it may be lost."""
+        listed = walk.listed.get(origin)
+        if listed is None or self._is_accepted:
+            return False
+        return source_history.are_unseen(rows, listed.before)
+
+    def _compare_unlisted(
+        self, rows: Sequence[tasks.Task], sources: Sequence[images.Image], walk: _Walk
+    ) -> None:
+        """Compare sources of other regions with their copies that those do not list as snapshots.
+
+        Their owners may have taken ``image_type`` off, or the operator the region out of
+        ``region_transport_urls``, and the copies would keep what the sources took back.
+        """
+        unlisted = [one for one in sources if self._is_unlisted(one)]
+        if not unlisted:
+            return
+        origin, only = unlisted[0].region, walk.scope.only
+        regions = self._differences.regions_for(origin) - walk.scope.without
+        shares = walk.shares.setdefault(origin, self._shares(origin, regions, walk.scope))
+        try:
+            pairs, failures = self._differences.pairs(unlisted, without=walk.silent)
+        except errors.SyncError as exc:
+            pairs, failures = (), {origin: exc}
+        for region, failure in failures.items():
+            walk.miss_data_of(region, failure)
+        for region in sorted({row.key.region for row in rows} & shares.keys()):
+            if region not in walk.report.failed_regions and (only is None or region in only):
+                walk.keep_on()
+                known = [pair for pair in pairs if _has_copy(pair, region)]
+                self._compare(region, known, walk, shares[region])
+
+    def _is_unlisted(self, source: images.Image) -> bool:
+        if source.region == self._cascading:
+            return False
+        return source.region not in self._origins or not images.is_typed_snapshot(source)
+
+    def _note_members_of_unlisted(self, walk: _Walk) -> None:
+        for origin in sorted(walk.shares.keys() - {self._cascading, *self._origins}):
+            self._note_members(origin, walk)
 
     def _delete(self, walk: _Walk) -> None:
         """Ask for the deletions, unless there are too many."""
-        deletions = walk.deletions
-        if not deletions.are_too_many():
-            for batch in batches.of(deletions.all(), PAGE_SIZE):
+        found = walk.deletions
+        if not found.are_too_many():
+            for batch in batches.of(found.all(), PAGE_SIZE):
                 walk.report.requested += self._ask(batch)
             return
-        walk.report.held_back = deletions.count()
+        walk.report.held_back = found.count()
         LOG.error(
             "%d sources are gone or out of strategy, and one scan may delete the copies of %d at "
             "most, so none is deleted. 'glance-sync reconcile --dry-run' shows them, %s among "
             "them. If that is right, run 'glance-sync reconcile --allow-deletes %d', or raise "
             "[reconcile] max_deletes and send SIGHUP or restart the agent",
-            deletions.count(), self._max_deletes(), deletions.first(), deletions.count(),
+            found.count(), self._max_deletes(), found.first(), found.count(),
         )
+
+    def _remember(self, walk: _Walk) -> None:
+        """Take note of what was listed, now that all has become of it that will."""
+        for origin, listed in walk.listed.items():
+            if not self._is_accepted:
+                if origin not in walk.report.restored:
+                    self._newest.note_look(origin, listed.now)
+            elif walk.scope.only is None and not walk.report.held_back:
+                # What is still there to be deleted must not go later, as if it was accepted.
+                self._newest.accept(origin, listed.newest, listed.now)
+
+
+def _deletions_of(rows: Sequence[tasks.Task], scope: Scope) -> Sequence[compare.Difference]:
+    return [
+        _of_task(row, _GONE)
+        for row in rows
+        if (scope.only is None or row.key.region in scope.only)
+        # One that may delete already knows all that a scan could tell it.
+        and not (row.may_delete and tasks.is_settled(row, scope.failed_before))
+    ]
+
+
+def _has_copy(pair: compare.Pair, region: images.RegionId) -> bool:
+    row = pair.rows.get(region)
+    return row is not None and row.copy_id is not None
 
 
 def _of_task(row: tasks.Task, step: plans.Step) -> compare.Difference:

@@ -155,7 +155,7 @@ def test_a_stranger_who_deletes_his_snapshot_with_the_id_of_a_source_deletes_no_
     assert golden.image_id in world.two.ids()
 
 
-def test_a_snapshot_of_a_stranger_with_the_id_of_a_source_keeps_that_from_no_region():
+def test_a_snapshot_of_a_stranger_that_keeps_a_source_from_a_region_is_told_of(caplog):
     world = worlds.World(snapshot_origins=(THREE,))
     golden = world.source.make(name="golden", owner="alpha", visibility="public")
     world.changed(golden.image_id)
@@ -175,8 +175,20 @@ def test_a_snapshot_of_a_stranger_with_the_id_of_a_source_keeps_that_from_no_reg
     world.settle()
     world.reconciliation.look()
     world.settle()
-    is_there = any(world.two._data.get(one) == DATA for one in world.two.ids())
-    assert is_there or world.task(golden).status == "failure"
+    assert "cannot be copied to region RegionTwo" in caplog.text
+    assert world.task(golden, THREE).status == "failure"
+    # An operator deletes it.
+    world.three.delete_as_user(golden.image_id)
+    world.intake.handle(
+        events.ImageEvent(
+            image_id=golden.image_id, kind=events.EventKind.DELETED, is_snapshot=True
+        ),
+        THREE,
+    )
+    world.settle()
+    world.reconciliation.look()
+    world.settle()
+    assert DATA in world.two._data.values()
 
 
 # A cascading Glance that lost something.
