@@ -101,28 +101,22 @@ class Worker:
 
     def _take(self, region: images.RegionId, *, is_copy_due: bool) -> int:
         room = self._per_region - self._running[region]
-        taken = self._take_in(region, room) if room > 0 else 0
-        # Where there was room for all that is due, nothing is left.
-        if taken is None or taken >= room:
-            return (taken or 0) + (self._take_apart(region) if is_copy_due else 0)
-        return taken
-
-    def _take_in(self, region: images.RegionId, room: int) -> int | None:
-        """Take what has room; return how many tasks, or None if the region may not get them."""
+        admission = region_health.Admission.NONE
+        leases: Sequence[tasks.Lease] = ()
         now = self._clock.now()
-        admission = self._outages.admission(
-            region, now=now, seconds=self._lease.total_seconds()
-        )
-        match admission:
-            case region_health.Admission.NONE:
-                return None
-            case region_health.Admission.PROBE:
-                leases = self._claim_probe(region, now)
-            case region_health.Admission.ALL:
-                leases = self._claim(region, room, now)
+        if room > 0:
+            admission = self._outages.admission(
+                region, now=now, seconds=self._lease.total_seconds()
+            )
+        if admission is region_health.Admission.PROBE:
+            leases = self._claim_probe(region, now)
+        elif admission is region_health.Admission.ALL:
+            leases = self._claim(region, room, now)
         for lease in leases:
             self._start(lease)
-        return len(leases)
+        # Where there was room for all that is due, nothing is left.
+        is_left = admission is not region_health.Admission.ALL or len(leases) >= room
+        return len(leases) + (self._take_apart(region) if is_copy_due and is_left else 0)
 
     def _claim_probe(
         self, region: images.RegionId, now: datetime.datetime
