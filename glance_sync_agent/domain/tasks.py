@@ -81,6 +81,7 @@ class Task:
 
     #: The copy that the agent deactivated, or was about to. One without that is left alone.
     deactivated_id: images.ImageId | None = None
+    has_data: bool = False  # the copy, when it was looked at last
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:

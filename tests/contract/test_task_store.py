@@ -1644,3 +1644,139 @@ def test_what_was_abandoned_is_claimed_before_any_project_s_turn(store):
     now = {"now": later(5), "until": later(60)}
     taken = claims(store, limit=2, projects=["two", "one"], **now)
     assert [lease.task.project for lease in taken] == ["lost", "two"]
+
+
+# tasks whose copy has its data
+
+
+def test_a_task_knows_whether_its_copy_has_its_data(store):
+    ask(store)
+    assert not task(store).has_data
+    without = copy_seen(size=None)
+    store.finish(claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=without), NOW)
+    assert not task(store).has_data
+    ask(store)
+    copied(store)
+    assert task(store).has_data
+    ask(store)
+    ask_in(store, IMAGE)
+    lease = claim(store)
+    assert lease.task.has_data
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
+    assert task(store).has_data
+    ask(store)
+    store.note_copy(claim(store), KNOWN, None)
+    assert not task(store).has_data
+
+
+def test_a_copy_that_is_to_be_brought_once_more_has_no_data(store):
+    ask(store)
+    copied(store)
+    distrust(store)
+    assert not task(store).has_data
+
+
+def test_the_data_of_a_copy_is_known_though_the_outcome_is_superseded(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    copy = copy_seen(size=1)
+    assert not store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=copy), NOW)
+    assert task(store).has_data
+
+
+def test_a_copy_that_somebody_names_is_taken_to_have_its_data_until_it_is_disowned(store):
+    store.adopt(KEY, KNOWN, **ADOPTED)
+    assert task(store).has_data
+    store.disown(KEY, COPY)
+    assert not task(store).has_data
+
+
+def test_a_task_that_is_taken_over_has_no_data(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    ask(store, of_source_only=True)
+    assert not task(store).has_data
+
+
+def copied_before(store: ports.TaskStore, project: str, *image_ids: images.ImageId) -> None:
+    """Make tasks whose copies have their data, and request them anew."""
+    owned(store, project, *image_ids)
+    for lease in claims(store, limit=99):
+        copy = copy_seen(size=1)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=copy), NOW)
+    owned(store, project, *image_ids, at=1)
+
+
+def claimed(store: ports.TaskStore, **changes: Any) -> list[images.ImageId]:
+    times = {"now": later(2), "until": later(60)}
+    return [lease.task.key.image_id for lease in claims(store, **{**times, **changes})]
+
+
+def test_a_claim_may_be_for_copies_that_have_their_data_or_for_all_others(store):
+    copied_before(store, "", *ids(2))
+    owned(store, "", *ids(3, first=50))
+    assert claimed(store, with_data=True) == ids(2)
+    assert claimed(store, with_data=True) == []
+    assert claimed(store, with_data=False, limit=2) == ids(2, first=50)
+
+
+def test_a_claim_takes_who_waits_longest_whether_the_copy_has_its_data_or_not(store):
+    copied_before(store, "", *ids(2))
+    owned(store, "", *ids(2, first=50))
+    owned(store, "", *ids(2, first=60), at=2)
+    assert claimed(store, limit=3) == [*ids(2, first=50), *ids(1)]
+    assert claimed(store) == [*ids(1, first=2), *ids(2, first=60)]
+
+
+def test_abandoned_tasks_are_claimed_by_their_kind_as_well(store):
+    copied_before(store, "", *ids(1))
+    owned(store, "", *ids(1, first=50))
+    claimed(store, until=later(3))
+    now = {"now": later(4)}
+    assert claimed(store, with_data=True, **now) == ids(1)
+    assert claimed(store, with_data=False, **now) == ids(1, first=50)
+
+
+def test_projects_take_turns_among_copies_that_have_their_data(store):
+    copied_before(store, "many", *ids(5))
+    copied_before(store, "few", *ids(2, first=50))
+    owned(store, "few", *ids(1, first=49))
+    wanted = {"with_data": True, "projects": ["few", "many"], "limit": 4}
+    assert claimed(store, **wanted) == [*ids(2, first=50), *ids(2)]
+
+
+def test_regions_are_due_for_copies_that_have_their_data_or_for_all_others(store):
+    copied_before(store, "", *ids(1))
+    ask(store, ELSEWHERE, not_before=later(5))
+
+    def due(seconds: float) -> tuple[list[str], list[str]]:
+        with_data, others = (
+            list(store.due_regions(later(seconds), with_data=kind)) for kind in (True, False)
+        )
+        return with_data, others
+
+    assert due(0) == ([], [])
+    assert due(1) == ([REGION], [])
+    assert due(5) == ([REGION], [ELSEWHERE])
+    owned(store, "", *ids(1, first=50), at=7)
+    assert store.next_due() == later(1)
+    claimed(store, until=later(20))
+    assert due(19) == ([], [REGION, ELSEWHERE][::-1])
+    assert due(20) == ([REGION], [ELSEWHERE, REGION])
+
+
+def test_projects_are_found_by_whether_their_copies_have_their_data(store):
+    copied_before(store, "b", *ids(1))
+    owned(store, "a", *ids(1, first=50), at=2)
+    owned(store, "b", *ids(1, first=51), at=3)
+    owned(store, "c", *ids(1, first=52), at=2)
+
+    def found(seconds: float, **wanted: Any) -> tuple[Any, str | None]:
+        return store.due_projects(REGION, later(seconds), after=None, most=9, **wanted)
+
+    assert found(1, with_data=True) == (["b"], None)
+    assert found(2, with_data=False) == (["a", "c"], None)
+    assert found(2) == (["a", "b", "c"], None)
+    assert found(1) == (["b"], None)
+    assert store.due_projects(REGION, later(2), after="a", most=1) == (["b"], "b")

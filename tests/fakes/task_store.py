@@ -142,10 +142,16 @@ class MemoryTaskStore:
                 for image_id in frozenset(image_ids)
             )
 
-    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+    def due_regions(
+        self, now: datetime.datetime, *, with_data: bool | None = None
+    ) -> Sequence[images.RegionId]:
         with self._open():
             return sorted(
-                {row.task.key.region for row in self._rows.values() if row.due and row.due <= now}
+                {
+                    row.task.key.region
+                    for row in self._rows.values()
+                    if row.due and row.due <= now and _is_of_kind(row.task, with_data)
+                }
             )
 
     def next_due(self) -> datetime.datetime | None:
@@ -163,6 +169,7 @@ class MemoryTaskStore:
         below: int | None = None,
         without: Collection[images.ImageId] = (),
         projects: Sequence[str] = (),
+        with_data: bool | None = None,
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
@@ -170,6 +177,7 @@ class MemoryTaskStore:
                 for key, row in self._rows.items()
                 if key.region == region and row.due and row.due <= now
                 and _is_below(row.task, below)
+                and _is_of_kind(row.task, with_data)
                 and key.image_id not in without
             )
             keys = [key for _, _, key in found]
@@ -215,12 +223,14 @@ class MemoryTaskStore:
         *,
         after: str | None,
         most: int,
+        with_data: bool | None = None,
     ) -> tuple[Sequence[str], str | None]:
         with self._open():
             times: dict[str, datetime.datetime] = {}
             for row in self._rows.values():
                 task = row.task
-                if task.status is tasks.TaskStatus.PENDING and task.key.region == region:
+                is_pending = task.status is tasks.TaskStatus.PENDING
+                if is_pending and task.key.region == region and _is_of_kind(task, with_data):
                     earliest = times.get(task.project, task.not_before)
                     times[task.project] = min(earliest, task.not_before)
             names = sorted(one for one in times if after is None or one > after)
@@ -257,6 +267,7 @@ class MemoryTaskStore:
                 on_probation=copy is not None and copy.on_probation,
                 image_name=image_name,
                 copied_from=None,
+                has_data=False,
                 damage=None,
                 proven_id=proven_id,
             )
@@ -362,7 +373,7 @@ class MemoryTaskStore:
                 elsewhere=False,
             )
             row = self._rows[key]
-            task = dataclasses.replace(row.task, damage=damage)
+            task = dataclasses.replace(row.task, damage=damage, has_data=False)
             self._put(dataclasses.replace(row, task=task))
             return True
 
@@ -464,6 +475,7 @@ class MemoryTaskStore:
             copy_created_at=None if copy is None else copy.created_at,
             on_probation=False,
             copied_from=None,
+            has_data=copy is not None,
             damage=None,
             proven_id=None,
         )
@@ -550,8 +562,12 @@ class MemoryTaskStore:
 
 
 def _is_below(task: tasks.Task, size: int | None) -> bool:
-    is_known = task.bytes_total is not None and task.copied_from is None
+    is_known = task.bytes_total is not None and not task.has_data
     return size is None or not is_known or (task.bytes_total or 0) < size
+
+
+def _is_of_kind(task: tasks.Task, with_data: bool | None) -> bool:
+    return with_data in {None, task.has_data}
 
 
 def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
@@ -566,7 +582,9 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
     )
     if copy.size is None:
         return task
-    return dataclasses.replace(task, bytes_done=copy.size, bytes_total=copy.size)
+    return dataclasses.replace(
+        task, bytes_done=copy.size, bytes_total=copy.size, has_data=True
+    )
 
 
 def _first(

@@ -63,6 +63,7 @@ def _breaker(row: sa.Row[Any]) -> breakers.Breaker:
         reason=row.reason,
         image_ids=tuple(map(images.ImageId, (row.image_ids or "").split())),
         answers=bool(row.answers),
+        of_data=bool(row.of_data),
     )
 
 
@@ -74,4 +75,5 @@ def _values(breaker: breakers.Breaker) -> dict[str, Any]:
         "reason": tables.reason_text(breaker.reason),
         "image_ids": " ".join(breaker.image_ids),
         "answers": breaker.answers,
+        "of_data": breaker.of_data,
     }

@@ -31,6 +31,7 @@ NO_COPY: dict[str, Any] = {
     "copy_created_at": None,
     "on_probation": False,
     "proven_id": None,
+    "has_data": 0,
     **SOUND,
 }
 NEVER_VANISHED = {"vanished": 0, "vanished_at": None}
@@ -51,6 +52,15 @@ def due(
     )
 
 
+def kinds(*, with_data: bool | None) -> Sequence[sa.ColumnElement[bool]]:
+    """Select tasks whose copy has its bytes, or those whose bytes are yet to come; None: both.
+
+    :returns: a condition for each kind, because a query for one kind can follow an index.
+    """
+    wanted = (0, 1) if with_data is None else (int(with_data),)
+    return [_TASKS.c.has_data == one for one in wanted]
+
+
 def fair_share(tasks_left: int, projects_left: int) -> int:
     """Return how many of the tasks that may still be claimed the next project gets."""
     return -(-max(tasks_left, 0) // projects_left)
@@ -63,6 +73,7 @@ def claimable(
     due: Sequence[tuple[sa.ColumnElement[bool], sa.Column[datetime.datetime]]],
     limit: int,
     projects: Sequence[str],
+    with_data: bool | None,
 ) -> Sequence[sa.Row[Any]]:
     """Read and lock the tasks to be claimed next, ``limit`` of them at the most.
 
@@ -70,7 +81,9 @@ def claimable(
     of all what was abandoned, which would wait for ever beside projects that always have more.
 
     :param due: what :func:`due` gives.
+    :param with_data: see :func:`kinds`.
     """
+    of_kinds = kinds(with_data=with_data)
 
     def rows(
         state: sa.ColumnElement[bool],
@@ -78,7 +91,8 @@ def claimable(
         most: int,
         *more: sa.ColumnElement[bool],
     ) -> Sequence[sa.Row[Any]]:
-        # One query for each state, because each can follow the index and stop at the limit.
+        # One query for each state and kind, because each can follow the index and stop at the
+        # limit.
         query = (
             sa.select(_TASKS)
             .where(*wanted, state, *more)
@@ -86,13 +100,13 @@ def claimable(
             .limit(most)
             .with_for_update(skip_locked=True)
         )
-        return connection.execute(query).all()
+        return _longest_waiting(
+            [row for kind in of_kinds for row in connection.execute(query.where(kind))], most
+        )
 
     pending, processing = due
     if not projects:
-        found = [*rows(*pending, limit), *rows(*processing, limit)]
-        found.sort(key=lambda row: (row.lease_expires_at or row.not_before, row.image_id))
-        return found[:limit]
+        return _longest_waiting([*rows(*pending, limit), *rows(*processing, limit)], limit)
     found = [*rows(*processing, limit)]
     for left, project in zip(range(len(projects), 0, -1), projects, strict=True):
         if share := fair_share(limit - len(found), left):
@@ -103,12 +117,19 @@ def claimable(
     return found
 
 
+def _longest_waiting(found: Sequence[sa.Row[Any]], most: int) -> Sequence[sa.Row[Any]]:
+    by_time = sorted(
+        found, key=lambda row: (row.lease_expires_at or row.not_before, row.image_id)
+    )
+    return by_time[:most]
+
+
 def is_below(size: int | None) -> Sequence[sa.ColumnElement[bool]]:
     """Select what brings less than ``size`` bytes, or nobody knows how many; None: all."""
     if size is None:
         return ()
     total = _TASKS.c.bytes_total
-    return (sa.or_(total.is_(None), total < size, _TASKS.c.copied_from.is_not(None)),)
+    return (sa.or_(total.is_(None), total < size, _TASKS.c.has_data == 1),)
 
 
 def taken(
@@ -176,7 +197,7 @@ def seen(outcome: tasks.Outcome) -> dict[str, Any]:
         "image_name": name,
     }
     if copy.size is not None:
-        values |= {"bytes_done": copy.size, "bytes_total": copy.size}
+        values |= {"bytes_done": copy.size, "bytes_total": copy.size, "has_data": 1}
     if not copy.is_deactivated:
         values["deactivated_id"] = None
     if copy.copied_from is not None:
@@ -191,9 +212,11 @@ def due_projects(
     *,
     after: str | None,
     most: int,
+    with_data: bool | None,
 ) -> tuple[Sequence[str], str | None]:
-    """Look at the next projects with a pending task, with one probe of the index for each.
+    """Look at the next projects with a pending task, with a probe of the index for each kind.
 
+    :param with_data: see :func:`kinds`.
     :returns: those with a due one, and the last one that was looked at; None: there is no other.
     """
     project = _TASKS.c.project
@@ -204,36 +227,45 @@ def due_projects(
         .order_by(project, _TASKS.c.not_before)
         .limit(1)
     )
+    of_kinds = kinds(with_data=with_data)
     for _ in range(most):
         query = first if after is None else first.where(project > after)
-        row = connection.execute(query).one_or_none()
-        if row is None:
+        rows = [row for kind in of_kinds for row in connection.execute(query.where(kind))]
+        if not rows:
             return found, None
-        after = row.project
-        if row.not_before <= now:
-            found.append(row.project)
+        after = min(row.project for row in rows)
+        if min(row.not_before for row in rows if row.project == after) <= now:
+            found.append(after)
     return found, after
 
 
-def earliest(connection: sa.Connection) -> dict[images.RegionId, datetime.datetime]:
+def earliest(
+    connection: sa.Connection, *, with_data: bool | None = None
+) -> dict[images.RegionId, datetime.datetime]:
     """Return the time from which each region has something to claim.
 
-    One probe of the index for each region: it takes as long with a hundred thousand tasks
-    waiting as with one.
+    One probe of the index for each kind and region: it takes as long with a hundred thousand
+    tasks waiting as with one.
+
+    :param with_data: see :func:`kinds`.
     """
     times: dict[images.RegionId, datetime.datetime] = {}
-    first = (
-        sa.select(_TASKS.c.region, _TASKS.c.not_before)
-        .where(IS_PENDING)
-        .order_by(_TASKS.c.region, _TASKS.c.not_before)
-        .limit(1)
-    )
-    row = connection.execute(first).one_or_none()
-    while row is not None:
-        times[row.region] = row.not_before
-        row = connection.execute(first.where(_TASKS.c.region > row.region)).one_or_none()
+    of_kinds = kinds(with_data=with_data)
+    for kind in of_kinds:
+        first = (
+            sa.select(_TASKS.c.region, _TASKS.c.not_before)
+            .where(IS_PENDING, kind)
+            .order_by(_TASKS.c.region, _TASKS.c.not_before)
+            .limit(1)
+        )
+        row = connection.execute(first).one_or_none()
+        while row is not None:
+            times[row.region] = min(times.get(row.region, row.not_before), row.not_before)
+            row = connection.execute(first.where(_TASKS.c.region > row.region)).one_or_none()
     # There are no more of these than workers.
-    leased = sa.select(_TASKS.c.region, _TASKS.c.lease_expires_at).where(IS_PROCESSING)
+    leased = sa.select(_TASKS.c.region, _TASKS.c.lease_expires_at).where(
+        IS_PROCESSING, sa.or_(*of_kinds)
+    )
     for region, expires_at in connection.execute(leased):
         times[region] = min(times.get(region, expires_at), expires_at)
     return times

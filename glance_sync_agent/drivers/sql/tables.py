@@ -97,12 +97,18 @@ TASKS = sa.Table(
     # That owns the source; empty: not known.
     sa.Column("project", _PROJECT, nullable=False, server_default=sa.text("''")),
     sa.Column("deactivated_id", sa.String(36)),  # the copy that the agent deactivated itself
-    # In this order it finds the earliest task of each region with one probe a region, and
-    # hands out tasks of one region without sorting however many share a time. At 4 bytes a
+    # 1: the copy has its bytes. A number, because the databases spell the default of a boolean
+    # in different ways.
+    sa.Column("has_data", sa.SmallInteger, nullable=False, server_default="0"),
+    # In this order it finds the earliest task of each kind and region with one probe a region,
+    # and hands out tasks of one region without sorting however many share a time. At 4 bytes a
     # character it is 1.3 KB wide; InnoDB allows 3 KB.
-    sa.Index("tasks_by_due_time", "status", "region", "not_before", "image_id"),
+    sa.Index("tasks_by_due_time", "status", "has_data", "region", "not_before", "image_id"),
     # In this order it finds the projects that have tasks with one probe a project.
-    sa.Index("tasks_by_project", "status", "region", "project", "not_before", "image_id"),
+    sa.Index(
+        "tasks_by_project",
+        "status", "has_data", "region", "project", "not_before", "image_id",
+    ),
     sqlite_with_rowid=False,
     **_OPTIONS,
 )
@@ -128,6 +134,7 @@ BREAKERS = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("image_ids", sa.Text),  # that failed last, with spaces between
     sa.Column("answers", sa.Boolean),  # None: false
+    sa.Column("of_data", sa.Boolean),  # None: false
     **_OPTIONS,
 )
 
@@ -182,6 +189,7 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         vanished=_vanished(row),
         project=row.project,
         deactivated_id=None if row.deactivated_id is None else images.ImageId(row.deactivated_id),
+        has_data=bool(row.has_data),
     )
 
 

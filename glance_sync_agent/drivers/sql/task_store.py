@@ -203,9 +203,13 @@ class TaskStore:
         # Not durable: whoever looks at everything looks again after a power failure.
         return self._database.write(f"request tasks in region {region}", asked.write)
 
-    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+    def due_regions(
+        self, now: datetime.datetime, *, with_data: bool | None = None
+    ) -> Sequence[images.RegionId]:
         """Return the regions with a task that may be claimed."""
-        earliest = self._database.read("look for due tasks", rows.earliest)
+        earliest = self._database.read(
+            "look for due tasks", functools.partial(rows.earliest, with_data=with_data)
+        )
         return sorted(region for region, time in earliest.items() if time <= now)
 
     def next_due(self) -> datetime.datetime | None:
@@ -220,12 +224,18 @@ class TaskStore:
         *,
         after: str | None,
         most: int,
+        with_data: bool | None = None,
     ) -> tuple[Sequence[str], str | None]:
         """Look at the next projects with tasks of a region; return those with due ones."""
         return self._database.read(
             f"look whose tasks of region {region} are due",
             functools.partial(
-                rows.due_projects, region=region, now=now, after=after, most=most
+                rows.due_projects,
+                region=region,
+                now=now,
+                after=after,
+                most=most,
+                with_data=with_data,
             ),
         )
 
@@ -240,6 +250,7 @@ class TaskStore:
         below: int | None = None,
         without: Collection[images.ImageId] = (),
         projects: Sequence[str] = (),
+        with_data: bool | None = None,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
         due = rows.due(now)
@@ -250,7 +261,7 @@ class TaskStore:
         def work(connection: sa.Connection) -> list[tasks.Lease]:
             leases = []
             for row in rows.claimable(
-                connection, wanted, due=due, limit=limit, projects=projects
+                connection, wanted, due=due, limit=limit, projects=projects, with_data=with_data
             ):
                 lease = tasks.Lease(task=tables.task(row), token=uuid.uuid4().hex)
                 taken = (
@@ -294,6 +305,7 @@ class TaskStore:
             on_probation=copy is not None and copy.on_probation,
             image_name=tables.name_text(image_name),
             copied_from=None,
+            has_data=0,
             # It was read back, and is still the one.
             proven_id=sa.case((is_proven, _TASKS.c.proven_id), else_=sa.null()),
             **rows.SOUND,
@@ -375,7 +387,9 @@ class TaskStore:
             sa.update(_TASKS)
             .where(rows.is_task(key), _TASKS.c.copy_id == damage.copy_id)
             .values(
-                damaged_id=damage.copy_id, damage=tables.damage_text(damage.found)
+                damaged_id=damage.copy_id,
+                damage=tables.damage_text(damage.found),
+                has_data=0,  # it is to come once more
             )
         )
         asked = _asked(key, now=now, request_id=request_id)
@@ -415,6 +429,7 @@ class TaskStore:
                 copy_created_at=copy.created_at,
                 on_probation=False,
                 copied_from=None,
+                has_data=1,  # as most have that somebody says is the copy
                 proven_id=None,
                 **rows.SOUND,
             )

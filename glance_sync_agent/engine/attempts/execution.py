@@ -85,7 +85,7 @@ class Deeds:
             case plans.ReadBack():
                 return self._read_back(attempt, action)
             case plans.UpdateMetadata() | plans.SetActive():
-                return _change(attempt, action)
+                return self._change(attempt, action)
             case plans.DeleteCopy():
                 return self._delete(attempt, action)
             case plans.Conflict(reason=reason):
@@ -190,7 +190,7 @@ class Deeds:
         key, now = lease.task.key, self._clock.now()
         if self._places.take(key, size):
             return
-        if lease.task.copied_from is not None:
+        if lease.task.has_data:
             # By that the row still tells of a copy with its bytes, and for such a one nobody
             # waits for a place: it would be claimed again and again, before all others.
             self._store.note_copy(lease, attempt.notes.known, lease.task.image_name)
@@ -212,6 +212,45 @@ class Deeds:
             clock=self._clock,
             stop=self._stop,
             limits=self._limits(),
+        )
+
+    def _change(
+        self, attempt: Attempt, action: plans.UpdateMetadata | plans.SetActive
+    ) -> images.Image | None:
+        """Change the record of a copy; return it as it is then.
+
+        :raises LeaseLost: somebody else works on the task; nothing was given to anybody.
+        """
+        service, key, copy_id = attempt.service, attempt.lease.task.key, action.copy.image_id
+        if action.copy is not attempt.just_read and _as_it_is_now(attempt, action.copy) is None:
+            return None
+        if narrowing.widens(action):
+            on_probation = attempt.whose(action.copy).on_probation
+            attempt.notes.found(action.copy, on_probation=on_probation)
+            attempt.notes.secure()
+            self._hold(attempt.lease)
+        if isinstance(action, plans.UpdateMetadata):
+            changed = service.update(action)
+            LOG.info("Updated the metadata of %s", key)
+            return changed if changed is not None else service.get(copy_id)
+        if not action.active:
+            attempt.notes.deactivate(copy_id)
+        service.set_active(copy_id, active=action.active)
+        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
+        return service.get(copy_id)
+
+    def _hold(self, lease: tasks.Lease) -> None:
+        """Renew the lease right before something is given that somebody else may have taken.
+
+        An agent that stood still for longer than its lease would give it on an old look.
+        """
+        now = self._clock.now()
+        self._store.renew(
+            lease,
+            now=now,
+            until=now + datetime.timedelta(seconds=self._limits().lease),
+            bytes_done=lease.task.bytes_done,
+            bytes_total=lease.task.bytes_total,
         )
 
     def _delete(self, attempt: Attempt, action: plans.DeleteCopy) -> images.Image | None:
@@ -239,28 +278,6 @@ def _no_place(lease: tasks.Lease, size: int | None) -> str:
         f"it has {size} bytes, and other large images are on their way to region "
         f"{lease.task.key.region}, or are read back there"
     )
-
-
-def _change(
-    attempt: Attempt, action: plans.UpdateMetadata | plans.SetActive
-) -> images.Image | None:
-    """Change the record of a copy; return it as it is then."""
-    service, key, copy_id = attempt.service, attempt.lease.task.key, action.copy.image_id
-    if action.copy is not attempt.just_read and _as_it_is_now(attempt, action.copy) is None:
-        return None
-    if narrowing.widens(action):
-        on_probation = attempt.whose(action.copy).on_probation
-        attempt.notes.found(action.copy, on_probation=on_probation)
-        attempt.notes.secure()
-    if isinstance(action, plans.UpdateMetadata):
-        changed = service.update(action)
-        LOG.info("Updated the metadata of %s", key)
-        return changed if changed is not None else service.get(copy_id)
-    if not action.active:
-        attempt.notes.deactivate(copy_id)
-    service.set_active(copy_id, active=action.active)
-    LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
-    return service.get(copy_id)
 
 
 def _as_it_is_now(attempt: Attempt, copy: images.Image) -> images.Image | None:

@@ -26,9 +26,16 @@ class _Turns:
 class ProjectTurns:
     """Remembers for each region whose turn it is. For one thread."""
 
-    def __init__(self, store: ports.TaskStore, clock: ports.Clock) -> None:
+    def __init__(
+        self, store: ports.TaskStore, clock: ports.Clock, *, with_data: bool | None
+    ) -> None:
+        """Start with nobody's turn.
+
+        :param with_data: of which tasks, as in ``TaskStore.claim``.
+        """
         self._store = store
         self._clock = clock
+        self._with_data = with_data
         self._regions: dict[images.RegionId, _Turns] = {}
 
     def of(self, region: images.RegionId, now: datetime.datetime) -> Sequence[str]:
@@ -39,7 +46,7 @@ class ProjectTurns:
         turns = self._regions.setdefault(region, _Turns())
         if self._clock.monotonic() - turns.asked_at >= _ASK_SECONDS:
             found, turns.after = self._store.due_projects(
-                region, now, after=turns.after, most=_MOST
+                region, now, after=turns.after, most=_MOST, with_data=self._with_data
             )
             turns.asked_at = self._clock.monotonic()
             turns.projects += [one for one in found if one not in turns.projects]

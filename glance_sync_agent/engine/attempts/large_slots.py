@@ -27,6 +27,7 @@ class Places:
         self._large_bytes = large_bytes
         self._lock = threading.Lock()
         self._taken: dict[images.RegionId, set[tasks.TaskKey]] = defaultdict(set)
+        self._apart: set[tasks.TaskKey] = set()
 
     def limit(self, region: images.RegionId) -> int | None:
         """Return the bytes that a task must stay below to be claimed; None: any will do."""
@@ -34,8 +35,16 @@ class Places:
             is_full = self._most is not None and len(self._taken[region]) >= self._most
         return self._large_bytes if is_full else None
 
+    def keep_apart(self, key: tasks.TaskKey) -> None:
+        """Let a task have no place for bytes, because it runs beside those that have one."""
+        with self._lock:
+            self._apart.add(key)
+
     def take(self, key: tasks.TaskKey, size: int) -> bool:
         """Take a place for ``size`` bytes, or tell that there is none. Idempotent."""
+        with self._lock:
+            if key in self._apart:
+                return False
         if self._most is None or size < self._large_bytes:
             return True
         with self._lock:
@@ -48,4 +57,5 @@ class Places:
     def leave(self, key: tasks.TaskKey) -> None:
         """Give the place back. Idempotent."""
         with self._lock:
+            self._apart.discard(key)
             self._taken[key.region].discard(key)

@@ -61,6 +61,26 @@ class Outages:
         """Return the images that a probe should not be about, for they failed last."""
         return self._seen.get(region, breakers.CLOSED).image_ids
 
+    def probes(self, region: images.RegionId) -> Sequence[bool | None]:
+        """Return which tasks to try as a probe, one kind after the other.
+
+        :returns: kinds as in ``TaskStore.claim``.
+        """
+        breaker = self._seen.get(region, breakers.CLOSED)
+        if breaker.of_data:
+            return (False,)  # only bytes show that their way is mended
+        # A copy with its data costs little, and may be one that is to be taken back. Every other
+        # time all are equal, or a few that never work would keep the region closed.
+        return (None,) if breaker.failures % 2 else (True, None)
+
+    def admits_copies(self, region: images.RegionId) -> bool:
+        """Tell whether one task may be let through whose copy has its data, whatever others do.
+
+        A region that answers gets it, and one where only the way of the bytes may be broken.
+        """
+        breaker = self._seen.get(region, breakers.CLOSED)
+        return breaker.retry_at is None or breaker.answers or breaker.of_data
+
     def admission(
         self, region: images.RegionId, *, now: datetime.datetime, seconds: float
     ) -> Admission:
@@ -100,6 +120,7 @@ class Outages:
                 one,
                 image_id=task.key.image_id,
                 fault=failure.fault,
+                of_data=not task.has_data,
                 began=_began(task),
                 now=now,
                 chance=chance,
@@ -148,11 +169,14 @@ class Outages:
         """Take note of what came of an attempt at a claimed task.
 
         A copy that was seen in step, or was to go and is there no more, proves that its region
-        answers. Any other outcome, that of a failure that was noted aside, proves nothing.
+        answers. Any other outcome, that of a failure that was noted aside, proves nothing. A copy
+        that has its data proves nothing of the way of the bytes, where only that is in doubt.
 
         :param outcome: None: it was called off.
         :raises ServiceUnavailable: the database does not answer.
         """
+        if task.has_data and self._seen.get(task.key.region, breakers.CLOSED).of_data:
+            return
         if _was_looked_for(task, outcome):
             self._note_answer(task.key.region)
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import datetime
 import logging
 import threading
+import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
@@ -36,6 +37,9 @@ class Worker:
     left alone, and its tasks wait without a failure being counted. What it answers about one
     image is counted for that image.
 
+    Beside its room each region has one place for a task whose copy has its data already. What is
+    taken back from users, a visibility or a member, so waits neither for hours of transfers nor
+    for the way of their bytes.
 
     :param afterwards: is told of each attempt whose outcome was written.
     """
@@ -72,8 +76,12 @@ class Worker:
         self._is_keystone_away = is_keystone_away
         self._afterwards = afterwards
         self._wake = wake
-        self._turns = fair_claims.ProjectTurns(store, clock)
-        self._running: Counter[images.RegionId] = Counter()
+        self._turns = {
+            kind: fair_claims.ProjectTurns(store, clock, with_data=kind)
+            for kind in (None, False, True)
+        }
+        self._running: Counter[images.RegionId] = Counter()  # without those apart
+        self._apart: set[images.RegionId] = set()  # whose place for that is taken
         self._keys: set[tasks.TaskKey] = set()
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
@@ -83,32 +91,57 @@ class Worker:
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        due = self._store.due_regions(self._clock.now())
-        if due:
-            self._outages.look()
-        return sum(self._take(region) for region in due)
-
-    def _take(self, region: images.RegionId) -> int:
-        room = self._per_region - self._running[region]
-        if room <= 0:
-            return 0
         now = self._clock.now()
-        admission = self._outages.admission(
-            region, now=now, seconds=self._lease.total_seconds()
+        bringing, copies = (
+            self._store.due_regions(now, with_data=kind) for kind in (False, True)
         )
-        if admission is region_health.Admission.NONE:
-            return 0
-        is_probe = admission is region_health.Admission.PROBE
-        if is_probe:
-            # With another image each time, as long as there is one.
-            failed = self._outages.failed_last(region)
-            leases = self._claim(region, 1, now, failed) or self._claim(region, 1, now)
-        else:
+        if due := sorted({*bringing, *copies}):
+            self._outages.look()
+        return sum(self._take(region, is_copy_due=region in copies) for region in due)
+
+    def _take(self, region: images.RegionId, *, is_copy_due: bool) -> int:
+        room = self._per_region - self._running[region]
+        admission = region_health.Admission.NONE
+        leases: Sequence[tasks.Lease] = ()
+        now = self._clock.now()
+        if room > 0:
+            admission = self._outages.admission(
+                region, now=now, seconds=self._lease.total_seconds()
+            )
+        if admission is region_health.Admission.PROBE:
+            leases = self._claim_probe(region, now)
+        elif admission is region_health.Admission.ALL:
             leases = self._claim(region, room, now)
         for lease in leases:
             self._start(lease)
-        if is_probe and not leases:
-            self._outages.give_up_probe(region, now)
+        # Where there was room for all that is due, nothing is left.
+        is_left = admission is not region_health.Admission.ALL or len(leases) >= room
+        return len(leases) + (self._take_apart(region) if is_copy_due and is_left else 0)
+
+    def _claim_probe(
+        self, region: images.RegionId, now: datetime.datetime
+    ) -> Sequence[tasks.Lease]:
+        """Claim the task that shows whether a region answers again."""
+        # With another image each time, as long as there is one.
+        failed = self._outages.failed_last(region)
+        for with_data in self._outages.probes(region):
+            for without in (failed, ()):
+                leases = self._claim(region, 1, now, without=without, with_data=with_data)
+                if leases:
+                    return leases
+        self._outages.give_up_probe(region, now)
+        return ()
+
+    def _take_apart(self, region: images.RegionId) -> int:
+        """Take a task whose copy has its data, beside all others; return how many."""
+        with self._lock:
+            is_taken = region in self._apart
+        if is_taken or not self._outages.admits_copies(region):
+            return 0
+        leases = self._claim(region, 1, self._clock.now(), with_data=True)
+        for lease in leases:
+            self._places.keep_apart(lease.task.key)
+            self._start(lease, is_apart=True)
         return len(leases)
 
     def _claim(
@@ -116,9 +149,12 @@ class Worker:
         region: images.RegionId,
         limit: int,
         now: datetime.datetime,
+        *,
         without: Sequence[images.ImageId] = (),
+        with_data: bool | None = None,
     ) -> Sequence[tasks.Lease]:
-        projects = self._turns.of(region, now)
+        turns = self._turns[with_data]
+        projects = turns.of(region, now)
         leases = self._store.claim(
             region,
             limit,
@@ -130,9 +166,10 @@ class Worker:
             # beside another of ours; as long as nobody else takes it, it may go on.
             without=[*self._running_in(region), *without],
             projects=projects,
+            with_data=with_data,
         )
         if projects:
-            self._turns.note(region, leases, limit)
+            turns.note(region, leases, limit)
         return leases
 
     def _running_in(self, region: images.RegionId) -> Sequence[images.ImageId]:
@@ -142,17 +179,20 @@ class Worker:
     def running(self) -> int:
         """Return how many tasks are being worked on."""
         with self._lock:
-            return self._running.total()
+            return len(self._keys)
 
     def wait_idle(self, timeout_seconds: float | None) -> bool:
         """Wait until nothing is worked on; return False if that took too long."""
         with self._ended:
-            return self._ended.wait_for(lambda: not self._running.total(), timeout_seconds)
+            return self._ended.wait_for(lambda: not self._keys, timeout_seconds)
 
-    def _start(self, lease: tasks.Lease) -> None:
+    def _start(self, lease: tasks.Lease, *, is_apart: bool = False) -> None:
         region = lease.task.key.region
         with self._lock:
-            self._running[region] += 1
+            if is_apart:
+                self._apart.add(region)
+            else:
+                self._running[region] += 1
             self._keys.add(lease.task.key)
 
         def work() -> None:
@@ -161,7 +201,10 @@ class Worker:
             finally:
                 self._places.leave(lease.task.key)
                 with self._ended:
-                    self._running[region] -= 1
+                    if is_apart:
+                        self._apart.discard(region)
+                    else:
+                        self._running[region] -= 1
                     self._keys.discard(lease.task.key)
                     self._ended.notify_all()
                 self._wake()
@@ -171,20 +214,46 @@ class Worker:
     def work(self, lease: tasks.Lease) -> None:
         """Run one attempt and write its outcome. Raises nothing: the thread is a pool's."""
         try:
-            outcome = self._outcome(lease)
-            if outcome is None:
-                self._store.release(lease, self._clock.now())
-            elif not self._store.finish(lease, outcome, self._clock.now()):
-                LOG.debug("%s was requested again meanwhile", lease.task.key)
-            self._tell_of_region(lease.task, outcome)
-            self._afterwards(lease.task, outcome)
-        except errors.LeaseLost:
-            LOG.info("Lost the lease on %s", lease.task.key)
+            if not self._attempt_under(lease):
+                self._look_again(lease.task)
         except errors.SyncError as exc:
             # The lease runs out by itself and the task is taken again.
             LOG.error("Could not write the outcome of %s: %s", lease.task.key, exc)
         except Exception:  # a bug, which the pool would keep to itself
             LOG.exception("The outcome of %s was not written", lease.task.key)
+
+    def _attempt_under(self, lease: tasks.Lease) -> bool:
+        """Run one attempt and write its outcome; return False if the lease was lost meanwhile."""
+        try:
+            outcome = self._outcome(lease)
+            if outcome is None:
+                self._store.release(lease, self._clock.now())
+            elif not self._store.finish(lease, outcome, self._clock.now()):
+                LOG.debug("%s was requested again meanwhile", lease.task.key)
+        except errors.LeaseLost:
+            return False
+        self._tell_of_region(lease.task, outcome)
+        self._afterwards(lease.task, outcome)
+        return True
+
+    def _look_again(self, task: tasks.Task) -> None:
+        """Have somebody look at what an attempt may have changed after it lost its lease.
+
+        Whoever works on the task may have looked before that.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        LOG.info("Lost the lease on %s; it is looked at again", task.key)
+        now = self._clock.now()
+        # As a scan asks, so that what gave up does not begin anew.
+        self._store.request_in(
+            task.key.region,
+            [task.key.image_id],
+            now=now,
+            not_before=now,
+            request_id=uuid.uuid4().hex,
+            source_region=task.source_region,
+        )
 
     def _tell_of_region(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
         failure = None

@@ -32,11 +32,13 @@ def failed(
     at_least: float | None = None,
     image_id: str = "one",
     fault: errors.Fault = errors.Fault.CONNECTION,
+    of_data: bool = False,
 ) -> breakers.Breaker:
     found = of.failed(
         seen,
         image_id=images.ImageId(image_id),
         fault=fault,
+        of_data=of_data,
         began=at(began),
         now=at(now),
         chance=chance,
@@ -80,7 +82,13 @@ def pause(of: breakers.Policy, *, failures: int, **options) -> float:
 
 def test_a_region_that_answers_is_not_left_alone():
     nothing = breakers.Breaker(
-        failures=0, since=None, retry_at=None, reason="", image_ids=(), answers=False
+        failures=0,
+        since=None,
+        retry_at=None,
+        reason="",
+        image_ids=(),
+        answers=False,
+        of_data=False,
     )
     assert nothing == breakers.CLOSED
     assert not breakers.CLOSED.is_open(NOW)
@@ -271,3 +279,36 @@ def test_a_breaker_that_was_open_closes_if_more_failures_are_allowed_by_now():
     assert failed(policy(failures=9), opened(), image_id="two", fault=ANSWER) == breakers.Breaker(
         failures=4, reason="no answer", image_ids=ids("one two"), answers=True
     )
+
+
+@pytest.mark.parametrize(
+    ("attempts", "of_data"),
+    [
+        ([True], True),
+        ([False], False),
+        ([True, True, True, True], True),
+        ([True, True, False], False),
+        ([True, True, True, False, True], False),
+        ([False, True, True], False),
+    ],
+)
+def test_it_tells_whether_only_attempts_failed_that_were_to_bring_data(attempts, of_data):
+    seen = breakers.CLOSED
+    for number, one in enumerate(attempts, 1):
+        seen = failed(policy(), seen, began=number, now=number, of_data=one)
+    assert seen.failures == len(attempts)
+    assert seen.of_data is of_data
+
+
+def test_a_failure_of_which_nobody_says_otherwise_is_not_of_data():
+    found = policy().failed(
+        breakers.CLOSED,
+        image_id=images.ImageId("one"),
+        fault=CONNECTION,
+        began=NOW,
+        now=NOW,
+        chance=0.5,
+        reason="no answer",
+    )
+    assert found is not None
+    assert not found.of_data

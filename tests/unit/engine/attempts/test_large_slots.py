@@ -237,3 +237,14 @@ def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region
     found = large_slots.Places(per_region=per_region, large_bytes=large_bytes)
     assert all(found.take(key(number), 1000) for number in range(5))
     assert found.limit(TWO) is None
+
+
+def test_a_task_beside_those_that_have_a_place_brings_nothing():
+    key = tasks.TaskKey(image_id=images.ImageId("one"), region=TWO)
+    for large_bytes in (0, 100):
+        places = large_slots.Places(per_region=3, large_bytes=large_bytes)
+        places.keep_apart(key)
+        assert not places.take(key, 1)
+        assert not places.take(key, 100)
+        places.leave(key)
+        assert places.take(key, 100)

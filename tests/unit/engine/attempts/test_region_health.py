@@ -10,6 +10,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.attempts import region_health
 from tests.fakes import world as worlds
 
@@ -443,3 +444,165 @@ def test_a_probe_is_about_the_same_image_if_there_is_no_other(world):
     pass_time(world, 300.0, step=1.0)
     assert len(asked) >= 5
     assert world.task(image).status == "pending"
+
+
+# Only the way of the bytes is broken
+
+
+def no_way(world):
+    """Have every transfer to RegionTwo fail, while its Glance answers; return when each did."""
+    tried = []
+
+    def before(name, _image_id):
+        world.clock.advance(0.001)
+        if name == "write":
+            tried.append(world.clock.now())
+            raise errors.ServiceUnavailable("ssh: connection refused", region=TWO)
+
+    world.two.before = before
+    return tried
+
+
+def shown(world, count=1):
+    """Return images that everybody sees in all regions."""
+    made = [world.source.publish(b"1", visibility="public") for _ in range(count)]
+    for image in made:
+        world.changed(image.image_id)
+    world.settle()
+    return made
+
+
+def take_back(world, image):
+    world.source.change(image.image_id, visibility="private")
+    world.changed(image.image_id)
+
+
+def is_private(world, image):
+    return world.two.image(image.image_id).metadata.visibility == "private"
+
+
+def test_what_is_taken_back_does_not_wait_for_a_way_of_bytes_that_is_broken(world):
+    first, second = shown(world, 2)
+    publish(world, 30)
+    tried = no_way(world)
+    world.run()
+    pass_time(world, 600.0)
+    assert breaker(world).of_data
+    for image in (first, second):
+        before = breaker(world)
+        assert before.is_open(world.clock.now())
+        take_back(world, image)
+        world.run()
+        assert is_private(world, image)
+        # It tells nothing of the way, and transfers are tried no sooner.
+        assert breaker(world) == before
+    tried.clear()
+    pass_time(world, 600.0)
+    assert len(tried) <= 11  # once for each pause of a minute
+
+
+def test_what_goes_on_beside_a_broken_way_of_bytes_brings_no_probe_forward(world):
+    (image,) = shown(world)
+    publish(world, 9)
+    no_way(world)
+    pass_time(world, 300.0)
+    before = breaker(world)
+    world.two.delete_as_user(image.image_id)
+    world.changed(image.image_id)
+    world.run()
+    assert world.task(image).code is Code.NO_SLOT
+    assert breaker(world) == before
+
+
+def test_copies_in_step_do_not_end_the_row_of_failures_of_transfers(world):
+    images_shown = shown(world, 3)
+    no_way(world)
+    for number, image in enumerate(images_shown, 1):
+        publish(world)
+        world.run()
+        assert breaker(world).failures == number
+        take_back(world, image)
+        world.run()
+    assert breaker(world).retry_at is not None
+    assert all(is_private(world, image) for image in images_shown)
+
+
+def test_once_a_copy_with_its_data_fails_too_the_region_is_left_alone_for_all(world):
+    shown_images = shown(world, 3)
+    publish(world, 9)
+    asked = down(world)
+    pass_time(world, 60.0)
+    assert breaker(world).of_data
+    for image in shown_images:
+        take_back(world, image)
+    world.run()
+    assert not breaker(world).of_data
+    asked.clear()
+    world.run(seconds=0.5)
+    assert not asked
+
+
+def test_the_probe_of_a_region_is_about_a_copy_that_has_its_data_if_there_is_one(world):
+    first, second = shown(world, 2)
+    publish(world, 9)
+    down(world)
+    take_back(world, first)
+    take_back(world, second)
+    pass_time(world, 300.0)
+    assert not breaker(world).of_data
+    tried = no_way(world)
+    for _ in range(2):
+        assert breaker(world) != breakers.CLOSED
+        assert len(tried) <= 1  # every other probe is about any task
+        pass_time(world, 60.0)
+    assert is_private(world, first)
+    assert is_private(world, second)
+    assert breaker(world).of_data
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_copies_that_never_work_do_not_keep_their_region_closed(world, count):
+    world.catalogue.names -= {THREE}
+    broken = {image.image_id for image in shown(world, count)}
+    made = publish(world, 5)
+    down(world)
+    for image_id in broken:
+        world.source.change(image_id, visibility="private")
+        world.changed(image_id)
+    pass_time(world, 300.0)
+    assert not breaker(world).of_data
+
+    def before(_name, image_id):
+        world.clock.advance(0.001)
+        if image_id in broken:
+            raise errors.ServiceUnavailable("no answer in time", region=TWO)
+
+    world.two.before = before
+    pass_time(world, 300.0)
+    assert {world.task(image).status for image in made} == {"success"}
+
+
+def test_a_way_of_bytes_is_probed_with_bytes_and_closes_when_they_arrive(world):
+    (image,) = shown(world)
+    made = publish(world, 9)
+    no_way(world)
+    pass_time(world, 120.0)
+    up(world)
+    take_back(world, image)
+    pass_time(world, 120.0)
+    assert breaker(world) == breakers.CLOSED
+    assert {world.task(one).status for one in made} == {"success"}
+
+
+def test_a_slow_region_gets_what_is_taken_back_between_its_batches(world):
+    (image,) = shown(world)
+    made = publish(world, 9)
+    down(world, fault=errors.Fault.ANSWER)
+    world.run()
+    assert breaker(world).answers
+    up(world)
+    take_back(world, image)
+    world.run(seconds=0.1)
+    assert is_private(world, image)
+    pass_time(world, 300.0)
+    assert {world.task(one).status for one in made} == {"success"}

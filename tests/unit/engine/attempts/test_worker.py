@@ -8,6 +8,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import requests
 from tests.fakes import world as worlds
 
@@ -446,3 +447,203 @@ def test_the_images_of_a_project_whose_turn_it_is_are_taken_longest_waiting_firs
         assert [one for one in order if one in theirs] == theirs
     firsts = {image.image_id for image in made["one"]}
     assert [one in firsts for one in order] == [True, False] * 5
+
+
+# What is taken back
+
+
+def backlog(world, count):
+    """Copy an image for everybody, then publish others that wait for their bytes."""
+    first = world.source.publish(b"golden image", visibility="public")
+    world.changed(first.image_id)
+    world.settle()
+    made = publish(world, count)
+    world.clock.advance(1.0)
+    return first, made
+
+
+def take_back(world, image):
+    world.source.change(image.image_id, visibility="private")
+    world.changed(image.image_id)
+    world.clock.advance(1.0)
+
+
+def visibility(world, image):
+    return world.two.image(image.image_id).metadata.visibility
+
+
+@pytest.fixture
+def one_region():
+    def made(**options):
+        world = worlds.World(**options)
+        world.catalogue.names -= {THREE}
+        return world
+
+    return made
+
+
+def test_what_is_taken_back_does_not_wait_for_transfers(one_region):
+    world = one_region(per_region=2)
+    image, _ = backlog(world, 20)
+    world.worker.dispatch()
+    transfers = [world.submitted.pop(0) for _ in range(2)]
+    take_back(world, image)
+    assert world.worker.dispatch() == 1
+    assert world.worker.running() == 3
+    assert world.worker.dispatch() == 0
+    world.submitted.pop()()
+    assert visibility(world, image) == "private"
+    assert world.worker.running() == 2
+    for work in transfers:
+        work()
+    assert world.worker.wait_idle(0.0)
+
+
+def test_one_task_at_a_time_is_taken_beside_the_transfers(one_region):
+    world = one_region(per_region=1)
+    first, second = (world.source.publish(b"1", visibility="public") for _ in range(2))
+    for image in (first, second):
+        world.changed(image.image_id)
+    world.settle()
+    publish(world, 3)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    take_back(world, first)
+    take_back(world, second)
+    for image in (first, second):
+        assert world.worker.dispatch() == 1
+        assert world.worker.dispatch() == 0
+        world.submitted.pop()()
+        assert visibility(world, image) == "private"
+
+
+def test_no_place_is_taken_beside_those_of_a_region_that_has_room(one_region):
+    world = one_region(per_region=2)
+    image, _ = backlog(world, 0)
+    take_back(world, image)
+    assert world.worker.dispatch() == 1
+    take_back(world, image)
+    second = world.source.publish(b"1")
+    world.changed(second.image_id)
+    world.clock.advance(1.0)
+    assert world.worker.dispatch() == 1
+    assert len(world.submitted) == 2
+
+
+def test_a_copy_that_is_gone_is_not_brought_beside_the_transfers(one_region):
+    world = one_region(per_region=1)
+    image, made = backlog(world, 3)
+    world.worker.dispatch()
+    world.two.delete_as_user(image.image_id)
+    world.changed(image.image_id)
+    world.clock.advance(1.0)
+    assert world.worker.dispatch() == 1
+    world.submitted.pop()()
+    task = world.task(image)
+    assert (task.status, task.code, task.has_data) == ("pending", Code.NO_SLOT, False)
+    assert world.worker.dispatch() == 0  # it waits as any other
+    world.submitted.pop()()
+    world.settle()
+    assert {world.task(one).status for one in [image, *made]} == {"success"}
+
+
+def test_projects_take_turns_beside_the_transfers(one_region):
+    world = one_region(per_region=1)
+    made = {
+        project: [
+            world.source.publish(b"1", owner=project, visibility="public") for _ in range(count)
+        ]
+        for project, count in (("many", 9), ("few", 1))
+    }
+    of = [(image, project) for project, theirs in made.items() for image in theirs]
+    for image, project in of:
+        world.intake.request(image.image_id, TWO, project=project)
+    world.settle()
+    publish(world, 2)
+    world.clock.advance(1.0)
+    world.worker.dispatch()  # a transfer
+    for image, project in of:
+        world.source.change(image.image_id, visibility="private")
+        world.intake.request(image.image_id, TWO, project=project)
+        world.clock.advance(0.01)
+    for _ in range(2):
+        world.worker.dispatch()
+        world.submitted.pop()()
+    assert visibility(world, made["few"][0]) == "private"
+
+
+# A lease that was lost
+
+
+def test_what_comes_after_the_lease_was_lost_is_looked_at_again():
+    outside = worlds.Outside()
+    one, other = (worlds.World(outside, owner=name) for name in ("one", "other"))
+    image = one.source.publish(b"golden image", visibility="private")
+    one.changed(image.image_id)
+    one.settle()
+    one.source.change(image.image_id, visibility="public")
+    one.changed(image.image_id)
+
+    def stand_still(name, _image_id):
+        if name == "update":
+            one.two.before = lambda _name, _id: None
+            one.clock.advance(61.0)
+            one.source.change(image.image_id, visibility="private")
+            other.changed(image.image_id)
+            other.settle()
+            assert other.task(image).code is Code.IN_SYNC
+
+    one.two.before = stand_still
+    one.run()
+    other.settle()
+    assert visibility(one, image) == "private"
+
+
+def test_nothing_is_given_after_the_lease_was_lost(caplog):
+    caplog.set_level(logging.INFO)
+    world = worlds.World()
+    image = world.source.publish(b"golden image", visibility="private")
+    world.changed(image.image_id)
+    world.settle()
+    world.source.change(image.image_id, visibility="public")
+    world.changed(image.image_id)
+    looks, calls = [], []
+
+    def stand_still(name, _image_id):
+        calls.append(name)
+        if name == "get_record":  # right before the change
+            looks.append(name)
+            world.clock.advance(61.0)
+            now = world.clock.now()
+            world.store.claim(TWO, 9, owner="other", now=now, until=now)
+
+    world.two.before = stand_still
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    for work in world.submitted:
+        work()
+    assert looks
+    assert "update" not in calls
+    assert "it is looked at again" in caplog.text
+    assert world.task(image).generation == 3
+
+
+def test_what_a_lost_lease_leaves_is_logged_if_the_database_is_away(caplog, monkeypatch):
+    world = worlds.World()
+    (image,) = publish(world)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    now = world.clock.now()
+    world.clock.advance(61.0)
+    now = world.clock.now()
+    for region in worlds.CASCADED:
+        world.store.claim(region, 9, owner="other", now=now, until=now)
+
+    def request_in(*_args, **_fields):
+        raise errors.ServiceUnavailable("cannot use the task store")
+
+    monkeypatch.setattr(world.store, "request_in", request_in)
+    for work in world.submitted:
+        work()
+    assert f"Could not write the outcome of image {image.image_id}" in caplog.text
+    assert world.worker.running() == 0
