@@ -38,15 +38,15 @@ sys.path.insert(0, str(_ROOT))
 import paramiko  # noqa: E402
 
 from glance_sync_agent.domain import images  # noqa: E402
-from glance_sync_agent.drivers import http_streams  # noqa: E402
 from glance_sync_agent.drivers import stores  # noqa: E402
 from glance_sync_agent.drivers.ssh import hosts  # noqa: E402
 from glance_sync_agent.drivers.ssh import logins  # noqa: E402
 from glance_sync_agent.drivers.stores import api  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
-from glance_sync_agent.engine import digests  # noqa: E402
+from glance_sync_agent.drivers.transport import streams  # noqa: E402
 from glance_sync_agent.engine import ports  # noqa: E402
-from glance_sync_agent.engine import transfers  # noqa: E402
+from glance_sync_agent.engine.transfer import digests  # noqa: E402
+from glance_sync_agent.engine.transfer import transfers  # noqa: E402
 from tools import cloud as clouds  # noqa: E402
 
 _MIB = 1024 * 1024
@@ -76,7 +76,7 @@ class Bench:
         self.file = source_file
         self.size = source_file.stat().st_size
         self.token = cloud.session("admin").get_token() or ""
-        self.ssh = hosts.SshHosts(timeouts=http_streams.Timeouts(idle_seconds=600))
+        self.ssh = hosts.SshHosts(timeouts=streams.Timeouts(idle_seconds=600))
         self.clients = {name: cloud.glance(name, "admin") for name in regions}
         self.source_client = cloud.glance(self.description.cascading_region, "admin")
         self.source = self._publish()
@@ -103,7 +103,7 @@ class Bench:
             token=lambda: self.token,
             ssh=self.ssh,
             known_hosts=self.description.ssh.known_hosts,
-            timeouts=http_streams.Timeouts(idle_seconds=600),
+            timeouts=streams.Timeouts(idle_seconds=600),
         )
 
     def _source_store(self) -> ports.ImageStore:
@@ -203,7 +203,7 @@ def by_scp(bench: Bench, region: str, _image_id: str) -> None:
 def by_exec_curl(bench: Bench, region: str, image_id: str) -> None:
     """Run curl on the host and feed it over SSH."""
     login = bench.login(region, bench.description.ssh.unconfined_private_key)
-    with contextlib.closing(logins.log_in(login, http_streams.Timeouts())) as transport:
+    with contextlib.closing(logins.log_in(login, streams.Timeouts())) as transport:
         _exec_curl(transport, bench, bench.url(region, image_id))
 
 

@@ -23,33 +23,22 @@ import multiprocessing
 import pathlib
 import sys
 import tempfile
-import threading
 import time
 from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks import assembled
 from benchmarks import made_up
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import plans
-from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.drivers import task_table
-from glance_sync_agent.engine import differences
-from glance_sync_agent.engine import gone_sources
-from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import reconciliation
-from glance_sync_agent.engine import source_history
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import wanted_copies
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan
 
 PASSES = ("nothing", "changes", "shared", "few", "first")
-_INTERVALS = member_looks.Intervals(members=86400.0, everything=600.0)
+_INTERVALS = member_scans.Intervals(members=86400.0, everything=600.0)
 #: As after the last pass; see engine/rounds.py.
 _MARGIN = datetime.timedelta(seconds=10)
 _ROWS = 10_000  # that are written at once
@@ -118,7 +107,7 @@ def _made(database: pathlib.Path, count: int, regions: int) -> None:
         for start in range(0, count, _ROWS // regions):
             numbers = range(start, min(start + _ROWS // regions, count))
             rows = [_row(number, region, now) for number in numbers for region in names]
-            connection.execute(sa.insert(task_table.TASKS), rows)
+            connection.execute(sa.insert(tables.TASKS), rows)
     engine.dispose()
 
 
@@ -132,7 +121,8 @@ def _row(number: int, region: images.RegionId, now: datetime.datetime) -> dict[s
         "may_delete": False,
         "attempts": 0,
         "not_before": now,
-        "reason": plans.IN_SYNC,
+        "code": "in_sync",
+        "reason": "in sync",
         "image_name": made_up.name(number),
         "copy_id": made_up.image_id(number),
         "copied_from": made_up.CASCADING,
@@ -175,10 +165,10 @@ def _pass(
     store = task_store.TaskStore(f"sqlite:///{database}")
     _note_last_pass(cloud, store)
     look = _look(cloud, store)
-    scope = reconciliation.EVERYTHING
+    scope = scan.EVERYTHING
     if name == "changes":
         since = made_up.changed_at(count - 1) - _MARGIN
-        scope = reconciliation.Scope(since=since, deletions=False)
+        scope = scan.Scope(since=since, deletions=False)
     before, started = _peak_mib(), time.monotonic()
     if profile is None:
         report = look.look(scope)
@@ -199,41 +189,12 @@ def _pass(
     }
 
 
-def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> reconciliation.Reconciliation:
-    clock = made_up.Clock()
-    wanted = targets.Targets(
-        cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
-    )
-    newest = source_history.NewestSources(store.facts())
-    requests = intake.Intake(
-        store=store, wanted=wanted, clock=clock, wake=lambda: None, newest=newest
-    )
-    return reconciliation.Reconciliation(
-        regions=cloud,
-        compared=differences.Differences(
-            regions=cloud,
-            store=store,
-            wanted=wanted,
-            wanted_as=wanted_copies.WantedCopies(
-                cloud, lambda: metadata_policy.Policy(), store
-            ),
-            recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
-            deletes_unwanted=lambda: False,
-            joined=joining.Joining(cloud, cloud),
-            cascading=cloud.cascading,
-        ),
-        gone=gone_sources.GoneSources(
-            regions=cloud, store=store, wanted=wanted, cascading=cloud.cascading
-        ),
-        ask=differences.asking(requests),
-        cascading=cloud.cascading,
-        stop=threading.Event(),
+def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> scan.Reconciliation:
+    engine = assembled.engine(cloud, store, gone_grace=0.0)
+    return engine.make_scan(
+        ask=compare.asking(engine.requests),
+        members=_members(store, made_up.Clock()),
         max_deletes=lambda: 10,
-        missing=source_history.MissingSources(
-            note=source_history.noting(store), clock=clock, grace_seconds=lambda: 0.0
-        ),
-        newest=newest,
-        members=_members(store, clock),
     )
 
 
@@ -245,8 +206,8 @@ def _note_last_pass(cloud: made_up.Cloud, store: task_store.TaskStore) -> None:
         members.note(cloud.cascading, region, members.share(cloud.cascading, region))
 
 
-def _members(store: task_store.TaskStore, clock: made_up.Clock) -> member_looks.Spread:
-    return member_looks.Spread(
+def _members(store: task_store.TaskStore, clock: made_up.Clock) -> member_scans.Spread:
+    return member_scans.Spread(
         facts=store.facts(), clock=clock, intervals=lambda: _INTERVALS, are_ours=lambda: True
     )
 

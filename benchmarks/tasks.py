@@ -24,26 +24,12 @@ import time
 import types
 from typing import Any
 
+from benchmarks import assembled
 from benchmarks import made_up
-from glance_sync_agent.cmd import daemon as daemons
-from glance_sync_agent.domain import backoff
-from glance_sync_agent.domain import breakers
-from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import outages
-from glance_sync_agent.engine import places
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import replication
-from glance_sync_agent.engine import sources
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import wanted_copies
-from glance_sync_agent.engine import worker
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import assembly
 from tools import databases
 
 SETUPS = (
@@ -51,10 +37,7 @@ SETUPS = (
     ("postgresql", 1), ("postgresql", 2), ("postgresql", 4),
     ("mariadb", 1), ("mariadb", 2), ("mariadb", 4),
 )
-#: The default of ``[transfer] lease_seconds``.
-_LEASE_SECONDS = 180.0
 _TOO_LONG_SECONDS = 600.0
-_LIMITS = progress.Limits(transfer=3600.0, lease=_LEASE_SECONDS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -196,69 +179,28 @@ def _built(
     per_region: int,
     given: Mapping[str, Any],
 ) -> daemons.wiring.Agent:
-    clock = made_up.Clock()  # that of the database is the same
-    wanted = targets.Targets(
-        cloud, projects.Projects(cloud, clock, lambda: 60.0), lambda: strategy.Policy()
-    )
-    in_regions = places.Places(per_region=per_region, large_bytes=2048 * 1024 * 1024)
-    attempt = replication.Replication(
-        regions=cloud,
-        source_views=sources.SourceViews(
-            cloud, cloud.cascading, joining.Joining(cloud, cloud), clock
-        ),
-        data_origins=origins.Origins(
-            regions=cloud,
-            store=store,
-            clock=clock,
-            copies_too=lambda: True,
-            small_image_bytes=4 * 1024 * 1024,
-        ),
-        store=store,
-        wanted=wanted,
-        wanted_as=wanted_copies.WantedCopies(
-            cloud, lambda: metadata_policy.Policy(), store
-        ),
-        recorded=location_map.LocationMap(cloud, cloud.cascading, lambda: False),
-        deletes_unwanted=lambda: False,
-        in_regions=in_regions,
-        clock=clock,
-        stop=given["stop"],
-        limits=lambda: _LIMITS,
+    engine = assembled.engine(
+        cloud,
+        store,
+        assembly.Runtime(owner=owner, chance=lambda: 0.5, **given),
+        tasks_per_region=per_region,
     )
     idle: Any = types.SimpleNamespace(
         run=lambda: 3600.0, ask_for_everything=lambda: None, end=lambda: None, look=lambda: 0,
         start=lambda: None, stop=lambda: None,
     )
-    return daemons.wiring.Agent(
-        clock=clock,
-        store=store,
-        worker=worker.Worker(
-            store=store,
-            attempt=attempt,
-            known_outages=outages.Outages(
-                kept=store.breakers(),
-                policy=lambda: breakers.Policy(failures=4, base=10.0, cap=300.0),
-                clock=clock,
-                chance=lambda: 0.5,
-            ),
-            in_regions=in_regions,
-            clock=clock,
-            submit=given["submit"],
-            owner=owner,
-            per_region=per_region,
-            lease_seconds=_LEASE_SECONDS,
-            policy=lambda: backoff.RetryPolicy(retries=5, base=5.0, cap=600.0),
-            chance=lambda: 0.5,
-            is_keystone_away=lambda: False,
-            afterwards=lambda _task, _outcome: None,
-            wake=given["wake"],
-        ),
-        rounds=idle,
+    working: Any = types.SimpleNamespace(
+        worker=engine.worker,
+        outside=engine.outside,
+        scan_schedule=idle,
         snapshots=idle,
-        verification=idle,
+        verify_schedule=idle,
+    )
+    return daemons.wiring.Agent(
+        engine=working,
         make_listener=lambda: idle,
         set_clock=lambda: None,
-        release_leases=lambda: store.release_owned(owner, clock.now()),
+        release_leases=lambda: store.release_owned(owner, engine.outside.clock.now()),
         close=store.close,
     )
 

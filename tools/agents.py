@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import task_store
 from tools import cloud as clouds
 
 _ROOT = pathlib.Path(__file__).parents[1]

@@ -11,6 +11,10 @@ image that never works says nothing of its region. A region that answers 5xx abo
 answers at least, and there may be others behind them that are well: it is *slowed down*, which
 means that tasks are let through in small batches with short pauses that do not grow.
 
+Where only attempts failed that were to bring data, the way of the bytes may be what is broken, an
+SSH host for one. What is to be changed of copies that have their data does not wait for that, and
+tells nothing of it.
+
 Several agents share it through their database and an operator's tool shows it, so it is a value
 and a function of that value. The libraries that there are (tenacity, pybreaker) guard the calls
 of one process: they keep their state in its memory, or in a Redis of their own, and raise where
@@ -42,6 +46,8 @@ class Breaker:
     image_ids: tuple[images.ImageId, ...] = ()
     #: The last failure was an answer: while this is not closed, the region is slowed down.
     answers: bool = False
+    #: Each of the failures was that of an attempt that was to bring data.
+    of_data: bool = False
 
     def is_open(self, now: datetime.datetime) -> bool:
         """Tell whether the region gets no task now."""
@@ -104,6 +110,7 @@ class Policy:
         *,
         image_id: images.ImageId,
         fault: errors.Fault,
+        of_data: bool = False,
         began: datetime.datetime,
         now: datetime.datetime,
         chance: float,
@@ -112,7 +119,8 @@ class Policy:
     ) -> Breaker | None:
         """Return the breaker after one more failure of the region.
 
-        :param began: when the attempt that failed did.
+        :param of_data: the attempt that failed was to bring data.
+        :param began: when it began.
         :param chance: uniform in [0, 1).
         :param at_least: seconds that the other side asked for.
         :returns: None if that is no news: the attempt began before the breaker opened, or the
@@ -130,6 +138,7 @@ class Policy:
             reason=reason,
             image_ids=(*others, image_id)[-self.failures :] if self.failures else (),
             answers=answers,
+            of_data=of_data and (seen.of_data or not seen.failures),
         )
         if not self.failures or failures < self.failures:
             return counted

@@ -8,6 +8,7 @@ becomes an image, and people copy properties with scripts. So a mark names the c
 written on, and even one that names its own image is believed only with a proof.
 """
 
+from collections.abc import Set
 import dataclasses
 import datetime
 import enum
@@ -49,6 +50,8 @@ class Evidence:
     known: KnownCopy | None = None  # by the task row
     #: The copy that was read back and has the source's bytes, whatever its Glance hashes with.
     proven_id: images.ImageId | None = None
+    #: Of the catalogue. None: nobody asked, and no region is taken for one with a new name.
+    regions: frozenset[images.RegionId] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +93,22 @@ def names(image: Image, key: images.SourceKey) -> bool:
     return source_of(image) == key
 
 
+def former_source(
+    image: Image, regions: Set[images.RegionId]
+) -> images.SourceKey | None:
+    """Return the source of what may be a copy from before its region had a new name.
+
+    Its mark has its own id, and a region that the catalogue lacks. None: it is no such image.
+
+    :param regions: those of the catalogue.
+    """
+    mark = image.mark
+    if mark is None or mark.copy_id != image.image_id or mark.copy_region in regions:
+        return None
+    # Nobody copies an image to its own region.
+    return mark.source if mark.source.region != image.region else None
+
+
 def is_named(
     mark: images.Mark | None, image_id: images.ImageId, region: images.RegionId
 ) -> bool:
@@ -105,6 +124,8 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     =========================================================  =========
     is known by the task row, and lost its mark                doubtful
     has no mark, or one without the copy's own id and region   foreign
+    has its own id and this source, and its mark a region
+    that is not in the catalogue: perhaps its old name         doubtful
     has a mark that names another image                        inherited
     names itself and another source                            doubtful
     is known by the task row, by id and creation time          ours
@@ -126,6 +147,8 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     if image.mark is None:
         return _answer(Whose.FOREIGN, "it was not made by this agent")
     if not names_itself(image):
+        if _may_have_new_name(image, evidence):
+            return _answer(Whose.DOUBTFUL, _told_new_name(image.mark.copy_region, image.region))
         told = f"its mark is that of image {image.mark.copy_id} of region {image.mark.copy_region}"
         return _answer(Whose.INHERITED, told)
     if image.mark.source != evidence.key:
@@ -141,6 +164,20 @@ def _is_known(image: Image, known: KnownCopy | None) -> bool:
         known is not None
         and known.created_at is not None
         and (image.image_id, image.created_at) == (known.copy_id, known.created_at)
+    )
+
+
+def _may_have_new_name(image: Image, evidence: Evidence) -> bool:
+    """Tell whether an image may be the copy, made when its region had another name."""
+    regions = evidence.regions
+    return regions is not None and former_source(image, regions) == evidence.key
+
+
+def _told_new_name(old: str, region: images.RegionId) -> str:
+    return (
+        f"its mark names region {old}, which is not in Keystone's catalogue. If {region} is the "
+        f"new name of {old}, stop all agents and run 'glance-sync-manage region rename {old} "
+        f"{region}'"
     )
 
 

@@ -226,12 +226,13 @@ def parse(record: Mapping[str, Any], region: RegionId) -> Image:
         synced_properties=_synced_properties(record.get(SYNCED_PROPERTIES)),
         locations=locations,
         remote=_remote(locations or ()),
-        created_at=_time(record.get("created_at")),
-        updated_at=_time(record.get("updated_at")),
+        created_at=time_of(record.get("created_at")),
+        updated_at=time_of(record.get("updated_at")),
     )
 
 
-def _time(text: object) -> datetime.datetime | None:
+def time_of(text: object) -> datetime.datetime | None:
+    """Return a time that Glance gives; None: it is none."""
     try:
         found = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
@@ -296,9 +297,14 @@ def _synced_properties(text: object) -> frozenset[str]:
 
 def is_snapshot(image: Image) -> bool:
     """Tell whether an image was made by Nova or Cinder of a server or a volume."""
-    return image.metadata.properties.get(IMAGE_TYPE) in SNAPSHOT_TYPES or any(
+    return is_typed_snapshot(image) or any(
         _remote_data(one) is not None for one in image.locations or ()
     )
+
+
+def is_typed_snapshot(image: Image) -> bool:
+    """Tell whether an image says that it is a snapshot, as it is listed by."""
+    return image.metadata.properties.get(IMAGE_TYPE) in SNAPSHOT_TYPES
 
 
 def is_volume_backed(image: Image) -> bool:

@@ -7,6 +7,7 @@ import dataclasses
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain.codes import Code
 
 #: ``action`` in the metadata of a location that names a copy, as in 2014.
 _UPLOAD = "upload"
@@ -49,7 +50,7 @@ def has_entry(action: plans.Action) -> bool | None:
     keeps in step any more.
     """
     match action:
-        case plans.Nothing(reason=plans.IN_SYNC):
+        case plans.Settled(code=Code.IN_SYNC):
             return True
         case plans.UpdateMetadata() | plans.SetActive() | plans.ReadBack():
             return None

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may see and use an image: what of a change takes that from somebody, and what gives it.
 
-What narrows follows a source to every copy, also to one that is not wanted any more. What
-widens goes only where the image is wanted, and last: after the bytes, on a new look at the
-source.
+What narrows follows a source to every copy, also to one that is not wanted any more, and goes
+alone and first. What widens goes only where the image is wanted, and last: after the bytes, on
+a new look at the source. Another owner does both: the one that was may not use the copy any
+more, whoever comes instead.
 """
 
 import dataclasses
+from typing import TypeVar
 
 from glance_sync_agent.domain.changes import SetActive
 from glance_sync_agent.domain.changes import UpdateMetadata
@@ -17,6 +19,9 @@ SHARED = "shared"
 _COMMUNITY = "community"
 _PUBLIC = "public"
 _VISIBILITY = "visibility"
+_OWNER = "owner"
+
+C = TypeVar("C", UpdateMetadata, SetActive)
 
 #: Each visibility with the wider ones: the owner, the members too, all who know the id, all.
 _WIDER = {
@@ -31,21 +36,23 @@ def is_narrower(visibility: object, than: str) -> bool:
     return isinstance(visibility, str) and than in _WIDER.get(visibility, ())
 
 
-def narrowed(change: UpdateMetadata | SetActive) -> UpdateMetadata | SetActive | None:
+def narrowed(change: C) -> C | None:
     """Return what of a change takes something from somebody; None: nothing.
 
-    That is a narrower visibility, members that go, and a deactivation. Members that go because
-    everybody may use the image lose nothing.
+    That is a narrower visibility, another owner, members that go, and a deactivation. Members
+    that go because everybody may use the image lose nothing. Only another owner gets something
+    by it, too.
     """
     if isinstance(change, SetActive):
         return None if change.active else change
     visibility = change.attributes.get(_VISIBILITY)
     is_narrow = is_narrower(visibility, change.copy.metadata.visibility)
     may_lose = is_narrow or visibility is None
+    taken = {_OWNER, _VISIBILITY} if is_narrow else {_OWNER}
     members = [member for member, status in change.members.items() if status is None]
     kept = dataclasses.replace(
         change,
-        attributes={_VISIBILITY: visibility} if is_narrow else {},
+        attributes={name: value for name, value in change.attributes.items() if name in taken},
         tags=None,
         properties={},
         members=dict.fromkeys(members if may_lose else ()),
@@ -57,6 +64,8 @@ def widens(change: UpdateMetadata | SetActive) -> bool:
     """Tell whether a change gives something to somebody."""
     if isinstance(change, SetActive):
         return change.active
+    if _OWNER in change.attributes:
+        return True
     visibility = change.attributes.get(_VISIBILITY)
     if visibility is not None and not is_narrower(visibility, change.copy.metadata.visibility):
         return True

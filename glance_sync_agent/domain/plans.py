@@ -10,11 +10,13 @@ import enum
 from typing import TypeVar
 
 from glance_sync_agent.domain import changes
+from glance_sync_agent.domain import codes
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
 
@@ -23,17 +25,16 @@ SetActive = changes.SetActive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Nothing:
-    """The copy is as it should be, or nobody asked for one."""
+class Settled:
+    """Nothing is to be done: the copy is as it should be, or nobody asked for one."""
 
-    reason: str
-    #: The copy is as it should be, but that somebody else deactivated it.
-    is_held: bool = False
+    code: Code
+    text: str  # for people; nothing compares it
 
     @property
-    def is_settled(self) -> bool:
-        """Tell whether there is a copy that is as it should be."""
-        return self.is_held or self.reason == IN_SYNC
+    def is_in_step(self) -> bool:
+        """Return whether there is a copy that is as it should be."""
+        return self.code in codes.IN_STEP
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +89,7 @@ class Conflict:
 
 
 Deed = CopyData | ReadBack | UpdateMetadata | SetActive | DeleteCopy | Conflict
-Action = Nothing | Wait | AwaitSource | Deed
+Action = Settled | Wait | AwaitSource | Deed
 
 V = TypeVar("V")
 
@@ -123,10 +124,12 @@ _TOLD_AS: Mapping[type[Action], What] = {
     Conflict: What.REPORT,
 }
 
-#: Reasons of :class:`Nothing` that the engine tells apart.
-IN_SYNC = "in sync"
-ABSENT = "absent from both regions"
-OUT_OF_REACH = "its region is not in Keystone's catalogue any more"
+_IN_SYNC = Settled(code=Code.IN_SYNC, text="in sync")
+_ABSENT = Settled(code=Code.ABSENT, text="absent from both regions")
+#: No image service answers for the region, so that nobody looks.
+REGION_GONE = Settled(
+    code=Code.REGION_GONE, text="its region is not in Keystone's catalogue any more"
+)
 
 _BUSY = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
 _UNFINISHED = _BUSY | {ImageStatus.QUEUED}
@@ -149,7 +152,7 @@ def next_action(
     """Return the one action that moves ``copy`` closer to ``source``.
 
     Every pair has exactly one answer, and doing it leads to an answer nearer to
-    :class:`Nothing`.
+    :class:`Settled`.
 
     :param source: the image of the cascading region, joined with the one that holds its data
         if that is elsewhere; None if there is none.
@@ -172,7 +175,7 @@ def next_action(
     if unwanted is None and (step := _before_data(source)) is not None:
         return _narrowing(source, ours) or step
     if (why := obstacle(source)) is not None:
-        return _narrowing(source, ours) or Nothing(reason=why)
+        return _narrowing(source, ours) or Settled(code=Code.NOT_COPYABLE, text=why)
     if ours is None or found is None:
         return _without_copy(source, copy, found, unwanted)
     is_held = _is_held(source, ours, deactivated_id)
@@ -260,13 +263,18 @@ def _without_source(
 ) -> Action:
     # Both are there, or neither.
     if copy is None or found is None:  # pragma: no mutate
-        return Nothing(reason=ABSENT)
+        return _ABSENT
     if found.whose is identity.Whose.INHERITED:
-        return Nothing(reason=ABSENT)
+        return _ABSENT
     if found.whose is identity.Whose.FOREIGN:
-        return Nothing(reason="source is gone; the image here is not ours and stays")
+        return Settled(
+            code=Code.NOT_OURS, text="source is gone; the image here is not ours and stays"
+        )
     if not may_delete:
-        return Nothing(reason="source is not found, and nothing proves that it was deleted")
+        return Settled(
+            code=Code.SOURCE_MISSING,
+            text="source is not found, and nothing proves that it was deleted",
+        )
     if not found.is_ours:
         return Conflict(reason=f"source was deleted; {_doubt(copy, found)}")
     if found.on_probation:
@@ -282,7 +290,7 @@ def _without_copy(
 ) -> Action:
     """Return what to do where there is no copy of ours, but perhaps another image."""
     if unwanted is not None:
-        return Nothing(reason=_told_unwanted(unwanted))
+        return Settled(code=Code.OUT_OF_STRATEGY, text=_told_unwanted(unwanted))
     # Both are there, or neither.
     if other is None or found is None:  # pragma: no mutate
         return _without_data(source, None)
@@ -291,15 +299,16 @@ def _without_copy(
 
 def _unwanted(
     why: str, source: Image, copy: Image, *, delete: bool
-) -> Nothing | DeleteCopy | UpdateMetadata | SetActive:
+) -> Settled | DeleteCopy | UpdateMetadata | SetActive:
     told = _told_unwanted(why)
     if delete:
         return DeleteCopy(copy=copy, reason=told)
     if (step := _narrowing(source, copy)) is not None:
         return step
     deactivated = " and deactivated" if copy.status is ImageStatus.DEACTIVATED else ""
-    return Nothing(
-        reason=f"{told}; the copy that is there stays, and only what narrows who may use it "
+    return Settled(
+        code=Code.OUT_OF_STRATEGY,
+        text=f"{told}; the copy that is there stays, and only what narrows who may use it "
         f"follows its source: it is {copy.metadata.visibility}{deactivated}"
     )
 
@@ -347,12 +356,25 @@ def _not_ours(
             return Wait(copy=copy, reason=f"an image that may be our copy is {copy.status}")
         case identity.Whose.DOUBTFUL:
             return Conflict(reason=_doubt(copy, found))
+        case _ if _is_the_same(source, copy):
+            return Conflict(
+                reason=f"image {copy.image_id} of region {copy.region} is the source itself, by "
+                f"its id, creation time and data, so that regions {source.region} and "
+                f"{copy.region} have one Glance; do not delete it, and take region {copy.region} "
+                "out of the strategy"
+            )
         case _:
             return Conflict(
                 reason=f"image {copy.image_id} of region {copy.region} was not made by this agent "
                 "and has the id that the copy needs; delete it there, or publish the source again "
                 "with another id, or take the region out of the strategy"
             )
+
+
+def _is_the_same(source: Image, copy: Image) -> bool:
+    """Tell whether two regions of the catalogue show one image of one Glance."""
+    same = [(one.image_id, one.created_at, one.size, one.multihash) for one in (source, copy)]
+    return source.created_at is not None and same[0] == same[1]
 
 
 def _doubt(copy: Image, found: identity.Identity) -> str:
@@ -378,19 +400,19 @@ def _with_copy(
     if _must_rest(source, copy):
         return SetActive(copy=copy, active=False)
     action = _metadata_step(source, copy)
-    if isinstance(action, Nothing) and copy.status is not source.status:
+    if isinstance(action, Settled) and copy.status is not source.status:
         # After who may see it was brought in step: else who may not any more would, for a moment.
         return _held(source, copy) if is_held else SetActive(copy=copy, active=True)
     # Last, because it may take hours, or fail: who may not see the source any more must not
     # see its copy meanwhile.
-    is_last = isinstance(action, Nothing) and not is_proven
+    is_last = isinstance(action, Settled) and not is_proven
     return step if step is not None and is_last else action
 
 
-def _held(source: Image, copy: Image) -> Nothing:
-    return Nothing(
-        is_held=True,
-        reason=f"in sync, but somebody else deactivated image {copy.image_id} of region "
+def _held(source: Image, copy: Image) -> Settled:
+    return Settled(
+        code=Code.HELD,
+        text=f"in sync, but somebody else deactivated image {copy.image_id} of region "
         f"{copy.region}, and it stays so; 'glance-sync sync --release {source.image_id} --region "
         f"{copy.region}' activates it",
     )
@@ -413,7 +435,7 @@ def _damaged(
     source: Image, copy: Image, damage: verification.Damage, action: Action
 ) -> Action:
     """Return what to do in the place of an action that keeps a copy whose bytes are bad."""
-    if not isinstance(action, ReadBack | UpdateMetadata | SetActive | Nothing):
+    if not isinstance(action, ReadBack | UpdateMetadata | SetActive | Settled):
         return action
     return DeleteCopy(
         copy=copy,
@@ -422,9 +444,9 @@ def _damaged(
     )
 
 
-def _without_data(source: Image, copy: Image | None) -> Nothing | CopyData | UpdateMetadata:
+def _without_data(source: Image, copy: Image | None) -> Settled | CopyData | UpdateMetadata:
     if source.status is ImageStatus.DEACTIVATED:
-        return Nothing(reason="source is deactivated")
+        return Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
     if copy is not None:
         step = _metadata_step(narrowing.before_data(source, copy), copy)
         if isinstance(step, UpdateMetadata):
@@ -459,7 +481,8 @@ def _data_step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
     return None
 
 
-def _metadata_step(source: Image, copy: Image) -> Nothing | UpdateMetadata:
+def _metadata_step(source: Image, copy: Image) -> Settled | UpdateMetadata:
+    """Return what to change next, what narrows before all else."""
     attributes = {
         name: getattr(source.metadata, name)
         for name in images.ATTRIBUTES
@@ -469,10 +492,13 @@ def _metadata_step(source: Image, copy: Image) -> Nothing | UpdateMetadata:
     properties = _property_changes(source, copy)
     members = _changes(source.members, copy.members, removable=frozenset(copy.members))
     if not (attributes or tags is not None or properties or members):
-        return Nothing(reason=IN_SYNC)
-    return UpdateMetadata(
+        return _IN_SYNC
+    change = UpdateMetadata(
         copy=copy, attributes=attributes, tags=tags, properties=properties, members=members
     )
+    # Alone: Glance does all of a change or nothing, and may refuse the rest for good, such as a
+    # property above its quota. Who may not see the source any more would see the copy.
+    return narrowing.narrowed(change) or change
 
 
 def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a region's name is written on, and what a new name changes there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 import dataclasses
+import datetime
+from typing import TypeAlias
 
 from glance_sync_agent.domain import images
+
+#: The copies that tasks know: their ids and when they were created.
+Copies: TypeAlias = Set[tuple[str, datetime.datetime | None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +30,7 @@ class Marked:
     copy_id: str | None
     copy_region: str | None
     source_region: str | None
+    created_at: datetime.datetime | None  # by the clock of its Glance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,14 +40,23 @@ class Renaming:
     old: images.RegionId
     new: images.RegionId
 
-    def changes(self, image: Marked) -> Mapping[str, str]:
+    def names_of(self, region: images.RegionId) -> frozenset[images.RegionId]:
+        """Return the names by which tasks know a region of the catalogue."""
+        return frozenset({region, self.old} if region == self.new else {region})
+
+    def changes(self, image: Marked, known: Copies) -> Mapping[str, str]:
         """Return the properties of an image that have to change, with their new values.
 
         Only a mark that names the image itself does: in the renamed region, by the old name or
-        by the new one.
+        by the new one. And only that of a copy that a task knows: glance-replicator brings
+        images with id and properties of those that it read in another region.
+
+        :param known: the copies that the tasks of the image's region know.
         """
+        if (image.image_id, image.created_at) not in known:
+            return {}
         is_there = image.region == self.new
-        names_here = {image.region, self.old} if is_there else {image.region}
+        names_here = self.names_of(image.region)
         if image.copy_id != image.image_id or image.copy_region not in names_here:
             return {}
         found = {}

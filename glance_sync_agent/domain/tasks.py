@@ -4,11 +4,13 @@
 import dataclasses
 import datetime
 import enum
+from typing import ClassVar
 
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 
 #: How much longer a task that gave up is at rest than one that failed for good.
 _LONGER_REST = datetime.timedelta(hours=23)
@@ -50,7 +52,8 @@ class Task:
     may_delete: bool
     attempts: int  # failed ones of this generation
     not_before: datetime.datetime  # aware UTC
-    reason: str  # why it is where it is, for an operator; the last error if one occurred
+    code: Code  # why it is where it is, for programs
+    reason: str  # the same for an operator; the last error if one occurred
     image_name: str | None
     copy_id: images.ImageId | None  # None until the id was chosen, or the record was seen
     source_region: images.RegionId | None  # of the source; None: the cascading one
@@ -78,6 +81,7 @@ class Task:
 
     #: The copy that the agent deactivated, or was about to. One without that is left alone.
     deactivated_id: images.ImageId | None = None
+    has_data: bool = False  # the copy, when it was looked at last
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:
@@ -133,6 +137,7 @@ class CopySeen:
 class Succeeded:
     """Nothing more to do."""
 
+    code: Code
     reason: str
     copy: CopySeen | None = None  # None: there is none of ours, and the row stays as it is
     #: Nobody looked, so that a deletion that was announced is yet to be seen to.
@@ -149,6 +154,7 @@ class RetryAt:
     """Look again later."""
 
     when: datetime.datetime  # aware UTC
+    code: Code
     reason: str
     counts: bool = True  # as one of the attempts that ``task_retry_times`` allows
 
@@ -160,6 +166,7 @@ class Waiting:
     since: datetime.datetime  # aware UTC; when the waiting began
     until: datetime.datetime  # aware UTC
     reason: str
+    code: ClassVar[Code] = Code.SNAPSHOT_PENDING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,8 +177,13 @@ class Failed:
     pass.
     """
 
+    code: Code
     reason: str
-    gave_up: bool = False
+
+    @property
+    def gave_up(self) -> bool:
+        """Return whether only the retries are used up."""
+        return self.code is Code.GAVE_UP
 
 
 Outcome = Succeeded | Forgotten | RetryAt | Waiting | Failed

@@ -302,7 +302,7 @@ class TaskStore(Protocol):
 
         With ``of_source_only``, tasks of an image of another region that has the same id are
         left alone. An image of the cascading region takes such a task over in ``regions``,
-        without its copy, unless ``may_delete``.
+        unless ``may_delete``, or the task knows a copy or is being worked on.
 
         :returns: tasks requested.
         :raises ServiceUnavailable: the database does not answer; nothing was written.
@@ -341,16 +341,23 @@ class TaskStore(Protocol):
         *,
         after: str | None,
         most: int,
+        with_data: bool | None = None,
     ) -> tuple[Sequence[str], str | None]:
         """Look at the next ``most`` projects with pending tasks of a region; return the due ones.
 
         :param after: the last one that was looked at before; None: begin with the first.
+        :param with_data: as in :meth:`claim`.
         :returns: those with a due task, in order, and the last one that was looked at; None if
             there is none behind it.
         """
 
-    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
-        """Return the regions with a task that may be claimed."""
+    def due_regions(
+        self, now: datetime.datetime, *, with_data: bool | None = None
+    ) -> Sequence[images.RegionId]:
+        """Return the regions with a task that may be claimed.
+
+        :param with_data: as in :meth:`claim`.
+        """
 
     def next_due(self) -> datetime.datetime | None:
         """Return when the next task can be claimed, past times included; None: no task waits."""
@@ -366,6 +373,7 @@ class TaskStore(Protocol):
         below: int | None = None,
         without: Collection[images.ImageId] = (),
         projects: Sequence[str] = (),
+        with_data: bool | None = None,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
 
@@ -375,6 +383,7 @@ class TaskStore(Protocol):
         :param below: leaves out those whose bytes are still to come, and known to be so many or
             more.
         :param without: images whose tasks are left out.
+        :param with_data: only those whose copy has its bytes, or only the others; None: both.
 
         A task has one winner, however many claim at once.
         """
@@ -464,7 +473,7 @@ class TaskStore(Protocol):
         source_region: images.RegionId | None,
         unless_known: bool = False,
     ) -> bool:
-        """Note which image is the copy, and request the task; make it if there is none.
+        """Note which image is the copy, and of which source; request the task, or make it.
 
         :param unless_known: nothing is done if the task knows a copy.
         :returns: False if the task is being worked on, and nothing was written.

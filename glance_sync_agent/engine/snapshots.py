@@ -14,10 +14,10 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
-from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import joining
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine import sources
+from glance_sync_agent.engine import requests
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts import sources
 
 LOG = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class SnapshotWatch:
         *,
         regions: ports.Regions,
         store: ports.TaskStore,
-        requests: intake.Intake,
+        requests: requests.Intake,
         source_views: sources.SourceViews,
-        joined: joining.Joining,
+        joined: remote_sources.Joining,
     ) -> None:
         self._regions = regions
         self._store = store

@@ -11,12 +11,10 @@ from glance_sync_agent import errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
-from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import rounds
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.transfer import progress
 
 CREDENTIALS = "service_credentials"
 # Libraries that tell of every connection and every statement. paramiko logs as an error, with its
@@ -46,56 +44,46 @@ class CurrentSettings:
             raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
         self.settings = settings.load(self._conf)
 
-    def policy(self) -> strategy.Policy:
-        """Return what decides in which regions an image belongs."""
-        return self.settings.policy
-
-    def metadata_policy(self) -> metadata_policy.Policy:
-        """Return what copies share with their sources."""
-        return self.settings.metadata_policy
-
-    def limits(self) -> progress.Limits:
-        """Return the times that an attempt may take."""
-        return progress.Limits(
-            transfer=self.settings.scp_copy_timeout,
-            lease=self.settings.lease_seconds,
-            snapshot=self.settings.snapshot_timeout,
-            vanished=self.settings.vanished_pause_seconds,
-        )
-
-    def intervals(self) -> rounds.Intervals:
-        """Return how often to look for what no event told of."""
-        return rounds.Intervals(
-            everything=self.settings.reconcile_interval,
-            changes=self.settings.reconcile_changes_interval,
-        )
-
-    def member_intervals(self) -> member_looks.Intervals:
-        """Return how often to look at the members of images."""
-        return member_looks.Intervals(
-            members=self.settings.members_interval,
-            everything=self.settings.reconcile_interval,
-        )
-
-    def deletes_unwanted(self) -> bool:
-        """Tell whether copies go where the strategy does not want them any more."""
-        return self.settings.delete_out_of_strategy
-
-    def retry_policy(self) -> backoff.RetryPolicy:
-        """Return when failed tasks are tried again."""
-        return backoff.RetryPolicy(
-            retries=self.settings.task_retry_times,
-            base=self.settings.retry_base_seconds,
-            cap=self.settings.retry_max_seconds,
-            give_up=self.settings.give_up_seconds,
-        )
-
-    def breaker_policy(self) -> breakers.Policy:
-        """Return when a region is left alone."""
-        return breakers.Policy(
-            failures=self.settings.region_failures,
-            base=self.settings.region_pause_seconds,
-            cap=self.settings.region_pause_max_seconds,
+    def for_engine(self) -> assembly.Settings:
+        """Return what is in force, in the groups that the engine needs."""
+        found = self.settings
+        return assembly.Settings(
+            placement=found.policy,
+            metadata=found.metadata_policy,
+            project_seconds=found.keystone_cache_seconds,
+            limits=progress.Limits(
+                transfer=found.scp_copy_timeout,
+                lease=found.lease_seconds,
+                snapshot=found.snapshot_timeout,
+                vanished=found.vanished_pause_seconds,
+            ),
+            retries=backoff.RetryPolicy(
+                retries=found.task_retry_times,
+                base=found.retry_base_seconds,
+                cap=found.retry_max_seconds,
+                give_up=found.give_up_seconds,
+            ),
+            breakers=breakers.Policy(
+                failures=found.region_failures,
+                base=found.region_pause_seconds,
+                cap=found.region_pause_max_seconds,
+            ),
+            intervals=scan_schedule.Intervals(
+                everything=found.reconcile_interval, changes=found.reconcile_changes_interval
+            ),
+            snapshot_origins=found.region_buses.keys(),
+            record_locations=found.record_locations,
+            copies_as_sources=found.copies_as_sources,
+            small_image_bytes=found.small_image_bytes,
+            large_image_bytes=found.large_image_bytes,
+            tasks_per_region=found.tasks_per_region,
+            members_interval=found.members_interval,
+            max_deletes=found.max_deletes,
+            gone_grace=found.gone_grace,
+            delete_out_of_strategy=found.delete_out_of_strategy,
+            verify_interval=found.verify_interval,
+            verify_bytes_per_second=found.verify_bytes_per_second,
+            max_repairs=found.max_repairs,
         )
 
 
@@ -124,4 +112,4 @@ def configure(
 def _register_library_options(conf: cfg.ConfigOpts) -> None:
     log.register_options(conf)
     service_opts.register_service_opts(conf)
-    conf.register_opts(keystone.options(), group=CREDENTIALS)
+    conf.register_opts(credentials.options(), group=CREDENTIALS)

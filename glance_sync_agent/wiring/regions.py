@@ -13,13 +13,14 @@ from glance_sync_agent import errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import glance
-from glance_sync_agent.drivers import http_streams
-from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
+from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
@@ -37,10 +38,10 @@ class RegionServices:
     def __init__(
         self,
         *,
-        catalogue: keystone.Keystone,
-        session: keystone.Session,
+        catalogue: endpoints.Keystone,
+        session: credentials.Session,
         current: settings.Settings,
-        trust: http_streams.Trust,
+        trust: streams.Trust,
         stop: threading.Event,
     ) -> None:
         """Read the store file; asks nobody yet.
@@ -52,12 +53,12 @@ class RegionServices:
         self._settings = current
         self._trust = trust
         self._stop = stop
-        self._timeouts = http_streams.Timeouts(
+        self._timeouts = streams.Timeouts(
             connect_seconds=current.connect_timeout_seconds,
             idle_seconds=current.idle_timeout_seconds,
         )
         self._ssh = hosts.SshHosts(
-            timeouts=http_streams.Timeouts(
+            timeouts=streams.Timeouts(
                 connect_seconds=current.ssh_connect_timeout_seconds,
                 idle_seconds=current.idle_timeout_seconds,
             )
@@ -65,12 +66,12 @@ class RegionServices:
         self._entries = store_file.load(current.store_file) if current.store_file else ()
         self._factories = _factories()
         self._lock = threading.Lock()
-        self._services: dict[Place, glance.Glance] = {}
+        self._services: dict[Place, records.Glance] = {}
         self._api_stores: dict[Place, api.Store] = {}
         self._scheme_stores: dict[Place, ports.ImageStore | None] = {}
         self._source_stores: dict[Place, ports.ImageStore] = {}
 
-    def image_service(self, region: images.RegionId) -> glance.Glance:
+    def image_service(self, region: images.RegionId) -> records.Glance:
         """Return the region's Glance.
 
         :raises UnknownRegion: the catalogue has no image endpoint for it.
@@ -167,8 +168,8 @@ class RegionServices:
         with self._lock:
             return made.setdefault(place, new)
 
-    def _make_service(self, region: images.RegionId) -> glance.Glance:
-        return glance.Glance(
+    def _make_service(self, region: images.RegionId) -> records.Glance:
+        return records.Glance(
             region=region,
             session=self._session,
             endpoint=self._catalogue.endpoint(region),

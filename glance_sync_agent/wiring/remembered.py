@@ -8,10 +8,12 @@ import fnmatch
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers import glance_marks
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.engine import renaming
+from glance_sync_agent.drivers.glance import mark_regions
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import known_regions
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine.marks import renaming
 from glance_sync_agent.wiring import configuration
 
 _BUSES = "[notifications] region_transport_urls"
@@ -38,7 +40,7 @@ def check_cascading(
 def check_catalogue(
     current: configuration.CurrentSettings,
     store: task_store.TaskStore,
-    catalogue: keystone.Keystone,
+    catalogue: endpoints.Keystone,
     now: datetime.datetime,
 ) -> Sequence[str]:
     """Compare the catalogue with sync.conf and with what the database remembers, and remember it.
@@ -98,16 +100,19 @@ def check_named_regions(
 
 
 def make_renaming(
-    names: region_names.Renaming, catalogue: keystone.Keystone, session: keystone.Session
+    names: region_names.Renaming,
+    catalogue: endpoints.Keystone,
+    session: credentials.Session,
+    known: known_regions.KnownRegions,
 ) -> renaming.Renaming:
     """Return what brings a region's new name to the copies of all regions.
 
     :raises SyncError: Keystone does not answer.
     """
 
-    def marks_in(region: images.RegionId) -> glance_marks.Marks:
-        return glance_marks.Marks(
+    def marks_in(region: images.RegionId) -> mark_regions.Marks:
+        return mark_regions.Marks(
             region=region, session=session, endpoint=catalogue.endpoint(region)
         )
 
-    return renaming.Renaming(names, marks_in, catalogue.regions())
+    return renaming.Renaming(names, marks_in, catalogue.regions(), known.copies)

@@ -12,8 +12,8 @@ from keystoneauth1 import session as sessions
 import pytest
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import glance
-from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.fakes import glance as fake_glance
 from tests.unit import builders
@@ -130,7 +130,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
         yield ImageRegion(service=service, users=service, owner=owner)
         return
     cloud = request.getfixturevalue("cloud")
-    real = glance.Glance(
+    real = records.Glance(
         region=REGION,
         session=request.getfixturevalue("agent_session"),
         endpoint=cloud.describe().region(REGION).glance_url,
@@ -146,6 +146,6 @@ def agent_session(request: pytest.FixtureRequest) -> Iterator[sessions.Session]:
     """Give the session that the agent would have."""
     auth = request.getfixturevalue("cloud").session("glance-sync").auth
     assert auth is not None
-    session = keystone.make_session(auth)
+    session = credentials.make_session(auth)
     yield session
     session.session.close()

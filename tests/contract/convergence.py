@@ -493,7 +493,7 @@ class Cloud:
             agent.finish()
         self.replace_dead(same_machine=False)
         # The operator says that no Glance was restored: the newest source is gone, at most.
-        self.agents[0].world.newest.accept(worlds.CASCADING, ())
+        self.agents[0].world.newest.accept(worlds.CASCADING, (), self.clock.now())
         for _ in range(_ROUNDS):
             self._work()
             self.clock.advance(GONE_SECONDS)

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.drivers import task_table
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import task_store
 
 #: Each is the name of a fixture that gives a URL.
 SERVERS = ("postgresql", "mariadb")
@@ -92,7 +92,7 @@ def _upgrade_once(url: str) -> None:
 def _emptied(url: str) -> task_store.TaskStore:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for table in task_table.METADATA.tables.values():
+        for table in tables.METADATA.tables.values():
             connection.execute(sa.delete(table))
     engine.dispose()
     return task_store.TaskStore(url)

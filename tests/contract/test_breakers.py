@@ -24,6 +24,7 @@ OPEN = breakers.Breaker(
     reason="no answer: 'quoted'",
     image_ids=(images.ImageId("one"), images.ImageId("two")),
     answers=True,
+    of_data=True,
 )
 
 

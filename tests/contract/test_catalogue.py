@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.engine import ports
 from tests.contract.conftest import new_id
 from tests.fakes import glance as fake_glance
@@ -26,16 +26,17 @@ class Regions:
 def regions(request: pytest.FixtureRequest) -> Iterator[Regions]:
     if request.param == "memory":
         fake = world.FakeCatalogue()
-        endpoints = {name: fake_glance.endpoint(name) for name in fake.names}
-        yield Regions(catalogue=fake, endpoints=endpoints)
+        yield Regions(
+            catalogue=fake, endpoints={name: fake_glance.endpoint(name) for name in fake.names}
+        )
         return
     described = request.getfixturevalue("cloud").describe()
-    real = keystone.Keystone(
+    real = endpoints.Keystone(
         session=request.getfixturevalue("agent_session"),
         cascading_endpoint_url=described.region(described.cascading_region).glance_url,
     )
-    endpoints = {images.RegionId(one.name): one.glance_url for one in described.regions}
-    yield Regions(catalogue=real, endpoints=endpoints)
+    at = {images.RegionId(one.name): one.glance_url for one in described.regions}
+    yield Regions(catalogue=real, endpoints=at)
 
 
 def test_it_has_every_region_with_an_image_endpoint(regions: Regions) -> None:

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import database
-from glance_sync_agent.drivers import sql_connections
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.drivers.sql import connections
+from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 from tests.contract import lost_commits
 
@@ -241,7 +242,7 @@ def test_a_server_that_does_not_know_galera_is_not_told_to_wait_for_other_nodes(
     class Connection:
         cursor = Cursor
 
-    sql_connections._wait_for_other_nodes(Connection(), None)
+    connections._wait_for_other_nodes(Connection(), None)
     assert Cursor.statements == ["SHOW SESSION VARIABLES LIKE 'wsrep_sync_wait'"]
 
 
@@ -299,7 +300,7 @@ def test_a_request_that_is_asked_for_again_only_has_the_image_looked_at_once_mor
 def test_an_outcome_that_was_written_after_all_is_written_once(way, store):
     ask(store)
     (lease,) = claim(store)
-    outcome = tasks.RetryAt(when=NOW, reason="no answer")
+    outcome = tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer")
     way.lose_the_next()
     with pytest.raises(errors.ServiceUnavailable, match=NOT_KNOWN):
         store.finish(lease, outcome, NOW)

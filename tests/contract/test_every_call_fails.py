@@ -18,8 +18,8 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.engine import digests
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.transfer import digests
 from tests.contract import convergence
 from tests.contract import handing_on
 from tests.fakes import interruptions

@@ -14,8 +14,9 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import keystone_projects
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.engine import ports
 from tests.fakes import scripted_http
 from tests.fakes import world as worlds
@@ -95,11 +96,11 @@ def _for_real(
         name=f"two-{unique}", filters={"region_id": TWO, "interface": "internal"},
     )
     admin.send("PUT", f"/OS-EP-FILTER/endpoint_groups/{group}/projects/{alpha}")
-    catalogue = keystone.Keystone(
+    catalogue = endpoints.Keystone(
         session=session, cascading_endpoint_url=described.region("RegionOne").glance_url
     )
     return Case(
-        identity=keystone_projects.Projects(catalogue, session), alpha=alpha, beta=beta
+        identity=owner_projects.Projects(catalogue, session), alpha=alpha, beta=beta
     )
 
 
@@ -139,12 +140,12 @@ def test_a_project_that_does_not_exist_has_nothing(case: Case, project: str) -> 
 
 def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
     with scripted_http.serving() as server:
-        session = keystone.make_session(
+        session = credentials.make_session(
             token_endpoint.Token(f"{server.url}/v3", "token"), timeout_seconds=2
         )
         server.script = [scripted_http.Reply.of({"project": []})]
-        catalogue = keystone.Keystone(session=session, cascading_endpoint_url="http://one")
-        identity = keystone_projects.Projects(catalogue, session)
+        catalogue = endpoints.Keystone(session=session, cascading_endpoint_url="http://one")
+        identity = owner_projects.Projects(catalogue, session)
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             identity.project("alpha")
         session.session.close()

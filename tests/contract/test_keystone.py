@@ -14,7 +14,8 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tools import cloud as clouds
@@ -83,18 +84,18 @@ def clock() -> SetClock:
 @pytest.fixture
 def make(
     server: scripted_http.Server, clock: SetClock
-) -> Iterator[Callable[..., keystone.Keystone]]:
+) -> Iterator[Callable[..., endpoints.Keystone]]:
     sessions = []
 
-    def make(auth_url: str | None = None, **options: Any) -> keystone.Keystone:
+    def make(auth_url: str | None = None, **options: Any) -> endpoints.Keystone:
         auth = v3.Password(
             auth_url=auth_url or f"{server.url}/v3", user_id="u", password="p", project_id="x"
         )
-        session = keystone.make_session(auth, timeout_seconds=2)
+        session = credentials.make_session(auth, timeout_seconds=2)
         session._connect_retries = 0  # they wait half a second
         sessions.append(session)
         defaults: dict[str, Any] = {"cascading_endpoint_url": "http://glance.one:9292/"}
-        return keystone.Keystone(session=session, monotonic=clock, **(defaults | options))
+        return endpoints.Keystone(session=session, monotonic=clock, **(defaults | options))
 
     yield make
     for session in sessions:
@@ -109,19 +110,19 @@ def asked(server: scripted_http.Server) -> list[str]:
 
 
 @pytest.fixture
-def real(cloud: clouds.Cloud) -> Iterator[keystone.Keystone]:
+def real(cloud: clouds.Cloud) -> Iterator[endpoints.Keystone]:
     description = cloud.describe()
     auth = cloud.session("glance-sync").auth
     assert auth is not None
-    session = keystone.make_session(auth)
-    yield keystone.Keystone(
+    session = credentials.make_session(auth)
+    yield endpoints.Keystone(
         session=session, cascading_endpoint_url=description.region("RegionOne").glance_url
     )
     session.session.close()
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: keystone.Keystone) -> None:
+def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: endpoints.Keystone) -> None:
     described = cloud.describe().regions
     assert real.regions() == {region.name for region in described}
     assert real.cascading == "RegionOne"
@@ -131,14 +132,14 @@ def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: keystone.Keysto
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_lets_the_agent_in(real: keystone.Keystone) -> None:
+def test_a_real_cloud_lets_the_agent_in(real: endpoints.Keystone) -> None:
     assert len(real.token()) > 100
     assert {"admin", "service"} <= real.roles()
 
 
 @pytest.mark.cloud
 def test_a_real_cloud_tells_which_project_is_ours(
-    cloud: clouds.Cloud, real: keystone.Keystone
+    cloud: clouds.Cloud, real: endpoints.Keystone
 ) -> None:
     assert real.own_project() == cloud.describe().user("glance-sync").project_id
 
@@ -151,8 +152,8 @@ def test_a_wrong_password_is_a_refusal_that_names_the_section(cloud: clouds.Clou
         password="wrong",
         user_domain_name="Default",
     )
-    session = keystone.make_session(auth)
-    service = keystone.Keystone(session=session, cascading_endpoint_url="http://x")
+    session = credentials.make_session(auth)
+    service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
     for question in (service.regions, service.token):
         with pytest.raises(errors.Refused, match=r"section \[service_credentials\]"):
             question()
@@ -163,7 +164,7 @@ def test_a_wrong_password_is_a_refusal_that_names_the_section(cloud: clouds.Clou
 
 
 def test_only_image_endpoints_of_the_interface_with_a_region_count(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     assert make().regions() == {"RegionOne", "RegionTwo"}
@@ -174,14 +175,14 @@ def test_only_image_endpoints_of_the_interface_with_a_region_count(
 
 
 def test_the_first_of_several_endpoints_of_a_region_counts(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN, catalogue(endpoint("R", "http://a"), endpoint("R", "http://b"))]
     assert make().endpoint(images.RegionId("R")) == "http://a"
 
 
 def test_a_region_that_is_not_there_is_unknown(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     with pytest.raises(errors.UnknownRegion, match=r"RegionNine .* RegionOne, RegionTwo"):
@@ -202,7 +203,7 @@ def test_a_region_that_is_not_there_is_unknown(
 )
 def test_the_cascading_region_is_found_however_its_url_is_written(
     server: scripted_http.Server,
-    make: Callable[..., keystone.Keystone],
+    make: Callable[..., endpoints.Keystone],
     configured: str,
     listed: str,
 ) -> None:
@@ -224,7 +225,7 @@ def test_the_cascading_region_is_found_however_its_url_is_written(
     ],
 )
 def test_an_unknown_cascading_url_is_an_error_that_lists_the_known(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone], configured: str
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], configured: str
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     with pytest.raises(errors.ConfigurationError) as caught:
@@ -235,7 +236,7 @@ def test_an_unknown_cascading_url_is_an_error_that_lists_the_known(
 
 
 def test_a_cascading_url_of_two_regions_is_an_error(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     url = "http://glance.one:9292"
     server.script = [TOKEN, catalogue(endpoint("A", url), endpoint("B", f"{url}/v2"))]
@@ -244,7 +245,7 @@ def test_a_cascading_url_of_two_regions_is_an_error(
 
 
 def test_an_empty_catalogue_has_no_regions(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN, Reply.of({"catalog": []})]
     service = make()
@@ -254,7 +255,7 @@ def test_an_empty_catalogue_has_no_regions(
 
 
 def test_a_url_is_of_the_region_that_has_an_endpoint_there_of_any_interface(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     service = make(interface="admin")
@@ -268,7 +269,7 @@ def test_a_url_is_of_the_region_that_has_an_endpoint_there_of_any_interface(
 
 
 def test_an_answer_is_good_for_a_minute(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone], clock: SetClock
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], clock: SetClock
 ) -> None:
     service = make()
     server.script = [TOKEN, TWO_REGIONS]
@@ -281,7 +282,7 @@ def test_an_answer_is_good_for_a_minute(
 
 
 def test_an_answer_can_be_forgotten(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make(cache_seconds=1e9)
     server.script = [TOKEN, TWO_REGIONS]
@@ -292,7 +293,7 @@ def test_an_answer_can_be_forgotten(
 
 
 def test_an_error_is_not_remembered(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     server.script = [TOKEN, Reply(503), TWO_REGIONS]
@@ -304,7 +305,7 @@ def test_an_error_is_not_remembered(
 @pytest.mark.parametrize("status", [503, 401])
 def test_a_keystone_that_fails_later_leaves_what_was_known(
     server: scripted_http.Server,
-    make: Callable[..., keystone.Keystone],
+    make: Callable[..., endpoints.Keystone],
     clock: SetClock,
     caplog: pytest.LogCaptureFixture,
     status: int,
@@ -324,7 +325,7 @@ def test_a_keystone_that_fails_later_leaves_what_was_known(
 
 def test_a_keystone_that_hangs_holds_up_one_thread_and_no_other(
     server: scripted_http.Server,
-    make: Callable[..., keystone.Keystone],
+    make: Callable[..., endpoints.Keystone],
     clock: SetClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -351,7 +352,7 @@ def test_a_keystone_that_hangs_holds_up_one_thread_and_no_other(
 
 
 def test_many_threads_ask_once(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     server.script = [TOKEN, TWO_REGIONS]
@@ -367,7 +368,7 @@ def test_many_threads_ask_once(
 
 
 def test_a_token_is_kept(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     server.script = [TOKEN]
@@ -377,7 +378,7 @@ def test_a_token_is_kept(
 
 
 def test_our_project_is_that_of_the_token_which_is_there(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     server.script = [PROJECT_TOKEN]
@@ -387,7 +388,7 @@ def test_our_project_is_that_of_the_token_which_is_there(
 
 
 def test_a_token_of_no_project_is_refused_with_what_to_do(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [TOKEN]
     with pytest.raises(errors.Refused, match=r"\[service_credentials\] a project_name"):
@@ -395,7 +396,7 @@ def test_a_token_of_no_project_is_refused_with_what_to_do(
 
 
 def test_a_token_that_ends_soon_is_replaced(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     ended = TOKEN.body.replace(EVER.encode(), b"2026-01-01T01:00:00.000000Z")
@@ -404,7 +405,7 @@ def test_a_token_that_ends_soon_is_replaced(
 
 
 def test_a_token_that_somebody_did_not_take_is_replaced(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     service = make()
     revoked = {**TOKEN.headers, "X-Subject-Token": "revoked"}
@@ -419,7 +420,7 @@ def test_a_token_that_somebody_did_not_take_is_replaced(
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
 def test_a_keystone_in_trouble_is_unavailable(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone], status: int
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], status: int
 ) -> None:
     for script in ([Reply(status)], [TOKEN, Reply(status)]):
         server.script = script
@@ -433,7 +434,7 @@ def test_a_keystone_in_trouble_is_unavailable(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_keystone_that_says_no_is_a_refusal(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone], status: int
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], status: int
 ) -> None:
     server.script = [Reply.of({"error": {"message": "not you", "code": status}}, status)]
     for question in (make().regions, make().token, make().roles, make().own_project):
@@ -442,7 +443,7 @@ def test_a_keystone_that_says_no_is_a_refusal(
 
 
 def test_a_keystone_that_is_not_there_is_unavailable(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone]
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
 ) -> None:
     server.script = [Reply(0)]
     for url in (None, "http://127.0.0.1:1/v3"):
@@ -465,7 +466,7 @@ def test_a_keystone_that_is_not_there_is_unavailable(
     ],
 )
 def test_an_answer_that_is_no_catalogue_is_none(
-    server: scripted_http.Server, make: Callable[..., keystone.Keystone], body: bytes
+    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], body: bytes
 ) -> None:
     server.script = [TOKEN, Reply(200, body, {"Content-Type": "application/json"})]
     try:
@@ -477,8 +478,8 @@ def test_an_answer_that_is_no_catalogue_is_none(
 
 
 def test_a_log_in_without_keystone_gives_neither_roles_nor_token() -> None:
-    session = keystone.make_session(token_endpoint.Token("http://127.0.0.1:1", None))
-    service = keystone.Keystone(session=session, cascading_endpoint_url="http://x")
+    session = credentials.make_session(token_endpoint.Token("http://127.0.0.1:1", None))
+    service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
     with pytest.raises(errors.Refused, match="log-in"):
         service.token()
     for question in (service.roles, service.own_project):
@@ -493,7 +494,7 @@ def conf_of(tmp_path: pathlib.Path, text: str) -> cfg.ConfigOpts:
     path = tmp_path / "sync.conf"
     path.write_text(text)
     conf = cfg.ConfigOpts()
-    conf.register_opts(keystone.options(), group=GROUP)
+    conf.register_opts(credentials.options(), group=GROUP)
     conf(["--config-file", str(path)])
     return conf
 
@@ -516,8 +517,8 @@ def test_a_session_is_made_of_the_options(
     server: scripted_http.Server, tmp_path: pathlib.Path, text: str
 ) -> None:
     conf = conf_of(tmp_path, text.format(url=server.url))
-    keystone.load(conf, GROUP).session.close()  # it may be made more than once
-    session = keystone.load(conf, GROUP)
+    credentials.load(conf, GROUP).session.close()  # it may be made more than once
+    session = credentials.load(conf, GROUP)
     server.script = [TOKEN]
     assert session.get_token() == "secret-token"
     assert server.requests[-1].headers["User-Agent"].startswith("glance-sync-agent ")
@@ -527,7 +528,7 @@ def test_a_session_is_made_of_the_options(
 
 def test_a_session_gives_up_after_the_configured_time(tmp_path: pathlib.Path) -> None:
     conf = conf_of(tmp_path, f"[{GROUP}]\nauth_url = http://x\ntimeout = 7\n")
-    assert keystone.load(conf, GROUP).timeout == 7
+    assert credentials.load(conf, GROUP).timeout == 7
 
 
 @pytest.mark.parametrize(
@@ -543,11 +544,11 @@ def test_a_log_in_that_cannot_be_is_a_configuration_error(
 ) -> None:
     conf = conf_of(tmp_path, f"[{GROUP}]\n{lines}\n")
     with pytest.raises(errors.ConfigurationError, match=r"\[service_credentials\]"):
-        keystone.load(conf, GROUP)
+        credentials.load(conf, GROUP)
 
 
 def test_the_sample_file_tells_of_the_log_in_with_a_password() -> None:
-    ((section, found),) = keystone.list_opts()
+    ((section, found),) = credentials.list_opts()
     assert section == GROUP
     by_name = {option.dest: option for option in found}
     assert by_name["password"].secret

@@ -8,8 +8,8 @@ import socket
 from keystoneauth1.identity import v3
 import pytest
 
-from glance_sync_agent.drivers import keystone
-from glance_sync_agent.drivers import keystone_absence
+from glance_sync_agent.drivers.keystone import absence
+from glance_sync_agent.drivers.keystone import credentials
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tools import cloud as clouds
@@ -28,7 +28,7 @@ TOKEN = Reply.of(
 )
 CATALOGUE = Reply.of({"catalog": []})
 
-Make = Callable[[str], keystone_absence.Absence]
+Make = Callable[[str], absence.Absence]
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def now() -> list[float]:
 def make(now: list[float]) -> Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(url: str) -> keystone_absence.Absence:
+        def make(url: str) -> absence.Absence:
             auth = v3.Password(auth_url=f"{url}/v3", user_id="u", password="p", project_id="x")
-            session = keystone.make_session(auth, timeout_seconds=2)
+            session = credentials.make_session(auth, timeout_seconds=2)
             session._connect_retries = 0  # they wait half a second
             stack.callback(session.session.close)
-            return keystone_absence.Absence(session, lambda: now[0])
+            return absence.Absence(session, lambda: now[0])
 
         yield make
 
@@ -60,7 +60,7 @@ def make(now: list[float]) -> Iterator[Make]:
 @pytest.mark.cloud
 def test_a_real_keystone_is_there(cloud: clouds.Cloud) -> None:
     session = cloud.session("glance-sync")
-    assert not keystone_absence.Absence(session)()
+    assert not absence.Absence(session)()
     session.session.close()
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
@@ -49,11 +51,13 @@ def claim(store, region, until=LATER):
     return lease
 
 
-def finish(store, region, copied_from=None, copy_id=COPY):
+def finish(store, region, copied_from=None, copy_id=COPY, created_at=NOW):
     copy = tasks.CopySeen(
-        copy_id=copy_id, created_at=NOW, image_name="name", size=9, copied_from=copied_from
+        copy_id=copy_id, created_at=created_at, image_name="name", size=9, copied_from=copied_from
     )
-    store.finish(claim(store, region), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    store.finish(
+        claim(store, region), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
 
 
 def keys(store):
@@ -169,13 +173,56 @@ def test_tasks_of_the_new_name_that_know_no_copy_make_room(store):
     ]
 
 
-def test_two_regions_with_copies_of_their_own_are_not_made_one(store):
+@pytest.mark.parametrize(
+    "other",
+    [{"copy_id": OTHER}, {"copy_id": COPY, "created_at": NOW + datetime.timedelta(seconds=1)}],
+    ids=["another id", "the id of the source in both"],
+)
+def test_two_regions_with_copies_of_their_own_are_not_made_one(store, other):
     ask(store, IMAGE, TWO, NEW)
     finish(store, TWO)
-    finish(store, NEW, copy_id=OTHER)
-    with pytest.raises(errors.ConfigurationError, match=r"are two regions.*region forget Two"):
-        store.known_regions().rename(TWO, NEW, NOW)
+    finish(store, NEW, **other)
+    known = store.known_regions()
+    for change in (
+        lambda: known.require_one_region(TWO, NEW),
+        lambda: known.rename(TWO, NEW, NOW),
+    ):
+        with pytest.raises(errors.ConfigurationError, match=r"two regions.*region forget Two"):
+            change()
     assert keys(store) == [(IMAGE, NEW), (IMAGE, TWO)]
+
+
+def test_a_task_of_the_old_name_that_knows_no_copy_makes_room_as_well(store):
+    """What waited when the region got its new name was copied under that."""
+    ask(store, IMAGE, TWO, NEW)
+    finish(store, NEW)
+    known = store.known_regions()
+    known.require_one_region(TWO, NEW)
+    assert known.rename(TWO, NEW, NOW) == usage(0, 0)
+    assert [(task.key.region, task.copy_id) for task in store.list()] == [(NEW, COPY)]
+
+
+def test_the_same_copy_that_both_names_know_is_kept_once(store):
+    ask(store, IMAGE, TWO, NEW)
+    finish(store, TWO)
+    finish(store, NEW)
+    known = store.known_regions()
+    known.require_one_region(TWO, NEW)
+    assert known.rename(TWO, NEW, NOW) == usage(1, 0)
+    assert [(task.key.region, task.copy_id) for task in store.list()] == [(NEW, COPY)]
+
+
+def test_the_copies_that_tasks_of_regions_know_are_told_by_id_and_time(store):
+    ask(store, IMAGE, TWO, THREE, NEW)
+    finish(store, TWO)
+    finish(store, THREE, copy_id=OTHER, created_at=LATER)
+    known = store.known_regions()
+    assert known.copies({TWO, NEW}) == {(COPY, NOW)}
+    assert known.copies({TWO, THREE}) == {(COPY, NOW), (OTHER, LATER)}
+    assert known.copies({NEW}) == known.copies(set()) == set()
+    lease = claim(store, NEW)
+    store.note_copy(lease, identity.KnownCopy(copy_id=COPY, created_at=None), "name")
+    assert known.copies({NEW}) == set()
 
 
 def test_a_thousand_tasks_of_both_names_become_one_each(store):

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import datetime
 import threading
 from typing import Any
 import uuid
@@ -13,10 +14,10 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers import glance
-from glance_sync_agent.drivers import glance_calls
-from glance_sync_agent.drivers import glance_marks
-from glance_sync_agent.drivers import keystone
+from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.glance import mark_regions
+from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.contract import conftest
 from tests.fakes import marks as fake
@@ -33,6 +34,7 @@ class Place:
 
     marks: ports.Marks
     put: Callable[..., images.ImageId]
+    created_at: Callable[[images.ImageId], datetime.datetime | None]
 
 
 @pytest.fixture(params=["memory", pytest.param("glance", marks=pytest.mark.cloud)])
@@ -43,7 +45,7 @@ def place(request) -> Iterator[Place]:
     cloud = request.getfixturevalue("cloud")
     session = request.getfixturevalue("agent_session")
     endpoint = cloud.describe().region(REGION).glance_url
-    service = glance.Glance(
+    service = records.Glance(
         region=REGION, session=session, endpoint=endpoint, stop=threading.Event()
     )
     users = conftest.RealUsers(cloud.glance(REGION, "admin").http_client, service)
@@ -61,7 +63,13 @@ def place(request) -> Iterator[Place]:
         )
         return image_id
 
-    yield Place(glance_marks.Marks(region=REGION, session=session, endpoint=endpoint), put)
+    def created_at(image_id: images.ImageId) -> datetime.datetime | None:
+        found = service.get(image_id)
+        assert found is not None
+        return found.created_at
+
+    marks = mark_regions.Marks(region=REGION, session=session, endpoint=endpoint)
+    yield Place(marks, put, created_at)
     users.delete_all_of(owner)
 
 
@@ -76,19 +84,21 @@ def memory() -> Place:
             copy_id=image_id,
             copy_region=named.get("glance_sync_copy_region"),
             source_region=named.get("glance_sync_source_region"),
+            created_at=builders.NOW,
         )
         return image_id
 
-    return Place(marks, put)
+    return Place(marks, put, lambda image_id: marks.images[image_id].created_at)
 
 
-def marked(image_id: images.ImageId, **changes: Any) -> region_names.Marked:
+def marked(place: Place, image_id: images.ImageId, **changes: Any) -> region_names.Marked:
     image = region_names.Marked(
         image_id=image_id,
         region=REGION,
         copy_id=image_id,
         copy_region=OLD,
         source_region=ONE,
+        created_at=place.created_at(image_id),
     )
     return dataclasses.replace(image, **changes)
 
@@ -107,9 +117,9 @@ def test_images_that_name_a_region_in_either_property_are_found_once(place):
 
     assert len(place.marks.naming(OLD)) == 3
     assert found == {
-        both: marked(both, source_region=OLD),
-        hidden: marked(hidden),
-        sourced: marked(sourced, copy_region=REGION, source_region=OLD),
+        both: marked(place, both, source_region=OLD),
+        hidden: marked(place, hidden),
+        sourced: marked(place, sourced, copy_region=REGION, source_region=OLD),
     }
 
 
@@ -118,7 +128,7 @@ def test_properties_get_new_values_and_no_others_change(place, protected):
     image_id = place.put(protected=protected, **NAMED)
     for _ in range(2):
         place.marks.change(image_id, {"glance_sync_copy_region": REGION})
-    assert place.marks.get(image_id) == marked(image_id, copy_region=REGION)
+    assert place.marks.get(image_id) == marked(place, image_id, copy_region=REGION)
 
 
 def test_an_image_that_is_gone_is_neither_read_nor_changed(place):
@@ -128,19 +138,21 @@ def test_an_image_that_is_gone_is_neither_read_nor_changed(place):
 
 def test_properties_that_are_not_there_are_none(place):
     image_id = place.put()
-    assert place.marks.get(image_id) == marked(image_id, copy_region=None, source_region=None)
+    assert place.marks.get(image_id) == marked(
+        place, image_id, copy_region=None, source_region=None
+    )
 
 
 @pytest.mark.parametrize("record", [["a", "list"], {"id": "none"}, {}], ids=str)
 def test_an_answer_that_is_no_image_is_not_believed(record):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply.of(record)]
-        session = keystone.make_session(token_endpoint.Token(server.url, "token"))
-        marks = glance_marks.Marks(
+        session = credentials.make_session(token_endpoint.Token(server.url, "token"))
+        marks = mark_regions.Marks(
             region=REGION,
             session=session,
             endpoint=server.url,
-            retries=glance_calls.Retries(attempts=1),
+            retries=http.Retries(attempts=1),
         )
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             marks.get(builders.IMAGE_ID)

@@ -25,10 +25,11 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import database
-from glance_sync_agent.drivers import schema
-from glance_sync_agent.drivers import task_store
-from glance_sync_agent.drivers import task_table
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import schema
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import task_store
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
@@ -86,7 +87,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.TaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert (store.is_current(), store.revision()) == (True, "0011")
+    assert (store.is_current(), store.revision()) == (True, "0013")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -101,11 +102,31 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
         context = migration.MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert autogenerate.compare_metadata(context, task_table.METADATA) == []
+        assert autogenerate.compare_metadata(context, tables.METADATA) == []
         columns = sa.inspect(connection).get_pk_constraint("tasks")["constrained_columns"]
         assert columns == ["image_id", "region"]
     engine.dispose()
     store.close()
+
+
+def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
+    for name in ("brought", "found", "absent", "waiting"):
+        store.request(name, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for name in ("tasks_by_due_time", "tasks_by_project"):
+            connection.execute(f"DROP INDEX {name}")
+            connection.execute(f"CREATE INDEX {name} ON tasks (status, region)")
+        connection.execute("ALTER TABLE tasks DROP COLUMN has_data")
+        connection.execute("ALTER TABLE breakers DROP COLUMN of_data")
+        connection.execute("UPDATE alembic_version SET version_num = '0012'")
+        connection.execute("UPDATE tasks SET copied_from = 'RegionOne' WHERE image_id = 'brought'")
+        connection.execute("UPDATE tasks SET code = 'in_sync' WHERE image_id <> 'brought'")
+        connection.execute("UPDATE tasks SET copy_id = image_id WHERE image_id <> 'absent'")
+        connection.execute("UPDATE tasks SET code = 'requested' WHERE image_id = 'waiting'")
+    store.upgrade()
+    assert [(task.key.image_id, task.has_data) for task in store.list()] == [
+        ("absent", False), ("brought", True), ("found", True), ("waiting", False)
+    ]
 
 
 def test_upgrades_at_once_make_one_schema(url):
@@ -364,7 +385,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     with sqlite3.connect(path) as connection:
         versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
     connection.close()
-    assert versions == {"0011", "3"}
+    assert versions == {"0013", "3"}
 
 
 def test_a_forked_process_has_connections_of_its_own(url):
@@ -486,7 +507,7 @@ def test_a_name_that_no_database_takes_is_made_to_fit(url, name, kept):
     ask(store)
     (lease,) = claim(store)
     store.note_copy(lease, None, name)
-    store.finish(lease, tasks.Failed(reason=name), NOW)
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason=name), NOW)
     (task,) = store.list()
     assert task.image_name == kept
     assert task.reason[:255] == kept
@@ -496,7 +517,9 @@ def test_a_name_that_no_database_takes_is_made_to_fit(url, name, kept):
 def test_a_reason_is_cut_before_it_fills_the_table(url):
     store = databases.made(url)
     ask(store)
-    store.finish(claim(store)[0], tasks.Failed(reason="\N{PILE OF POO}" * 100_000), NOW)
+    store.finish(
+        claim(store)[0], tasks.Failed(code=Code.REFUSED, reason="\N{PILE OF POO}" * 100_000), NOW
+    )
     (task,) = store.list()
     assert task.reason == "\N{PILE OF POO}" * 2000
     store.close()

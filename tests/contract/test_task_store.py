@@ -18,6 +18,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from tests.contract import databases
 from tests.fakes import task_store as fake
@@ -93,18 +94,20 @@ def task(store: ports.TaskStore, key: tasks.TaskKey = KEY) -> tasks.Task:
 
 
 def succeeded(store: ports.TaskStore) -> None:
-    store.finish(claim(store), tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
 
 
 def failed(store: ports.TaskStore) -> None:
-    store.finish(claim(store), tasks.Failed(reason="refused"), NOW)
+    store.finish(claim(store), tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
 
 
 OUTCOMES = [
-    pytest.param(tasks.Succeeded(reason="in sync"), id="success"),
+    pytest.param(tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), id="success"),
     pytest.param(tasks.Forgotten(), id="forgotten"),
-    pytest.param(tasks.RetryAt(when=later(30), reason="no answer"), id="retry"),
-    pytest.param(tasks.Failed(reason="refused"), id="failure"),
+    pytest.param(
+        tasks.RetryAt(when=later(30), code=Code.ATTEMPT_FAILED, reason="no answer"), id="retry"
+    ),
+    pytest.param(tasks.Failed(code=Code.REFUSED, reason="refused"), id="failure"),
 ]
 
 
@@ -116,11 +119,11 @@ def test_a_copy_that_was_read_back_is_remembered_whatever_comes_of_the_task(stor
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
     store.note_proven(lease, COPY)
-    store.finish(lease, tasks.RetryAt(when=NOW, reason="not yet"), NOW)
+    store.finish(lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="not yet"), NOW)
     assert store.get(lease.task.key).proven_id == COPY
     lease = claim(store)
     assert lease.task.proven_id == COPY
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     assert store.get(lease.task.key).proven_id == COPY
     with pytest.raises(errors.LeaseLost):
         store.note_proven(lease, COPY)
@@ -137,6 +140,7 @@ def test_a_request_makes_a_pending_task_in_each_region(store):
         may_delete=False,
         attempts=0,
         not_before=later(5),
+        code=Code.REQUESTED,
         reason="",
         image_name=None,
         copy_id=None,
@@ -207,7 +211,9 @@ def test_a_task_that_waits_after_a_failure_is_brought_forward_with_new_attempts(
     ask(store)
     lease = claim(store)
     store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
-    store.finish(lease, tasks.RetryAt(when=later(600), reason="no answer"), NOW)
+    store.finish(
+        lease, tasks.RetryAt(when=later(600), code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
     assert (task(store).attempts, task(store).bytes_done) == (1, 7)
 
     ask(store, not_before=later(2))
@@ -234,7 +240,9 @@ def test_a_task_that_is_processing_keeps_running(store):
 
 def test_the_reason_of_a_running_task_stays_until_its_outcome(store):
     ask(store)
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
     claim(store)
     ask(store)
     assert task(store).reason == "no answer"
@@ -243,7 +251,9 @@ def test_the_reason_of_a_running_task_stays_until_its_outcome(store):
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_an_outcome_is_superseded_by_a_newer_request(store, outcome):
     ask(store)
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
     lease = claim(store)
     store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
     ask(store, not_before=later(2))
@@ -263,7 +273,7 @@ def test_of_two_requests_during_a_run_the_last_one_sets_the_time(store):
     ask(store, not_before=later(9))
     ask(store, not_before=later(4))
     ask(store, not_before=later(7))
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     assert (task(store).not_before, task(store).generation) == (later(7), 4)
 
 
@@ -271,7 +281,9 @@ def test_may_delete_is_remembered_until_success(store):
     ask(store, may_delete=True)
     ask(store, may_delete=False)
     assert task(store).may_delete
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
     assert claim(store).task.may_delete
     store.release_owned("agent-1", NOW)
     failed(store)
@@ -287,7 +299,7 @@ def test_may_delete_reaches_a_task_that_is_processing_and_outlives_its_outcome(s
     ask(store)
     lease = claim(store)
     ask(store, may_delete=True)
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     assert task(store).may_delete
 
 
@@ -408,7 +420,9 @@ def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
     for lease in claims(store):
         size = sizes[lease.task.key.image_id[:2]]
         store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=size)
-        store.finish(lease, tasks.RetryAt(when=NOW, reason="", counts=False), NOW)
+        store.finish(
+            lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="", counts=False), NOW
+        )
 
     few = claims(store, below=100, now=later(1))
     assert [lease.task.key.image_id for lease in few] == [found[None], found[99]]
@@ -420,7 +434,9 @@ def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
 def test_what_has_its_bytes_is_claimed_whatever_their_number(store, copied_from):
     ask(store)
     copy = copy_seen(size=100, copied_from=copied_from)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    store.finish(
+        claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     ask(store)
     ask(store)
 
@@ -431,7 +447,7 @@ def test_what_failed_is_still_known_to_bring_too_much(store):
     ask(store)
     lease = claim(store)
     store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=100)
-    store.finish(lease, tasks.Failed(reason="refused"), NOW)
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
     ask(store)
 
     assert claims(store, below=100) == []
@@ -499,20 +515,20 @@ def taken_over_by_itself(store: ports.TaskStore, lease: tasks.Lease) -> None:
 
 
 def finished_before(store: ports.TaskStore, lease: tasks.Lease) -> None:
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
 
 
 def finished_late(store: ports.TaskStore, lease: tasks.Lease) -> None:
     ask(store)
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
 
 
 def failed_before(store: ports.TaskStore, lease: tasks.Lease) -> None:
-    store.finish(lease, tasks.Failed(reason="refused"), NOW)
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
 
 
 def put_off(store: ports.TaskStore, lease: tasks.Lease) -> None:
-    store.finish(lease, tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    store.finish(lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW)
 
 
 def released(store: ports.TaskStore, lease: tasks.Lease) -> None:
@@ -559,7 +575,8 @@ def test_a_lease_that_ended_is_good_until_somebody_claims_the_task(store):
     lease = claim(store, until=later(60))
     store.renew(lease, now=later(99), until=later(120), bytes_done=1, bytes_total=None)
     assert claims(store, now=later(119)) == []
-    assert store.finish(lease, tasks.Succeeded(reason="in sync"), later(200)) is True
+    in_sync = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    assert store.finish(lease, in_sync, later(200)) is True
 
 
 def test_a_renewed_lease_reports_progress_and_lasts_longer(store):
@@ -582,7 +599,7 @@ def test_the_copy_is_remembered_across_requests_and_outcomes(store):
     lease = claim(store)
     store.note_copy(lease, KNOWN, "Debian 12")
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     ask(store)
     lease = claim(store)
     assert (lease.task.copy_id, lease.task.image_name) == (COPY, "Debian 12")
@@ -594,12 +611,16 @@ def test_the_copy_is_remembered_across_requests_and_outcomes(store):
 def test_where_the_bytes_came_from_is_known_until_the_copy_is_another(store):
     ask(store)
     copy = copy_seen(size=1, copied_from=ELSEWHERE)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    store.finish(
+        claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     assert task(store).copied_from == ELSEWHERE
 
     ask(store)
     looked_at = dataclasses.replace(copy, copied_from=None)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=looked_at), NOW)
+    store.finish(
+        claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=looked_at), NOW
+    )
     assert task(store).copied_from == ELSEWHERE
 
     ask(store)
@@ -612,14 +633,19 @@ def test_where_the_bytes_came_from_is_known_though_the_outcome_is_superseded(sto
     lease = claim(store)
     ask(store)
     copy = copy_seen(size=1, copied_from=ELSEWHERE)
-    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert not store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     assert task(store).copied_from == ELSEWHERE
 
 
 def test_a_success_is_remembered_with_its_reason(store):
     ask(store)
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
-    assert store.finish(claim(store), tasks.Succeeded(reason="in sync"), later(5)) is True
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
+    in_sync = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    assert store.finish(claim(store), in_sync, later(5)) is True
     done = task(store)
     assert (done.status, done.reason, done.attempts) == (SUCCESS, "in sync", 0)
     assert (done.generation, done.updated_at, done.created_at) == (1, later(5), NOW)
@@ -636,8 +662,12 @@ def test_a_forgotten_task_is_gone(store):
 @pytest.mark.parametrize(("counts", "attempts"), [(True, 2), (False, 1)])
 def test_a_retry_waits_for_its_time_and_counts_if_it_should(store, counts, attempts):
     ask(store)
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
-    outcome = tasks.RetryAt(when=later(30), reason="still no answer", counts=counts)
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
+    outcome = tasks.RetryAt(
+        when=later(30), code=Code.ATTEMPT_FAILED, reason="still no answer", counts=counts
+    )
 
     assert store.finish(claim(store), outcome, later(5)) is True
 
@@ -651,7 +681,8 @@ def test_a_retry_waits_for_its_time_and_counts_if_it_should(store, counts, attem
 
 def test_a_failure_counts_and_keeps_its_reason(store):
     ask(store)
-    assert store.finish(claim(store), tasks.Failed(reason="refused"), later(5)) is True
+    refused = tasks.Failed(code=Code.REFUSED, reason="refused")
+    assert store.finish(claim(store), refused, later(5)) is True
     broken = task(store)
     assert (broken.status, broken.reason, broken.attempts) == (FAILURE, "refused", 1)
     assert broken.updated_at == later(5)
@@ -659,7 +690,9 @@ def test_a_failure_counts_and_keeps_its_reason(store):
 
 def test_a_released_task_is_as_if_it_had_never_been_claimed(store):
     ask(store, may_delete=True)
-    store.finish(claim(store), tasks.RetryAt(when=NOW, reason="no answer"), NOW)
+    store.finish(
+        claim(store), tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer"), NOW
+    )
     before = task(store)
     lease = claim(store, now=later(1))
     store.renew(lease, now=later(2), until=later(60), bytes_done=7, bytes_total=None)
@@ -688,7 +721,7 @@ def test_the_leases_of_a_dead_owner_are_released_and_no_others(store):
         ask(store, image_id=image_id)
     dead = claims(store, limit=2, owner="dead", now=later(1), until=later(3600))
     alive = claim(store, owner="alive", now=later(1))
-    store.finish(dead[0], tasks.Succeeded(reason="in sync"), later(1))
+    store.finish(dead[0], tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), later(1))
 
     assert store.release_owned("dead", later(2)) == 1
     assert store.release_owned("dead", later(2)) == 0
@@ -712,7 +745,7 @@ def test_an_unknown_task_is_none(store):
 def test_tasks_are_listed_by_image_and_region_and_filtered(store):
     ask(store, REGION, ELSEWHERE, image_id=OTHER)
     ask(store, REGION, ELSEWHERE)
-    store.finish(claims(store, limit=1)[0], tasks.Failed(reason="refused"), NOW)
+    store.finish(claims(store, limit=1)[0], tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
 
     def listed(**wanted: Any) -> list[tuple[str, str]]:
         return [(t.key.image_id, t.key.region) for t in store.list(**wanted)]
@@ -773,11 +806,13 @@ def test_times_come_back_as_utc_whatever_zone_they_had(store):
 
     ask(store, now=tokyo(2), not_before=tokyo(5))
     assert (task(store).not_before, task(store).updated_at) == (later(5), later(2))
-    store.finish(lease, tasks.Succeeded(reason="in sync"), tokyo(3))
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), tokyo(3))
     ask(store, not_before=tokyo(4))
     assert task(store).not_before == later(4)
     store.finish(
-        claim(store, now=later(4)), tasks.RetryAt(when=tokyo(9), reason="no answer"), tokyo(8)
+        claim(store, now=later(4)),
+        tasks.RetryAt(when=tokyo(9), code=Code.ATTEMPT_FAILED, reason="no answer"),
+        tokyo(8),
     )
     assert (task(store).not_before, task(store).updated_at) == (later(9), later(8))
 
@@ -792,7 +827,7 @@ def test_any_text_may_name_a_region_and_an_image(store, region):
     lease = claim(store, region=images.RegionId(region), owner=region)
     store.note_copy(lease, KNOWN, region)
     assert list(store.due_regions(later(60))) == [region]
-    store.finish(lease, tasks.Failed(reason=region), NOW)
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason=region), NOW)
     (found,) = store.list(region=images.RegionId(region))
     assert (found.key.region, found.image_name, found.reason) == (region, region, region)
 
@@ -835,7 +870,7 @@ def test_a_task_has_one_winner_however_many_claim_at_once(store):
     assert len(won) == len(ids)
     assert {lease.task.key.image_id for lease in won} == ids
     for lease in won:
-        store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
 
 
 def test_an_abandoned_task_has_one_winner(store):
@@ -867,7 +902,9 @@ def test_no_request_is_lost_between_claims_and_outcomes(store):
             leases = claims(store)
             for lease in leases:
                 outcome = (
-                    tasks.Forgotten() if forget else tasks.Succeeded(reason=lease.task.request_id)
+                    tasks.Forgotten()
+                    if forget
+                    else tasks.Succeeded(code=Code.IN_SYNC, reason=lease.task.request_id)
                 )
                 store.finish(lease, outcome, NOW)
             if last_look and not leases and store.next_due() is None:
@@ -901,7 +938,9 @@ def test_an_outcome_that_is_superseded_leaves_no_progress(store):
     lease = claim(store)
     ask(store)
     copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=2**40)
-    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert not store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     assert (task(store).bytes_done, task(store).bytes_total) == (0, 2**40)
 
 
@@ -951,12 +990,14 @@ def test_requests_of_several_images_at_once_are_one_task_each_with_all_generatio
 def test_success_leaves_the_size_of_the_copy_as_progress(store):
     ask(store)
     copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=2**40)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    store.finish(
+        claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     assert (task(store).bytes_done, task(store).bytes_total) == (2**40, 2**40)
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
 
     ask(store)
-    store.finish(claim(store), tasks.Succeeded(reason="absent"), NOW)
+    store.finish(claim(store), tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="absent"), NOW)
     assert (task(store).bytes_done, task(store).bytes_total) == (0, None)
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
 
@@ -966,7 +1007,9 @@ def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store)
     lease = claim(store)
     ask(store)
     copy = tasks.CopySeen(copy_id=COPY, created_at=NOW, image_name="Debian 12", size=None)
-    assert not store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy), NOW)
+    assert not store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy), NOW
+    )
     assert (task(store).status, task(store).copy_id) == (PENDING, COPY)
 
 
@@ -1035,7 +1078,9 @@ def test_the_tasks_of_some_images_are_found_in_all_regions(store):
 
 def copied(store: ports.TaskStore, copy_id: images.ImageId = COPY) -> None:
     seen = tasks.CopySeen(copy_id=copy_id, created_at=NOW, image_name="cirros", size=10)
-    store.finish(claim(store), tasks.Succeeded(reason="in sync", copy=seen), NOW)
+    store.finish(
+        claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=seen), NOW
+    )
 
 
 def distrust(store: ports.TaskStore, **changes: Any) -> bool:
@@ -1080,14 +1125,14 @@ def test_who_deactivates_a_copy_is_remembered_until_it_is_active_again(store):
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
     store.note_deactivated(lease, COPY)
-    store.finish(lease, tasks.RetryAt(when=NOW, reason="not yet"), NOW)
+    store.finish(lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="not yet"), NOW)
     assert task(store).deactivated_id == COPY
     for is_deactivated, expected in ((True, COPY), (False, None)):
         ask(store)
         lease = claim(store)
         assert lease.task.deactivated_id == COPY
         seen = copy_seen(size=10, is_deactivated=is_deactivated)
-        store.finish(lease, tasks.Succeeded(reason="in sync", copy=seen), NOW)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=seen), NOW)
         assert task(store).deactivated_id == expected
     with pytest.raises(errors.LeaseLost):
         store.note_deactivated(lease, COPY)
@@ -1097,7 +1142,7 @@ def test_an_outcome_that_tells_of_no_copy_leaves_who_deactivated_it(store):
     ask(store)
     lease = claim(store)
     store.note_deactivated(lease, COPY)
-    store.finish(lease, tasks.Succeeded(reason="not wanted here"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="not wanted here"), NOW)
     assert task(store).deactivated_id == COPY
 
 
@@ -1106,7 +1151,7 @@ def test_an_outcome_that_came_too_late_still_tells_that_a_copy_is_active(store):
     lease = claim(store)
     store.note_deactivated(lease, COPY)
     ask(store)
-    seen = tasks.Succeeded(reason="in sync", copy=copy_seen(size=10))
+    seen = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy_seen(size=10))
     assert not store.finish(lease, seen, NOW)
     assert task(store).deactivated_id is None
 
@@ -1133,7 +1178,9 @@ def test_a_task_that_is_being_worked_on_is_looked_at_again_after_a_permission(st
     lease = claim(store)
     assert store.permit_activation(KEY, now=later(5), request_id="operator")
     assert task(store).status is PROCESSING
-    assert not store.finish(lease, tasks.Succeeded(reason="held"), later(6))
+    assert not store.finish(
+        lease, tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="held"), later(6)
+    )
     assert (task(store).status, task(store).deactivated_id) == (PENDING, COPY)
 
 
@@ -1174,7 +1221,9 @@ def test_a_copy_that_was_seen_in_step_is_known_and_not_on_probation(store):
     store.note_copy(
         lease, identity.KnownCopy(copy_id=COPY, created_at=None, on_probation=True), "golden"
     )
-    store.finish(lease, tasks.Succeeded(reason="in sync", copy=copy_seen(size=1)), NOW)
+    store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", copy=copy_seen(size=1)), NOW
+    )
     assert task(store).known_copy == KNOWN
 
 
@@ -1209,6 +1258,25 @@ def test_an_adopted_copy_is_neither_damaged_nor_on_probation(store):
 def test_a_copy_is_adopted_with_the_region_of_its_source(store):
     store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE})
     assert task(store).source_region == ELSEWHERE
+
+
+def test_a_copy_that_is_adopted_moves_its_task_to_the_source_that_it_names(store):
+    ask(store, may_delete=True)
+    store.note_missing(IMAGE, [REGION], NOW)
+    assert store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE}, unless_known=True)
+    found = task(store)
+    assert (found.source_region, found.known_copy) == (ELSEWHERE, KNOWN)
+    # Nobody said that this source is gone.
+    assert (found.missing_since, found.may_delete) == (None, False)
+    assert store.adopt(KEY, KNOWN, **ADOPTED)
+    assert task(store).source_region is None
+
+
+def test_a_copy_that_is_adopted_again_keeps_what_is_known_of_its_source(store):
+    ask(store, may_delete=True, source_region=ELSEWHERE)
+    store.note_missing(IMAGE, [REGION], NOW)
+    store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE})
+    assert (task(store).missing_since, task(store).may_delete) == (NOW, True)
 
 
 def test_a_copy_that_an_operator_disowns_is_known_no_more(store):
@@ -1256,14 +1324,30 @@ def test_an_event_leaves_tasks_of_another_source_with_the_same_id_alone(store):
     assert task(store).generation == before.generation + 1
 
 
-def test_an_image_of_the_cascading_region_takes_a_task_over_without_its_copy(store):
-    ask(store, source_region=ANOTHER_SOURCE)
-    copied(store)
-    distrust(store)
+def test_an_image_of_the_cascading_region_takes_a_task_without_a_copy_over(store):
+    ask(store, source_region=ANOTHER_SOURCE, may_delete=True)
+    store.note_missing(IMAGE, [REGION], NOW)
     assert ask(store, of_source_only=True) == 1
     found = task(store)
     assert (found.source_region, found.known_copy, found.copied_from) == (None, None, None)
-    assert (found.status, found.damage, found.may_delete) == (PENDING, None, False)
+    assert (found.status, found.missing_since, found.may_delete) == (PENDING, None, False)
+
+
+def test_an_image_of_the_cascading_region_leaves_a_task_with_a_copy_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    before = task(store)
+    assert ask(store, of_source_only=True) == 0
+    assert ask_in(store, IMAGE) == 0
+    assert task(store) == before
+
+
+def test_an_image_of_the_cascading_region_leaves_a_task_that_is_at_work_alone(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    lease = claim(store)
+    assert ask(store, of_source_only=True) == 0
+    assert ask_in(store, IMAGE) == 0
+    assert task(store) == lease.task
 
 
 def test_a_task_is_taken_over_only_in_the_regions_that_are_asked_for(store):
@@ -1309,7 +1393,7 @@ def test_that_a_copy_was_read_back_is_forgotten_with_it(store):
 
 def test_a_deletion_that_nobody_could_see_to_is_not_forgotten(store):
     ask(store, may_delete=True)
-    gone = tasks.Succeeded(reason="no such region", keeps_deletion=True)
+    gone = tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="no such region", keeps_deletion=True)
     store.finish(claim(store), gone, NOW)
     assert task(store).may_delete
     ask(store)
@@ -1347,10 +1431,12 @@ def test_damage_is_told_to_whoever_claims_and_remembered_until_the_task_succeeds
     distrust(store)
     lease = claim(store, now=later(5))
     assert lease.task.damage == DAMAGE
-    store.finish(lease, tasks.RetryAt(when=later(6), reason="no answer"), later(5))
+    store.finish(
+        lease, tasks.RetryAt(when=later(6), code=Code.ATTEMPT_FAILED, reason="no answer"), later(5)
+    )
     assert task(store).damage == DAMAGE
     lease = claim(store, now=later(6))
-    store.finish(lease, tasks.Succeeded(reason="in sync"), later(6))
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), later(6))
     assert task(store).damage is None
 
 
@@ -1368,7 +1454,7 @@ def test_damage_that_is_found_during_an_attempt_outlives_it(store):
     ask(store)
     lease = claim(store)
     assert distrust(store)
-    assert not store.finish(lease, tasks.Succeeded(reason="in sync"), later(6))
+    assert not store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), later(6))
     assert (task(store).status, task(store).damage) == (PENDING, DAMAGE)
 
 
@@ -1414,33 +1500,34 @@ def fail(store: ports.TaskStore, seconds: float, outcome: tasks.Outcome) -> task
 
 def test_the_time_of_the_first_failure_is_remembered_until_success(store):
     ask(store)
-    retry = tasks.RetryAt(when=later(1), reason="no answer")
+    retry = tasks.RetryAt(when=later(1), code=Code.ATTEMPT_FAILED, reason="no answer")
     waits = dataclasses.replace(retry, counts=False)
     assert fail(store, 1, waits).failing_since is None
     assert fail(store, 2, retry).failing_since == later(2)
     assert fail(store, 3, retry).failing_since == later(2)
     assert fail(store, 4, waits).failing_since == later(2)
     assert claim(store, now=later(5), until=later(5)).task.failing_since == later(2)
-    assert fail(store, 6, tasks.Succeeded(reason="in sync")).failing_since is None
+    succeeded = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    assert fail(store, 6, succeeded).failing_since is None
 
 
 def test_a_task_that_gives_up_says_since_when_it_fails_and_one_that_fails_for_good_does_not(store):
     ask(store)
-    given_up = tasks.Failed(reason="full", gave_up=True)
+    given_up = tasks.Failed(code=Code.GAVE_UP, reason="full")
     assert fail(store, 1, given_up).failing_since == later(1)
     ask(store)
     assert task(store).failing_since is None
-    fail(store, 2, tasks.RetryAt(when=later(2), reason="full"))
+    fail(store, 2, tasks.RetryAt(when=later(2), code=Code.ATTEMPT_FAILED, reason="full"))
     assert fail(store, 3, given_up).failing_since == later(2)
     ask(store)
-    fail(store, 4, tasks.RetryAt(when=later(4), reason="full"))
-    assert fail(store, 5, tasks.Failed(reason="refused")).failing_since is None
+    fail(store, 4, tasks.RetryAt(when=later(4), code=Code.ATTEMPT_FAILED, reason="full"))
+    assert fail(store, 5, tasks.Failed(code=Code.REFUSED, reason="refused")).failing_since is None
 
 
 def test_a_scan_gives_a_task_that_gave_up_one_more_attempt(store):
     ask(store)
-    fail(store, 1, tasks.RetryAt(when=later(1), reason="full"))
-    fail(store, 2, tasks.Failed(reason="full", gave_up=True))
+    fail(store, 1, tasks.RetryAt(when=later(1), code=Code.ATTEMPT_FAILED, reason="full"))
+    fail(store, 2, tasks.Failed(code=Code.GAVE_UP, reason="full"))
     ask_in(store, IMAGE)
     assert (task(store).status, task(store).attempts) == (PENDING, 2)
     assert task(store).failing_since == later(1)
@@ -1450,10 +1537,10 @@ def test_a_scan_gives_a_task_that_gave_up_one_more_attempt(store):
 
 def test_a_scan_gives_all_other_tasks_all_attempts(store):
     ask(store)
-    fail(store, 1, tasks.RetryAt(when=later(1), reason="full"))
+    fail(store, 1, tasks.RetryAt(when=later(1), code=Code.ATTEMPT_FAILED, reason="full"))
     ask_in(store, IMAGE)
     assert (task(store).attempts, task(store).failing_since) == (0, None)
-    fail(store, 2, tasks.Failed(reason="refused"))
+    fail(store, 2, tasks.Failed(code=Code.REFUSED, reason="refused"))
     ask_in(store, IMAGE)
     assert (task(store).attempts, task(store).failing_since) == (0, None)
 
@@ -1467,7 +1554,7 @@ def test_how_often_a_copy_vanished_is_remembered_until_somebody_asks_for_its_reg
     assert task(store).vanished is None
     lease = claim(store)
     store.note_vanished(lease, twice)
-    store.finish(lease, tasks.Succeeded(reason="in sync"), NOW)
+    store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     ask(store)
     ask_in(store, IMAGE)
     assert task(store).vanished == twice
@@ -1557,3 +1644,139 @@ def test_what_was_abandoned_is_claimed_before_any_project_s_turn(store):
     now = {"now": later(5), "until": later(60)}
     taken = claims(store, limit=2, projects=["two", "one"], **now)
     assert [lease.task.project for lease in taken] == ["lost", "two"]
+
+
+# tasks whose copy has its data
+
+
+def test_a_task_knows_whether_its_copy_has_its_data(store):
+    ask(store)
+    assert not task(store).has_data
+    without = copy_seen(size=None)
+    store.finish(claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=without), NOW)
+    assert not task(store).has_data
+    ask(store)
+    copied(store)
+    assert task(store).has_data
+    ask(store)
+    ask_in(store, IMAGE)
+    lease = claim(store)
+    assert lease.task.has_data
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason="refused"), NOW)
+    assert task(store).has_data
+    ask(store)
+    store.note_copy(claim(store), KNOWN, None)
+    assert not task(store).has_data
+
+
+def test_a_copy_that_is_to_be_brought_once_more_has_no_data(store):
+    ask(store)
+    copied(store)
+    distrust(store)
+    assert not task(store).has_data
+
+
+def test_the_data_of_a_copy_is_known_though_the_outcome_is_superseded(store):
+    ask(store)
+    lease = claim(store)
+    ask(store)
+    copy = copy_seen(size=1)
+    assert not store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=copy), NOW)
+    assert task(store).has_data
+
+
+def test_a_copy_that_somebody_names_is_taken_to_have_its_data_until_it_is_disowned(store):
+    store.adopt(KEY, KNOWN, **ADOPTED)
+    assert task(store).has_data
+    store.disown(KEY, COPY)
+    assert not task(store).has_data
+
+
+def test_a_task_that_is_taken_over_has_no_data(store):
+    ask(store, source_region=ANOTHER_SOURCE)
+    copied(store)
+    ask(store, of_source_only=True)
+    assert not task(store).has_data
+
+
+def copied_before(store: ports.TaskStore, project: str, *image_ids: images.ImageId) -> None:
+    """Make tasks whose copies have their data, and request them anew."""
+    owned(store, project, *image_ids)
+    for lease in claims(store, limit=99):
+        copy = copy_seen(size=1)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=copy), NOW)
+    owned(store, project, *image_ids, at=1)
+
+
+def claimed(store: ports.TaskStore, **changes: Any) -> list[images.ImageId]:
+    times = {"now": later(2), "until": later(60)}
+    return [lease.task.key.image_id for lease in claims(store, **{**times, **changes})]
+
+
+def test_a_claim_may_be_for_copies_that_have_their_data_or_for_all_others(store):
+    copied_before(store, "", *ids(2))
+    owned(store, "", *ids(3, first=50))
+    assert claimed(store, with_data=True) == ids(2)
+    assert claimed(store, with_data=True) == []
+    assert claimed(store, with_data=False, limit=2) == ids(2, first=50)
+
+
+def test_a_claim_takes_who_waits_longest_whether_the_copy_has_its_data_or_not(store):
+    copied_before(store, "", *ids(2))
+    owned(store, "", *ids(2, first=50))
+    owned(store, "", *ids(2, first=60), at=2)
+    assert claimed(store, limit=3) == [*ids(2, first=50), *ids(1)]
+    assert claimed(store) == [*ids(1, first=2), *ids(2, first=60)]
+
+
+def test_abandoned_tasks_are_claimed_by_their_kind_as_well(store):
+    copied_before(store, "", *ids(1))
+    owned(store, "", *ids(1, first=50))
+    claimed(store, until=later(3))
+    now = {"now": later(4)}
+    assert claimed(store, with_data=True, **now) == ids(1)
+    assert claimed(store, with_data=False, **now) == ids(1, first=50)
+
+
+def test_projects_take_turns_among_copies_that_have_their_data(store):
+    copied_before(store, "many", *ids(5))
+    copied_before(store, "few", *ids(2, first=50))
+    owned(store, "few", *ids(1, first=49))
+    wanted = {"with_data": True, "projects": ["few", "many"], "limit": 4}
+    assert claimed(store, **wanted) == [*ids(2, first=50), *ids(2)]
+
+
+def test_regions_are_due_for_copies_that_have_their_data_or_for_all_others(store):
+    copied_before(store, "", *ids(1))
+    ask(store, ELSEWHERE, not_before=later(5))
+
+    def due(seconds: float) -> tuple[list[str], list[str]]:
+        with_data, others = (
+            list(store.due_regions(later(seconds), with_data=kind)) for kind in (True, False)
+        )
+        return with_data, others
+
+    assert due(0) == ([], [])
+    assert due(1) == ([REGION], [])
+    assert due(5) == ([REGION], [ELSEWHERE])
+    owned(store, "", *ids(1, first=50), at=7)
+    assert store.next_due() == later(1)
+    claimed(store, until=later(20))
+    assert due(19) == ([], [REGION, ELSEWHERE][::-1])
+    assert due(20) == ([REGION], [ELSEWHERE, REGION])
+
+
+def test_projects_are_found_by_whether_their_copies_have_their_data(store):
+    copied_before(store, "b", *ids(1))
+    owned(store, "a", *ids(1, first=50), at=2)
+    owned(store, "b", *ids(1, first=51), at=3)
+    owned(store, "c", *ids(1, first=52), at=2)
+
+    def found(seconds: float, **wanted: Any) -> tuple[Any, str | None]:
+        return store.due_projects(REGION, later(seconds), after=None, most=9, **wanted)
+
+    assert found(1, with_data=True) == (["b"], None)
+    assert found(2, with_data=False) == (["a", "c"], None)
+    assert found(2) == (["a", "b", "c"], None)
+    assert found(1) == (["b"], None)
+    assert store.due_projects(REGION, later(2), after="a", most=1) == (["b"], "b")

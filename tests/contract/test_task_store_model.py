@@ -27,6 +27,7 @@ REGIONS = [images.RegionId(name) for name in ("A", "B", "é")]
 times = st.integers(0, 6).map(lambda seconds: START + datetime.timedelta(seconds=seconds))
 image_ids = st.sampled_from(IDS)
 regions = st.sampled_from(REGIONS)
+kinds = st.none() | st.booleans()
 projects = st.sampled_from(["", "one", "Two"])
 owners = st.sampled_from(["agent-1", "agent-2"])
 outcomes = st.one_of(
@@ -44,7 +45,7 @@ outcomes = st.one_of(
         ),
     ),
     st.builds(tasks.Forgotten),
-    st.builds(tasks.Failed, reason=st.just("refused"), gave_up=st.booleans()),
+    st.builds(tasks.Failed, reason=st.just("refused")),
     st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),
 )
 
@@ -113,11 +114,20 @@ class TaskStores(stateful.RuleBasedStateMachine):
         now=times,
         seconds=st.integers(1, 3),
         turns=st.lists(projects, max_size=3, unique=True),
+        with_data=kinds,
     )
-    def claim(self, region, limit, owner, now, seconds, turns):
+    def claim(self, region, limit, owner, now, seconds, turns, with_data):
         until = now + datetime.timedelta(seconds=seconds)
         memory, sql = (
-            store.claim(region, limit, owner=owner, now=now, until=until, projects=turns)
+            store.claim(
+                region,
+                limit,
+                owner=owner,
+                now=now,
+                until=until,
+                projects=turns,
+                with_data=with_data,
+            )
             for store in (self._memory, self._sql)
         )
         assert [lease.task for lease in memory] == [lease.task for lease in sql]
@@ -166,14 +176,18 @@ class TaskStores(stateful.RuleBasedStateMachine):
         self._both(lambda store: store.release_owned(owner, now))
 
     @stateful.rule(
-        region=regions, now=times, after=st.none() | projects, most=st.integers(1, 3)
+        region=regions,
+        now=times,
+        after=st.none() | projects,
+        most=st.integers(1, 3),
+        with_data=kinds,
     )
     def look_whose_tasks_are_due(self, region, now, **wanted):
         self._both(lambda store: store.due_projects(region, now, **wanted))
 
-    @stateful.rule(now=times)
-    def look_for_what_is_due(self, now):
-        self._both(lambda store: list(store.due_regions(now)))
+    @stateful.rule(now=times, with_data=kinds)
+    def look_for_what_is_due(self, now, with_data):
+        self._both(lambda store: list(store.due_regions(now, with_data=with_data)))
         self._both(lambda store: store.next_due())
 
     @stateful.rule(

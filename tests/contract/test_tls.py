@@ -15,21 +15,22 @@ from oslo_config import cfg
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.cmd import findings
-from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.cmd.check import findings
+from glance_sync_agent.cmd.check import region_checks
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import glance_calls
-from glance_sync_agent.drivers import http_streams
-from glance_sync_agent.drivers import keystone
 from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
+from glance_sync_agent.drivers.transport import streams
 from tests.fakes import certificates
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tests.unit import builders
 
-TIMEOUTS = http_streams.Timeouts(connect_seconds=5.0, idle_seconds=5.0)
+TIMEOUTS = streams.Timeouts(connect_seconds=5.0, idle_seconds=5.0)
 REGION = builders.REGION
 WRONG_CA = "let cafile of [service_credentials] name the file of the CA"
 NO_CERTIFICATE = "let certfile and keyfile of [service_credentials] name one"
@@ -68,15 +69,15 @@ def demanding(
         yield server
 
 
-def trust_in(theirs: pathlib.Path, ours: pathlib.Path | None = None) -> http_streams.Trust:
-    return http_streams.Trust(
+def trust_in(theirs: pathlib.Path, ours: pathlib.Path | None = None) -> streams.Trust:
+    return streams.Trust(
         cafile=str(theirs / "certificate.pem"),
         certfile=str(ours / "certificate.pem") if ours else None,
         keyfile=str(ours / "key.pem") if ours else None,
     )
 
 
-def store_at(url: str, trust: http_streams.Trust) -> api.Store:
+def store_at(url: str, trust: streams.Trust) -> api.Store:
     return api.Store(
         stores.StoreContext(
             region=REGION,
@@ -90,7 +91,7 @@ def store_at(url: str, trust: http_streams.Trust) -> api.Store:
     )
 
 
-def session_with(trust: http_streams.Trust, url: str) -> Any:
+def session_with(trust: streams.Trust, url: str) -> Any:
     return loading.session.Session().load_from_options(
         cacert=trust.cafile,
         cert=trust.certfile,
@@ -99,12 +100,12 @@ def session_with(trust: http_streams.Trust, url: str) -> Any:
     )
 
 
-def calls_at(url: str, session: Any) -> glance_calls.Calls:
-    return glance_calls.Calls(
+def calls_at(url: str, session: Any) -> http.Calls:
+    return http.Calls(
         region=REGION,
         session=session,
         endpoint=url,
-        retries=glance_calls.Retries(attempts=1),
+        retries=http.Retries(attempts=1),
         stop=threading.Event(),
     )
 
@@ -132,7 +133,7 @@ def test_a_file_may_hold_both_certificate_and_key(
 ) -> None:
     both = ours / "both.pem"
     both.write_bytes((ours / "certificate.pem").read_bytes() + (ours / "key.pem").read_bytes())
-    trust = http_streams.Trust(cafile=str(theirs / "certificate.pem"), certfile=str(both))
+    trust = streams.Trust(cafile=str(theirs / "certificate.pem"), certfile=str(both))
     store = store_at(demanding.url, trust)
     demanding.script = [Reply(204)]
     store.write(builders.IMAGE_ID, 5, [b"bytes"])
@@ -210,9 +211,9 @@ def test_a_certificate_that_is_not_good_any_more_or_for_another_name_is_told_as_
 ) -> None:
     theirs = make("bad", **options)
     with scripted_http.serving(certificates.server_context(theirs)) as server:
-        endpoint = http_streams.endpoint(server.url)
+        endpoint = streams.endpoint(server.url)
         with pytest.raises(errors.HandshakeFailed) as caught:
-            http_streams.connect(endpoint, trust_in(theirs), TIMEOUTS)
+            streams.connect(endpoint, trust_in(theirs), TIMEOUTS)
         assert remedy in caught.value.remedy
         with pytest.raises(errors.HandshakeFailed) as caught:
             calls_at(server.url, session_with(trust_in(theirs), server.url)).ask("GET", "/images")
@@ -223,7 +224,7 @@ def test_a_port_without_tls_is_told_as_such() -> None:
     with scripted_http.serving() as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(errors.HandshakeFailed, match="speaks no TLS"):
-            http_streams.connect(http_streams.endpoint(url), http_streams.Trust(), TIMEOUTS)
+            streams.connect(streams.endpoint(url), streams.Trust(), TIMEOUTS)
 
 
 def test_a_server_that_hangs_up_in_the_handshake_was_there() -> None:
@@ -232,7 +233,7 @@ def test_a_server_that_hangs_up_in_the_handshake_was_there() -> None:
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(errors.HandshakeFailed, match="log of what ends TLS there"):
-            http_streams.connect(http_streams.endpoint(url), http_streams.Trust(), TIMEOUTS)
+            streams.connect(streams.endpoint(url), streams.Trust(), TIMEOUTS)
         thread.join()
 
 
@@ -248,7 +249,7 @@ def test_a_request_whose_handshake_fails_names_the_option_and_the_region(
     demanding: scripted_http.Server, theirs: pathlib.Path
 ) -> None:
     url = demanding.url
-    for trust, option in [(http_streams.Trust(), WRONG_CA), (trust_in(theirs), NO_CERTIFICATE)]:
+    for trust, option in [(streams.Trust(), WRONG_CA), (trust_in(theirs), NO_CERTIFICATE)]:
         with pytest.raises(errors.HandshakeFailed) as caught:
             calls_at(url, session_with(trust, url)).ask("GET", "/images")
         assert option in str(caught.value)
@@ -265,11 +266,11 @@ def test_a_handshake_with_keystone_is_not_counted_against_a_region(
         scripted_http.serving() as glance,
     ):
         conf = conf_of(tmp_path, text.format(url=identity.url))
-        session = keystone.load(conf, "c")
+        session = credentials.load(conf, "c")
         with pytest.raises(errors.HandshakeFailed, match="Keystone: the TLS") as caught:
             calls_at(glance.url, session).ask("GET", "/images")
         assert caught.value.region is None
-        catalogue = keystone.Keystone(session=session, cascading_endpoint_url=glance.url)
+        catalogue = endpoints.Keystone(session=session, cascading_endpoint_url=glance.url)
         with pytest.raises(errors.HandshakeFailed, match="cafile") as caught:
             catalogue.token()
         assert caught.value.region is None
@@ -279,7 +280,7 @@ def test_a_handshake_with_keystone_is_not_counted_against_a_region(
 def test_check_never_says_of_a_failed_handshake_that_glance_be_started(
     demanding: scripted_http.Server, theirs: pathlib.Path, with_ca: bool
 ) -> None:
-    trust = trust_in(theirs) if with_ca else http_streams.Trust()
+    trust = trust_in(theirs) if with_ca else streams.Trust()
     url = demanding.url
     catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: url)
     found = region_checks.glance(
@@ -299,7 +300,7 @@ def conf_of(tmp_path: pathlib.Path, text: str) -> Any:
     path = tmp_path / "sync.conf"
     path.write_text(text)
     conf = cfg.ConfigOpts()
-    conf.register_opts(keystone.options(), group="c")
+    conf.register_opts(credentials.options(), group="c")
     conf(["--config-file", str(path)])
     return conf
 
@@ -313,7 +314,7 @@ def test_the_options_of_the_log_in_are_those_of_the_transfers(
         f"[c]\ncafile = {wanted.cafile}\ncertfile = {wanted.certfile}\n"
         f"keyfile = {wanted.keyfile}\ninsecure = true\n",
     )
-    found = keystone.trust(conf, "c")
+    found = credentials.trust(conf, "c")
     assert (found.cafile, found.certfile, found.keyfile) == (
         wanted.cafile, wanted.certfile, wanted.keyfile,
     )
@@ -343,7 +344,7 @@ def test_a_file_of_certificates_that_does_not_do_ends_the_start_with_its_name(
     given = lines.format(ours=ours, theirs=theirs, locked=locked)
     conf = conf_of(tmp_path, f"[c]\nauth_url = http://x\n{given}\n")
     with pytest.raises(errors.ConfigurationError, match=told) as caught:
-        keystone.load(conf, "c")
+        credentials.load(conf, "c")
     assert "section [c]" in str(caught.value)
 
 

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class MemoryTaskStore:
             if of_source_only:
                 others = self._of_others(keys, source_region)
                 may_take_over = source_region is None and not may_delete
-                taken_over = others & wanted if may_take_over else set()
+                taken_over = self._without_copy(others & wanted) if may_take_over else set()
                 for key in taken_over:
                     self._take_over(key)
                 keys = keys - (others - taken_over)
@@ -99,7 +100,11 @@ class MemoryTaskStore:
                     task = dataclasses.replace(task, bytes_total=None)
                 if row.task.status is not tasks.TaskStatus.PROCESSING:
                     task = dataclasses.replace(
-                        task, status=tasks.TaskStatus.PENDING, reason="", bytes_done=0
+                        task,
+                        status=tasks.TaskStatus.PENDING,
+                        code=Code.REQUESTED,
+                        reason="",
+                        bytes_done=0,
                     )
                 if row.task.status is tasks.TaskStatus.PENDING and row.task.generation:
                     sooner = min(row.task.not_before, not_before)
@@ -137,10 +142,16 @@ class MemoryTaskStore:
                 for image_id in frozenset(image_ids)
             )
 
-    def due_regions(self, now: datetime.datetime) -> Sequence[images.RegionId]:
+    def due_regions(
+        self, now: datetime.datetime, *, with_data: bool | None = None
+    ) -> Sequence[images.RegionId]:
         with self._open():
             return sorted(
-                {row.task.key.region for row in self._rows.values() if row.due and row.due <= now}
+                {
+                    row.task.key.region
+                    for row in self._rows.values()
+                    if row.due and row.due <= now and _is_of_kind(row.task, with_data)
+                }
             )
 
     def next_due(self) -> datetime.datetime | None:
@@ -158,6 +169,7 @@ class MemoryTaskStore:
         below: int | None = None,
         without: Collection[images.ImageId] = (),
         projects: Sequence[str] = (),
+        with_data: bool | None = None,
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
@@ -165,6 +177,7 @@ class MemoryTaskStore:
                 for key, row in self._rows.items()
                 if key.region == region and row.due and row.due <= now
                 and _is_below(row.task, below)
+                and _is_of_kind(row.task, with_data)
                 and key.image_id not in without
             )
             keys = [key for _, _, key in found]
@@ -210,12 +223,14 @@ class MemoryTaskStore:
         *,
         after: str | None,
         most: int,
+        with_data: bool | None = None,
     ) -> tuple[Sequence[str], str | None]:
         with self._open():
             times: dict[str, datetime.datetime] = {}
             for row in self._rows.values():
                 task = row.task
-                if task.status is tasks.TaskStatus.PENDING and task.key.region == region:
+                is_pending = task.status is tasks.TaskStatus.PENDING
+                if is_pending and task.key.region == region and _is_of_kind(task, with_data):
                     earliest = times.get(task.project, task.not_before)
                     times[task.project] = min(earliest, task.not_before)
             names = sorted(one for one in times if after is None or one > after)
@@ -252,6 +267,7 @@ class MemoryTaskStore:
                 on_probation=copy is not None and copy.on_probation,
                 image_name=image_name,
                 copied_from=None,
+                has_data=False,
                 damage=None,
                 proven_id=proven_id,
             )
@@ -281,13 +297,13 @@ class MemoryTaskStore:
             if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
                 task = _with_copy(task, outcome.copy)
             if task.generation != lease.task.generation:
-                self._put_back(dataclasses.replace(task, reason=""))
+                self._put_back(dataclasses.replace(task, code=Code.REQUESTED, reason=""))
                 return False
             match outcome:
                 case tasks.Forgotten():
                     del self._rows[task.key]
                     return True
-                case tasks.Succeeded(reason=reason):
+                case tasks.Succeeded():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.SUCCESS,
@@ -296,7 +312,7 @@ class MemoryTaskStore:
                         damage=None,
                         failing_since=None,
                     )
-                case tasks.RetryAt(reason=reason):
+                case tasks.RetryAt():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.PENDING,
@@ -306,11 +322,11 @@ class MemoryTaskStore:
                             task.failing_since or now if outcome.counts else task.failing_since
                         ),
                     )
-                case tasks.Waiting(reason=reason):
+                case tasks.Waiting():
                     task = dataclasses.replace(
                         task, status=tasks.TaskStatus.PENDING, not_before=outcome.until
                     )
-                case tasks.Failed(reason=reason):
+                case tasks.Failed():
                     task = dataclasses.replace(
                         task,
                         status=tasks.TaskStatus.FAILURE,
@@ -318,7 +334,9 @@ class MemoryTaskStore:
                         failing_since=task.failing_since or now if outcome.gave_up else None,
                     )
             since = outcome.since if isinstance(outcome, tasks.Waiting) else None
-            task = dataclasses.replace(task, reason=reason, waiting_since=since)
+            task = dataclasses.replace(
+                task, code=outcome.code, reason=outcome.reason, waiting_since=since
+            )
             self._put(self._free(task))
             return True
 
@@ -355,7 +373,7 @@ class MemoryTaskStore:
                 elsewhere=False,
             )
             row = self._rows[key]
-            task = dataclasses.replace(row.task, damage=damage)
+            task = dataclasses.replace(row.task, damage=damage, has_data=False)
             self._put(dataclasses.replace(row, task=task))
             return True
 
@@ -379,6 +397,8 @@ class MemoryTaskStore:
                 return False
             if unless_known and key in self._rows and self._rows[key].task.copy_id is not None:
                 return True
+            if self._of_others({key}, source_region):
+                self._move(key, source_region)
             self.request(
                 key.image_id,
                 [key.region],
@@ -428,10 +448,19 @@ class MemoryTaskStore:
             if self._rows[key].task.source_region != source_region
         }
 
+    def _without_copy(self, keys: set[tasks.TaskKey]) -> set[tasks.TaskKey]:
+        free = {key for key in keys if self._rows[key].task.copy_id is None}
+        return {key for key in free if not self._is_at_work(key)}
+
     def _take_over(self, key: tasks.TaskKey) -> None:
         self._know(key, None)
+        self._move(key, None)
+
+    def _move(self, key: tasks.TaskKey, source_region: images.RegionId | None) -> None:
         row = self._rows[key]
-        task = dataclasses.replace(row.task, source_region=None, missing_since=None)
+        task = dataclasses.replace(
+            row.task, source_region=source_region, missing_since=None, may_delete=False
+        )
         self._put(dataclasses.replace(row, task=task))
 
     def _is_at_work(self, key: tasks.TaskKey) -> bool:
@@ -446,6 +475,7 @@ class MemoryTaskStore:
             copy_created_at=None if copy is None else copy.created_at,
             on_probation=False,
             copied_from=None,
+            has_data=copy is not None,
             damage=None,
             proven_id=None,
         )
@@ -532,8 +562,12 @@ class MemoryTaskStore:
 
 
 def _is_below(task: tasks.Task, size: int | None) -> bool:
-    is_known = task.bytes_total is not None and task.copied_from is None
+    is_known = task.bytes_total is not None and not task.has_data
     return size is None or not is_known or (task.bytes_total or 0) < size
+
+
+def _is_of_kind(task: tasks.Task, with_data: bool | None) -> bool:
+    return with_data in {None, task.has_data}
 
 
 def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
@@ -548,7 +582,9 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
     )
     if copy.size is None:
         return task
-    return dataclasses.replace(task, bytes_done=copy.size, bytes_total=copy.size)
+    return dataclasses.replace(
+        task, bytes_done=copy.size, bytes_total=copy.size, has_data=True
+    )
 
 
 def _first(
@@ -563,6 +599,7 @@ def _first(
         may_delete=False,
         attempts=0,
         not_before=now,
+        code=Code.REQUESTED,
         reason="",
         image_name=None,
         copy_id=None,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole cloud in memory, with an engine that works on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -14,32 +14,9 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.engine import census
-from glance_sync_agent.engine import differences
-from glance_sync_agent.engine import gone_sources
-from glance_sync_agent.engine import intake
-from glance_sync_agent.engine import joining
-from glance_sync_agent.engine import location_map
-from glance_sync_agent.engine import member_looks
-from glance_sync_agent.engine import origins
-from glance_sync_agent.engine import outages
-from glance_sync_agent.engine import pacing
-from glance_sync_agent.engine import places
-from glance_sync_agent.engine import progress
-from glance_sync_agent.engine import projects
-from glance_sync_agent.engine import reconciliation
-from glance_sync_agent.engine import references
-from glance_sync_agent.engine import repairs
-from glance_sync_agent.engine import replication
-from glance_sync_agent.engine import rounds
-from glance_sync_agent.engine import snapshots
-from glance_sync_agent.engine import source_history
-from glance_sync_agent.engine import sources
-from glance_sync_agent.engine import targets
-from glance_sync_agent.engine import verification_rounds
-from glance_sync_agent.engine import verifying
-from glance_sync_agent.engine import wanted_copies
-from glance_sync_agent.engine import worker
+from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.transfer import progress
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
@@ -157,7 +134,12 @@ class World:
         small_image_bytes: int = 4,
         large_image_bytes: int = 0,
         new_id: Callable[[], images.ImageId] = images.new_id,
+        process: Mapping[str, Any] | None = None,
     ) -> None:
+        """Assemble an engine.
+
+        :param process: replaces fields of :class:`assembly.Runtime`.
+        """
         outside = outside or Outside()
         self.clock = outside.clock
         self.catalogue = outside.catalogue
@@ -169,189 +151,101 @@ class World:
         self.three = self.regions.glances[CASCADED[1]]
         self.store = outside.store
         self.identity = outside.identity
+        self.breakers = outside.breakers
+        self.turns = outside.turns
         self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
         self.metadata = metadata_policy.Policy()
         self.cache_seconds = 60.0
-        self.stop = clocks.FakeStopFlag(self.clock)
         self.copies_as_sources = True
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
-        self.max_deletes = 2
-        self.gone_grace = 0.0
-        self.members_interval = 0.0
-        self.newest = source_history.NewestSources(outside.facts)
-        self.record_locations = False
-        self.deletes_unwanted = False
-        self.woken = 0
-        self.submitted: list[Callable[[], None]] = []
-        self.projects = projects.Projects(
-            self.identity, self.clock, lambda: self.cache_seconds
-        )
-        self.targets = targets.Targets(self.catalogue, self.projects, lambda: self.policy)
-        self.copies = wanted_copies.WantedCopies(
-            self.catalogue, lambda: self.metadata, self.store
-        )
-        self.location_map = location_map.LocationMap(
-            self.regions, CASCADING, lambda: self.record_locations
-        )
-        self.intake = intake.Intake(
-            store=self.store,
-            wanted=self.targets,
-            clock=self.clock,
-            wake=self._wake,
-            newest=self.newest,
-        )
-        self.origins = origins.Origins(
-            regions=self.regions,
-            store=self.store,
-            clock=self.clock,
-            copies_too=lambda: self.copies_as_sources,
-            small_image_bytes=small_image_bytes,
-        )
-        self.joining = joining.Joining(self.regions, self.catalogue)
-        self.source_views = sources.SourceViews(
-            self.regions, CASCADING, self.joining, self.clock
-        )
-        self.snapshots = snapshots.SnapshotWatch(
-            regions=self.regions,
-            store=self.store,
-            requests=self.intake,
-            source_views=self.source_views,
-            joined=self.joining,
-        )
-        self.places = places.Places(per_region=per_region, large_bytes=large_image_bytes)
-        self.replication = replication.Replication(
-            regions=self.regions,
-            source_views=self.source_views,
-            data_origins=self.origins,
-            store=self.store,
-            wanted=self.targets,
-            wanted_as=self.copies,
-            recorded=self.location_map,
-            deletes_unwanted=lambda: self.deletes_unwanted,
-            in_regions=self.places,
-            clock=self.clock,
-            stop=self.stop,
-            limits=lambda: self.limits,
-            new_id=new_id,
+        self.retries = backoff.RetryPolicy(
+            retries=retries, base=10.0, cap=100.0, give_up=give_up
         )
         self.breaker_policy = breakers.Policy(failures=3, base=20.0, cap=80.0)
-        self.breakers = outside.breakers
-        self.outages = outages.Outages(
-            kept=self.breakers,
-            policy=lambda: self.breaker_policy,
-            clock=self.clock,
-            chance=lambda: 0.5,
-        )
-        self.worker = worker.Worker(
-            store=self.store,
-            attempt=self.replication,
-            known_outages=self.outages,
-            in_regions=self.places,
-            clock=self.clock,
-            submit=self.submitted.append,
-            owner=owner,
-            per_region=per_region,
-            lease_seconds=60.0,
-            policy=lambda: backoff.RetryPolicy(
-                retries=retries, base=10.0, cap=100.0, give_up=give_up
-            ),
-            chance=lambda: 0.5,
-            is_keystone_away=lambda: self.identity.is_down,
-            afterwards=references.References(
-                regions=self.regions, store=self.store, requests=self.intake, cascading=CASCADING
-            ).follow,
-            wake=self._wake,
-        )
-        self.reconciliation = reconciliation.Reconciliation(
-            regions=self.regions,
-            compared=differences.Differences(
-                regions=self.regions,
-                store=self.store,
-                wanted=self.targets,
-                wanted_as=self.copies,
-                recorded=self.location_map,
-                deletes_unwanted=lambda: self.deletes_unwanted,
-                joined=self.joining,
-                cascading=CASCADING,
-            ),
-            gone=gone_sources.GoneSources(
-                regions=self.regions,
-                store=self.store,
-                wanted=self.targets,
-                cascading=CASCADING,
-            ),
-            ask=differences.asking(self.intake),
-            cascading=CASCADING,
-            snapshot_origins=snapshot_origins,
-            stop=self.stop,
-            max_deletes=lambda: self.max_deletes,
-            left_alone=self.outages.open_regions,
-            missing=source_history.MissingSources(
-                note=source_history.noting(self.store),
-                clock=self.clock,
-                grace_seconds=lambda: self.gone_grace,
-            ),
-            newest=self.newest,
-            members=member_looks.Spread(
-                facts=outside.facts,
-                clock=self.clock,
-                intervals=lambda: member_looks.Intervals(
-                    members=self.members_interval, everything=self.intervals.everything
-                ),
-                are_ours=self.copies.have_our_members,
-            ),
-        )
-        self.census = census.Census(
-            regions=self.regions,
-            catalogue=self.catalogue,
-            store=self.store,
-            wanted_as=self.copies,
-            snapshot_origins=snapshot_origins,
-        )
-        self.turns = outside.turns
-        self.intervals = rounds.Intervals(everything=600.0, changes=60.0)
-        self.rounds = rounds.Rounds(
-            look=self.reconciliation.look,
-            turns=self.turns,
-            owner=owner,
-            clock=self.clock,
-            intervals=lambda: self.intervals,
-            chance=lambda: 0.5,
-            count_marked=self.count_marked,
-        )
+        self.intervals = scan_schedule.Intervals(everything=600.0, changes=60.0)
+        self.members_interval = 0.0
+        self.max_deletes = 2
+        self.gone_grace = 0.0
+        self.record_locations = False
+        self.deletes_unwanted = False
         self.bytes_per_second = 0
         self.max_repairs = 2
         self.verify_interval = 0.0
-        self.verifying = verifying.Verifying(
-            regions=self.regions,
-            joined=self.joining,
-            cascading=CASCADING,
-            clock=self.clock,
-            pace=pacing.Pace(
-                clock=self.clock,
-                stop=self.stop,
-                bytes_per_second=lambda: self.bytes_per_second,
-            ),
-        )
-        self.verification = verification_rounds.VerificationRounds(
-            verify=self.verifying.verify,
-            make_repairs=self.make_repairs,
-            store=self.store,
-            turns=self.turns,
+        self.woken = 0
+        self.submitted: list[Callable[[], None]] = []
+        self._fixed: Mapping[str, Any] = {
+            "snapshot_origins": frozenset(snapshot_origins),
+            "small_image_bytes": small_image_bytes,
+            "large_image_bytes": large_image_bytes,
+            "tasks_per_region": per_region,
+        }
+        self.stop: Any = clocks.FakeStopFlag(self.clock)
+        runtime = assembly.Runtime(
             owner=owner,
-            clock=self.clock,
-            interval=lambda: self.verify_interval,
+            submit=self.submitted.append,
+            wake=self._wake,
+            stop=self.stop,
+            ending=self.stop,
+            is_keystone_away=lambda: self.identity.is_down,
+            chance=lambda: 0.5,
+            new_id=new_id,
         )
+        self.engine = assembly.assemble(
+            assembly.Ports(
+                regions=self.regions,
+                catalogue=self.catalogue,
+                identity=self.identity,
+                store=self.store,
+                turns=self.turns,
+                breakers=self.breakers,
+                facts=outside.facts,
+                clock=self.clock,
+            ),
+            self.settings,
+            dataclasses.replace(runtime, **(process or {})),
+        )
+        self.projects = self.engine.projects
+        self.targets = self.engine.targets
+        self.copies = self.engine.wanted_copies
+        self.newest = self.engine.newest
+        self.intake = self.engine.requests
+        self.location_map = self.engine.location_records
+        self.joining = self.engine.remote_sources
+        self.source_views = self.engine.source_views
+        self.origins = self.engine.origins
+        self.places = self.engine.slots
+        self.replication = self.engine.replication
+        self.outages = self.engine.region_health
+        self.worker = self.engine.worker
+        self.snapshots = self.engine.snapshots
+        self.reconciliation = self.engine.scan
+        self.census = self.engine.census
+        self.rounds = self.engine.scan_schedule
+        self.verifying = self.engine.read_back
+        self.verification = self.engine.verify_schedule
+        self.count_marked = self.engine.count_marked
+        self.make_repairs = self.engine.make_repairs
 
-    def count_marked(self) -> None:
-        """Look at the marked images of all regions, as once a day."""
-        adopt = census.adopting(self.store, self.clock, CASCADING)
-        census.report(self.census, sorted(self.catalogue.regions()), adopt)
-
-    def make_repairs(self) -> repairs.Repairs:
-        """Return what has bad copies replaced, for one run."""
-        return repairs.Repairs(
-            store=self.store, clock=self.clock, wake=self._wake, most=lambda: self.max_repairs
+    def settings(self) -> assembly.Settings:
+        """Return what is in force, by what a test has changed."""
+        return assembly.Settings(
+            placement=self.policy,
+            metadata=self.metadata,
+            project_seconds=self.cache_seconds,
+            limits=self.limits,
+            retries=self.retries,
+            breakers=self.breaker_policy,
+            intervals=self.intervals,
+            record_locations=self.record_locations,
+            copies_as_sources=self.copies_as_sources,
+            members_interval=self.members_interval,
+            max_deletes=self.max_deletes,
+            gone_grace=self.gone_grace,
+            delete_out_of_strategy=self.deletes_unwanted,
+            verify_interval=self.verify_interval,
+            verify_bytes_per_second=self.bytes_per_second,
+            max_repairs=self.max_repairs,
+            **self._fixed,
         )
 
     def _wake(self) -> None:

@@ -3,7 +3,7 @@
 
 import pathlib
 
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import task_store
 
 
 def opened(directory: pathlib.Path) -> task_store.TaskStore:

@@ -17,9 +17,9 @@ from oslo_service import backend
 
 backend.init_backend(backend.BackendType.THREADING)  # before what imports oslo.messaging
 
-from glance_sync_agent.cmd import agent  # noqa: E402
-from glance_sync_agent.drivers import glance  # noqa: E402
-from glance_sync_agent.drivers import task_store  # noqa: E402
+from glance_sync_agent.cmd.daemon import command  # noqa: E402
+from glance_sync_agent.drivers.glance import records  # noqa: E402
+from glance_sync_agent.drivers.sql import task_store  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 
 #: Where one step of the straight line ends and the next begins.
@@ -27,9 +27,9 @@ CALLS = (
     (task_store.TaskStore, "request"),
     (task_store.TaskStore, "claim"),
     (task_store.TaskStore, "finish"),
-    (glance.Glance, "create"),
-    (glance.Glance, "update"),
-    (glance.Glance, "delete"),
+    (records.Glance, "create"),
+    (records.Glance, "update"),
+    (records.Glance, "delete"),
     (filesystem.Store, "write"),
 )
 
@@ -40,7 +40,7 @@ def main() -> int:
     for kind, name in CALLS:
         original = getattr(kind, name)
         setattr(kind, name, _mortal(original, f"{kind.__name__}.{name}", order))
-    return agent.main()
+    return command.main()
 
 
 def _mortal(

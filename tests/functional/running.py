@@ -10,7 +10,7 @@ import time
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import task_store
 from tools import agents
 
 #: A retry comes soon, so that tests need not wait for it.

@@ -11,7 +11,9 @@ from typing import NoReturn
 
 import pytest
 
-_BOOTSTRAP = pathlib.Path(__file__).parents[2] / "tools" / "lib" / "bootstrap.sh"
+from tests import paths
+
+_BOOTSTRAP = paths.ROOT / "tools" / "lib" / "bootstrap.sh"
 _PACKAGE = "glance-sync-no-such-package"
 _ENSURE = f"""\
 source "$1/tools/lib/bootstrap.sh"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import glance_probe
+from glance_sync_agent.drivers.glance import access
 from tests.functional import conftest
 from tests.functional import databases
 from tests.functional import people as users
@@ -329,7 +329,7 @@ def test_a_glance_shows_whether_it_takes_us_for_an_administrator(cloud, user, is
     region = cloud.describe().region("RegionTwo")
     session = cloud.session(user)
 
-    found = glance_probe.probe(
+    found = access.probe(
         region=images.RegionId(region.name), session=session, endpoint=region.glance_url + "/v2/"
     )
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests import paths
 from tools import cloud as clouds
 from tools.demo import results
 from tools.demo import verdicts
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = paths.ROOT
 _DEMO = _ROOT / "tools" / "demo.sh"
 _SMALL = ("--size", "16")
 _CHANGES = {

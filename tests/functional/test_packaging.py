@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 
-_ROOT = pathlib.Path(__file__).parents[2]
+from tests import paths
+
+_ROOT = paths.ROOT
 _ASK = "import os, pbr_backend; print(os.environ['PBR_VERSION'])"
 
 

@@ -14,8 +14,8 @@ import textwrap
 
 import pytest
 
-from glance_sync_agent.cmd import region_checks
-from glance_sync_agent.cmd import task_view
+from glance_sync_agent.cmd.check import region_checks
+from glance_sync_agent.cmd.cli import task_view
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import store_file
@@ -23,12 +23,13 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import filesystem
+from tests import paths
 from tests.fakes import sshd as fakes
 from tests.functional import databases
 from tests.functional import running
 from tools import cloud as clouds
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = paths.ROOT
 _README = (_ROOT / "README.rst").read_text()
 _BIN = pathlib.Path(sys.executable).parent
 _TOOLS = {"glance-sync", "glance-sync-manage"}

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from tests.functional import databases
@@ -69,6 +70,24 @@ def names_on(people, region, image_id):
     return record["glance_sync_copy_region"], record["glance_sync_source_region"]
 
 
+def known(agent, people, region, image_id, *, under=None, source_region=None):
+    """Let a task know a copy, in the database under the name that its region had."""
+    record = people.client(region, "admin").images.get(image_id)
+    key = tasks.TaskKey(
+        image_id=images.image_id(record["glance_sync_source_id"]), region=under or region
+    )
+    made = datetime.datetime.fromisoformat(record["created_at"])
+    with store_of(agent) as store:
+        store.adopt(
+            key,
+            identity.KnownCopy(copy_id=images.image_id(image_id), created_at=made),
+            now=NOW,
+            request_id="request",
+            source_region=source_region,
+        )
+    return key
+
+
 def seen_before(agent, cascading=ONE):
     """Let the database remember a catalogue that had the old name."""
     key = images.image_id(str(uuid.uuid4()))
@@ -83,12 +102,15 @@ def test_a_region_with_a_new_name_keeps_its_tasks_and_its_copies(configured, peo
     key = seen_before(agent)
     ours = copy(people, TWO, copy_region=OLD, source_region=ONE)
     sourced = copy(people, "RegionThree", copy_region="RegionThree", source_region=OLD)
+    known(agent, people, TWO, ours, under=OLD)
+    known(agent, people, images.RegionId("RegionThree"), sourced, source_region=OLD)
+    replicated = copy(people, TWO, copy_region=OLD, source_region=ONE)
     snapshot = copy(people, TWO, copy_id=ours, copy_region=OLD, source_region=ONE)
 
     shown = manage(agent, "region", "rename", OLD, TWO)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == (
-        "Region OldTwo would become RegionTwo: 1 tasks in it, 0 tasks of its images, 2 copies "
+        "Region OldTwo would become RegionTwo: 2 tasks in it, 1 tasks of its images, 2 copies "
         "would get a new mark. Nothing was changed; add --yes to do it\n"
     )
     assert names_on(people, TWO, ours) == (OLD, ONE)
@@ -96,16 +118,39 @@ def test_a_region_with_a_new_name_keeps_its_tasks_and_its_copies(configured, peo
     done = manage(agent, "region", "rename", OLD, TWO, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "Renamed region OldTwo to RegionTwo: 1 tasks in it, 0 tasks of its images, 2 copies have "
+        "Renamed region OldTwo to RegionTwo: 2 tasks in it, 1 tasks of its images, 2 copies have "
         "a new mark\n"
     )
     assert names_on(people, TWO, ours) == (TWO, ONE)
     assert names_on(people, "RegionThree", sourced) == ("RegionThree", TWO)
     assert names_on(people, TWO, snapshot) == (OLD, ONE)
+    assert names_on(people, TWO, replicated) == (OLD, ONE)
     with store_of(agent) as store:
-        assert [task.key for task in store.list()] == [
-            tasks.TaskKey(image_id=key.image_id, region=TWO)
-        ]
+        renamed = {task.key: task for task in store.list()}
+    assert tasks.TaskKey(image_id=key.image_id, region=TWO) in renamed
+    assert {task.copy_id: task.key.region for task in renamed.values() if task.copy_id} == {
+        ours: TWO, sourced: "RegionThree"
+    }
+
+
+def test_two_regions_are_not_made_one_and_no_mark_is_changed(configured, people):
+    agent = configured()
+    seen_before(agent)
+    burnt = copy(people, TWO, copy_region=OLD, source_region=ONE)
+    key = known(agent, people, TWO, burnt, under=OLD)
+    with store_of(agent) as store:
+        store.adopt(
+            tasks.TaskKey(image_id=key.image_id, region=TWO),
+            identity.KnownCopy(copy_id=images.image_id(burnt), created_at=NOW),
+            now=NOW,
+            request_id="request",
+            source_region=None,
+        )
+    for consent in ([], ["--yes"]):
+        done = manage(agent, "region", "rename", OLD, TWO, *consent)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "so they are two regions" in done.stderr
+    assert names_on(people, TWO, burnt) == (OLD, ONE)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 import io
-import pathlib
 import subprocess
 from typing import Any
 import uuid
@@ -11,6 +10,7 @@ import uuid
 import pytest
 
 from tests import marks
+from tests import paths
 from tests.functional import people as users
 from tools import cloud as clouds
 from tools import databases
@@ -20,7 +20,7 @@ from tools.soak import plans
 from tools.soak import stage as stages
 
 TWO, THREE = plans.REGIONS[:2]
-_SOAK = str(pathlib.Path(__file__).parents[2] / "tools" / "soak.sh")
+_SOAK = str(paths.ROOT / "tools" / "soak.sh")
 
 
 @pytest.fixture(scope="module")

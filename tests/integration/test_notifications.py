@@ -30,14 +30,15 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
-from glance_sync_agent.drivers import bus_probe
-from glance_sync_agent.drivers import notifications
+from glance_sync_agent.drivers.bus import notifications
+from glance_sync_agent.drivers.bus import probe
+from tests import paths
 from tests.integration import junk
 from tools import cloud as clouds
 
 REGION = "RegionFour"  # no agent listens there
 PREFETCH = 16
-SAMPLES = pathlib.Path(__file__).parents[1] / "samples"
+SAMPLES = paths.SAMPLES
 SEED = "GLANCE_SYNC_TEST_SEED"
 FUZZED = 2000
 GOOD_EVERY = 100
@@ -102,7 +103,7 @@ class Bus:
     def ping(self, conf: cfg.ConfigOpts | None = None, url: str | None = None) -> str:
         """Ask as ``check`` does."""
         pool = f"{self.name}-pool"
-        return bus_probe.ping(conf or self.conf, 10, url, exchange=self.name, pool=pool)
+        return probe.ping(conf or self.conf, 10, url, exchange=self.name, pool=pool)
 
     def declare(self, *, durable: bool) -> None:
         """Make the exchange, as a Glance does with its first notification."""
@@ -305,7 +306,7 @@ def test_a_glance_with_durable_queues_is_an_error_that_says_what_to_do(bus, hand
         (first, *_) = [
             line for line in agent_log.getvalue().splitlines() if "until somebody acts" in line
         ]
-        assert " ERROR glance_sync_agent.drivers.notifications " in first
+        assert " ERROR glance_sync_agent.drivers.bus.notifications " in first
         assert "copy amqp_durable_queues and rabbit_quorum_queue of [oslo_mess" in first
         assert f"rabbitmqctl delete_queue {bus.name}-pool" in first
         assert bus.broker.password not in first

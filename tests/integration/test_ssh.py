@@ -25,25 +25,25 @@ from paramiko import common
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.cmd import findings
-from glance_sync_agent.cmd import region_checks
+from glance_sync_agent.cmd.check import findings
+from glance_sync_agent.cmd.check import region_checks
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import http_streams
-from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.stores import filesystem
+from glance_sync_agent.drivers.transport import image_http
+from glance_sync_agent.drivers.transport import streams
 from tests.fakes import certificates
 from tests.fakes import locks
 from tests.fakes import scripted_http
 from tests.fakes import sshd as fakes
 from tools.cloud import planning
 
-TIMEOUTS = http_streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
+TIMEOUTS = streams.Timeouts(connect_seconds=10.0, idle_seconds=10.0)
 IMAGE_ID = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
-IMPATIENT = http_streams.Timeouts(connect_seconds=2.0, idle_seconds=1.0)
+IMPATIENT = streams.Timeouts(connect_seconds=2.0, idle_seconds=1.0)
 MIB = 1024 * 1024
 
 
@@ -92,7 +92,7 @@ def connect() -> Iterator[Callable[..., hosts.SshHost]]:
 
         def make(
             login: logins.Login,
-            timeouts: http_streams.Timeouts = TIMEOUTS,
+            timeouts: streams.Timeouts = TIMEOUTS,
             *,
             keep_seconds: float = 60.0,
         ) -> hosts.SshHost:
@@ -145,10 +145,10 @@ def sink() -> Iterator[Sink]:
         yield running
 
 
-def upload(channel: http_streams.Stream, timeouts: http_streams.Timeouts, mib: int = 4096) -> None:
+def upload(channel: streams.Stream, timeouts: streams.Timeouts, mib: int = 4096) -> None:
     """Put an image that is too long to be in any buffer."""
-    endpoint = http_streams.endpoint("http://127.0.0.1:9292")
-    image_upload.Connection(channel, endpoint, timeouts).put(
+    endpoint = streams.endpoint("http://127.0.0.1:9292")
+    image_http.Connection(channel, endpoint, timeouts).put(
         images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b"),
         token="secret",
         size=mib * MIB,
@@ -638,7 +638,7 @@ def writer(
 ) -> Iterator[filesystem.Store]:
     """Give a store that looks at no space of this machine itself."""
     login = sshd.login(key)
-    endpoint = http_streams.endpoint(f"http://{fakes.ADDRESS}:{port}")
+    endpoint = streams.endpoint(f"http://{fakes.ADDRESS}:{port}")
     context = stores.StoreContext(
         region=images.RegionId("RegionTwo"),
         endpoint=str(endpoint),
@@ -679,7 +679,7 @@ def reader(
 ) -> Iterator[filesystem.Store]:
     """Give a store that may list nothing on this machine itself."""
     login = sshd.login(key)
-    endpoint = http_streams.endpoint(f"http://{fakes.ADDRESS}:9292")
+    endpoint = streams.endpoint(f"http://{fakes.ADDRESS}:9292")
     context = stores.StoreContext(
         region=images.RegionId("RegionOne"),
         endpoint=str(endpoint),
@@ -779,9 +779,9 @@ def test_a_glance_with_tls_behind_the_host_is_verified(
         sshd.permit(fakes.ADDRESS, port)
         thread = threading.Thread(target=serve)
         thread.start()
-        ours = http_streams.Trust(cafile=str(tmp_path / "certificate.pem"))
+        ours = streams.Trust(cafile=str(tmp_path / "certificate.pem"))
         with pytest.raises(errors.HandshakeFailed, match="certificate verify failed"):
-            write_to(sshd, port, http_streams.Trust(), data)
+            write_to(sshd, port, streams.Trust(), data)
         write_to(sshd, port, ours, data)
         thread.join()
     assert received == [data]
@@ -790,7 +790,7 @@ def test_a_glance_with_tls_behind_the_host_is_verified(
 @pytest.fixture
 def demanding(
     sshd: fakes.Sshd, tmp_path: pathlib.Path
-) -> Iterator[tuple[scripted_http.Server, http_streams.Trust]]:
+) -> Iterator[tuple[scripted_http.Server, streams.Trust]]:
     """Give a Glance that wants a client certificate, and what does for it."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     for one in (theirs, ours):
@@ -799,7 +799,7 @@ def demanding(
     with scripted_http.serving(certificates.server_context(theirs, clients=ours)) as server:
         server.script = [scripted_http.Reply(204)]
         sshd.permit(fakes.ADDRESS, server.server_address[1])
-        yield server, http_streams.Trust(
+        yield server, streams.Trust(
             cafile=str(theirs / "certificate.pem"),
             certfile=str(ours / "certificate.pem"),
             keyfile=str(ours / "key.pem"),
@@ -807,7 +807,7 @@ def demanding(
 
 
 def test_a_client_certificate_is_shown_through_the_forwarding(
-    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, http_streams.Trust]
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, streams.Trust]
 ) -> None:
     server, trust = demanding
     data = os.urandom(3 * MIB)
@@ -816,7 +816,7 @@ def test_a_client_certificate_is_shown_through_the_forwarding(
 
 
 def test_check_settles_tls_through_the_forwarding(
-    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, http_streams.Trust]
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, streams.Trust]
 ) -> None:
     server, trust = demanding
     found = look_through(sshd, server.server_address[1], trust)
@@ -833,7 +833,7 @@ def test_check_settles_tls_through_the_forwarding(
 )
 def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_region(
     sshd: fakes.Sshd,
-    demanding: tuple[scripted_http.Server, http_streams.Trust],
+    demanding: tuple[scripted_http.Server, streams.Trust],
     without: Sequence[str],
     option: str,
 ) -> None:
@@ -853,7 +853,7 @@ def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_
 
 
 def look_through(
-    sshd: fakes.Sshd, port: int, trust: http_streams.Trust
+    sshd: fakes.Sshd, port: int, trust: streams.Trust
 ) -> findings.Finding:
     store = store_behind(sshd, port, trust)
     services: Any = types.SimpleNamespace(
@@ -869,7 +869,7 @@ def look_through(
         store._context.ssh.close()
 
 
-def write_to(sshd: fakes.Sshd, port: int, trust: http_streams.Trust, data: bytes) -> None:
+def write_to(sshd: fakes.Sshd, port: int, trust: streams.Trust, data: bytes) -> None:
     store = store_behind(sshd, port, trust)
     try:
         image_id = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
@@ -879,7 +879,7 @@ def write_to(sshd: fakes.Sshd, port: int, trust: http_streams.Trust, data: bytes
 
 
 def store_behind(
-    sshd: fakes.Sshd, port: int, trust: http_streams.Trust
+    sshd: fakes.Sshd, port: int, trust: streams.Trust
 ) -> filesystem.Store:
     login = sshd.login()
     context = stores.StoreContext(

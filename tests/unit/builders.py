@@ -9,6 +9,7 @@ from typing import Any
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 
 SOURCE_REGION = images.RegionId("RegionOne")
 REGION = images.RegionId("RegionTwo")
@@ -143,6 +144,7 @@ def task(**overrides: Any) -> tasks.Task:
         "may_delete": False,
         "attempts": 0,
         "not_before": NOW,
+        "code": Code.REQUESTED,
         "reason": "",
         "image_name": None,
         "copy_id": None,

@@ -2,14 +2,14 @@
 """What operators copy from the documentation holds what it must."""
 
 import configparser
-import pathlib
 import re
 import textwrap
 
 from glance_sync_agent.conf import metadata_options
 from glance_sync_agent.domain import images
+from tests import paths
 
-_PAGES = pathlib.Path(__file__).parents[2] / "doc" / "source"
+_PAGES = paths.ROOT / "doc" / "source"
 #: Those of Nova's and Cinder's own that a list of one's own must repeat.
 _NOVA = {
     "cache_in_nova", "bittorrent", "img_signature", "img_signature_hash_method",

@@ -11,7 +11,7 @@ from glance_sync_agent import errors as sync_errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers import task_store
+from glance_sync_agent.drivers.sql import task_store
 from tools.demo import errors
 from tools.demo import people
 from tools.demo import results

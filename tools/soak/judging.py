@@ -31,6 +31,8 @@ _FOREIGN: Mapping[str, Mapping[str, Any]] = {
 }
 #: A copy without its data, or with other bytes than its source's.
 _DAMAGED = ("has other bytes", "has no data")
+#: What the reason of a task says if an operator has to decide.
+_LEFT_ALONE = "is left alone"
 _AWAY = (
     *operations.REFUSED, sync_errors.SyncError, sa.exc.DBAPIError, subprocess.TimeoutExpired,
 )
@@ -200,9 +202,39 @@ class Judge:
             if any(text in verdict for text in _DAMAGED):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._stage.events.note("judge", f"verify: {self._stage.verify()}")
+            # The database or a Glance may be busy: then the next time.
+            with contextlib.suppress(*_AWAY):
+                self._do_what_is_asked()
             if not self._stage.mend():
                 self._say("an agent ended by itself when nothing broke any more")
             time.sleep(1)
+
+    def _do_what_is_asked(self) -> None:
+        """Settle as an operator what no agent may decide: images that nothing proves ours."""
+        rows = self._stage.agents[0].tasks()
+        known = {(str(one.key.region), str(one.copy_id)): one for one in rows}
+        sources = {one["id"] for one in self._people.listed(self._people.cascading)}
+        for region in plans.REGIONS:
+            for record in self._people.listed(region):
+                key = region, record["id"]
+                source_id = marks.source_id(record, region)
+                if source_id is None or source_id in sources or key in self._stage.theirs:
+                    continue
+                task = known.get(key)
+                if task is None:
+                    done = self._stage.delete_orphan(*key)
+                elif task.status == "failure" and _LEFT_ALONE in task.reason:
+                    done = self._delete_there(region, record)
+                else:
+                    continue
+                self._stage.events.note("operator", f"deletes {key}, whose source is gone: {done}")
+
+    def _delete_there(self, region: str, record: Mapping[str, Any]) -> str:
+        client = self._people.client(region, "admin").images
+        if record["protected"]:
+            client.update(record["id"], protected=False)
+        client.delete(record["id"])
+        return "in its Glance"
 
     def _verdict(self) -> str:
         """Say what is not as it should be; empty: nothing."""

@@ -174,6 +174,10 @@ class Stage:
         """
         return self._run("reconcile", "--allow-deletes", "1000")
 
+    def delete_orphan(self, region: str, image_id: str) -> str:
+        """Run ``glance-sync orphan delete``; return how it ended."""
+        return self._run("orphan", "delete", image_id, "--region", region)
+
     def _run(self, *words: str) -> str:
         command = self.agents[0].command("glance-sync", *words)
         done = subprocess.run(

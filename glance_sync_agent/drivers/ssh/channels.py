@@ -8,8 +8,8 @@ from typing import BinaryIO, Literal
 import paramiko
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import logins
+from glance_sync_agent.drivers.transport import streams
 
 _PROHIBITED, _CONNECT_FAILED = 1, 2  # RFC 4254, 5.1
 
@@ -46,7 +46,7 @@ class Channel:
 
     def makefile(self, _mode: Literal["rb"], /) -> BinaryIO:
         """Return a file to read from."""
-        return http_streams.file_of(self)
+        return streams.file_of(self)
 
     def settimeout(self, seconds: float | None) -> None:
         """Set how long a call waits for progress."""

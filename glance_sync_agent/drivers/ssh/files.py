@@ -10,8 +10,8 @@ import paramiko
 from paramiko import sftp as protocol
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import logins
+from glance_sync_agent.drivers.transport import streams
 
 # What OpenSSH answers at most (limits@openssh.com says 261120).
 _REQUEST_BYTES = 255 * 1024
@@ -26,7 +26,7 @@ def open_file(
     transport: paramiko.Transport,
     login: logins.Login,
     path: str,
-    timeouts: http_streams.Timeouts,
+    timeouts: streams.Timeouts,
     *,
     offset: int,
 ) -> Iterator[Iterator[bytes]]:
@@ -53,7 +53,7 @@ def find_name(
     login: logins.Login,
     directory: str,
     is_wanted: Callable[[str], bool],
-    timeouts: http_streams.Timeouts,
+    timeouts: streams.Timeouts,
 ) -> str | None:
     """Return a name of a directory; None if it holds none that is wanted.
 
@@ -73,7 +73,7 @@ def free_bytes(
     transport: paramiko.Transport,
     login: logins.Login,
     directory: str,
-    timeouts: http_streams.Timeouts,
+    timeouts: streams.Timeouts,
 ) -> int | None:
     """Return the space that is left for files of a directory; None if the host does not tell.
 

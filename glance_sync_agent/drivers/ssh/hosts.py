@@ -11,10 +11,10 @@ import time
 import paramiko
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import channels
 from glance_sync_agent.drivers.ssh import files
 from glance_sync_agent.drivers.ssh import logins
+from glance_sync_agent.drivers.transport import streams
 
 _Entry = futures.Future[paramiko.Transport]  # a log-in, for all who wait for it
 
@@ -38,9 +38,9 @@ class SshHosts:
     """
 
     def __init__(
-        self, *, timeouts: http_streams.Timeouts | None = None, keep_seconds: float = 120.0
+        self, *, timeouts: streams.Timeouts | None = None, keep_seconds: float = 120.0
     ) -> None:
-        self._timeouts = timeouts or http_streams.Timeouts()
+        self._timeouts = timeouts or streams.Timeouts()
         self._keep_seconds = keep_seconds
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -73,7 +73,7 @@ class SshHost:
     def __init__(
         self,
         login: logins.Login,
-        timeouts: http_streams.Timeouts,
+        timeouts: streams.Timeouts,
         keep_seconds: float,
         closed: threading.Event,
     ) -> None:

@@ -14,7 +14,7 @@ import paramiko
 from paramiko import pkey
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers import http_streams
+from glance_sync_agent.drivers.transport import streams
 
 _SSH_PORT = 22
 # paramiko has GCM last, and it is three times as fast as the rest.
@@ -42,7 +42,7 @@ class Login:
         return f"{self.user}@{self.name}"
 
 
-def log_in(login: Login, timeouts: http_streams.Timeouts) -> paramiko.Transport:
+def log_in(login: Login, timeouts: streams.Timeouts) -> paramiko.Transport:
     """Return a connection that is logged in.
 
     :raises ServiceUnavailable: the host does not answer.
@@ -68,7 +68,7 @@ def log_in(login: Login, timeouts: http_streams.Timeouts) -> paramiko.Transport:
 
 
 def _connect(
-    client: paramiko.SSHClient, login: Login, timeouts: http_streams.Timeouts
+    client: paramiko.SSHClient, login: Login, timeouts: streams.Timeouts
 ) -> paramiko.Transport:
     seconds = timeouts.connect_seconds
     sock = socket.create_connection((login.host, login.port), seconds)

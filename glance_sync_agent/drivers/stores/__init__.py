@@ -13,8 +13,8 @@ from typing import Protocol
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import http_streams
 from glance_sync_agent.drivers.ssh import hosts
+from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.engine import ports
 
 #: What says that one way does not lead to the data of an image, while another may.
@@ -36,8 +36,8 @@ class StoreContext:
     token: Callable[[], str]  # a valid one, for this moment
     ssh: hosts.SshHosts
     known_hosts: str  # file name, where the parameters have none
-    trust: http_streams.Trust = dataclasses.field(default_factory=http_streams.Trust)
-    timeouts: http_streams.Timeouts = dataclasses.field(default_factory=http_streams.Timeouts)
+    trust: streams.Trust = dataclasses.field(default_factory=streams.Trust)
+    timeouts: streams.Timeouts = dataclasses.field(default_factory=streams.Timeouts)
     #: Called when Glance did not take the token, so that the next one is new.
     forget_token: Callable[[], None] = lambda: None
 

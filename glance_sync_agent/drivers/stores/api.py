@@ -10,9 +10,9 @@ import time
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import http_streams
-from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.transport import image_http
+from glance_sync_agent.drivers.transport import streams
 
 LOG = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ class Store:
         :raises ConfigurationError: the endpoint is no URL.
         """
         self._context = context
-        self._endpoint = http_streams.endpoint(context.endpoint)
+        self._endpoint = streams.endpoint(context.endpoint)
         self._lock = threading.Lock()
-        self._idle: deque[tuple[float, image_upload.Connection]] = deque()
+        self._idle: deque[tuple[float, image_http.Connection]] = deque()
 
     @classmethod
     def from_parameters(
@@ -67,7 +67,7 @@ class Store:
         except (errors.Refused, errors.ServiceUnavailable) as exc:
             # Which status that has depends on the store; what else may be wrong, the whole tells.
             LOG.debug("Reading image %s from the start: %s", image.image_id, exc)
-        return image_upload.skipped(self._get(image, 0, stack), offset)
+        return image_http.skipped(self._get(image, 0, stack), offset)
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record, all of it or nothing."""
@@ -80,7 +80,7 @@ class Store:
             connection.close()
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[image_upload.Connection]:
+    def _connection(self) -> Iterator[image_http.Connection]:
         connection = self._waiting() or self._connect()
         try:
             yield connection
@@ -89,13 +89,13 @@ class Store:
                 self._context.forget_token()
             self._keep(connection)
 
-    def _connect(self) -> image_upload.Connection:
+    def _connect(self) -> image_http.Connection:
         timeouts, region = self._context.timeouts, self._context.region
         with stores.blaming(region):
-            stream = http_streams.connect(self._endpoint, self._context.trust, timeouts)
-        return image_upload.Connection(stream, self._endpoint, timeouts, region)
+            stream = streams.connect(self._endpoint, self._context.trust, timeouts)
+        return image_http.Connection(stream, self._endpoint, timeouts, region)
 
-    def _waiting(self) -> image_upload.Connection | None:
+    def _waiting(self) -> image_http.Connection | None:
         """Take the connection that was used last; close those that waited too long."""
         while True:
             with self._lock:
@@ -106,7 +106,7 @@ class Store:
                 return connection
             connection.close()
 
-    def _keep(self, connection: image_upload.Connection) -> None:
+    def _keep(self, connection: image_http.Connection) -> None:
         with self._lock:
             if connection.reusable and len(self._idle) < _KEEP_CONNECTIONS:
                 self._idle.append((time.monotonic(), connection))

@@ -18,12 +18,12 @@ import stat
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers import http_streams
-from glance_sync_agent.drivers import image_upload
 from glance_sync_agent.drivers import stores
-from glance_sync_agent.drivers import this_machine
-from glance_sync_agent.drivers import tls_failures
+from glance_sync_agent.drivers.host import this_machine
 from glance_sync_agent.drivers.ssh import logins
+from glance_sync_agent.drivers.transport import image_http
+from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport import tls_failures
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Store:
         context: stores.StoreContext,
         *,
         login: logins.Login,
-        endpoint: http_streams.Endpoint,
+        endpoint: streams.Endpoint,
         datadir: pathlib.Path | None,
     ) -> None:
         self._context = context
@@ -91,7 +91,7 @@ class Store:
         return cls(
             context,
             login=login,
-            endpoint=http_streams.endpoint(parameters.get("image_endpoint") or context.endpoint),
+            endpoint=streams.endpoint(parameters.get("image_endpoint") or context.endpoint),
             datadir=_directory(parameters.get("datadir"), where),
         )
 
@@ -113,7 +113,7 @@ class Store:
         with contextlib.ExitStack() as stack:
             with stores.blaming(context.region):
                 stream = self._stream(stack)
-            connection = image_upload.Connection(
+            connection = image_http.Connection(
                 stream, endpoint, context.timeouts, context.region
             )
             try:
@@ -139,7 +139,7 @@ class Store:
             LOG.debug("The space of %s was not looked at: %s", self._datadir, exc)
         return None
 
-    def _stream(self, stack: contextlib.ExitStack) -> http_streams.Stream:
+    def _stream(self, stack: contextlib.ExitStack) -> streams.Stream:
         """Open the way from the region's host to its Glance."""
         host, endpoint = self._context.ssh.host(self._login), self._endpoint
         channel = stack.enter_context(host.open_channel(endpoint.host, endpoint.port))
@@ -160,7 +160,7 @@ class Store:
 
     def _probe_tls(self) -> None:
         with contextlib.ExitStack() as stack:
-            image_upload.Connection(
+            image_http.Connection(
                 self._stream(stack), self._endpoint, self._context.timeouts, self._context.region
             ).greet()
 
@@ -190,10 +190,10 @@ class Store:
         where = f"{self._login}, {found.host_key}, {found.cipher}; {directory}"
         return f"{where}, {_seen(name)}"
 
-    def _tls(self, channel: http_streams.WrappedStream) -> http_streams.TlsStream:
+    def _tls(self, channel: streams.WrappedStream) -> streams.TlsStream:
         context = self._context.trust.context()
         with tls_failures.shaking_hands(f"connection from {self._login} to {self._endpoint}"):
-            return http_streams.TlsStream(channel, context, self._endpoint.host)
+            return streams.TlsStream(channel, context, self._endpoint.host)
 
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
@@ -234,7 +234,7 @@ class Store:
     def _path(self, image_id: images.ImageId) -> pathlib.Path:
         if self._datadir is None:
             raise self._blind()
-        return self._datadir / image_upload.checked(image_id)
+        return self._datadir / image_http.checked(image_id)
 
 
 def _port(text: str | None, where: str) -> int:
@@ -310,7 +310,7 @@ def _seen(name: str | None) -> str:
 
 def _chunks(file: io.FileIO, path: pathlib.Path) -> Iterator[bytes]:
     try:
-        while chunk := file.read(image_upload.CHUNK_BYTES):
+        while chunk := file.read(image_http.CHUNK_BYTES):
             yield chunk
     except OSError as exc:
         raise errors.TransferInterrupted(f"{path} cannot be read: {exc.strerror}") from exc

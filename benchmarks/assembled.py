@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine with the defaults of sync.conf, on a cloud that is made up."""
+
+import dataclasses
+import functools
+from typing import Any
+
+from oslo_config import cfg
+
+from benchmarks import made_up
+from glance_sync_agent import cmd  # noqa: F401 - chooses the threads of oslo.service
+from glance_sync_agent.conf import options
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import assembly
+from glance_sync_agent.wiring import configuration
+
+
+def engine(
+    cloud: made_up.Cloud,
+    store: task_store.TaskStore,
+    runtime: assembly.Runtime | None = None,
+    **changes: Any,
+) -> assembly.Engine:
+    """Assemble an engine.
+
+    :param changes: of the settings.
+    """
+    settings = dataclasses.replace(_defaults(), **changes)
+    outside = assembly.Ports(
+        regions=cloud,
+        catalogue=cloud,
+        identity=cloud,
+        store=store,
+        turns=store.turns(),
+        breakers=store.breakers(),
+        facts=store.facts(),
+        clock=made_up.Clock(),  # that of the database is the same
+    )
+    return assembly.assemble(outside, lambda: settings, runtime)
+
+
+@functools.cache
+def _defaults() -> assembly.Settings:
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    conf([], project="glance", default_config_files=[], default_config_dirs=[])
+    return configuration.CurrentSettings(conf, lambda: conf).for_engine()

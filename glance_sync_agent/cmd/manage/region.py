@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``glance-sync-manage region``: a region that has a new name, or is gone."""
+
+import argparse
+from collections.abc import Iterator
+import contextlib
+
+from cliff import command
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd.cli import console
+from glance_sync_agent.cmd.cli import known_tasks
+from glance_sync_agent.cmd.daemon import state_lock
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import region_names
+from glance_sync_agent.drivers.keystone import credentials
+from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.sql import known_regions
+from glance_sync_agent.drivers.sql import task_store
+
+_RENAME_EXAMPLES = """\
+examples:
+  glance-sync-manage region rename RegionTwo Region2          show what would change
+  glance-sync-manage region rename RegionTwo Region2 --yes    change it
+"""
+_FORGET_EXAMPLES = """\
+examples:
+  glance-sync-manage region forget RegionTwo          show what would go
+  glance-sync-manage region forget RegionTwo --yes    remove it
+"""
+
+
+class Rename(command.Command):
+    """Follow a region that has a new name in Keystone's catalogue.
+
+    Changes the name in the database and in the marks of the copies in all regions. Run it when
+    the catalogue has the new name, while no agent runs. Change the name in sync.conf and the
+    other files by hand. A run that failed in the middle can be repeated. Images that no task
+    knows as copies are not touched.
+    """
+
+    app: console.Console
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the names."""
+        parser = console.taught(super().get_parser(prog_name), _RENAME_EXAMPLES)
+        parser.add_argument("old", metavar="OLD", help="the name that the database knows")
+        parser.add_argument("new", metavar="NEW", help="the name in Keystone's catalogue")
+        return _with_consent(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Show what would change, or change it."""
+        conf, current = self.app.configure()
+        names = region_names.Renaming(
+            old=images.RegionId(parsed_args.old), new=images.RegionId(parsed_args.new)
+        )
+        with _at_rest(current) as store:
+            catalogue = wiring.Cloud(conf, current).catalogue
+            known = store.known_regions()
+            _check_known(known, names.old)
+            _check_catalogue(catalogue, names)
+            known.require_one_region(names.old, names.new)
+            usage = known.usage(names.old)
+            session = credentials.load(conf, wiring.CREDENTIALS)
+            marks = wiring.make_renaming(names, catalogue, session, known)
+            if not parsed_args.yes:
+                self._show(names, usage, sum(marks.count().values()))
+                return
+            now = wiring.clock_of(store).now()
+            known.require_rest(now)
+            # The name in the database last: until then the command can be repeated.
+            changed = marks.change()
+            usage = known.rename(names.old, names.new, now)
+        self.app.write(
+            f"Renamed region {names.old} to {names.new}: {_described(usage)}, {changed} copies "
+            "have a new mark"
+        )
+
+    def _show(
+        self, names: region_names.Renaming, usage: region_names.Usage, copies: int
+    ) -> None:
+        self.app.write(
+            f"Region {names.old} would become {names.new}: {_described(usage)}, {copies} copies "
+            "would get a new mark. Nothing was changed; add --yes to do it"
+        )
+
+
+class Forget(command.Command):
+    """Remove what the database holds of a region.
+
+    Its tasks go, and the tasks of images whose source is there. No image is touched in any
+    Glance. If the region is the cascading one, the next start remembers the one that
+    cascading_endpoint_url leads to. If the region is still in the catalogue, the next scan makes
+    its tasks again. Run it while no agent runs.
+    """
+
+    app: console.Console
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = console.taught(super().get_parser(prog_name), _FORGET_EXAMPLES)
+        parser.add_argument("region", metavar="REGION", help="a name that the database knows")
+        return _with_consent(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Show what would go, or remove it."""
+        _conf, current = self.app.configure()
+        region = images.RegionId(parsed_args.region)
+        with _at_rest(current) as store:
+            known = store.known_regions()
+            _check_known(known, region)
+            if parsed_args.yes:
+                usage = known.forget(region, wiring.clock_of(store).now())
+                self.app.write(f"Forgot region {region}: {_described(usage)}")
+                return
+            usage = known.usage(region)
+        self.app.write(
+            f"Region {region} would be forgotten: {_described(usage)}. Nothing was changed; add "
+            "--yes to do it"
+        )
+
+
+def _with_consent(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--yes", action="store_true", help="do it; otherwise only show what would be done"
+    )
+    return parser
+
+
+@contextlib.contextmanager
+def _at_rest(current: wiring.CurrentSettings) -> Iterator[task_store.TaskStore]:
+    """Open the database while no agent of this machine runs.
+
+    :raises ConfigurationError: one does.
+    """
+    with (
+        state_lock.held(current.settings.state_path, patience_seconds=0),
+        known_tasks.opened(current) as store,
+    ):
+        yield store
+
+
+def _check_known(known: known_regions.KnownRegions, region: images.RegionId) -> None:
+    names = known.all()
+    if region not in names:
+        raise errors.UnknownRegion(
+            f"the database knows no region {region}; it knows "
+            f"{', '.join(sorted(names)) or 'none yet'}"
+        )
+
+
+def _check_catalogue(catalogue: endpoints.Keystone, names: region_names.Renaming) -> None:
+    regions = catalogue.regions()
+    if names.old in regions:
+        raise errors.ConfigurationError(
+            f"region {names.old} is still in Keystone's catalogue, so it has no new name"
+        )
+    if names.new not in regions:
+        raise errors.UnknownRegion(
+            f"there is no region {names.new} in Keystone's catalogue; there are "
+            f"{', '.join(sorted(regions))}"
+        )
+
+
+def _described(usage: region_names.Usage) -> str:
+    role = "it is the cascading region, " if usage.is_cascading else ""
+    return f"{role}{usage.tasks} tasks in it, {usage.sourced} tasks of its images"

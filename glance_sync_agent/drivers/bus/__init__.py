@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The message bus of the cascading region, by oslo.messaging."""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of regions on the images of one Glance."""
+
+from collections.abc import Mapping, Sequence
+import threading
+from typing import Any, Final
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import region_names
+from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.glance import listing
+from glance_sync_agent.drivers.keystone import credentials
+
+_GONE: Final = frozenset({404})
+_NAMING: Final = (images.COPY_REGION, images.SOURCE_REGION)
+
+
+class Marks:
+    """Implements ``engine.ports.Marks``."""
+
+    def __init__(
+        self,
+        *,
+        region: images.RegionId,
+        session: credentials.Session,
+        endpoint: str,
+        retries: http.Retries = http.Retries(),  # noqa: B008 (it is frozen)
+    ) -> None:
+        """Prepare; asks nobody yet.
+
+        :param session: of a user who sees every project's images.
+        :param endpoint: of the region's Glance, as in the catalogue.
+        """
+        self._region = region
+        self._calls = http.Calls(
+            region=region,
+            session=session,
+            endpoint=endpoint,
+            retries=retries,
+            stop=threading.Event(),
+        )
+        self._listing = listing.Listing(calls=self._calls, region=region)
+
+    def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
+        """Return the images with a property of ours that names a region.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        found: dict[images.ImageId, region_names.Marked] = {}
+        for key in _NAMING:
+            for hidden in ("false", "true"):
+                for page in self._listing.records({key: name, "os_hidden": hidden}):
+                    read = [self._marked(record) for record in page]
+                    found |= {one.image_id: one for one in read}
+        return list(found.values())
+
+    def get(self, image_id: images.ImageId) -> region_names.Marked | None:
+        """Read one image again; None: it is gone.
+
+        :raises ServiceUnavailable: no answer, or none that can be understood.
+        :raises Refused: Glance said no.
+        """
+        answer = self._calls.ask("GET", f"/images/{image_id}", expected=_GONE)
+        return None if answer.status == 404 else self._marked(answer.body)
+
+    def change(self, image_id: images.ImageId, properties: Mapping[str, str]) -> None:
+        """Give properties new values. Idempotent; nothing if the image is gone.
+
+        :raises ServiceUnavailable: no answer.
+        :raises Refused: Glance said no.
+        """
+        body = [
+            {"op": "replace", "path": f"/{name}", "value": value}
+            for name, value in properties.items()
+        ]
+        self._calls.ask(
+            "PATCH",
+            f"/images/{image_id}",
+            body=body,
+            content_type=http.JSON_PATCH,
+            expected=_GONE,
+        )
+
+    def _marked(self, record: object) -> region_names.Marked:
+        try:
+            if not isinstance(record, Mapping):
+                raise errors.NotificationError(f"a {type(record).__name__} is no image")
+            return region_names.Marked(
+                image_id=images.image_id(record.get("id")),
+                region=self._region,
+                copy_id=_text(record, images.COPY_ID),
+                copy_region=_text(record, images.COPY_REGION),
+                source_region=_text(record, images.SOURCE_REGION),
+                created_at=images.time_of(record.get("created_at")),
+            )
+        except errors.NotificationError as exc:
+            raise errors.ServiceUnavailable(
+                f"an image record of region {self._region} makes no sense: {exc}"
+            ) from exc
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    found = record.get(name)
+    return found if isinstance(found, str) else None

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The breakers of the regions in SQL."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import tables
+
+_BREAKERS = tables.BREAKERS
+
+
+class Breakers:
+    """``engine.ports.Breakers`` beside the tasks. Only regions that failed have a row."""
+
+    def __init__(self, shared: database.Database) -> None:
+        self._database = shared
+
+    def all(self) -> Mapping[images.RegionId, breakers.Breaker]:
+        """Return the breakers of the regions that failed last."""
+        rows = self._database.read(
+            "read the breakers", lambda connection: connection.execute(sa.select(_BREAKERS)).all()
+        )
+        return {images.RegionId(row.region): _breaker(row) for row in rows}
+
+    def change(
+        self,
+        region: images.RegionId,
+        decide: Callable[[breakers.Breaker], breakers.Breaker | None],
+    ) -> breakers.Breaker | None:
+        """Replace a breaker by what ``decide`` makes of it, unless that is None."""
+        mine = _BREAKERS.c.region == region
+
+        def work(connection: sa.Connection) -> breakers.Breaker | None:
+            query = sa.select(_BREAKERS).where(mine).with_for_update()
+            row = connection.execute(query).one_or_none()
+            changed = decide(breakers.CLOSED if row is None else _breaker(row))
+            if changed is None:
+                return None
+            if changed == breakers.CLOSED:
+                connection.execute(sa.delete(_BREAKERS).where(mine))
+            elif row is None:
+                # Should another agent be faster, this fails and all of it is done again.
+                connection.execute(
+                    sa.insert(_BREAKERS).values(region=region, **_values(changed))
+                )
+            else:
+                connection.execute(sa.update(_BREAKERS).where(mine).values(_values(changed)))
+            return changed
+
+        return self._database.write(f"change the breaker of region {region}", work)
+
+
+def _breaker(row: sa.Row[Any]) -> breakers.Breaker:
+    return breakers.Breaker(
+        failures=row.failures,
+        since=row.since,
+        retry_at=row.retry_at,
+        reason=row.reason,
+        image_ids=tuple(map(images.ImageId, (row.image_ids or "").split())),
+        answers=bool(row.answers),
+        of_data=bool(row.of_data),
+    )
+
+
+def _values(breaker: breakers.Breaker) -> dict[str, Any]:
+    return {
+        "failures": breaker.failures,
+        "since": breaker.since,
+        "retry_at": breaker.retry_at,
+        "reason": tables.reason_text(breaker.reason),
+        "image_ids": " ".join(breaker.image_ids),
+        "answers": breaker.answers,
+        "of_data": breaker.of_data,
+    }

@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins the parts of the engine, for the agent, the commands, the benchmarks and the tests."""
+
+from collections.abc import Callable, Set
+import dataclasses
+import datetime
+import functools
+import random
+import threading
+
+from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine import requests
+from glance_sync_agent.engine import snapshots
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import location_records
+from glance_sync_agent.engine.attempts import references
+from glance_sync_agent.engine.attempts import region_health
+from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import sources
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.marks import settling
+from glance_sync_agent.engine.placement import projects
+from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement import wanted_copies
+from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import gone_sources
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import source_history
+from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.verify import pacing
+from glance_sync_agent.engine.verify import read_back
+from glance_sync_agent.engine.verify import repairs
+from glance_sync_agent.engine.verify import schedule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """The world around the engine."""
+
+    regions: ports.Regions
+    catalogue: ports.Catalogue
+    identity: ports.Identity
+    store: ports.TaskStore
+    turns: ports.Turns
+    breakers: ports.Breakers
+    facts: ports.Facts
+    clock: ports.Clock
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What an operator chose, in groups as the parts of the engine need them."""
+
+    placement: strategy.Policy
+    metadata: metadata_policy.Policy
+    project_seconds: float  # for which an answer of Keystone about a project is good
+    limits: progress.Limits
+    retries: backoff.RetryPolicy
+    breakers: breakers.Policy
+    intervals: scan_schedule.Intervals
+    #: Regions besides the cascading one whose snapshots are sources.
+    snapshot_origins: Set[images.RegionId]
+    record_locations: bool
+    copies_as_sources: bool
+    small_image_bytes: int
+    large_image_bytes: int
+    tasks_per_region: int
+    members_interval: float  # seconds
+    max_deletes: int
+    gone_grace: float  # seconds
+    delete_out_of_strategy: bool
+    verify_interval: float  # seconds; 0: never
+    verify_bytes_per_second: int  # 0: no limit
+    max_repairs: int
+
+
+def _nothing() -> None:
+    """Wake nobody: the agent that runs elsewhere finds what is due by itself."""
+
+
+def _at_once(function: Callable[[], None]) -> None:
+    function()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """The process around the engine; the defaults are those of a command."""
+
+    owner: str = "command"  # of leases
+    submit: Callable[[Callable[[], None]], object] = _at_once  # runs in another thread
+    wake: ports.Wake = _nothing  # called when there may be something due
+    #: Set when running transfers are to be called off.
+    stop: ports.StopFlag = dataclasses.field(default_factory=threading.Event)
+    #: Set when nothing new is to be begun.
+    ending: ports.StopFlag = dataclasses.field(default_factory=threading.Event)
+    is_keystone_away: Callable[[], bool] = lambda: False
+    chance: Callable[[], float] = random.SystemRandom().random
+    new_id: Callable[[], images.ImageId] = images.new_id
+
+
+class Engine:
+    """The parts. Each is made when it is first asked for, so a command makes only its own.
+
+    They are made by one thread; afterwards many may use them.
+    """
+
+    def __init__(self, outside: Ports, settings: Callable[[], Settings], runtime: Runtime) -> None:
+        self.outside = outside
+        self.settings = settings
+        self.runtime = runtime
+
+    def make_all(self) -> None:
+        """Make the parts that the threads of an agent share, before there are threads.
+
+        :raises SyncError: Keystone does not answer.
+        """
+        _ = (self.worker, self.scan_schedule, self.verify_schedule, self.snapshots)
+
+    # What many parts share.
+
+    @functools.cached_property
+    def projects(self) -> projects.Projects:
+        """What Keystone knows of projects."""
+        return projects.Projects(
+            self.outside.identity,
+            self.outside.clock,
+            lambda: self.settings().project_seconds,
+        )
+
+    @functools.cached_property
+    def targets(self) -> targets.Targets:
+        """The regions in which an image belongs."""
+        return targets.Targets(
+            self.outside.catalogue, self.projects, lambda: self.settings().placement
+        )
+
+    @functools.cached_property
+    def wanted_copies(self) -> wanted_copies.WantedCopies:
+        """How a copy should look."""
+        return wanted_copies.WantedCopies(
+            self.outside.catalogue, lambda: self.settings().metadata, self.outside.store
+        )
+
+    @functools.cached_property
+    def newest(self) -> source_history.NewestSources:
+        """The memory of the newest sources."""
+        return source_history.NewestSources(self.outside.facts)
+
+    @functools.cached_property
+    def requests(self) -> requests.Intake:
+        """The way from an event to tasks."""
+        return requests.Intake(
+            store=self.outside.store,
+            wanted=self.targets,
+            clock=self.outside.clock,
+            wake=self.runtime.wake,
+            deletion_announced=self.newest.deleted,
+        )
+
+    @functools.cached_property
+    def location_records(self) -> location_records.LocationMap:
+        """The locations of copies on their sources."""
+        return location_records.LocationMap(
+            self.outside.regions,
+            self.outside.catalogue.cascading,
+            lambda: self.settings().record_locations,
+        )
+
+    @functools.cached_property
+    def remote_sources(self) -> remote_sources.Joining:
+        """Sources whose data is in another region."""
+        return remote_sources.Joining(self.outside.regions, self.outside.catalogue)
+
+    @functools.cached_property
+    def source_views(self) -> sources.SourceViews:
+        """Sources as they were read last."""
+        return sources.SourceViews(
+            self.outside.regions,
+            self.outside.catalogue.cascading,
+            self.remote_sources,
+            self.outside.clock,
+        )
+
+    # Attempts.
+
+    @functools.cached_property
+    def origins(self) -> origins.Origins:
+        """The regions from which the bytes of an image are read."""
+        return origins.Origins(
+            regions=self.outside.regions,
+            store=self.outside.store,
+            clock=self.outside.clock,
+            copies_too=lambda: self.settings().copies_as_sources,
+            small_image_bytes=self.settings().small_image_bytes,
+        )
+
+    @functools.cached_property
+    def slots(self) -> large_slots.Places:
+        """The slots of large images."""
+        settings = self.settings()
+        return large_slots.Places(
+            per_region=settings.tasks_per_region, large_bytes=settings.large_image_bytes
+        )
+
+    @functools.cached_property
+    def replication(self) -> replication.Replication:
+        """One attempt at one task."""
+        return replication.Replication(
+            regions=self.outside.regions,
+            source_views=self.source_views,
+            data_origins=self.origins,
+            store=self.outside.store,
+            wanted=self.targets,
+            wanted_as=self.wanted_copies,
+            recorded=self.location_records,
+            deletes_unwanted=lambda: self.settings().delete_out_of_strategy,
+            in_regions=self.slots,
+            clock=self.outside.clock,
+            stop=self.runtime.stop,
+            limits=lambda: self.settings().limits,
+            new_id=self.runtime.new_id,
+        )
+
+    @functools.cached_property
+    def region_health(self) -> region_health.Outages:
+        """The breakers of regions."""
+        return region_health.Outages(
+            kept=self.outside.breakers,
+            policy=lambda: self.settings().breakers,
+            clock=self.outside.clock,
+            chance=self.runtime.chance,
+        )
+
+    @functools.cached_property
+    def worker(self) -> worker.Worker:
+        """Claims tasks and runs attempts at them."""
+        settings = self.settings()
+        return worker.Worker(
+            store=self.outside.store,
+            attempt=self.replication,
+            known_outages=self.region_health,
+            in_regions=self.slots,
+            clock=self.outside.clock,
+            submit=self.runtime.submit,
+            owner=self.runtime.owner,
+            per_region=settings.tasks_per_region,
+            lease_seconds=settings.limits.lease,
+            policy=lambda: self.settings().retries,
+            chance=self.runtime.chance,
+            is_keystone_away=self.runtime.is_keystone_away,
+            afterwards=references.References(
+                regions=self.outside.regions,
+                store=self.outside.store,
+                requests=self.requests,
+                cascading=self.outside.catalogue.cascading,
+            ).follow,
+            wake=self.runtime.wake,
+        )
+
+    @functools.cached_property
+    def snapshots(self) -> snapshots.SnapshotWatch:
+        """Waits for the data of snapshots."""
+        return snapshots.SnapshotWatch(
+            regions=self.outside.regions,
+            store=self.outside.store,
+            requests=self.requests,
+            source_views=self.source_views,
+            joined=self.remote_sources,
+        )
+
+    # Scans.
+
+    def make_scan(
+        self,
+        *,
+        ask: compare.Ask,
+        members: member_scans.MemberLooks,
+        max_deletes: Callable[[], int],
+        left_alone: Callable[[], Set[images.RegionId]] = frozenset,
+        is_dry: bool = False,
+        is_accepted: bool = False,
+    ) -> scan.Reconciliation:
+        """Return what compares all sources with their copies.
+
+        :param ask: is given what differs; the only part that may write.
+        :param left_alone: returns the regions that are not asked.
+        :param is_dry: nothing that was seen is remembered.
+        :param is_accepted: an operator says that what is missing was deleted.
+        """
+        outside = self.outside
+        cascading = outside.catalogue.cascading
+        return scan.Reconciliation(
+            regions=outside.regions,
+            compared=compare.Differences(
+                regions=outside.regions,
+                store=outside.store,
+                wanted=self.targets,
+                wanted_as=self.wanted_copies,
+                recorded=self.location_records,
+                deletes_unwanted=lambda: self.settings().delete_out_of_strategy,
+                joined=self.remote_sources,
+                cascading=cascading,
+            ),
+            gone=gone_sources.GoneSources(
+                regions=outside.regions,
+                store=outside.store,
+                wanted=self.targets,
+                cascading=cascading,
+            ),
+            ask=ask,
+            cascading=cascading,
+            snapshot_origins=self._snapshot_origins(),
+            stop=self.runtime.stop,
+            max_deletes=max_deletes,
+            left_alone=left_alone,
+            missing=source_history.MissingSources(
+                note=_note_nothing if is_dry else source_history.noting(outside.store),
+                clock=outside.clock,
+                grace_seconds=lambda: self.settings().gone_grace,
+            ),
+            newest=source_history.NewestSources(_ReadOnly(outside.facts))
+            if is_dry
+            else self.newest,
+            members=members,
+            is_accepted=is_accepted,
+        )
+
+    @functools.cached_property
+    def scan(self) -> scan.Reconciliation:
+        """The scan of the agent."""
+        return self.make_scan(
+            ask=compare.asking(self.requests),
+            members=member_scans.Spread(
+                facts=self.outside.facts,
+                clock=self.outside.clock,
+                intervals=lambda: member_scans.Intervals(
+                    members=self.settings().members_interval,
+                    everything=self.settings().intervals.everything,
+                ),
+                are_ours=self.wanted_copies.have_our_members,
+            ),
+            max_deletes=lambda: self.settings().max_deletes,
+            left_alone=self.region_health.open_regions,
+        )
+
+    @functools.cached_property
+    def scan_schedule(self) -> scan_schedule.Rounds:
+        """Runs scans by the clock, in one of several agents."""
+        return scan_schedule.Rounds(
+            look=self.scan.look,
+            turns=self.outside.turns,
+            owner=self.runtime.owner,
+            clock=self.outside.clock,
+            intervals=lambda: self.settings().intervals,
+            chance=self.runtime.chance,
+            count_marked=self.count_marked,
+        )
+
+    @functools.cached_property
+    def census(self) -> census.Census:
+        """Counts the marked images of regions."""
+        return census.Census(
+            regions=self.outside.regions,
+            catalogue=self.outside.catalogue,
+            store=self.outside.store,
+            wanted_as=self.wanted_copies,
+            snapshot_origins=sorted(self.settings().snapshot_origins),
+        )
+
+    def count_marked(self) -> None:
+        """Count the marked images of all regions, and adopt copies that no row knows."""
+        catalogue = self.outside.catalogue
+        adopt = census.adopting(self.outside.store, self.outside.clock, catalogue.cascading)
+        census.report(self.census, sorted(catalogue.regions()), adopt)
+
+    @functools.cached_property
+    def settling(self) -> settling.Settling:
+        """Settles single images as an operator says."""
+        return settling.Settling(
+            regions=self.outside.regions,
+            catalogue=self.outside.catalogue,
+            store=self.outside.store,
+            marked=self.census,
+            clock=self.outside.clock,
+        )
+
+    # Verification.
+
+    @functools.cached_property
+    def read_back(self) -> read_back.Verifying:
+        """Reads copies back; writes nothing."""
+        return read_back.Verifying(
+            regions=self.outside.regions,
+            joined=self.remote_sources,
+            cascading=self.outside.catalogue.cascading,
+            clock=self.outside.clock,
+            pace=pacing.Pace(
+                clock=self.outside.clock,
+                stop=self.runtime.ending,
+                bytes_per_second=lambda: self.settings().verify_bytes_per_second,
+            ),
+        )
+
+    def make_repairs(self, *, has_limit: bool = True) -> repairs.Repairs:
+        """Return what has bad copies replaced, for one run.
+
+        :param has_limit: whether ``[verify] max_repairs`` counts.
+        """
+        return repairs.Repairs(
+            store=self.outside.store,
+            clock=self.outside.clock,
+            wake=self.runtime.wake,
+            most=lambda: self.settings().max_repairs if has_limit else float("inf"),
+        )
+
+    @functools.cached_property
+    def verify_schedule(self) -> schedule.VerificationRounds:
+        """Reads every copy back by the clock, in one of several agents."""
+        return schedule.VerificationRounds(
+            verify=self.read_back.verify,
+            make_repairs=self.make_repairs,
+            store=self.outside.store,
+            turns=self.outside.turns,
+            owner=self.runtime.owner,
+            clock=self.outside.clock,
+            interval=lambda: self.settings().verify_interval,
+        )
+
+    def _snapshot_origins(self) -> list[images.RegionId]:
+        named = self.settings().snapshot_origins
+        if not named:
+            return []
+        # A region that left the catalogue would be missing in every scan.
+        return sorted(set(named) & self.outside.catalogue.regions())
+
+
+def assemble(
+    outside: Ports, settings: Callable[[], Settings], runtime: Runtime | None = None
+) -> Engine:
+    """Return an engine; asks nobody yet.
+
+    :param settings: returns those in force; most are asked for each time that they count.
+    :param runtime: None: that of a command.
+    """
+    return Engine(outside, settings, runtime or Runtime())
+
+
+class _ReadOnly:
+    """Facts that a dry run may read."""
+
+    def __init__(self, kept: ports.Facts) -> None:
+        self._kept = kept
+
+    def get(self, name: str) -> str | None:
+        return self._kept.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        """Remember nothing."""
+
+
+def _note_nothing(_row: tasks.Task, _since: datetime.datetime | None) -> None:
+    """Write nothing."""

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to know of a source, read once for all regions that ask together."""
+
+from collections import OrderedDict
+from concurrent import futures
+import dataclasses
+import threading
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts import remote_sources
+
+_ENTRIES = 512
+
+_Key = tuple[images.RegionId, images.ImageId, str]  # the image, and the request for it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _View:
+    read_at: float  # monotonic seconds, before the request was sent
+    image: futures.Future[images.Image | None] = dataclasses.field(default_factory=futures.Future)
+
+
+class SourceViews:
+    """A short memory of sources.
+
+    The tasks of one request all ask for the same image within moments. A view that was read
+    for that request is younger than the event behind it, so it is as good as a new one; a
+    younger change of the image comes with a request of its own.
+    """
+
+    def __init__(
+        self,
+        regions: ports.Regions,
+        cascading: images.RegionId,
+        joined: remote_sources.Joining,
+        clock: ports.Clock,
+        *,
+        max_age_seconds: float = 5.0,
+    ) -> None:
+        self._regions = regions
+        self._cascading = cascading
+        self._joining = joined
+        self._clock = clock
+        self._max_age = max_age_seconds
+        self._lock = threading.Lock()
+        self._views: OrderedDict[_Key, _View] = OrderedDict()
+
+    def region(self, task: tasks.Task) -> images.RegionId:
+        """Return the region of a task's source."""
+        return task.source_region or self._cascading
+
+    def read(self, task: tasks.Task) -> images.Image | None:
+        """Return the source of a task as it really is, with its members; None: there is none.
+
+        The first to come looks, the others wait for what he sees. They share his failure, too:
+        one look after the other into a Glance that hangs would outlast their leases.
+
+        :raises ServiceUnavailable: the Glance of its region, or of its data, does not answer.
+        """
+        key = self.region(task), task.key.image_id, task.request_id
+        view, is_new = self._view(key)
+        if is_new:
+            self._look(key, view)
+        return view.image.result()
+
+    def read_anew(self, task: tasks.Task) -> images.Image | None:
+        """Look at the source of a task now; who reads it afterwards sees at least that.
+
+        :raises ServiceUnavailable: as in :meth:`read`.
+        """
+        key = self.region(task), task.key.image_id, task.request_id
+        with self._lock:
+            view = self._put(key, self._clock.monotonic())
+        self._look(key, view)
+        return view.image.result()
+
+    def _view(self, key: _Key) -> tuple[_View, bool]:
+        """Return a view, and whether it is for the caller to look."""
+        now = self._clock.monotonic()
+        with self._lock:
+            view = self._views.get(key)
+            is_new = view is None or now - view.read_at > self._max_age
+            if view is None or is_new:
+                return self._put(key, now), True
+            self._views.move_to_end(key)
+            self._tidy(now)
+            return view, False
+
+    def _put(self, key: _Key, now: float) -> _View:
+        """Begin a view, under the lock."""
+        view = self._views[key] = _View(read_at=now)
+        self._views.move_to_end(key)
+        self._tidy(now)
+        return view
+
+    def _tidy(self, now: float) -> None:
+        while len(self._views) > _ENTRIES or self._is_old(next(iter(self._views)), now):
+            self._views.popitem(last=False)
+
+    def _is_old(self, key: _Key, now: float) -> bool:
+        return now - self._views[key].read_at > self._max_age
+
+    def _look(self, key: _Key, view: _View) -> None:
+        region, image_id, _request_id = key
+        try:
+            image = self._regions.image_service(region).get(image_id)
+            image = image and self._joining.join(image)
+        except BaseException as exc:
+            with self._lock:  # whoever comes now looks anew
+                if self._views.get(key) is view:
+                    del self._views[key]
+            view.image.set_exception(exc)
+            raise
+        view.image.set_result(image)
+
+
+class Look:
+    """What one attempt sees of its source, and whether that is recent enough to widen access.
+
+    It is, if the attempt itself looked, and has done nothing since. Whoever may not see the
+    source any more could see a copy otherwise, for as long as a view is old.
+    """
+
+    def __init__(self, views: SourceViews, task: tasks.Task) -> None:
+        self._views = views
+        self._task = task
+        self.is_fresh = False
+
+    def read(self) -> images.Image | None:
+        """Return the source, as it may have been some seconds ago."""
+        return self._views.read(self._task)
+
+    def renew(self) -> None:
+        """Look at the source now.
+
+        :raises ServiceUnavailable: its Glance does not answer.
+        """
+        self._views.read_anew(self._task)
+        self.is_fresh = True

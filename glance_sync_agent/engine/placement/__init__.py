@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The regions in which an image belongs."""

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The threads of the agent, on a cloud in memory."""
+
+import dataclasses
+import threading
+import types
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.cmd.daemon import agent_service as daemons
+from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.reconcile import scan_schedule
+from tests.fakes import world as worlds
+
+TWO, THREE = worlds.CASCADED
+SECONDS = 10.0
+
+
+def settings(*, sync_enabled) -> Any:
+    return types.SimpleNamespace(sync_enabled=sync_enabled, snapshot_sleep_interval=0.05)
+
+
+class Listener:
+    """Notes that it was started and stopped."""
+
+    def __init__(self, agent):
+        self._agent = agent
+        self.is_stopped = threading.Event()
+
+    def start(self):
+        self._agent.started.append(self)
+        if self._agent.bus_is_down:
+            self.is_stopped.wait()
+            raise errors.ServiceUnavailable("could not listen on the message bus")
+
+    def stop(self):
+        self.is_stopped.set()
+
+
+class Stage:
+    """A daemon, and all that it works with."""
+
+    def __init__(self):
+        self.world: Any = worlds.World()
+        self.conf: Any = types.SimpleNamespace(graceful_shutdown_timeout=30)
+        self.current: Any = types.SimpleNamespace(
+            settings=settings(sync_enabled=True), reload=lambda: None
+        )
+        self.started = []
+        self.bus_is_down = False
+        self.build_failures = []
+        self.released = self.clocks_set = 0
+        self.is_closed = False
+        make: Any = daemons.Daemon
+        self.daemon = make(self.conf, self.current, build=self.build)
+
+    def build(self, conf, current, *, submit, ending, stop, wake):
+        assert (conf, current) == (self.conf, self.current)
+        if self.build_failures:
+            raise self.build_failures.pop(0)
+        self.wake = wake
+        process = {"submit": submit, "ending": ending, "stop": stop, "wake": wake}
+        self.world.engine = assembly.assemble(
+            # The daemon waits in real time.
+            dataclasses.replace(self.world.engine.outside, clock=wiring.SystemClock()),
+            self.world.settings,
+            dataclasses.replace(self.world.engine.runtime, **process),
+        )
+        return wiring.Agent(
+            engine=self.world.engine,
+            make_listener=self.make_listener,
+            set_clock=self.set_clock,
+            release_leases=self.release,
+            close=self.close,
+        )
+
+    def make_listener(self) -> Any:
+        return Listener(self)
+
+    def set_clock(self):
+        self.clocks_set += 1
+        raise errors.ServiceUnavailable("no database")
+
+    def release(self):
+        self.released += 1
+        return self.released
+
+    def close(self):
+        self.is_closed = True
+
+    def listening(self):
+        """Return the listeners that were started and not stopped."""
+        return [one for one in self.started if not one.is_stopped.is_set()]
+
+    def enable(self, *, enabled):
+        self.current.settings = settings(sync_enabled=enabled)
+        self.daemon.reset()
+
+
+@pytest.fixture
+def stage():
+    made = Stage()
+    yield made
+    made.conf.graceful_shutdown_timeout = 1
+    made.daemon.stop()
+    made.daemon.wait()
+
+
+def eventually(condition):
+    done = threading.Event()
+    for _ in range(int(SECONDS / 0.01)):
+        if condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("it did not come about")
+
+
+def block(stage, region=TWO):
+    """Let transfers into a region stand still; return what tells that one does, and the gate."""
+    standing, gate = threading.Event(), threading.Event()
+
+    def before(name, _image_id):
+        if name == "write":
+            standing.set()
+            assert gate.wait(SECONDS)
+
+    stage.world.regions.glances[region].before = before
+    return standing, gate
+
+
+def test_what_is_there_at_start_is_copied_and_then_what_comes(stage):
+    first = stage.world.source.publish(b"first")
+    stage.daemon.start()
+    eventually(lambda: first.image_id in stage.world.two.ids() & stage.world.three.ids())
+    second = stage.world.source.publish(b"second")
+    stage.world.changed(second.image_id)
+    eventually(lambda: second.image_id in stage.world.two.ids() & stage.world.three.ids())
+    assert len(stage.listening()) == 1
+
+
+def test_when_all_tasks_have_ended_their_successors_are_taken_at_once(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_FLOCK_SECONDS", 600.0)
+    more_than_run_at_once = {stage.world.source.publish(b"1").image_id for _ in range(9)}
+    stage.daemon.start()
+    eventually(lambda: more_than_run_at_once <= stage.world.two.ids() & stage.world.three.ids())
+
+
+def test_copies_are_read_back_if_the_operator_wants_that(stage):
+    stage.world.verify_interval = 0.05
+    image = stage.world.source.publish(b"first")
+    stage.daemon.start()
+    eventually(
+        lambda: [task.status for task in stage.world.store.list()] == ["success", "success"]
+    )
+    stage.world.two.damage(image.image_id, b"other")
+    eventually(lambda: image.image_id not in stage.world.two.ids())
+    assert stage.world.three.data(image.image_id) == b"first"
+
+
+def test_the_look_waits_for_the_queue_but_not_for_ever(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_BUS_PATIENCE_SECONDS", 0.1)
+    stage.bus_is_down = True
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_stopping_lets_a_transfer_end(stage):
+    standing, gate = block(stage)
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    assert standing.wait(SECONDS)
+    stopping = threading.Thread(target=stage.daemon.stop)
+    stopping.start()
+    eventually(lambda: not stage.listening())
+    assert not stage.is_closed
+    gate.set()
+    stopping.join(SECONDS)
+    assert stage.is_closed
+    assert stage.released == 0
+    assert stage.world.task(image).status == "success"
+    stage.daemon.wait()
+
+
+def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_CANCEL_SECONDS", 0.1)
+    stage.conf.graceful_shutdown_timeout = 0.1
+    standing, gate = block(stage)
+    image = stage.world.source.publish(b"12345678")
+    stage.daemon.start()
+    assert standing.wait(SECONDS)
+    stage.daemon.stop()
+    assert stage.released == 1
+    gate.set()
+    eventually(lambda: stage.world.engine.worker.running() == 0)
+    assert stage.world.task(image).status == "pending"
+    assert stage.world.two.image(image.image_id).status == "queued"
+
+
+def test_nothing_is_begun_after_stopping(stage):
+    stage.daemon.start()
+    eventually(stage.listening)
+    stage.daemon.stop()
+    image = stage.world.source.publish(b"1")
+    stage.world.changed(image.image_id)
+    stage.enable(enabled=True)
+    assert not stage.listening()
+    assert stage.world.engine.worker.running() == 0
+    assert image.image_id not in stage.world.two.ids()
+
+
+def test_stopping_does_not_wait_for_a_keystone_that_is_away(stage, caplog):
+    stage.build_failures = [errors.ServiceUnavailable("Keystone does not answer")] * 100
+    stage.daemon.start()
+    eventually(lambda: len(stage.build_failures) < 100)
+    stage.daemon.stop()
+    stage.daemon.wait()
+    eventually(lambda: "Stopped before the agent could begin" in caplog.text)
+
+
+def test_a_service_that_is_away_at_start_is_waited_for(stage):
+    stage.build_failures = [errors.ServiceUnavailable("Keystone does not answer")]
+    stage.daemon.start()
+    eventually(stage.listening)
+
+
+def test_a_thread_that_crashes_ends_the_worker_so_that_it_is_started_again(stage, caplog):
+    ended = threading.Event()
+    with mock.patch("os._exit", autospec=True, side_effect=lambda _status: ended.set()) as leave:
+        stage.build_failures = [ZeroDivisionError("a bug")]
+        stage.daemon.start()
+        assert ended.wait(SECONDS)
+    leave.assert_called_once_with(1)
+    assert "Traceback" in caplog.text
+
+
+def test_a_database_that_is_away_is_asked_again(stage, caplog):
+    stage.daemon.start()
+    eventually(stage.listening)
+    stage.world.store.is_down = True
+    stage.wake()
+    eventually(lambda: "Could not take tasks" in caplog.text)
+    stage.world.store.is_down = False
+    image = stage.world.source.publish(b"1")
+    stage.world.changed(image.image_id)
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
+    monkeypatch.setattr(scan_schedule, "_AGAIN_SECONDS", 0.05)
+    calls = []
+
+    def away(name, _image_id):
+        if name == "find":
+            calls.append(name)
+            if len(calls) < 3:
+                raise errors.ServiceUnavailable("no answer")
+
+    stage.world.two.before = away
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    assert len(calls) == 3
+
+
+def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monkeypatch, caplog):
+    monkeypatch.setattr(scan_schedule, "_AGAIN_SECONDS", 0.05)
+    failures = [errors.ServiceUnavailable("no answer")]
+
+    def away(name, _image_id):
+        if name == "pages" and failures:
+            raise failures.pop()
+
+    stage.world.source.before = away
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    assert "Could not look at the images: no answer" in caplog.text
+
+
+def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):
+    stage.current.settings = settings(sync_enabled=False)
+    image = stage.world.source.publish(b"1")
+    stage.world.changed(image.image_id)
+    stage.daemon.start()
+    eventually(lambda: hasattr(stage, "wake"))
+    stage.wake()
+    assert not stage.started
+    assert stage.world.two.ids() == frozenset()
+    stage.enable(enabled=True)
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    eventually(stage.listening)
+    stage.enable(enabled=False)
+    eventually(lambda: not stage.listening())
+
+
+def test_however_often_it_is_switched_the_last_word_counts(stage):
+    stage.daemon.start()
+    eventually(stage.listening)
+    for _ in range(20):
+        stage.enable(enabled=False)
+        stage.enable(enabled=True)
+    eventually(lambda: len(stage.listening()) == 1)
+    for _ in range(20):
+        stage.enable(enabled=True)
+        stage.enable(enabled=False)
+    eventually(lambda: not stage.listening())
+
+
+def test_switching_off_does_not_wait_for_a_bus_that_is_down(stage):
+    stage.bus_is_down = True
+    stage.daemon.start()
+    eventually(stage.listening)
+    stage.enable(enabled=False)
+    eventually(lambda: not stage.listening())
+
+
+def test_a_reload_looks_at_everything_again(stage):
+    stage.daemon.start()
+    eventually(stage.listening)
+    image = stage.world.source.publish(b"1")  # and no event of it
+    stage.daemon.reset()
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+class LateEvent(threading.Event):
+    """Has something happen once, just after somebody waited in vain."""
+
+    def __init__(self):
+        super().__init__()
+        self.then = []
+
+    def wait(self, timeout=None):
+        is_set = super().wait(timeout)
+        if not is_set and self.then:
+            self.then.pop()()
+        return is_set
+
+
+def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
+    stage.world.intervals = scan_schedule.Intervals(everything=0.0, changes=0.05)
+    stage.daemon._look = look = LateEvent()
+    image = stage.world.source.publish(visibility="shared")
+    stage.world.clock.advance(3600.0)
+    stage.world.source.publish()  # so that looks at changes leave the first one out
+    stage.daemon.start()
+    eventually(stage.listening)
+    eventually(lambda: image.image_id in stage.world.two.ids())
+    quiet = threading.Event()
+    look.then.append(quiet.set)
+    assert quiet.wait(SECONDS)
+    stage.world.source.share(image.image_id, "beta")  # which only a look at everything finds
+    look.then.append(stage.daemon.reset)
+    eventually(lambda: "beta" in stage.world.two.image(image.image_id).members)
+
+
+def test_the_clock_is_set_again_before_each_look_and_stays_if_that_fails(stage):
+    stage.daemon.start()
+    eventually(stage.listening)
+    image = stage.world.source.publish()
+    before = stage.clocks_set
+    stage.daemon.reset()
+    eventually(lambda: stage.clocks_set > before)
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_a_reload_before_the_start_is_no_error(stage):
+    stage.daemon.reset()
+    stage.daemon.start()
+    eventually(stage.listening)
+
+
+def test_a_bad_file_is_refused_and_said(stage, caplog):
+    def reload():
+        raise errors.ConfigurationError("sync.conf: sync_strategy: SOME")
+
+    stage.daemon.start()
+    eventually(stage.listening)
+    stage.current.reload = reload
+    stage.daemon.reset()
+    assert "Kept the old configuration" in caplog.text
+    assert "SOME" in caplog.text
+    assert len(stage.listening()) == 1
+
+
+def announce(stage):
+    """Make a snapshot without data, and bring the event of it."""
+    image = stage.world.source.make(properties={"image_type": "snapshot"})
+    stage.world.changed(image.image_id)
+    return image
+
+
+def is_awaited(stage):
+    return {task.reason for task in stage.world.store.waiting()} == {"snapshot is queued"}
+
+
+def test_a_snapshot_is_copied_when_it_becomes_active_without_an_event(stage):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.world.source.put_data(image.image_id, b"1")
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_looks_at_snapshots_go_on_after_one_that_fails(stage, caplog):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.world.store.is_down = True
+    eventually(lambda: "Could not look at the snapshots" in caplog.text)
+    stage.world.store.is_down = False
+    stage.world.source.put_data(image.image_id, b"1")
+    eventually(lambda: image.image_id in stage.world.two.ids())
+
+
+def test_switched_off_the_agent_looks_at_no_snapshot(stage, monkeypatch):
+    image = announce(stage)
+    stage.daemon.start()
+    eventually(lambda: is_awaited(stage))
+    stage.enable(enabled=False)
+    looks = []
+    watch = stage.world.engine.snapshots
+    original = watch.look
+    monkeypatch.setattr(
+        type(watch), "look", lambda _self: looks.append(original())
+    )
+    stage.world.source.put_data(image.image_id, b"1")
+    threading.Event().wait(0.2)
+    assert not looks
+    stage.enable(enabled=True)
+    eventually(lambda: image.image_id in stage.world.two.ids())

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sync.conf``: every option arrives, and bad values are refused with a sentence."""
+
+import dataclasses
+import pathlib
+
+from oslo_config import cfg
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.conf import options
+from glance_sync_agent.conf import settings
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import strategy
+from tests import paths
+
+SAMPLES = paths.ROOT / "etc" / "glance"
+RULES_FILE = SAMPLES / "sync_strategy.yaml"
+PROJECT_MAP = SAMPLES / "project_map.yaml"
+KEYS_STAY = ("cinder_encryption_key_deletion_policy", "os_encrypt_key_deletion_policy")
+METADATA = metadata_policy.Policy(exclude_properties=KEYS_STAY)
+SNAPSHOT_REGIONS = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
+#: Section, option, value as written, field, value as it arrives.
+ARRIVING = [
+    (None, "sync_enabled", "false", "sync_enabled", False),
+    (None, "sync_strategy", "None", "policy", strategy.Policy(strategy=strategy.Strategy.NONE)),
+    (
+        None, "snapshot_region_names", "RegionTwo, RegionFour",
+        "policy", strategy.Policy(snapshot_regions=SNAPSHOT_REGIONS),
+    ),
+    ("snapshots", "volume_backed", "true", "policy", strategy.Policy(volume_backed=True)),
+    ("snapshots", "shelved", "true", "policy", strategy.Policy(shelved=True)),
+    ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
+    ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
+    (
+        "strategy", "unfiltered_projects_may_use_all", "false",
+        "policy", strategy.Policy(unfiltered_projects_may_use_all=False),
+    ),
+    (
+        "metadata", "exclude_properties", "internal_*, b",
+        "metadata_policy", metadata_policy.Policy(exclude_properties=("internal_*", "b")),
+    ),
+    (
+        "metadata", "owner", "Agent",
+        "metadata_policy", dataclasses.replace(METADATA, owner=metadata_policy.Owner.AGENT),
+    ),
+    ("metadata", "project_map", str(PROJECT_MAP), "project_map", PROJECT_MAP),
+    (
+        "metadata", "visibility", "private",
+        "metadata_policy",
+        dataclasses.replace(METADATA, visibility=metadata_policy.Visibility.PRIVATE),
+    ),
+    (
+        "metadata", "members", "false",
+        "metadata_policy", dataclasses.replace(METADATA, members=False),
+    ),
+    (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
+    (None, "record_locations", "true", "record_locations", True),
+    (None, "task_retry_times", "7", "task_retry_times", 7),
+    (None, "scp_copy_timeout", "0", "scp_copy_timeout", 0),
+    (None, "state_path", "/srv/state", "state_path", pathlib.Path("/srv/state")),
+    (None, "glance_store_cfg_file", "/dev/null", "store_file", pathlib.Path("/dev/null")),
+    ("notifications", "topics", "one,two", "topics", ("one", "two")),
+    ("notifications", "exchange", "images", "exchange", "images"),
+    ("notifications", "pool", "second", "pool", "second"),
+    (None, "snapshot_timeout", "7", "snapshot_timeout", 7),
+    (None, "snapshot_sleep_interval", "3", "snapshot_sleep_interval", 3),
+    (
+        "notifications", "region_transport_urls", "RegionTwo:rabbit://u:p@h:1,u:p@i:2/v",
+        "region_buses", {"RegionTwo": "rabbit://u:p@h:1,u:p@i:2/v"},
+    ),
+    ("notifications", "prefetch", "64", "prefetch", 64),
+    ("database", "connection", "mysql+pymysql://u:p@h/d", "connection", "mysql+pymysql://u:p@h/d"),
+    ("ssh", "known_hosts", "/srv/known", "known_hosts", "/srv/known"),
+    ("ssh", "connect_timeout_seconds", "2.5", "ssh_connect_timeout_seconds", 2.5),
+    ("transfer", "tasks_per_region", "9", "tasks_per_region", 9),
+    ("transfer", "small_image_mib", "3", "small_image_bytes", 3 * 1024 * 1024),
+    ("transfer", "large_image_mib", "5", "large_image_bytes", 5 * 1024 * 1024),
+    ("transfer", "copies_as_sources", "false", "copies_as_sources", False),
+    ("transfer", "connect_timeout_seconds", "3.5", "connect_timeout_seconds", 3.5),
+    ("transfer", "idle_timeout_seconds", "20", "idle_timeout_seconds", 20.0),
+    ("transfer", "retry_base_seconds", "0.5", "retry_base_seconds", 0.5),
+    ("transfer", "retry_max_seconds", "90", "retry_max_seconds", 90.0),
+    ("transfer", "give_up_seconds", "0", "give_up_seconds", 0.0),
+    ("transfer", "vanished_pause_seconds", "0", "vanished_pause_seconds", 0.0),
+    ("transfer", "lease_seconds", "300", "lease_seconds", 300.0),
+    ("transfer", "region_failures", "0", "region_failures", 0),
+    ("transfer", "region_pause_seconds", "0.5", "region_pause_seconds", 0.5),
+    ("transfer", "region_pause_max_seconds", "90", "region_pause_max_seconds", 90.0),
+    ("reconcile", "interval", "0", "reconcile_interval", 0.0),
+    ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
+    ("reconcile", "members_interval", "0", "members_interval", 0.0),
+    ("reconcile", "max_deletes", "0", "max_deletes", 0),
+    ("reconcile", "gone_grace", "3600", "gone_grace", 3600.0),
+    ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),
+    ("verify", "interval", "86400", "verify_interval", 86400.0),
+    ("verify", "max_bytes_per_second", "0", "verify_bytes_per_second", 0),
+    ("verify", "max_repairs", "3", "max_repairs", 3),
+]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes a ``sync.conf`` and reads it as the agent does."""
+    file = tmp_path / "sync.conf"
+
+    def write(text=""):
+        file.write_text(text)
+        return settings.parse_files([f"--config-file={file}"], prog="test", description="")
+
+    return write
+
+
+def section(name, option, value):
+    return f"[{name or 'DEFAULT'}]\n{option} = {value}\n"
+
+
+def registered():
+    return {(group, option.dest) for group, found in options.GROUPS.items() for option in found}
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "text", "field", "value"), ARRIVING, ids=[row[3] for row in ARRIVING]
+)
+def test_an_option_arrives(written, group, option, text, field, value):
+    assert getattr(settings.load(written()), field) != value
+
+    assert getattr(settings.load(written(section(group, option, text))), field) == value
+
+
+def test_every_option_and_every_field_is_among_those_that_arrive():
+    assert {row[:2] for row in ARRIVING} == registered()
+    fields = {field.name for field in dataclasses.fields(settings.Settings)}
+    assert {row[3] for row in ARRIVING} == fields
+
+
+def test_the_generator_is_given_copies_of_all_options():
+    listed = options.list_opts()
+
+    assert {(group, option.dest) for group, found in listed for option in found} == registered()
+    listed[0][1][0].default = "changed"
+    assert options.list_opts()[0][1][0].default != "changed"
+
+
+@pytest.mark.parametrize("group", options.GROUPS)
+def test_every_option_has_a_help_that_is_a_sentence(group):
+    texts = [option.help for option in options.GROUPS[group]]
+
+    assert not [text for text in texts if not text or not text.endswith(".")]
+
+
+def test_what_may_hold_a_password_is_neither_logged_nor_shown(written):
+    conf = written(section("database", "connection", "postgresql+psycopg://u:hidden@h/d"))
+    (option,) = options.GROUPS["database"]
+
+    assert option.secret
+    assert "hidden" not in repr(settings.load(conf))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["rabbit://u:hidden@h"], "expected REGION:URL"),
+        (["RegionTwo"], "expected REGION:URL"),
+        (["RegionTwo=rabbit://u:hidden@h"], "in entry 1"),
+        ([" :rabbit://u:hidden@h"], "in entry 1"),
+        (["RegionTwo:rabbit://u:hidden@h", "RegionThree:h:1"], "in entry 2"),
+        (["R:rabbit://u:hidden@h", " R :rabbit://u:hidden@i"], "R is given twice"),
+    ],
+)
+def test_a_bus_of_a_region_that_is_none_is_told_without_its_password(written, lines, said):
+    text = "".join(f"region_transport_urls = {line}\n" for line in lines)
+    conf = written(f"[notifications]\n{text}")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        settings.load(conf)
+    assert said in str(caught.value)
+    assert "sync.conf" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_the_buses_of_regions_are_not_shown(written):
+    conf = written("[notifications]\nregion_transport_urls = RegionTwo:rabbit://u:hidden@h\n")
+    (option,) = [one for one in options.GROUPS["notifications"] if "region" in one.dest]
+    assert option.secret
+    assert "hidden" not in repr(settings.load(conf))
+
+
+def test_the_database_is_in_the_state_path_unless_it_is_named(written):
+    found = settings.load(written(section(None, "state_path", "/srv/state")))
+
+    assert found.connection == "sqlite:////srv/state/sync.sqlite"
+
+
+@pytest.mark.parametrize("text", ["ALL", "all", "All"])
+def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
+    conf = written(section(None, "sync_strategy", text))
+
+    assert settings.load(conf).policy.strategy is strategy.Strategy.ALL
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "text"),
+    [
+        pytest.param(None, "sync_enabled", "perhaps", id="boolean"),
+        pytest.param(None, "sync_strategy", "SOME", id="unknown strategy"),
+        pytest.param(None, "sync_strategy", "", id="no strategy"),
+        pytest.param(None, "cascading_endpoint_url", "ftp://host/", id="scheme"),
+        pytest.param(None, "cascading_endpoint_url", "glance", id="no URL"),
+        pytest.param(None, "task_retry_times", "-1", id="negative"),
+        pytest.param(None, "task_retry_times", "many", id="no number"),
+        pytest.param(None, "scp_copy_timeout", "-1", id="negative time"),
+        pytest.param(None, "glance_store_cfg_file", "absent.yaml", id="no such file"),
+        pytest.param("metadata", "owner", "somebody", id="unknown owner"),
+        pytest.param("metadata", "visibility", "public", id="more visible than the source"),
+        pytest.param("metadata", "members", "some", id="some members"),
+        pytest.param("metadata", "project_map", "absent.yaml", id="no such map"),
+        pytest.param("notifications", "prefetch", "1", id="prefetch that loses its last place"),
+        pytest.param("ssh", "connect_timeout_seconds", "0", id="no time"),
+        pytest.param("transfer", "tasks_per_region", "0", id="no task"),
+        pytest.param("transfer", "idle_timeout_seconds", "0.5", id="idle too short"),
+        pytest.param("transfer", "lease_seconds", "9", id="lease too short"),
+        pytest.param("transfer", "small_image_mib", "1.5", id="fraction"),
+        pytest.param("reconcile", "max_deletes", "-1", id="negative count"),
+        pytest.param("verify", "max_bytes_per_second", "-1", id="negative rate"),
+    ],
+)
+def test_a_bad_value_is_refused_with_file_and_option(written, tmp_path, group, option, text):
+    with pytest.raises(errors.ConfigurationError) as caught:
+        settings.load(written(section(group, option, text)))
+
+    assert str(tmp_path / "sync.conf") in str(caught.value)
+    assert option in str(caught.value)
+    assert "LocationInfo" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lease", "idle", "allowed"),
+    [
+        pytest.param(120, 60, True, id="twice"),
+        pytest.param(119.5, 60, False, id="a little less"),
+        pytest.param(180, 91, False, id="longer idle"),
+    ],
+)
+def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
+    conf = written(
+        section("transfer", "lease_seconds", f"{lease}\nidle_timeout_seconds = {idle}")
+    )
+
+    if allowed:
+        assert settings.load(conf).lease_seconds == lease
+    else:
+        with pytest.raises(errors.ConfigurationError, match=r"lease_seconds = .* at least twice"):
+            settings.load(conf)
+
+
+def test_the_defaults_go_together(written):
+    found = settings.load(written())
+
+    assert found.policy == strategy.Policy(strategy=strategy.Strategy.ALL)
+    assert found.store_file is None
+    assert found.metadata_policy == METADATA
+
+
+def test_a_deleted_copy_takes_no_encryption_key_along_unless_the_operator_says_so(written):
+    assert settings.load(written()).metadata_policy.exclude_properties == KEYS_STAY
+    conf = written(section("metadata", "exclude_properties", ""))
+    assert settings.load(conf).metadata_policy.exclude_properties == ()
+
+
+def test_the_project_map_is_looked_up_beside_sync_conf_and_read_whoever_owns_copies(
+    written, tmp_path
+):
+    file = tmp_path / "project_map.yaml"
+    file.write_text("RegionTwo: {alpha: beta}\n")
+    for owner in ("same", "mapped"):
+        found = settings.load(written(section("metadata", "owner", owner)))
+        assert found.project_map == file
+        assert found.metadata_policy.project_map == {"RegionTwo": {"alpha": "beta"}}
+    file.write_text("RegionTwo: 7\n")
+    with pytest.raises(errors.ConfigurationError, match=rf"{file}:1: expected 'RegionTwo'"):
+        settings.load(written())
+
+
+def test_mapped_owners_without_a_map_are_refused(written, tmp_path):
+    with pytest.raises(errors.ConfigurationError, match="owner = mapped needs") as caught:
+        settings.load(written(section("metadata", "owner", "mapped")))
+
+    assert "no project_map.yaml" in str(caught.value)
+    assert str(tmp_path / "sync.conf") in str(caught.value)
+
+
+def test_a_syntax_error_is_refused_with_its_file(written, tmp_path):
+    with pytest.raises(errors.ConfigurationError, match=str(tmp_path / "sync.conf")):
+        written("sync_enabled\n")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(errors.ConfigurationError, match=r"absent\.conf"):
+        settings.parse_files(
+            [f"--config-file={tmp_path / 'absent.conf'}"], prog="test", description=""
+        )
+
+
+def test_without_any_file_the_places_where_one_is_looked_for_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(cfg, "find_config_files", lambda **_: [])
+    monkeypatch.setattr(cfg, "find_config_dirs", lambda **_: [])
+
+    with pytest.raises(errors.ConfigurationError, match="--config-file") as caught:
+        settings.parse_files([], prog="test", description="")
+
+    assert "/etc/glance" in str(caught.value)
+
+
+def test_the_file_is_found_where_operators_keep_it(monkeypatch, tmp_path):
+    (tmp_path / ".glance").mkdir()
+    (tmp_path / ".glance" / "sync.conf").write_text(section(None, "task_retry_times", "8"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    conf = settings.parse_files([], prog="anything", description="")
+
+    assert settings.load(conf).task_retry_times == 8
+
+
+def test_a_directory_of_files_is_read_in_order(tmp_path):
+    for name, text in (("10-a.conf", "1"), ("20-b.conf", "2")):
+        (tmp_path / name).write_text(section(None, "task_retry_times", text))
+
+    conf = settings.parse_files([f"--config-dir={tmp_path}"], prog="test", description="")
+
+    assert settings.load(conf).task_retry_times == 2
+
+
+def test_the_store_file_is_looked_up_beside_sync_conf(written, tmp_path):
+    store_file = tmp_path / "glance_store.yaml"
+    store_file.write_text("")
+
+    assert settings.load(written()).store_file == store_file
+
+
+def test_the_store_file_of_another_name_is_looked_up_beside_sync_conf(written, tmp_path):
+    (tmp_path / "stores.yaml").write_text("")
+
+    found = settings.load(written(section(None, "glance_store_cfg_file", "stores.yaml")))
+
+    assert found.store_file == tmp_path / "stores.yaml"
+
+
+def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
+    directory = tmp_path / "sync.conf.d"
+    directory.mkdir()
+    (directory / "a.conf").write_text("")
+    (tmp_path / "glance_store.yaml").write_text("")
+
+    conf = settings.parse_files([f"--config-dir={directory}"], prog="test", description="")
+
+    assert settings.load(conf).store_file == tmp_path / "glance_store.yaml"
+
+
+@pytest.mark.parametrize(
+    ("option", "field", "before", "after", "moves"),
+    [
+        ("sync_enabled", "sync_enabled", "true", "false", True),
+        ("sync_strategy", "policy", "ALL", "None", True),
+        ("record_locations", "record_locations", "false", "true", True),
+        ("snapshot_region_names", "policy", "", "RegionTwo", True),
+        ("task_retry_times", "task_retry_times", "1", "2", True),
+        ("scp_copy_timeout", "scp_copy_timeout", "1", "2", True),
+        ("state_path", "state_path", "/srv/a", "/srv/b", False),
+    ],
+)
+def test_the_options_that_say_so_change_without_a_restart(
+    written, tmp_path, option, field, before, after, moves
+):
+    conf = written(section(None, option, before))
+    first = getattr(settings.load(conf), field)
+
+    (tmp_path / "sync.conf").write_text(section(None, option, after))
+    conf.mutate_config_files()
+
+    assert (getattr(settings.load(conf), field) != first) is moves
+
+
+@pytest.mark.parametrize("group", ["metadata", "verify"])
+def test_all_options_of_some_groups_change_without_a_restart(group):
+    assert all(option.mutable for option in options.GROUPS[group])
+
+
+def test_options_of_libraries_are_added(tmp_path):
+    file = tmp_path / "sync.conf"
+    file.write_text("[DEFAULT]\ncolour = red\n")
+
+    conf = settings.parse_files(
+        [f"--config-file={file}"],
+        prog="test",
+        description="",
+        register=[lambda conf: conf.register_opts([cfg.StrOpt("colour")])],
+    )
+
+    assert conf.colour == "red"

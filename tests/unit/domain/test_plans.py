@@ -1,0 +1,1092 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decision table of :func:`plans.next_action`, and what must hold for every pair."""
+
+import dataclasses
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.codes import Code
+from tests.unit import builders
+from tests.unit.builders import copy
+from tests.unit.builders import queued
+from tests.unit.builders import source
+from tests.unit.builders import stranger
+
+Status = images.ImageStatus
+Member = images.MemberStatus
+
+
+def whose(copy, source, *, known=True, on_probation=False):
+    """Return whose a copy is; by default, its row knows it."""
+    if copy is None:
+        return None
+    row = builders.known(copy_id=copy.image_id, on_probation=on_probation)
+    evidence = identity.Evidence(
+        key=builders.KEY, source=source, known=row if known or on_probation else None
+    )
+    return identity.whose(copy, evidence)
+
+
+def decide(
+    source, copy, *, wanted=True, may_delete=False, known=True, on_probation=False, **rare
+):
+    return plans.next_action(
+        source,
+        copy,
+        found=whose(copy, source, known=known, on_probation=on_probation),
+        unwanted=None if wanted else "rule 3 does not name it",
+        may_delete=may_delete,
+        **rare,
+    )
+
+
+def case(name, action, source, copy, **flags):
+    return pytest.param(source, copy, flags, action, id=name)
+
+
+ITSELF_A_COPY = builders.ITSELF_A_COPY
+OF_OWN_ID = images.Mark(
+    source=builders.KEY, copy_id=builders.COPY_ID, copy_region=builders.REGION
+)
+INHERITED = images.Mark(source=builders.KEY, copy_id="another", copy_region=builders.REGION)
+ADOPT = (
+    f"Run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo' if it is "
+    "a copy, or else 'glance-sync disown' with the same arguments"
+)
+
+
+def doubt(why):
+    return (
+        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, because nothing proves "
+        f"that it is our copy: {why}. {ADOPT}"
+    )
+
+
+def taken(image_id):
+    return plans.Conflict(
+        reason=f"image {image_id} of region RegionTwo was not made by this agent and has the id "
+        "that the copy needs; delete it there, or publish the source again with another id, or "
+        "take the region out of the strategy"
+    )
+
+
+TAKEN = taken(builders.IMAGE_ID)
+
+
+def left_alone(why):
+    return (
+        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, although {why}: it was "
+        "adopted without data, and may be somebody else's; delete it there if it is not"
+    )
+
+
+NO_TASK = "no task knows it, and its source is gone"
+OTHER_DATA = "it holds other data than its source"
+OTHER = builders.multihash(b"damaged")
+SHA256 = builders.multihash(algo="sha256")
+UNWANTED = "not wanted here: rule 3 does not name it"
+
+
+
+def elsewhere(there=None, *, region=builders.REGION, **overrides):
+    """Return a snapshot that has its data in another region."""
+    return remotes.joined(builders.elsewhere(**overrides), region, there)
+
+
+def stays(seen):
+    """Return what is said of a copy that is not wanted any more."""
+    return (
+        f"{UNWANTED}; the copy that is there stays, and only what narrows who may use it follows "
+        f"its source: it is {seen}"
+    )
+
+
+def change_of(copy, **fields):
+    """Return a change of some fields and nothing else."""
+    nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
+    return plans.UpdateMetadata(copy=copy, **{**nothing, **fields})
+
+
+def unwanted(text):
+    """Return what is decided where the image does not belong."""
+    return plans.Settled(code=Code.OUT_OF_STRATEGY, text=text)
+
+
+def uncopyable(text):
+    """Return what is decided of a source that no region can have."""
+    return plans.Settled(code=Code.NOT_COPYABLE, text=text)
+
+
+IN_SYNC = plans.Settled(code=Code.IN_SYNC, text="in sync")
+ABSENT = plans.Settled(code=Code.ABSENT, text="absent from both regions")
+SOURCE_MISSING = plans.Settled(
+    code=Code.SOURCE_MISSING,
+    text="source is not found, and nothing proves that it was deleted",
+)
+NOT_OURS = plans.Settled(
+    code=Code.NOT_OURS, text="source is gone; the image here is not ours and stays"
+)
+SOURCE_RESTS = plans.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
+HELD = plans.Settled(
+    code=Code.HELD,
+    text=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region "
+    f"RegionTwo, and it stays so; 'glance-sync sync --release {builders.IMAGE_ID} --region "
+    "RegionTwo' activates it",
+)
+THERE = builders.snapshot()
+STRANGERS = builders.snapshot(owner="mallory")
+FAULT = remotes.fault(elsewhere(STRANGERS))
+NOWHERE = remotes.fault(elsewhere(region=None))
+
+TABLE = [
+    # no source
+    case("neither", ABSENT, None, None),
+    case(
+        "neither, deletion proven", ABSENT,
+        None, None, may_delete=True,
+    ),
+    case(
+        "source gone, proven",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        None, copy(), may_delete=True,
+    ),
+    case(
+        "source gone, proven, region unwanted",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        None, copy(), may_delete=True, wanted=False,
+    ),
+    case(
+        "source gone, not proven",
+        SOURCE_MISSING,
+        None, copy(),
+    ),
+    case(
+        "source gone, image there not ours",
+        NOT_OURS,
+        None, stranger(), may_delete=True, known=False,
+    ),
+    case("source gone, inherited mark there", ABSENT,
+         None, copy(mark=INHERITED), may_delete=True, known=False),
+    case("source gone, no task knows the copy",
+         plans.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
+         None, copy(), may_delete=True, known=False),
+    case("source gone, no task knows the copy, not proven",
+         SOURCE_MISSING,
+         None, copy(), known=False),
+    case("source gone, on probation",
+         plans.Conflict(reason=left_alone("its source was deleted")),
+         None, queued(), may_delete=True, on_probation=True),
+    case("unwanted, on probation", unwanted(stays("shared")),
+         source(), queued(), wanted=False, delete_unwanted=True, on_probation=True),
+    case(
+        "source pending_delete",
+        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        source(status=Status.PENDING_DELETE), copy(), may_delete=True,
+    ),
+    case(
+        "source deleted, queued copy",
+        plans.DeleteCopy(copy=queued(), reason="source was deleted"),
+        source(status=Status.DELETED), queued(), may_delete=True,
+    ),
+    # sources that are none
+    case(
+        "source is a copy",
+        uncopyable("source is itself a copy"),
+        source(mark=ITSELF_A_COPY), None,
+    ),
+    *[
+        case(f"source {status}", uncopyable(f"source is {status}"),
+             source(status=status), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING,
+                       Status.KILLED)
+        for existing in (None, copy())
+    ],
+    # snapshots that were announced before their data
+    *[
+        case(f"snapshot {status}", plans.AwaitSource(reason=f"snapshot is {status}"),
+             source(status=status, properties={"image_type": "snapshot"}), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+        for existing in (None, queued())
+    ],
+    case("snapshot queued, unwanted", uncopyable("source is queued"),
+         source(status=Status.QUEUED, properties={"image_type": "snapshot"}), None, wanted=False),
+    case("snapshot killed", uncopyable("source is killed"),
+         source(status=Status.KILLED, properties={"image_type": "snapshot"}), None),
+    case(
+        "snapshot that is a copy",
+        uncopyable("source is itself a copy"),
+        source(status=Status.QUEUED, properties={"image_type": "snapshot"},
+               mark=ITSELF_A_COPY), None,
+    ),
+    case(
+        "snapshot with data",
+        plans.CopyData(source=source(properties={"image_type": "snapshot"}), into=None),
+        source(properties={"image_type": "snapshot"}), None,
+    ),
+    # snapshots whose data is in another region
+    case("data elsewhere", plans.CopyData(source=elsewhere(THERE), into=None),
+         elsewhere(THERE), None),
+    case("data elsewhere, in sync", IN_SYNC, elsewhere(THERE), copy()),
+    case("data elsewhere, unwanted", unwanted(UNWANTED),
+         elsewhere(THERE), None, wanted=False),
+    case(
+        "data elsewhere, copy with other bytes",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER), reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        elsewhere(THERE), copy(multihash=OTHER),
+    ),
+    *[
+        case(f"data elsewhere {status}",
+             plans.AwaitSource(reason=f"snapshot is {status} in region RegionTwo"),
+             elsewhere(builders.snapshot(status=status)), existing)
+        for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+        for existing in (None, queued())
+    ],
+    case("data elsewhere queued, unwanted", uncopyable("source is queued"),
+         elsewhere(builders.snapshot(status=Status.QUEUED)), None, wanted=False),
+    *[
+        case(f"data elsewhere {what}",
+             uncopyable(f"snapshot was {what} in region RegionTwo"),
+             elsewhere(there), existing)
+        for what, there in (
+            ("deleted", None), ("killed", builders.snapshot(status=Status.KILLED)),
+        )
+        for existing in (None, copy(), queued(), stranger())
+    ],
+    case("data elsewhere deleted, deactivated here",
+         uncopyable("snapshot was deleted in region RegionTwo"),
+         elsewhere(status=Status.DEACTIVATED), copy()),
+    case("data elsewhere, deactivated there", plans.SetActive(copy=copy(), active=False),
+         elsewhere(builders.snapshot(status=Status.DEACTIVATED)), copy()),
+    case("data elsewhere, record deleted",
+         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+         elsewhere(THERE, status=Status.DELETED), copy(), may_delete=True),
+    *[
+        case(f"data {name}", plans.Conflict(reason=str(reason)), source_, existing)
+        for name, reason, source_ in (
+            ("of a stranger", FAULT, elsewhere(STRANGERS)),
+            ("of a stranger, queued", FAULT,
+             elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED))),
+            ("nowhere", NOWHERE, elsewhere(region=None)),
+            ("that nobody looked at", remotes.fault(builders.elsewhere()), builders.elsewhere()),
+        )
+        for existing in (None, copy(), stranger())
+    ],
+    case("data of a stranger, unwanted", unwanted(UNWANTED),
+         elsewhere(STRANGERS), None, wanted=False),
+    case("data of a stranger, queued, unwanted", uncopyable("source is queued"),
+         elsewhere(builders.snapshot(owner="mallory", status=Status.QUEUED)), None, wanted=False),
+    case(
+        "data elsewhere of what is itself a copy",
+        uncopyable("source is itself a copy"),
+        builders.elsewhere(mark=ITSELF_A_COPY), None,
+    ),
+    # strangers
+    case(
+        "stranger on the id",
+        TAKEN,
+        source(), stranger(), known=False,
+    ),
+    case("the source itself, in a Glance that two regions share",
+         plans.Conflict(
+             reason=f"image {builders.IMAGE_ID} of region RegionTwo is the source itself, by its "
+             "id, creation time and data, so that regions RegionOne and RegionTwo have one "
+             "Glance; do not delete it, and take region RegionTwo out of the strategy"
+         ),
+         source(created_at=builders.NOW), stranger(), known=False),
+    case("stranger on the id, of the same time, with other bytes", TAKEN,
+         source(created_at=builders.NOW), stranger(multihash=OTHER), known=False),
+    case("stranger on the id, of the same time, with another size", TAKEN,
+         source(created_at=builders.NOW), stranger(size=3), known=False),
+    case("stranger on the id, from another time", TAKEN,
+         source(created_at=builders.LONG_AGO), stranger(), known=False),
+    case("stranger with an id of his own", taken(builders.COPY_ID),
+         source(created_at=builders.NOW), stranger(image_id=builders.COPY_ID), known=False),
+    case("stranger and source that do not say when they were created", TAKEN,
+         source(), stranger(created_at=None), known=False),
+    case("known, without its mark",
+         plans.Conflict(reason=doubt("its task knows it, but its mark was taken off or changed")),
+         source(), stranger()),
+    case("stranger, unwanted", unwanted(UNWANTED), source(), stranger(), wanted=False),
+    # strategy
+    case("unwanted, none there", unwanted(UNWANTED), source(), None, wanted=False),
+    case("unwanted keeps its copy",
+         unwanted(stays("shared")), source(name="new"), copy(), wanted=False),
+    case("unwanted keeps who sees it", unwanted(stays("private")),
+         source(visibility="public"), copy(visibility="private"), wanted=False),
+    case("unwanted, and made private",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(name="new", visibility="private"), copy(visibility="public"), wanted=False),
+    case("unwanted, and a member removed",
+         change_of(copy(members={"beta": Member.ACCEPTED}), members={"beta": None}),
+         source(members={"gamma": Member.ACCEPTED}), copy(members={"beta": Member.ACCEPTED}),
+         wanted=False),
+    case("unwanted, and given to another project",
+         change_of(copy(), attributes={"owner": "beta"}),
+         source(name="new", owner="beta", visibility="public"), copy(), wanted=False),
+    case("unwanted, made private, and given to another project",
+         change_of(copy(visibility="public"),
+                   attributes={"owner": "beta", "visibility": "private"}),
+         source(owner="beta", visibility="private"), copy(visibility="public"), wanted=False),
+    case("unwanted, and deactivated", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED), copy(), wanted=False),
+    case("unwanted, and both deactivated", unwanted(stays("shared and deactivated")),
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED), wanted=False),
+    case("unwanted, and reactivated", unwanted(stays("shared and deactivated")),
+         source(), copy(status=Status.DEACTIVATED), wanted=False,
+         deactivated_id=builders.IMAGE_ID),
+    case("unwanted, made private, and queued",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private"), queued(visibility="public"), wanted=False),
+    case("unwanted, made private, and killed", unwanted(stays("public")),
+         source(visibility="private"), copy(visibility="public", status=Status.KILLED),
+         wanted=False),
+    case("unwanted, made private, and goes",
+         plans.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
+         source(visibility="private"), copy(visibility="public"), wanted=False,
+         delete_unwanted=True),
+    case("unwanted, made private, and not ours", unwanted(UNWANTED),
+         source(visibility="private"), stranger(visibility="public"), wanted=False),
+    case("made private while its data is a stranger's",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         elsewhere(STRANGERS, visibility="private"), copy(visibility="public")),
+    case("made private without data",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(status=Status.QUEUED, visibility="private"), copy(visibility="public")),
+    case("itself a copy, and made private", uncopyable("source is itself a copy"),
+         source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public")),
+    case("unwanted loses its copy", plans.DeleteCopy(copy=copy(), reason=UNWANTED),
+         source(name="new"), copy(), wanted=False, delete_unwanted=True),
+    case("unwanted, a stranger's", unwanted(UNWANTED),
+         source(), stranger(), wanted=False, delete_unwanted=True),
+    case("unwanted, none to lose", unwanted(UNWANTED),
+         source(), None, wanted=False, delete_unwanted=True),
+    case("unwanted, source without data", uncopyable("source is queued"),
+         source(status=Status.QUEUED), copy(), wanted=False, delete_unwanted=True),
+    case("wanted stays, whatever is deleted", IN_SYNC,
+         source(), copy(), delete_unwanted=True),
+    # data
+    case("no copy", plans.CopyData(source=source(), into=None), source(), None),
+    case("copy was deleted", plans.CopyData(source=source(), into=None),
+         source(), copy(status=Status.DELETED)),
+    case("copy is pending_delete", plans.CopyData(source=source(), into=None),
+         source(), copy(status=Status.PENDING_DELETE)),
+    case("record without data", plans.CopyData(source=source(), into=queued()),
+         source(), queued()),
+    *[
+        case(f"private record of a {visibility} image",
+             plans.CopyData(source=source(visibility=visibility),
+                            into=queued(visibility="private")),
+             source(visibility=visibility), queued(visibility="private"))
+        for visibility in ("public", "community", "private")
+    ],
+    case("record of an image with members",
+         plans.CopyData(source=source(members={"beta": Member.ACCEPTED}), into=queued()),
+         source(members={"beta": Member.ACCEPTED}), queued()),
+    case("record whose member rejected it meanwhile",
+         plans.CopyData(source=source(members={"beta": Member.REJECTED}),
+                        into=queued(members={"beta": Member.ACCEPTED})),
+         source(members={"beta": Member.REJECTED}), queued(members={"beta": Member.ACCEPTED})),
+    case("public record without data",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="public"), queued(visibility="public")),
+    case(
+        "record without data of another owner",
+        plans.UpdateMetadata(
+            copy=queued(owner="mallory"), attributes={"owner": "alpha"},
+            tags=None, properties={}, members={},
+        ),
+        source(), queued(owner="mallory"),
+    ),
+    case(
+        "record without data that is out of date",
+        plans.UpdateMetadata(
+            copy=queued(visibility="public"), attributes={"visibility": "shared"},
+            tags=None, properties={}, members={},
+        ),
+        source(), queued(visibility="public"),
+    ),
+    case(
+        "record without data that a former member sees",
+        plans.UpdateMetadata(
+            copy=queued(members={"beta": Member.PENDING}), attributes={},
+            tags=None, properties={}, members={"beta": None},
+        ),
+        source(), queued(members={"beta": Member.PENDING}),
+    ),
+    *[
+        case(f"copy {status}", plans.Wait(copy=copy(status=status), reason=f"copy is {status}"),
+             source(), copy(status=status))
+        for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+    ],
+    case("copy killed", plans.DeleteCopy(copy=copy(status=Status.KILLED), reason="copy is killed"),
+         source(), copy(status=Status.KILLED)),
+    case(
+        "wrong bytes",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER),
+            reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        source(), copy(multihash=OTHER),
+    ),
+    case(
+        "no hash",
+        plans.ReadBack(
+            copy=copy(multihash=None),
+            expected=builders.multihash(),
+            reason="region RegionTwo does not hash, and the source with sha512",
+        ),
+        source(), copy(multihash=None),
+    ),
+    case(
+        "another algorithm",
+        plans.ReadBack(
+            copy=copy(multihash=SHA256),
+            expected=builders.multihash(),
+            reason="region RegionTwo hashes with sha256, and the source with sha512",
+        ),
+        source(), copy(multihash=SHA256),
+    ),
+    case("another algorithm, another copy read back",
+        plans.ReadBack(
+            copy=copy(multihash=SHA256),
+            expected=builders.multihash(),
+            reason="region RegionTwo hashes with sha256, and the source with sha512",
+        ),
+        source(), copy(multihash=SHA256), proven_id="another",
+    ),
+    case("another algorithm, source deactivated",
+        plans.SetActive(copy=copy(multihash=SHA256), active=False),
+        source(status=Status.DEACTIVATED), copy(multihash=SHA256),
+    ),
+    case("another algorithm, another name",
+        plans.UpdateMetadata(
+            copy=copy(multihash=SHA256),
+            attributes={"name": "new"},
+            tags=None,
+            properties={},
+            members={},
+        ),
+        source(name="new"), copy(multihash=SHA256),
+    ),
+    case("another algorithm, read back", IN_SYNC,
+         source(), copy(multihash=SHA256), proven_id=builders.IMAGE_ID),
+    case("no hash, read back", IN_SYNC,
+         source(), copy(multihash=None), proven_id=builders.IMAGE_ID),
+    case(
+        "another algorithm and size",
+        plans.DeleteCopy(
+            copy=copy(size=3, multihash=SHA256),
+            reason="copy has another size",
+            mismatch=("21 bytes", "3 bytes"),
+        ),
+        source(), copy(size=3, multihash=SHA256),
+    ),
+    case(
+        "wrong bytes, whatever was read",
+        plans.DeleteCopy(
+            copy=copy(multihash=OTHER),
+            reason="copy holds other bytes",
+            mismatch=(str(builders.multihash()), str(OTHER)),
+        ),
+        source(), copy(multihash=OTHER), proven_id=builders.IMAGE_ID,
+    ),
+    case(
+        "wrong size where the source has no hash",
+        plans.DeleteCopy(
+            copy=copy(size=3), reason="copy has another size", mismatch=("21 bytes", "3 bytes")
+        ),
+        source(multihash=None), copy(size=3),
+    ),
+    case("source without hash", IN_SYNC,
+         source(multihash=None), copy()),
+    # copies that no row knows
+    case("found by its mark", IN_SYNC, source(), copy(), known=False),
+    case("found by its mark, without data", plans.CopyData(source=source(), into=queued()),
+         source(), queued(), known=False),
+    *[
+        case(
+            f"{name}, of another owner",
+            plans.Conflict(reason=doubt(
+                "no task knows it, and it belongs to project mallory, where a copy would belong "
+                "to alpha"
+            )),
+            source(), there, known=False,
+        )
+        for name, there in (
+            ("found by its mark", copy(owner="mallory", status=Status.DEACTIVATED)),
+            ("found without data", queued(owner="mallory")),
+        )
+    ],
+    case("doubtful, unwanted", unwanted(UNWANTED),
+         source(), copy(multihash=OTHER), known=False, wanted=False, delete_unwanted=True),
+    case("no row, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+         source(), copy(multihash=OTHER), known=False),
+    case("on probation, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+         source(), copy(multihash=OTHER), on_probation=True),
+    case("on probation, right bytes", IN_SYNC,
+         source(), copy(), on_probation=True),
+    case("on probation, saving", plans.Wait(copy=queued(status=Status.SAVING),
+                                            reason="copy is saving"),
+         source(), queued(status=Status.SAVING), on_probation=True),
+    case("on probation, killed",
+         plans.Conflict(reason=left_alone("it is killed")),
+         source(), queued(status=Status.KILLED), on_probation=True),
+    *[
+        case(f"no row, {status}",
+             plans.Wait(copy=copy(status=status),
+                        reason=f"an image that may be our copy is {status}"),
+             source(), copy(status=status), known=False)
+        for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
+    ],
+    case("no row, another algorithm",
+         plans.ReadBack(copy=copy(multihash=SHA256), expected=builders.multihash(),
+                        reason="no hash tells whether it holds the data of its source"),
+         source(), copy(multihash=SHA256), known=False),
+    # marks that were handed on
+    *[
+        case(f"inherited {name}", plans.CopyData(source=source(), into=None, under_own_id=True),
+             source(), there, known=False)
+        for name, there in (
+            ("mark", copy(mark=INHERITED)),
+            ("mark, other bytes", copy(mark=INHERITED, multihash=OTHER)),
+            ("mark, queued", queued(mark=INHERITED)),
+            ("mark, saving", queued(mark=INHERITED, status=Status.SAVING)),
+        )
+    ],
+    case("inherited mark, unwanted", unwanted(UNWANTED),
+         source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True, known=False),
+    case("inherited mark, source deactivated", SOURCE_RESTS,
+         source(status=Status.DEACTIVATED), copy(mark=INHERITED), known=False),
+    case("source with an inherited mark", plans.CopyData(source=source(mark=INHERITED), into=None),
+         source(mark=INHERITED), None),
+    case("source with an inherited mark, in sync", IN_SYNC,
+         source(mark=INHERITED), copy()),
+    # keys of encrypted images
+    *[
+        case(f"{policy} of the source", IN_SYNC,
+             source(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}), copy())
+        for policy in images.KEY_POLICIES
+    ],
+    *[
+        case(f"{policy} of the copy",
+             plans.UpdateMetadata(
+                 copy=copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}),
+                 attributes={}, tags=None, properties={policy: None}, members={},
+             ),
+             source(), copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}))
+        for policy in images.KEY_POLICIES
+    ],
+    # what narrows, and something else that may be refused
+    case("made private, and changed",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private", name="new", properties={}, tags=frozenset()),
+         copy(visibility="public")),
+    case("made private, changed, and without data",
+         change_of(queued(visibility="public"), attributes={"visibility": "private"}),
+         source(visibility="private", name="new"), queued(visibility="public")),
+    case("shared with another one, and changed",
+         change_of(copy(members={"beta": Member.ACCEPTED}), members={"beta": None}),
+         source(members={"gamma": Member.ACCEPTED}, name="new"),
+         copy(members={"beta": Member.ACCEPTED})),
+    case("given to another project, made public, and changed",
+         change_of(copy(), attributes={"owner": "beta"}),
+         source(owner="beta", visibility="public", name="new"), copy()),
+    case("deactivated by somebody else, made private, and changed",
+         change_of(copy(status=Status.DEACTIVATED, visibility="public"),
+                   attributes={"visibility": "private"}),
+         source(visibility="private", name="new"),
+         copy(status=Status.DEACTIVATED, visibility="public")),
+    # status
+    case("deactivated", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED), copy()),
+    case("reactivated", plans.SetActive(copy=copy(status=Status.DEACTIVATED), active=True),
+         source(), copy(status=Status.DEACTIVATED), deactivated_id=builders.IMAGE_ID),
+    case("deactivated by somebody else", HELD, source(), copy(status=Status.DEACTIVATED)),
+    case("deactivated by somebody else, and an earlier copy by us", HELD,
+         source(), copy(status=Status.DEACTIVATED), deactivated_id=builders.COPY_ID),
+    case("deactivated by somebody else, and damaged", HELD,
+         source(), copy(status=Status.DEACTIVATED),
+         damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
+    case("deactivated by somebody else, and renamed",
+         change_of(copy(status=Status.DEACTIVATED), attributes={"name": "new"}),
+         source(name="new"), copy(status=Status.DEACTIVATED)),
+    case("reactivated and made private at once",
+         change_of(copy(status=Status.DEACTIVATED, visibility="public"),
+                attributes={"visibility": "private"}),
+         source(visibility="private"), copy(status=Status.DEACTIVATED, visibility="public"),
+         deactivated_id=builders.IMAGE_ID),
+    case("deactivated and made public at once", plans.SetActive(copy=copy(), active=False),
+         source(status=Status.DEACTIVATED, visibility="public"), copy()),
+    case("deactivated there as well, damaged",
+         plans.DeleteCopy(copy=copy(status=Status.DEACTIVATED), reason="copy is damaged",
+                          mismatch=(str(builders.multihash()), "x")),
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
+    case("both deactivated", IN_SYNC,
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED)),
+    case("deactivated, no copy", SOURCE_RESTS,
+         source(status=Status.DEACTIVATED), None),
+    case("deactivated, record without data", SOURCE_RESTS,
+         source(status=Status.DEACTIVATED), queued()),
+    # all well
+    case("in sync", IN_SYNC, source(), copy()),
+    case("in sync under an id of its own", IN_SYNC,
+         source(), copy(image_id=builders.COPY_ID)),
+]
+
+
+@pytest.mark.parametrize(("source", "copy", "flags", "action"), TABLE)
+def test_every_pair_has_its_one_answer(source, copy, flags, action):
+    assert decide(source, copy, **flags) == action
+
+
+DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
+
+
+def removal(expected=None):
+    return plans.DeleteCopy(
+        copy=copy(),
+        reason="copy is damaged",
+        mismatch=(str(expected or builders.multihash()), "no data"),
+    )
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(source(), id="in sync"),
+        pytest.param(source(name="another"), id="other metadata"),
+        pytest.param(source(status=Status.DEACTIVATED), id="other status"),
+    ],
+)
+def test_a_copy_that_is_damaged_is_removed_before_it_is_brought_in_step(there):
+    assert decide(there, copy(), damage=DAMAGE) == removal()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_damaged_copy_goes_where_nobody_wants_it_either(keeps):
+    found = decide(source(), copy(), wanted=False, delete_unwanted=not keeps, damage=DAMAGE)
+    assert found == (
+        removal() if keeps else plans.DeleteCopy(copy=copy(), reason=UNWANTED)
+    )
+    assert decide(source(), stranger(), wanted=False, damage=DAMAGE) == unwanted(UNWANTED)
+
+
+def test_where_the_source_has_no_hash_a_damaged_copy_is_told_with_the_one_that_it_had():
+    theirs = builders.multihash(algo="sha256")
+    damaged = copy(multihash=theirs)
+    found = decide(source(multihash=None), damaged, damage=DAMAGE)
+    assert found == dataclasses.replace(removal(theirs), copy=damaged)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "flags"),
+    [
+        pytest.param(source(), None, {}, id="no copy"),
+        pytest.param(source(), copy(image_id=builders.COPY_ID), {}, id="another copy by now"),
+        pytest.param(source(), stranger(), {}, id="not ours"),
+        pytest.param(source(owner="beta"), copy(), {"known": False}, id="doubtful"),
+        pytest.param(source(), copy(), {"known": False}, id="adopted just now"),
+        pytest.param(source(), copy(status=Status.IMPORTING), {}, id="busy"),
+        pytest.param(source(), copy(multihash=OTHER), {}, id="other bytes from the beginning"),
+        pytest.param(None, copy(), {}, id="source not found"),
+        pytest.param(None, copy(), {"may_delete": True}, id="source gone"),
+    ],
+)
+def test_what_would_be_done_anyway_is_done_to_a_damaged_copy(there, here, flags):
+    assert decide(there, here, damage=DAMAGE, **flags) == decide(there, here, **flags)
+
+
+def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
+    for other in ({"image_id": builders.COPY_ID}, {"region": "RegionNine"}):
+        key = dataclasses.replace(builders.KEY, **other)
+        mark = dataclasses.replace(builders.MARK, source=key)
+        told = doubt(f"it names another source, {key}")
+        assert decide(source(), copy(mark=mark)) == plans.Conflict(reason=told)
+        assert decide(None, copy(mark=mark), may_delete=True) == plans.Conflict(
+            reason=f"source was deleted; {told}"
+        )
+    assert decide(None, stranger(), may_delete=True, known=False) == NOT_OURS
+
+
+def update(source_image, copy_image):
+    action = decide(source_image, copy_image)
+    assert isinstance(action, plans.UpdateMetadata)
+    assert action.copy == copy_image
+    return action
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("name", "cirros", ""),
+        ("name", "cirros", None),
+        ("disk_format", "qcow2", "raw"),
+        ("container_format", "bare", "ovf"),
+        ("min_disk", 1, 0),
+        ("min_ram", 64, 0),
+        ("visibility", "shared", "public"),
+        ("protected", True, False),
+        ("os_hidden", False, True),
+        ("owner", "alpha", "beta"),
+    ],
+)
+def test_an_attribute_that_differs_is_the_only_thing_updated(name, old, new):
+    action = update(source(**{name: new}), copy(**{name: old}))
+    assert action.attributes == {name: new}
+    assert (action.tags, action.properties, action.members) == (None, {}, {})
+
+
+def test_tags_are_taken_over_whole():
+    action = update(source(tags=frozenset()), copy(tags=frozenset({"a", "b"})))
+    assert action.tags == frozenset()
+    assert (action.attributes, action.properties, action.members) == ({}, {}, {})
+    assert update(source(tags=frozenset({"x"})), copy(tags=frozenset())).tags == {"x"}
+
+
+def test_a_property_that_changed_is_updated_and_nothing_else():
+    action = update(source(properties={"hw_disk_bus": ""}), copy())
+    assert action.properties == {"hw_disk_bus": ""}
+    assert (action.attributes, action.tags, action.members) == ({}, None, {})
+
+
+def test_a_new_property_is_added_and_listed_as_ours():
+    action = update(source(properties={"hw_disk_bus": "virtio", "os_type": "linux"}), copy())
+    assert action.properties == {
+        "os_type": "linux",
+        images.SYNCED_PROPERTIES: json.dumps(["hw_disk_bus", "os_type"]),
+    }
+
+
+def test_a_property_removed_from_the_source_is_removed_from_the_copy():
+    action = update(source(properties={}), copy())
+    assert action.properties == {"hw_disk_bus": None, images.SYNCED_PROPERTIES: "[]"}
+
+
+def test_a_property_that_somebody_gave_the_copy_stays():
+    local = copy(properties={"hw_disk_bus": "virtio", "local": "1"})
+    assert decide(source(), local) == IN_SYNC
+    action = update(source(properties={}), local)
+    assert "local" not in action.properties
+
+
+def test_a_copy_whose_list_of_ours_is_lost_gets_it_back():
+    action = update(source(), copy(synced_properties=frozenset()))
+    assert action.properties == {images.SYNCED_PROPERTIES: '["hw_disk_bus"]'}
+
+
+def test_members_are_removed_and_then_added_and_changed():
+    wanted = {"beta": Member.ACCEPTED, "gamma": Member.PENDING, "same": Member.PENDING}
+    there = copy(
+        members={"beta": Member.REJECTED, "delta": Member.ACCEPTED, "same": Member.PENDING}
+    )
+    removal = update(source(members=wanted), there)
+    assert removal.members == {"delta": None}
+    rest = update(source(members=wanted), _updated(there, removal))
+    assert rest.members == {"beta": Member.ACCEPTED, "gamma": Member.PENDING}
+    for action in (removal, rest):
+        assert (action.attributes, action.tags, action.properties) == ({}, None, {})
+
+
+def test_members_go_in_the_change_that_shows_the_copy_to_everybody():
+    action = update(source(visibility="public"), copy(members={"beta": Member.ACCEPTED}))
+    assert (action.attributes, action.members) == ({"visibility": "public"}, {"beta": None})
+
+
+# What must hold for every pair.
+
+_ids = st.sampled_from([builders.IMAGE_ID, builders.COPY_ID])
+_names = st.sampled_from(["a", "b", "c"])
+_metadata = st.builds(
+    images.Metadata,
+    name=st.sampled_from([None, "", "n"]),
+    visibility=st.sampled_from(["public", "shared", "private"]),
+    protected=st.booleans(),
+    owner=st.sampled_from(["alpha", "beta"]),
+    tags=st.frozensets(_names),
+    properties=st.dictionaries(_names, st.sampled_from(["", "1"])),
+)
+_members = st.dictionaries(_names, st.sampled_from(Member))
+_hashes = st.sampled_from([None, builders.multihash(), OTHER])
+
+
+def _images(**fixed):
+    strategies = {
+        "status": st.sampled_from(Status),
+        "size": st.sampled_from([None, 3, 21]),
+        "multihash": _hashes,
+        "metadata": _metadata,
+        "members": _members,
+    } | fixed
+    return st.builds(images.Image, **strategies)
+
+
+_sources = _images(
+    image_id=st.just(builders.IMAGE_ID),
+    region=st.just(builders.SOURCE_REGION),
+    mark=st.sampled_from([None, INHERITED, ITSELF_A_COPY]),
+)
+_copies = _images(
+    image_id=_ids,
+    region=st.just(builders.REGION),
+    mark=st.sampled_from([builders.MARK, OF_OWN_ID, INHERITED, None]),
+    created_at=st.just(builders.NOW),
+    synced_properties=st.frozensets(_names),
+)
+_pairs = {
+    "source_image": st.none() | _sources,
+    "copy_image": st.none() | _copies,
+    "wanted": st.booleans(),
+    "may_delete": st.booleans(),
+}
+
+
+def perform(action, source_image, copy_image):
+    """Do an action flawlessly."""
+    match action:
+        case plans.CopyData(source=original, into=into):
+            if into is None:
+                into = copy(
+                    metadata=original.metadata,
+                    synced_properties=frozenset(original.metadata.properties),
+                )
+            return dataclasses.replace(
+                into, status=Status.ACTIVE, size=original.size,
+                multihash=original.multihash or builders.multihash(),
+            )
+        case plans.SetActive(active=active):
+            status = Status.ACTIVE if active else Status.DEACTIVATED
+            return dataclasses.replace(copy_image, status=status)
+        case plans.DeleteCopy():
+            return None
+        case plans.ReadBack(expected=expected):
+            # That the bytes are right is noted, which is as good as a hash of the Glance.
+            return dataclasses.replace(copy_image, multihash=expected)
+        case plans.UpdateMetadata():
+            return _updated(copy_image, action)
+    return copy_image
+
+
+def _updated(copy_image, action):
+    properties = {**copy_image.metadata.properties, **action.properties}
+    synced = properties.pop(images.SYNCED_PROPERTIES, None)
+    metadata = dataclasses.replace(
+        copy_image.metadata,
+        **action.attributes,
+        tags=copy_image.metadata.tags if action.tags is None else action.tags,
+        properties={k: v for k, v in properties.items() if v is not None},
+    )
+    members = {**copy_image.members, **action.members}
+    return dataclasses.replace(
+        copy_image,
+        metadata=metadata,
+        members={k: v for k, v in members.items() if v is not None},
+        synced_properties=(
+            copy_image.synced_properties if synced is None else frozenset(json.loads(synced))
+        ),
+    )
+
+
+@given(**_pairs)
+def test_doing_what_is_said_ends_within_four_steps(source_image, copy_image, wanted, may_delete):
+    seen = []
+    for _ in range(5):
+        action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+        seen.append(action)
+        if isinstance(action, plans.Settled | plans.Wait | plans.Conflict):
+            return
+        copy_image = perform(action, source_image, copy_image)
+    raise AssertionError(seen)
+
+
+@given(**_pairs)
+def test_an_image_that_is_not_ours_is_never_touched(
+    source_image, copy_image, wanted, may_delete
+):
+    found = whose(copy_image, source_image)
+    if found is None or found.is_ours:
+        return
+    if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
+        return
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    may_be = plans.Settled | plans.Conflict | plans.Wait
+    if found.whose is identity.Whose.INHERITED:
+        may_be |= plans.CopyData
+        assert not isinstance(action, plans.CopyData) or action.under_own_id
+    assert isinstance(action, may_be)
+
+
+@given(**_pairs)
+def test_nothing_is_deleted_for_a_missing_source_without_proof(
+    source_image, copy_image, wanted, may_delete
+):
+    del source_image, may_delete
+    action = decide(None, copy_image, wanted=wanted, may_delete=False)
+    assert isinstance(action, plans.Settled)
+
+
+@given(**_pairs)
+def test_data_is_only_ever_copied_from_an_active_original(
+    source_image, copy_image, wanted, may_delete
+):
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    if isinstance(action, plans.CopyData):
+        assert wanted
+        assert source_image.status is Status.ACTIVE
+        assert not identity.names_itself(source_image)
+        if action.into is not None:
+            assert action.into.metadata.owner == source_image.metadata.owner
+            shared = source_image.metadata.visibility == "shared"
+            assert action.into.metadata.visibility == ("shared" if shared else "private")
+            assert action.into.members.keys() <= source_image.members.keys()
+
+
+@given(**_pairs)
+def test_in_sync_means_same_bytes_same_status_same_metadata(
+    source_image, copy_image, wanted, may_delete
+):
+    action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
+    if action == IN_SYNC:
+        assert copy_image.status is source_image.status
+        assert copy_image.size == source_image.size
+        assert source_image.multihash in (None, copy_image.multihash)
+        assert copy_image.members == source_image.members
+        assert source_image.metadata.properties.items() <= copy_image.metadata.properties.items()
+        assert copy_image.metadata.tags == source_image.metadata.tags
+
+
+@given(**_pairs)
+def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
+    source_image, copy_image, wanted, may_delete
+):
+    del wanted
+    found = whose(copy_image, source_image)
+    for _ in range(3):
+        action = decide(source_image, copy_image, wanted=False, may_delete=may_delete)
+        if not isinstance(action, plans.UpdateMetadata | plans.SetActive):
+            break
+        assert found is not None
+        assert found.is_ours
+        if not (isinstance(action, plans.UpdateMetadata) and "owner" in action.attributes):
+            assert not narrowing.widens(action)
+        copy_image = perform(action, source_image, copy_image)
+    if source_image is None or found is None or not found.is_ours:
+        return
+    is_over = {source_image.status, copy_image.status} & {
+        Status.KILLED, Status.DELETED, Status.PENDING_DELETE
+    }
+    if is_over or identity.names_itself(source_image):
+        return
+    theirs, ours = source_image.metadata.visibility, copy_image.metadata.visibility
+    assert not narrowing.is_narrower(theirs, ours)
+    assert source_image.metadata.owner == copy_image.metadata.owner
+    assert theirs != ours or copy_image.members.keys() <= source_image.members.keys()
+    assert (source_image.status, copy_image.status) != (Status.DEACTIVATED, Status.ACTIVE)
+
+
+@given(
+    st.sampled_from([copy, queued]), _metadata, _metadata, _members, _members, st.booleans()
+)
+def test_what_narrows_goes_alone(make, theirs, ours, their_members, our_members, wanted):
+    """So that nothing else, which may be refused, keeps it back."""
+    action = decide(
+        source(metadata=theirs, members=their_members),
+        make(metadata=ours, members=our_members),
+        wanted=wanted,
+    )
+    if isinstance(action, plans.UpdateMetadata):
+        assert narrowing.narrowed(action) in (None, action)
+
+
+@given(_sources, _copies)
+def test_an_active_copy_is_never_given_to_more_than_its_source(source_image, copy_image):
+    """However the steps follow each other."""
+    found = whose(copy_image, source_image)
+    if not found.is_ours or copy_image.status is Status.ACTIVE:
+        return
+    for _ in range(5):
+        action = decide(source_image, copy_image, deactivated_id=copy_image.image_id)
+        if not isinstance(action, plans.UpdateMetadata | plans.SetActive | plans.CopyData):
+            return
+        copy_image = perform(action, source_image, copy_image)
+        if copy_image.status is Status.ACTIVE:
+            assert copy_image.metadata.visibility in {
+                source_image.metadata.visibility, "private", "shared"
+            }
+            assert copy_image.members.keys() <= source_image.members.keys()
+
+
+def changed(**fields):
+    return change_of(copy(), **fields)
+
+
+@pytest.mark.parametrize(
+    ("action", "what", "why"),
+    [
+        (plans.CopyData(source=source(), into=None), "copy", "there is no copy"),
+        (plans.CopyData(source=source(), into=queued()), "copy", "the copy has no data"),
+        (changed(attributes={"name": "new"}), "update", "name"),
+        (
+            changed(attributes={"name": "new"}, properties={"os_type": None, "a": "b"}),
+            "update",
+            "a, name, os_type",
+        ),
+        (changed(tags=frozenset()), "update", "tags"),
+        (changed(members={"beta": None}), "update", "members"),
+        (
+            changed(attributes={"owner": "x"}, tags=frozenset({"t"}), members={"beta": None}),
+            "update",
+            "owner, tags, members",
+        ),
+        (plans.SetActive(copy=copy(), active=True), "status", "source is active"),
+        (plans.SetActive(copy=copy(), active=False), "status", "source is deactivated"),
+        (plans.DeleteCopy(copy=copy(), reason="copy is killed"), "delete", "copy is killed"),
+        (plans.Wait(copy=copy(), reason="copy is saving"), "wait", "copy is saving"),
+        (
+            plans.ReadBack(copy=copy(), expected=OTHER, reason="region hashes otherwise"),
+            "verify",
+            "region hashes otherwise",
+        ),
+        (plans.AwaitSource(reason="snapshot is queued"), "wait", "snapshot is queued"),
+        (plans.Conflict(reason="somebody else's"), "report", "somebody else's"),
+    ],
+)
+def test_every_deed_has_its_words(action, what, why):
+    assert plans.step_of(action) == plans.Step(what=plans.What(what), why=why)
+
+
+def test_nothing_to_do_has_no_words():
+    assert plans.step_of(uncopyable("source is queued")) is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [None, copy(status=Status.SAVING, size=None, multihash=None), queued()],
+    ids=["none", "busy", "without data"],
+)
+def test_nothing_is_proven_of_what_has_no_data(image):
+    assert plans.proof(source(), image) is None
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.DEACTIVATED])
+def test_the_bytes_of_a_copy_call_for_the_same_whatever_else_differs(status):
+    def proof(**fields):
+        return plans.proof(source(name="new"), copy(status=status, **fields))
+
+    assert proof() is None
+    assert isinstance(proof(multihash=SHA256), plans.ReadBack)
+    assert isinstance(proof(multihash=OTHER), plans.DeleteCopy)

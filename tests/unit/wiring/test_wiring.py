@@ -1,0 +1,514 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which parts are put together, and what settings reach them."""
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+from typing import Any
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent import wiring
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.drivers.stores import api
+from glance_sync_agent.drivers.stores import fallback
+from glance_sync_agent.drivers.stores import filesystem
+from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.wiring import regions as wired_regions
+from glance_sync_agent.wiring import remembered
+from tests.unit import builders
+
+MIB = 1024 * 1024
+CONF = """
+[DEFAULT]
+state_path = {directory}/state
+{line}
+[service_credentials]
+auth_url = http://127.0.0.1:1/v3
+username = agent
+password = secret
+"""
+ENDPOINTS = {
+    "RegionOne": "http://192.0.2.11:9292",
+    "RegionTwo": "http://192.0.2.12:9292",
+    "RegionThree": "http://192.0.2.13:9292",
+    "RegionFour": "http://192.0.2.14:9292",
+}
+FILESYSTEM = {
+    "name": "filesystem",
+    "parameters": {"host": "192.0.2.99", "login_user": "glance", "datadir": "/images"},
+}
+
+
+class Catalogue:
+    """Keystone's catalogue, without Keystone."""
+
+    cascading = "RegionOne"
+    forgotten = False
+
+    def regions(self):
+        return frozenset(ENDPOINTS)
+
+    def endpoint(self, region):
+        if region not in ENDPOINTS:
+            raise errors.UnknownRegion(f"no region {region}")
+        return ENDPOINTS[region]
+
+    def forget_token(self):
+        self.forgotten = True
+
+    def token(self):
+        return "a token"
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "sync.conf"
+
+
+@pytest.fixture
+def configure(file):
+    def read(line=""):
+        write(file, line)
+        return wiring.configure(["--config-file", str(file)], prog="test", description="")
+
+    return read
+
+
+def write(file, line):
+    file.write_text(CONF.format(directory=file.parent, line=textwrap.dedent(line)))
+
+
+@pytest.fixture
+def services(configure, file):
+    """Return a function that makes the services for what a store file says."""
+    made = []
+
+    def make(entries=None, line=""):
+        if entries is not None:
+            (file.parent / "glance_store.yaml").write_text(repr({"glances": entries}))
+        _conf, current = configure(line)
+        catalogue: Any = Catalogue()
+        session: Any = types.SimpleNamespace(invalidate=lambda: None)
+        made.append(
+            wired_regions.RegionServices(
+                catalogue=catalogue,
+                session=session,
+                current=current.settings,
+                trust=streams.Trust(),
+                stop=threading.Event(),
+            )
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        one.close()
+
+
+def entry(name, *schemes, service_ip="198.51.100.1"):
+    return {"name": name, "service_ip": service_ip, "schemes": list(schemes)}
+
+
+def test_mutable_options_follow_the_file(configure, file):
+    _conf, current = configure()
+    write(
+        file,
+        """
+        sync_strategy = none
+        sync_enabled = false
+        task_retry_times = 9
+        scp_copy_timeout = 7
+        [reconcile]
+        max_deletes = 3
+        [metadata]
+        members = false
+        [transfer]
+        copies_as_sources = false
+        give_up_seconds = 11
+        vanished_pause_seconds = 12
+        """,
+    )
+    current.reload()
+    assert current.for_engine().placement.strategy is strategy.Strategy.NONE
+    assert not current.settings.sync_enabled
+    assert current.settings.max_deletes == 3
+    assert not current.for_engine().metadata.members
+    assert not current.settings.copies_as_sources
+    assert current.for_engine().retries.retries == 9
+    assert current.for_engine().retries.give_up == 11
+    assert current.for_engine().limits.transfer == 7
+    assert current.for_engine().limits.vanished == 12
+
+
+def test_other_options_stay_as_they_were_at_start(configure, file):
+    _conf, current = configure()
+    before = current.settings
+    write(file, "cascading_endpoint_url = http://192.0.2.77/\n[notifications]\npool = other")
+    current.reload()
+    assert current.settings == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sync_strategy = SOME",
+        "task_retry_times = many",
+        "[transfer]\nlease_seconds = 1",
+        "no section",
+        "[service_credentials]\ninterface = private",
+    ],
+)
+def test_a_bad_file_changes_nothing(configure, file, line):
+    _conf, current = configure("task_retry_times = 7")
+    before = current.settings
+    write(file, line)
+    with pytest.raises(errors.ConfigurationError):
+        current.reload()
+    assert current.settings is before
+    assert current.for_engine().retries.retries == 7
+    write(file, "task_retry_times = 8")
+    current.reload()
+    assert current.for_engine().retries.retries == 8
+
+
+def test_a_file_that_is_gone_changes_nothing(configure, file):
+    _conf, current = configure()
+    before = current.settings
+    file.unlink()
+    with pytest.raises(errors.ConfigurationError):
+        current.reload()
+    assert current.settings is before
+
+
+@pytest.mark.parametrize(
+    ("line", "where"), [("", "stderr"), ("log_file = {directory}/agent.log", "file")]
+)
+def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
+    write(file, line.format(directory=file.parent))
+    program = (
+        "import logging; from glance_sync_agent import wiring;"
+        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "logging.getLogger('glance_sync_agent.test').info('a line')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not done.stdout
+    assert ("a line" in done.stderr) == (where == "stderr")
+    log = file.parent / "agent.log"
+    assert ("a line" in log.read_text()) if where == "file" else not log.exists()
+
+
+def test_what_paramiko_raises_it_does_not_log_as_well(file):
+    write(file, "")
+    program = (
+        "import logging; from glance_sync_agent import wiring;"
+        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "logging.getLogger('paramiko.transport').error('Traceback (most recent call last):')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["carrier://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
+def test_a_transport_url_that_is_none_ends_the_start(configure, url):
+    conf, current = configure(f"transport_url = {url}")
+    with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
+        wiring.prepare(conf, current)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_clock_is_aware_and_never_goes_back():
+    clock = wiring.SystemClock()
+    assert clock.now().utcoffset() == datetime.timedelta(0)
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_off(caplog):
+    clock = wiring.SystemClock()
+    before = clock.monotonic()
+    for hours in (1, 1, 2):
+        clock.follow(datetime.timedelta(hours=hours))
+        ahead = clock.now() - datetime.datetime.now(datetime.UTC)
+        assert abs(ahead - datetime.timedelta(hours=hours)) < datetime.timedelta(seconds=1)
+    assert clock.monotonic() - before < 1
+    (told,) = caplog.messages
+    assert told.startswith("The clock of the database is +3600 s ahead of this machine's")
+    clock.follow(datetime.timedelta(milliseconds=20))
+    assert len(caplog.messages) == 1
+    assert abs(clock.now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
+
+
+def test_the_way_to_the_database_does_not_move_the_clock():
+    clock = wiring.SystemClock()
+    for _ in range(40):
+        clock.follow(datetime.timedelta(seconds=0.4))
+    assert clock.now() - datetime.datetime.now(datetime.UTC) < datetime.timedelta(seconds=0.2)
+
+
+def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
+    made = services()
+    made.check()
+    assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
+    for region in ("RegionOne", "RegionTwo"):
+        assert isinstance(made.source_store(region), api.Store)
+
+
+def test_small_images_take_the_image_api_and_large_ones_ssh(services):
+    made = services([entry("RegionTwo", FILESYSTEM)], "[transfer]\nsmall_image_mib = 2")
+    assert isinstance(made.store("RegionTwo", 2 * MIB), api.Store)
+    assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.Store)
+    assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
+
+
+def test_a_token_that_an_upload_was_refused_for_is_given_up_where_it_came_from(services):
+    made = services()
+    made._context("RegionTwo").forget_token()
+    assert made._catalogue.forgotten
+
+
+def test_what_goes_to_the_cascading_region_takes_its_image_api(services):
+    made = services([entry("RegionOne", FILESYSTEM)])
+    assert isinstance(made.store("RegionOne", 100 * MIB), api.Store)
+    assert isinstance(made.scheme_store("RegionOne"), filesystem.Store)
+
+
+@pytest.mark.parametrize("region", ["RegionOne", "RegionTwo"])
+def test_a_region_that_cannot_be_read_its_own_way_is_read_through_its_image_api(
+    services, region
+):
+    made = services([entry(region, FILESYSTEM)])
+    assert isinstance(made.source_store(region), fallback.WithFallback)
+    assert made.source_store(region) is made.source_store(region)
+    with pytest.raises(errors.UnknownRegion):
+        made.source_store("RegionNine")
+
+
+@pytest.mark.parametrize(("region", "is_told"), [("RegionOne", True), ("RegionTwo", False)])
+def test_only_of_the_cascading_region_is_it_told_that_its_files_cannot_be_read(
+    services, monkeypatch, capsys, region, is_told
+):
+    monkeypatch.setitem(ENDPOINTS, region, "http://127.0.0.1:1")  # where nobody listens
+    blind = {"name": "filesystem", "parameters": {"host": "192.0.2.99", "login_user": "glance"}}
+    made = services([entry(region, blind)])
+    for _ in range(2):
+        with pytest.raises(errors.ServiceUnavailable, match=r"127\.0\.0\.1:1"):
+            made.source_store(region).read(builders.source()).__enter__()
+    assert capsys.readouterr().err.count("has no datadir to read from") == is_told
+
+
+def test_an_entry_is_found_by_name_and_else_by_address(services):
+    made = services(
+        [
+            entry("RegionTwo", FILESYSTEM),
+            entry("the third", FILESYSTEM, service_ip="192.0.2.13"),
+            entry("misleading", FILESYSTEM, service_ip="192.0.2.12"),
+        ]
+    )
+    assert made.entry("RegionTwo").name == "RegionTwo"
+    assert made.entry("RegionThree").name == "the third"
+    assert made.entry("RegionFour") is None
+    with pytest.raises(errors.UnknownRegion):
+        made.entry("RegionNine")
+
+
+def test_a_scheme_without_a_driver_is_passed_over(services):
+    http = {"name": "http", "parameters": {"host": "192.0.2.99"}}
+    made = services([entry("RegionTwo", http, FILESYSTEM), entry("RegionThree", http)])
+    assert made.scheme("RegionTwo").name == "filesystem"
+    assert made.scheme("RegionThree") is None
+    assert isinstance(made.store("RegionThree", 100 * MIB), api.Store)
+
+
+def test_all_that_is_wrong_in_the_store_file_is_said_at_once(services, file):
+    bad = {"name": "filesystem", "parameters": {"hots": "192.0.2.99", "login_user": "glance"}}
+    made = services([entry("RegionTwo", bad), entry("RegionThree", bad)])
+    with pytest.raises(errors.ConfigurationError) as caught:
+        made.check()
+    said = str(caught.value)
+    assert "RegionTwo" in said
+    assert "RegionThree" in said
+    assert said.count("glance_store.yaml") >= 2
+    assert "hots" in said
+
+
+def test_an_entry_of_no_region_is_told_of(services, capsys):
+    services([entry("RegionNine", FILESYSTEM)]).check()
+    assert "RegionNine is of no region of the catalogue" in capsys.readouterr().err
+
+
+def test_services_are_made_once(services):
+    made = services([entry("RegionTwo", FILESYSTEM)])
+    for size in (1, 100 * MIB):
+        assert made.store("RegionTwo", size) is made.store("RegionTwo", size)
+    assert made.image_service("RegionTwo") is made.image_service("RegionTwo")
+    with pytest.raises(errors.UnknownRegion):
+        made.image_service("RegionNine")
+
+
+def test_settings_do_not_show_the_database_s_password(configure):
+    _conf, current = configure("[database]\nconnection = postgresql+psycopg://agent:s3cret@db/x")
+    assert "s3cret" not in repr(current.settings)
+    assert dataclasses.is_dataclass(current.settings)
+
+
+BUS = "rabbit://u:hidden@h:1/v"
+ONE = images.RegionId("RegionOne")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("snapshot_region_names = RegionTwo,Atlantis", "snapshot_region_names: the catalogue has"),
+        (
+            f"[notifications]\nregion_transport_urls = Atlantis:{BUS}",
+            "region_transport_urls: the catalogue has no image endpoint in region Atlantis",
+        ),
+        (
+            f"[notifications]\nregion_transport_urls = RegionOne:{BUS}",
+            "RegionOne is the cascading region, whose bus is transport_url",
+        ),
+    ],
+)
+def test_a_region_that_is_named_and_is_none_is_told_with_those_that_are(configure, line, said):
+    _conf, current = configure(line)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+    assert said in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_regions_that_are_there_may_be_named(configure):
+    _conf, current = configure(
+        "snapshot_region_names = RegionOne,RegionTwo\n"
+        f"[notifications]\nregion_transport_urls = RegionTwo:{BUS}"
+    )
+    wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+
+
+def test_a_bus_of_a_region_that_is_none_keeps_the_agent_from_starting(configure):
+    conf, current = configure("[notifications]\nregion_transport_urls = RegionTwo:no://u:hidden@h")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.prepare(conf, current)
+    assert "region_transport_urls: what stands there for RegionTwo is none" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+TWO, GONE = images.RegionId("RegionTwo"), images.RegionId("Gone")
+REGIONS = frozenset(map(images.RegionId, ENDPOINTS))
+RULES = """
+rules:
+  - regions: [Gone, RegionTwo]
+  - regions: ["G*", Atlantis]
+"""
+
+
+def test_names_of_regions_that_left_the_catalogue_stop_nobody_and_are_told(configure, file):
+    (file.parent / "sync_strategy.yaml").write_text(RULES)
+    _conf, current = configure(
+        "sync_strategy = USER\nsnapshot_region_names = Gone,RegionTwo\n"
+        f"[notifications]\nregion_transport_urls = Gone:{BUS}"
+    )
+    told = wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE, TWO}))
+    assert told == [
+        "snapshot_region_names: region Gone has left Keystone's catalogue",
+        "[notifications] region_transport_urls: region Gone has left Keystone's catalogue",
+        f"{file.parent}/sync_strategy.yaml: region Gone has left Keystone's catalogue",
+    ]
+
+
+def test_a_region_that_was_never_seen_still_ends_the_start(configure):
+    _conf, current = configure("snapshot_region_names = Gone,Atlantis")
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE}))
+    assert "in region Atlantis" in str(caught.value)
+    assert "Gone" not in str(caught.value)
+
+
+def test_a_region_that_left_the_catalogue_and_is_named_nowhere_is_not_told(configure):
+    _conf, current = configure()
+    assert wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE})) == []
+
+
+def test_another_cascading_region_is_refused_with_both_names_and_the_ways_on():
+    wiring.check_cascading(None, TWO)
+    wiring.check_cascading(TWO, TWO)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        wiring.check_cascading(ONE, TWO)
+    said = str(caught.value)
+    assert "leads to region RegionTwo" in said
+    assert "images of region RegionOne" in said
+    assert "Correct cascading_endpoint_url" in said
+    assert "'glance-sync-manage region rename RegionOne RegionTwo'" in said
+    assert "'glance-sync-manage region forget RegionOne'" in said
+
+
+@pytest.fixture
+def tables(configure, tmp_path):
+    """Return the configuration, and a store with its tables."""
+    (tmp_path / "state").mkdir()
+    _conf, current = configure("snapshot_region_names = RegionTwo")
+    with contextlib.closing(task_store.TaskStore(current.settings.connection)) as store:
+        store.upgrade()
+        yield current, store
+
+
+def test_the_catalogue_is_remembered_when_the_agent_starts(tables):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    for _ in range(2):
+        assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == []
+    assert store.known_regions().cascading() == "RegionOne"
+    assert store.known_regions().all() == REGIONS
+
+
+def test_an_agent_that_comes_with_another_cascading_region_changes_nothing(tables):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    catalogue.cascading = "RegionTwo"
+    with pytest.raises(errors.ConfigurationError, match="leads to region RegionTwo, but"):
+        remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    assert store.known_regions().cascading() == "RegionOne"
+
+
+def test_a_region_that_was_in_the_catalogue_once_may_leave_it(tables, monkeypatch):
+    current, store = tables
+    catalogue: Any = Catalogue()
+    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    monkeypatch.delitem(ENDPOINTS, "RegionTwo")
+    assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == [
+        "snapshot_region_names: region RegionTwo has left Keystone's catalogue"
+    ]
+
+
+def test_nobody_listens_on_the_bus_of_a_region_that_left_the_catalogue(configure):
+    conf, current = configure(
+        f"[notifications]\nregion_transport_urls = Gone:{BUS}\n"
+        f"region_transport_urls = RegionTwo:{BUS}"
+    )
+    requests: Any = types.SimpleNamespace(handle=lambda _event: None)
+    made = wiring.make_listeners(conf, current, requests, {TWO})
+    assert len(made._others) == 1
