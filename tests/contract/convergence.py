@@ -59,6 +59,9 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
     def __init__(self) -> None:
         super().__init__()
         self.violations: list[str] = []
+        #: Copies that a row ever knew, but for those on probation: of others nothing proves later
+        #: that they are ours, if an agent was killed right after it had made them.
+        self.known: set[Place] = set()
         self._leases: dict[tasks.TaskKey, _Held] = {}
 
     def claim(self, region, limit, *, owner, now, until, **limits):
@@ -78,10 +81,12 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
     def note_copy(self, lease, copy, image_name):
         super().note_copy(lease, copy, image_name)
         self._check(lease, "noted a copy of")
+        self._account_for_copy(lease.task.key)
 
     def finish(self, lease, outcome, now):
         is_last = super().finish(lease, outcome, now)
         self._check(lease, "finished")
+        self._account_for_copy(lease.task.key)
         del self._leases[lease.task.key]
         return is_last
 
@@ -93,6 +98,12 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
     def release_owned(self, owner, now):
         self._leases = {key: one for key, one in self._leases.items() if one.owner != owner}
         return super().release_owned(owner, now)
+
+    def _account_for_copy(self, key: tasks.TaskKey) -> None:
+        row = self.get(key)
+        copy = row and row.known_copy
+        if copy and copy.created_at is not None and not copy.on_probation:
+            self.known.add((key.region, copy.copy_id))
 
     def forget(self) -> None:
         """Forget who has what, because nobody has anything any more."""
@@ -535,7 +546,7 @@ class Cloud:
         ]
         task = self.store.get(tasks.TaskKey(image_id=image_id, region=region))
         if source is None:
-            proven = [one for one in copies if (region, one.image_id) not in self.unknown]
+            proven = [one for one in copies if self._is_proven(region, one.image_id)]
             assert not proven, f"source is gone, and there is {proven}"
             at = image_id if task is None else task.copy_id or image_id
             is_theirs = (region, at) in self.foreign  # once ours, so that somebody has to decide
@@ -566,16 +577,27 @@ class Cloud:
         at = task.copy_id or source.image_id
         if (region, at) in self.foreign or self._is_claimed(source.image_id, region):
             return True
-        if (region, at) in self.unknown and (
+        if not self._is_proven(region, at) and (
             source.multihash is None
             or source.image_id in self.owners_changed
             or (region, at) in self.filled
             or self._can_bytes_not_tell(source, region, at)
+            or self._is_stuck(region, at)
         ):
             return True  # nothing proves whose it is
         if "no task knows it, and it belongs to project" in task.reason:
             return source.image_id in self.owners_changed
         return images.is_snapshot(source) and "snapshot_timeout" in task.reason
+
+    def _is_stuck(self, region: images.RegionId, copy_id: images.ImageId) -> bool:
+        """Tell whether the upload into a record has died, which only an operator may delete."""
+        service = self.regions.glances[region]
+        return copy_id in service.ids() and service.image(copy_id).status is Status.SAVING
+
+    def _is_proven(self, region: images.RegionId, copy_id: images.ImageId) -> bool:
+        """Tell whether a database that is not lost ever knew a copy."""
+        place = region, copy_id
+        return place in self.store.known and place not in self.unknown
 
     def _can_bytes_not_tell(
         self, source: images.Image, region: images.RegionId, at: images.ImageId

@@ -1692,11 +1692,11 @@ def test_a_copy_that_somebody_names_is_taken_to_have_its_data_until_it_is_disown
     assert not task(store).has_data
 
 
-def test_a_task_that_is_taken_over_has_no_data(store):
+def test_a_task_that_knows_a_copy_is_not_taken_over_and_has_its_data(store):
     ask(store, source_region=ANOTHER_SOURCE)
     copied(store)
     ask(store, of_source_only=True)
-    assert not task(store).has_data
+    assert task(store).has_data
 
 
 def copied_before(store: ports.TaskStore, project: str, *image_ids: images.ImageId) -> None:

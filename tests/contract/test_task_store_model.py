@@ -16,6 +16,7 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from tests.contract import databases
 from tests.fakes import task_store as fake
@@ -33,11 +34,13 @@ owners = st.sampled_from(["agent-1", "agent-2"])
 outcomes = st.one_of(
     st.builds(
         tasks.Succeeded,
+        code=st.sampled_from([Code.IN_SYNC, Code.HELD]),
         reason=st.just("in sync"),
         copy=st.none()
         | st.builds(
             tasks.CopySeen,
             copy_id=image_ids,
+            created_at=st.none() | times,
             image_name=st.sampled_from([None, "name"]),
             size=st.sampled_from([None, 0, 9]),
             copied_from=st.none() | regions,
@@ -45,8 +48,18 @@ outcomes = st.one_of(
         ),
     ),
     st.builds(tasks.Forgotten),
-    st.builds(tasks.Failed, reason=st.just("refused")),
-    st.builds(tasks.RetryAt, when=times, reason=st.just("no answer"), counts=st.booleans()),
+    st.builds(
+        tasks.Failed,
+        code=st.sampled_from([Code.REFUSED, Code.GAVE_UP]),
+        reason=st.just("refused"),
+    ),
+    st.builds(
+        tasks.RetryAt,
+        when=times,
+        code=st.just(Code.ATTEMPT_FAILED),
+        reason=st.just("no answer"),
+        counts=st.booleans(),
+    ),
 )
 
 

@@ -25,6 +25,10 @@ from glance_sync_agent.engine.reconcile import member_scans
 
 LOG = logging.getLogger(__name__)
 
+#: Codes of tasks that are not true any more where an image is not wanted. While a region was out
+#: of the catalogue nobody looked, so members may have been removed that no scan would miss.
+_OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
@@ -256,7 +260,7 @@ class Differences:
                 return plans.Step(what=plans.What.DELETE, why=told)
             if isinstance(action, plans.UpdateMetadata | plans.SetActive):
                 return plans.step_of(action)
-        if row is not None and (not _is_done(row) or row.code is Code.IN_SYNC):
+        if row is not None and (not _is_done(row) or row.code in _OUTDATED):
             why = told  # its task shall say so, or go
         elif self._map.differs(pair.source, service, None):
             why = "a location names a copy"
