@@ -631,3 +631,23 @@ def test_a_damaged_copy_that_somebody_else_deactivated_is_not_replaced(world):
     world.two.set_active(image.image_id, active=False)
     world.run()
     assert world.two.image(image.image_id).status is Status.DEACTIVATED
+
+
+def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_later(world):
+    source = world.source.publish(visibility="shared")
+    world.source.share(source.image_id, "beta")
+    world.changed(source.image_id)
+    world.settle()
+    assert "beta" in world.two.image(source.image_id).members
+
+    everywhere = world.catalogue.names
+    world.catalogue.names = everywhere - {TWO}
+    world.source.share(source.image_id, "beta", None)
+    world.changed(source.image_id)
+    world.settle()
+    world.catalogue.names = everywhere
+    world.source.change(source.image_id, sync_regions="none")
+    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.reconciliation.look()
+    world.settle()
+    assert "beta" not in world.two.image(source.image_id).members
