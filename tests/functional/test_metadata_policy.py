@@ -127,7 +127,8 @@ OPTIONS = [
     ),
     pytest.param(
         {"exclude_properties": ""},
-        lambda _project: {KEY_POLICY: "on_image_deletion"},
+        # With it, deleting a copy would delete the key of its source.
+        lambda _project: {KEY_POLICY: None},
         id="exclude_properties, none",
     ),
     pytest.param(
