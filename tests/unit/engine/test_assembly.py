@@ -4,6 +4,7 @@
 import pytest
 
 from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.reconcile import compare
 from glance_sync_agent.engine.reconcile import member_scans
 from tests.fakes import world as worlds
 
@@ -45,7 +46,7 @@ def test_a_dry_scan_remembers_nothing(world, engine):
     world.source.publish()
     facts = world.engine.outside.facts
     before = dict(facts._kept)
-    found = []
+    found: list[compare.Difference] = []
     scan(engine, found, is_dry=True)
     assert {one.region for one in found} == set(worlds.CASCADED)
     assert dict(facts._kept) == before
