@@ -201,8 +201,8 @@ _TRANSFER = [
         min=1,
         max=64,
         help="Tasks that run at once in one region. A region's share is its own, so that one "
-        "that hangs holds up no other. While all of them run, one more may: the change of a copy "
-        "that has its data, such as one that is made private.",
+        "that hangs holds up no other. One more task may run if its copy already has its data, "
+        "for example to make a copy private.",
     ),
     cfg.IntOpt(
         "small_image_mib",

@@ -11,9 +11,8 @@ image that never works says nothing of its region. A region that answers 5xx abo
 answers at least, and there may be others behind them that are well: it is *slowed down*, which
 means that tasks are let through in small batches with short pauses that do not grow.
 
-Where only attempts failed that were to bring data, the way of the bytes may be what is broken, an
-SSH host for one. What is to be changed of copies that have their data does not wait for that, and
-tells nothing of it.
+If only attempts to bring data failed, the byte path may be broken, such as an SSH host. Changes
+of copies that have their data then continue. Their outcomes say nothing about the byte path.
 
 Several agents share it through their database and an operator's tool shows it, so it is a value
 and a function of that value. The libraries that there are (tenacity, pybreaker) guard the calls

@@ -29,6 +29,7 @@ class CurrentSettings:
         self._conf = conf
         self._parse = parse
         self.settings = settings.load(conf)
+        self._for_engine: tuple[settings.Settings, assembly.Settings] | None = None
 
     def reload(self) -> None:
         """Take over the mutable options from the files.
@@ -45,46 +46,54 @@ class CurrentSettings:
         self.settings = settings.load(self._conf)
 
     def for_engine(self) -> assembly.Settings:
-        """Return what is in force, in the groups that the engine needs."""
-        found = self.settings
-        return assembly.Settings(
-            placement=found.policy,
-            metadata=found.metadata_policy,
-            project_seconds=found.keystone_cache_seconds,
-            limits=progress.Limits(
-                transfer=found.scp_copy_timeout,
-                lease=found.lease_seconds,
-                snapshot=found.snapshot_timeout,
-                vanished=found.vanished_pause_seconds,
-            ),
-            retries=backoff.RetryPolicy(
-                retries=found.task_retry_times,
-                base=found.retry_base_seconds,
-                cap=found.retry_max_seconds,
-                give_up=found.give_up_seconds,
-            ),
-            breakers=breakers.Policy(
-                failures=found.region_failures,
-                base=found.region_pause_seconds,
-                cap=found.region_pause_max_seconds,
-            ),
-            intervals=scan_schedule.Intervals(
-                everything=found.reconcile_interval, changes=found.reconcile_changes_interval
-            ),
-            snapshot_origins=found.region_buses.keys(),
-            record_locations=found.record_locations,
-            copies_as_sources=found.copies_as_sources,
-            small_image_bytes=found.small_image_bytes,
-            large_image_bytes=found.large_image_bytes,
-            tasks_per_region=found.tasks_per_region,
-            members_interval=found.members_interval,
-            max_deletes=found.max_deletes,
-            gone_grace=found.gone_grace,
-            delete_out_of_strategy=found.delete_out_of_strategy,
-            verify_interval=found.verify_interval,
-            verify_bytes_per_second=found.verify_bytes_per_second,
-            max_repairs=found.max_repairs,
-        )
+        """Return what is in force, in the groups that the engine needs.
+
+        Each step of an attempt asks for it, so it is made once for all that read the same files.
+        """
+        if self._for_engine is None or self._for_engine[0] is not self.settings:
+            self._for_engine = (self.settings, _for_engine(self.settings))
+        return self._for_engine[1]
+
+
+def _for_engine(found: settings.Settings) -> assembly.Settings:
+    return assembly.Settings(
+        placement=found.policy,
+        metadata=found.metadata_policy,
+        project_seconds=found.keystone_cache_seconds,
+        limits=progress.Limits(
+            transfer=found.scp_copy_timeout,
+            lease=found.lease_seconds,
+            snapshot=found.snapshot_timeout,
+            vanished=found.vanished_pause_seconds,
+        ),
+        retries=backoff.RetryPolicy(
+            retries=found.task_retry_times,
+            base=found.retry_base_seconds,
+            cap=found.retry_max_seconds,
+            give_up=found.give_up_seconds,
+        ),
+        breakers=breakers.Policy(
+            failures=found.region_failures,
+            base=found.region_pause_seconds,
+            cap=found.region_pause_max_seconds,
+        ),
+        intervals=scan_schedule.Intervals(
+            everything=found.reconcile_interval, changes=found.reconcile_changes_interval
+        ),
+        snapshot_origins=found.region_buses.keys(),
+        record_locations=found.record_locations,
+        copies_as_sources=found.copies_as_sources,
+        small_image_bytes=found.small_image_bytes,
+        large_image_bytes=found.large_image_bytes,
+        tasks_per_region=found.tasks_per_region,
+        members_interval=found.members_interval,
+        max_deletes=found.max_deletes,
+        gone_grace=found.gone_grace,
+        delete_out_of_strategy=found.delete_out_of_strategy,
+        verify_interval=found.verify_interval,
+        verify_bytes_per_second=found.verify_bytes_per_second,
+        max_repairs=found.max_repairs,
+    )
 
 
 def configure(

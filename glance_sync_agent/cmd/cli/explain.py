@@ -8,7 +8,6 @@ from typing import Any
 from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.cmd.cli import tables
@@ -54,19 +53,30 @@ class Explain(tables.Lister):
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
         conf, current = self.app.configure()
-        cloud = wiring.Cloud(conf, current)
-        catalogue = cloud.catalogue
         region = named.region(parsed_args)
-        if region is not None:
-            named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
-        engine = cloud.engine(clock=wiring.SystemClock())
-        with known_tasks.opened(current) as store:
+        with wiring.Cloud(conf, current) as cloud:
+            catalogue = cloud.catalogue
+            if region is not None:
+                named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
             image_id = named.image_id(
-                parsed_args.image, app=self.app, conf=conf, current=current, store=store
+                parsed_args.image, app=self.app, conf=conf, current=current, store=cloud.store
             )
-        with cloud:
-            found = self._find(cloud.regions, catalogue, image_id)
-            source = engine.remote_sources.join(found)
+            # Placement needs no database, so a database that is away does not matter.
+            engine = cloud.engine(clock=wiring.SystemClock())
+            source = engine.remote_sources.join(self._find(cloud.regions, catalogue, image_id))
+            self._mention(source, catalogue, current)
+            verdicts = engine.targets.verdicts(source)
+        if region is not None:
+            verdicts = {one: why for one, why in verdicts.items() if one == region}
+        return _COLUMNS, _rows(source, verdicts)
+
+    def _mention(
+        self,
+        source: images.Image,
+        catalogue: endpoints.Keystone,
+        current: wiring.CurrentSettings,
+    ) -> None:
+        """Name what of an image the agent cannot follow."""
         if unknown := strategy.names_unknown(source, catalogue.regions()):
             names = printable.escaped(", ".join(sorted(unknown)))
             self.app.say(f"{strategy.SYNC_REGIONS} of the image names no region with: {names}")
@@ -75,10 +85,6 @@ class Explain(tables.Lister):
                 f"the image is a snapshot in region {source.region}; the agent does not hear of "
                 "it, because [notifications] region_transport_urls has no bus of that region"
             )
-        verdicts = engine.targets.verdicts(source)
-        if region is not None:
-            verdicts = {one: why for one, why in verdicts.items() if one == region}
-        return _COLUMNS, _rows(source, verdicts)
 
     def _find(
         self,

@@ -48,7 +48,7 @@ class _OneImage(command.Command):
         self, parsed_args: argparse.Namespace
     ) -> Iterator[tuple[settling.Settling, images.RegionId]]:
         region = images.RegionId(parsed_args.region)
-        with _opened(self.app) as cloud:
+        with wiring.Cloud(*self.app.configure()) as cloud:
             named.require_region(region, cloud.catalogue.regions(), where=named.IN_CATALOGUE)
             yield cloud.engine().settling, region
 
@@ -135,7 +135,7 @@ class OrphanList(tables.Lister):
     ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Return the columns and the rows."""
         found: list[census.Finding] = []
-        with _opened(self.app) as cloud:
+        with wiring.Cloud(*self.app.configure()) as cloud:
             marked, known = cloud.engine().census, cloud.catalogue.regions()
             region = named.region(parsed_args)
             named.require_region(region, known, where=named.IN_CATALOGUE)
@@ -151,13 +151,6 @@ class OrphanList(tables.Lister):
         """Run the command; 1 if a region was left out."""
         self._is_partial = False
         return super().run(parsed_args) or int(self._is_partial)
-
-
-@contextlib.contextmanager
-def _opened(app: console.Console) -> Iterator[wiring.Cloud]:
-    conf, current = app.configure()
-    with wiring.Cloud(conf, current) as cloud:
-        yield cloud
 
 
 def _image_id(text: str) -> images.ImageId:

@@ -191,8 +191,8 @@ class Deeds:
         if self._places.take(key, size):
             return
         if lease.task.has_data:
-            # By that the row still tells of a copy with its bytes, and for such a one nobody
-            # waits for a place: it would be claimed again and again, before all others.
+            # The row must not claim a complete copy, or the task would skip the queue for large
+            # images.
             self._store.note_copy(lease, attempt.notes.known, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
@@ -228,7 +228,10 @@ class Deeds:
             on_probation = attempt.whose(action.copy).on_probation
             attempt.notes.found(action.copy, on_probation=on_probation)
             attempt.notes.secure()
-            self._hold(attempt.lease)
+            # An agent that stood still for longer than its lease would widen on an old look.
+            progress.renew(
+                attempt.lease, store=self._store, clock=self._clock, limits=self._limits()
+            )
         if isinstance(action, plans.UpdateMetadata):
             changed = service.update(action)
             LOG.info("Updated the metadata of %s", key)
@@ -238,20 +241,6 @@ class Deeds:
         service.set_active(copy_id, active=action.active)
         LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
         return service.get(copy_id)
-
-    def _hold(self, lease: tasks.Lease) -> None:
-        """Renew the lease right before something is given that somebody else may have taken.
-
-        An agent that stood still for longer than its lease would give it on an old look.
-        """
-        now = self._clock.now()
-        self._store.renew(
-            lease,
-            now=now,
-            until=now + datetime.timedelta(seconds=self._limits().lease),
-            bytes_done=lease.task.bytes_done,
-            bytes_total=lease.task.bytes_total,
-        )
 
     def _delete(self, attempt: Attempt, action: plans.DeleteCopy) -> images.Image | None:
         key = attempt.lease.task.key

@@ -36,7 +36,7 @@ class Places:
         return self._large_bytes if is_full else None
 
     def keep_apart(self, key: tasks.TaskKey) -> None:
-        """Let a task have no place for bytes, because it runs beside those that have one."""
+        """Give a task no slot for bytes, because it runs in the extra slot of its region."""
         with self._lock:
             self._apart.add(key)
 

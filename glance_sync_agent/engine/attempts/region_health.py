@@ -69,8 +69,8 @@ class Outages:
         breaker = self._seen.get(region, breakers.CLOSED)
         if breaker.of_data:
             return (False,)  # only bytes show that their way is mended
-        # A copy with its data costs little, and may be one that is to be taken back. Every other
-        # time all are equal, or a few that never work would keep the region closed.
+        # A task whose copy has its data costs little, and may take something back from users.
+        # Every second probe takes any task, or a few broken images would keep the region paused.
         return (None,) if breaker.failures % 2 else (True, None)
 
     def admits_copies(self, region: images.RegionId) -> bool:

@@ -119,6 +119,7 @@ class Replication:
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task, notes)
         look = sources.Look(self._sources, task)
+        known_regions = self._targets.catalogue()
         just_read: images.Image | None = None
         for step in range(_MAX_STEPS):
             kept = self._keep(lease, kept)
@@ -132,7 +133,7 @@ class Replication:
                     key=self._key(task),
                     source=source and wanted(source, copy),
                     proven_id=notes.proven_id,
-                    regions=self._targets.catalogue(),
+                    regions=known_regions,
                 ),
                 notes=notes,
                 look=look,
@@ -264,13 +265,7 @@ class Replication:
         now, limits = self._clock.monotonic(), self._limits()
         if now - kept < limits.lease / 3:
             return kept
-        self._store.renew(
-            lease,
-            now=self._clock.now(),
-            until=self._clock.now() + datetime.timedelta(seconds=limits.lease),
-            bytes_done=lease.task.bytes_done,
-            bytes_total=lease.task.bytes_total,
-        )
+        progress.renew(lease, store=self._store, clock=self._clock, limits=limits)
         return now
 
     def _copy_before(

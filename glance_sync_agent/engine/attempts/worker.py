@@ -37,9 +37,8 @@ class Worker:
     left alone, and its tasks wait without a failure being counted. What it answers about one
     image is counted for that image.
 
-    Beside its room each region has one place for a task whose copy has its data already. What is
-    taken back from users, a visibility or a member, so waits neither for hours of transfers nor
-    for the way of their bytes.
+    Each region has one more slot, for a task whose copy already has its data. A visibility or a
+    member that is taken back waits neither for hours of transfers nor for the byte path.
 
     :param afterwards: is told of each attempt whose outcome was written.
     """
@@ -237,9 +236,9 @@ class Worker:
         return True
 
     def _look_again(self, task: tasks.Task) -> None:
-        """Have somebody look at what an attempt may have changed after it lost its lease.
+        """Request a task again, because its attempt may have changed the copy without a lease.
 
-        Whoever works on the task may have looked before that.
+        The agent that holds the lease now may have read the copy before that change.
 
         :raises ServiceUnavailable: the database does not answer.
         """

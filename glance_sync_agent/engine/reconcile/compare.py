@@ -83,6 +83,7 @@ class Pair:
     rows: Mapping[images.RegionId, tasks.Task]
     #: Regions with copies of an image of another region that has the same id.
     taken: Set[images.RegionId]
+    catalogue: frozenset[images.RegionId]  # when the page of this source was read
     own_ids: wanted_copies.OwnIds  # of the kernels and ramdisks of all these sources
     #: Of the source; empty until they were read, which is done once for all regions.
     members: list[Mapping[str, images.MemberStatus]] = dataclasses.field(default_factory=list)
@@ -133,11 +134,18 @@ class Differences:
             rows.setdefault(task.key.image_id, []).append(task)
         own_ids = self._wanted_as.own_ids(page)
         known = [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
-        found = [self._pair(one, rows.get(one.image_id, []), own_ids) for one in known]
+        catalogue = self._targets.catalogue()
+        found = [
+            self._pair(one, rows.get(one.image_id, []), own_ids, catalogue) for one in known
+        ]
         return found, joined.failures
 
     def _pair(
-        self, source: images.Image, rows: Sequence[tasks.Task], own_ids: wanted_copies.OwnIds
+        self,
+        source: images.Image,
+        rows: Sequence[tasks.Task],
+        own_ids: wanted_copies.OwnIds,
+        catalogue: frozenset[images.RegionId],
     ) -> Pair:
         origin = self._noted(source.region)
         others = [row for row in rows if row.source_region != origin]
@@ -146,6 +154,7 @@ class Differences:
             verdicts=self._verdicts(source),
             rows={row.key.region: row for row in rows if row.source_region == origin},
             taken={row.key.region for row in others if row.copy_id is not None},
+            catalogue=catalogue,
             own_ids=own_ids,
         )
 
@@ -182,7 +191,7 @@ class Differences:
             is_wanted = _is_wanted(pair, region)
             if is_wanted:
                 if copy is None and (members.is_first or members.has(pair.source.image_id)):
-                    copy = _unnoted_copy(service, pair, self._targets.catalogue())
+                    copy = _unnoted_copy(service, pair)
                 step = self._step(service, pair, copy, members)
             else:
                 step = self._unwanted(service, pair, copy, verdict)
@@ -305,11 +314,11 @@ class Differences:
         unwanted: str | None = None,
     ) -> plans.Action:
         """Return what is to be done about what a listing tells of a copy."""
-        row, known = pair.rows.get(region), self._targets.catalogue()
+        row = pair.rows.get(region)
         return plans.next_action(
             wanted,
             copy,
-            found=None if copy is None else _whose(copy, pair.source, wanted, row, known),
+            found=None if copy is None else _whose(copy, pair, wanted, row),
             unwanted=unwanted,
             may_delete=False,
             delete_unwanted=unwanted is not None and self._deletes(pair, region),
@@ -345,9 +354,7 @@ def _copy_id(pair: Pair, region: images.RegionId) -> images.ImageId:
     return (row and row.copy_id) or pair.source.image_id
 
 
-def _unnoted_copy(
-    service: ports.ImageService, pair: Pair, regions: frozenset[images.RegionId]
-) -> images.Image | None:
+def _unnoted_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:
     """Find the copy with an id of its own that a lost row knew.
 
     Of an active source the attempt to copy it finds that; one that is not is not copied.
@@ -355,23 +362,24 @@ def _unnoted_copy(
     source = pair.source
     if source.status is not images.ImageStatus.DEACTIVATED or service.region in pair.rows:
         return None
-    evidence = identity.Evidence(key=images.key_of(source), source=source, regions=regions)
+    evidence = identity.Evidence(
+        key=images.key_of(source), source=source, regions=pair.catalogue
+    )
     return copies.find(service, evidence)
 
 
 def _whose(
     copy: images.Image,
-    source: images.Image,
+    pair: Pair,
     wanted: images.Image,
     row: tasks.Task | None,
-    regions: frozenset[images.RegionId],
 ) -> identity.Identity:
     evidence = identity.Evidence(
-        key=images.key_of(source),
+        key=images.key_of(pair.source),
         source=wanted,
         known=None if row is None else row.known_copy,
         proven_id=None if row is None else row.proven_id,
-        regions=regions,
+        regions=pair.catalogue,
     )
     return identity.whose(copy, evidence)
 

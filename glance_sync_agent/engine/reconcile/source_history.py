@@ -114,7 +114,7 @@ class NewestSources:
         return self._known(region).listed_at
 
     def note_look(self, region: images.RegionId, listed_at: datetime.datetime) -> None:
-        """Take note of a look that saw to all that it found missing. Idempotent.
+        """Store when the sources were listed, after a scan that held nothing back. Idempotent.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -160,7 +160,7 @@ class NewestSources:
             return _Known(
                 newest=dict(kept["newest"]),
                 missing=frozenset(kept["missing"]),
-                listed_at=_time(kept.get("listed_at")),
+                listed_at=images.time_of(kept.get("listed_at")),
             )
         except (KeyError, TypeError, ValueError):  # nothing yet, or edited by hand
             return _Known()
@@ -211,10 +211,6 @@ def _ages(newest: Sequence[images.Image]) -> dict[images.ImageId, str]:
 
 def _age(image: images.Image) -> str:
     return image.created_at.isoformat() if image.created_at is not None else ""
-
-
-def _time(text: str | None) -> datetime.datetime | None:
-    return None if text is None else datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
 
 
 def _there(service: ports.ImageService, ids: Set[images.ImageId]) -> Set[images.ImageId]:

@@ -23,6 +23,24 @@ class Limits:
     vanished: float = 600.0  # until a copy that vanished twice is made anew, at first
 
 
+def renew(
+    lease: tasks.Lease, *, store: ports.TaskStore, clock: ports.Clock, limits: Limits
+) -> None:
+    """Show a sign of life without progress.
+
+    :raises LeaseLost: somebody else works on the task.
+    :raises ServiceUnavailable: the database does not answer.
+    """
+    now = clock.now()
+    store.renew(
+        lease,
+        now=now,
+        until=now + datetime.timedelta(seconds=limits.lease),
+        bytes_done=lease.task.bytes_done,
+        bytes_total=lease.task.bytes_total,
+    )
+
+
 class Progress:
     """Takes note of the bytes of one transfer."""
 
