@@ -12,13 +12,14 @@ from glance_sync_agent import cmd  # noqa: F401 - chooses the threads of oslo.se
 from glance_sync_agent.conf import options
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring import configuration
 
 
 def engine(
     cloud: made_up.Cloud,
-    store: task_store.TaskStore,
-    runtime: assembly.Runtime | None = None,
+    store: task_store.SqlTaskStore,
+    runtime: ports.Runtime | None = None,
     **changes: Any,
 ) -> assembly.Engine:
     """Assemble an engine.
@@ -26,12 +27,12 @@ def engine(
     :param changes: of the settings.
     """
     settings = dataclasses.replace(_defaults(), **changes)
-    outside = assembly.Ports(
+    outside = ports.Ports(
         regions=cloud,
         catalogue=cloud,
-        identity=cloud,
+        projects=cloud,
         store=store,
-        turns=store.turns(),
+        leader_leases=store.turns(),
         breakers=store.breakers(),
         facts=store.facts(),
         clock=made_up.Clock(),  # that of the database is the same

@@ -38,7 +38,7 @@ from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
 
 PASSES = ("nothing", "changes", "shared", "few", "first")
-_INTERVALS = member_scans.Intervals(members=86400.0, everything=600.0)
+_INTERVALS = member_scans.MemberIntervals(members=86400.0, everything=600.0)
 #: As after the last pass; see engine/rounds.py.
 _MARGIN = datetime.timedelta(seconds=10)
 _ROWS = 10_000  # that are written at once
@@ -97,7 +97,7 @@ def _passes(args: argparse.Namespace, count: int) -> dict[str, Any]:
 def _made(database: pathlib.Path, count: int, regions: int) -> None:
     """Make a table with a task in step for every image and region."""
     url = f"sqlite:///{database}"
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     store.close()
     engine = sa.create_engine(url)
@@ -162,7 +162,7 @@ def _pass(
     """Look once; return what was found, and what it cost."""
     visibility = "shared" if name == "shared" else "public"
     cloud = made_up.Cloud(count, regions, _COPIES[name], visibility=visibility)
-    store = task_store.TaskStore(f"sqlite:///{database}")
+    store = task_store.SqlTaskStore(f"sqlite:///{database}")
     _note_last_pass(cloud, store)
     look = _look(cloud, store)
     scope = scan.EVERYTHING
@@ -189,7 +189,7 @@ def _pass(
     }
 
 
-def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> scan.Reconciliation:
+def _look(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> scan.Scan:
     engine = assembled.engine(cloud, store, gone_grace=0.0)
     return engine.make_scan(
         ask=compare.asking(engine.requests),
@@ -198,7 +198,7 @@ def _look(cloud: made_up.Cloud, store: task_store.TaskStore) -> scan.Reconciliat
     )
 
 
-def _note_last_pass(cloud: made_up.Cloud, store: task_store.TaskStore) -> None:
+def _note_last_pass(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> None:
     """Take note that all members were compared up to an interval ago."""
     clock = made_up.Clock(ago=datetime.timedelta(seconds=_INTERVALS.everything))
     members = _members(store, clock)
@@ -206,8 +206,10 @@ def _note_last_pass(cloud: made_up.Cloud, store: task_store.TaskStore) -> None:
         members.note(cloud.cascading, region, members.share(cloud.cascading, region))
 
 
-def _members(store: task_store.TaskStore, clock: made_up.Clock) -> member_scans.Spread:
-    return member_scans.Spread(
+def _members(
+    store: task_store.SqlTaskStore, clock: made_up.Clock
+) -> member_scans.SpreadMemberScans:
+    return member_scans.SpreadMemberScans(
         facts=store.facts(), clock=clock, intervals=lambda: _INTERVALS, are_ours=lambda: True
     )
 

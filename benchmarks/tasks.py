@@ -29,7 +29,7 @@ from benchmarks import made_up
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine import ports
 from tools import databases
 
 SETUPS = (
@@ -91,7 +91,7 @@ def main() -> int:
 
 def _measured(kind: str, agents: int, args: argparse.Namespace) -> dict[str, Any]:
     """Have so many agents work off all tasks; return how long it took."""
-    with _database(kind) as url, contextlib.closing(task_store.TaskStore(url)) as store:
+    with _database(kind) as url, contextlib.closing(task_store.SqlTaskStore(url)) as store:
         store.upgrade()
         _fill(store, args.tasks, args.regions)
         context = multiprocessing.get_context("spawn")
@@ -139,7 +139,7 @@ def _database(kind: str) -> Iterator[str]:
                 yield f"sqlite:///{directory}/tasks.db"
 
 
-def _fill(store: task_store.TaskStore, count: int, regions: int) -> None:
+def _fill(store: task_store.SqlTaskStore, count: int, regions: int) -> None:
     """Request as events would."""
     names, now = made_up.regions(regions), made_up.Clock().now()
     for number in range(count // regions):
@@ -160,7 +160,7 @@ def _agent(url: str, number: int, args: argparse.Namespace, signals: _Signals) -
     current: Any = types.SimpleNamespace(settings=settings)
 
     def build(_conf: Any, _current: Any, **given: Any) -> daemons.wiring.Agent:
-        store = task_store.TaskStore(url)
+        store = task_store.SqlTaskStore(url)
         return _built(cloud, store, f"agent-{number}", args.per_region, given)
 
     agent = daemons.Daemon(conf, current, build)
@@ -174,7 +174,7 @@ def _agent(url: str, number: int, args: argparse.Namespace, signals: _Signals) -
 
 def _built(
     cloud: made_up.Cloud,
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
     owner: str,
     per_region: int,
     given: Mapping[str, Any],
@@ -182,7 +182,7 @@ def _built(
     engine = assembled.engine(
         cloud,
         store,
-        assembly.Runtime(owner=owner, chance=lambda: 0.5, **given),
+        ports.Runtime(owner=owner, chance=lambda: 0.5, **given),
         tasks_per_region=per_region,
     )
     idle: Any = types.SimpleNamespace(

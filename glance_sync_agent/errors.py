@@ -18,7 +18,7 @@
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
     │   ├── Undecided               nobody can say now where an image belongs, or to whom
-    │   ├── NoPlace                 too many large images are on their way to a region
+    │   ├── NoSlot                  too many large images are on their way to a region
     │   └── Cancelled               the agent is stopping
     └── PermanentError              trying again alone will not help
         ├── Refused                 an answer 4xx, with the service's own reason
@@ -147,7 +147,7 @@ class Undecided(TransientError):
     """Nobody can say now where an image belongs, or to whom; it waits as long as that takes."""
 
 
-class NoPlace(TransientError):
+class NoSlot(TransientError):
     """Large images have all the places of a region that they may have; the next one is due."""
 
 

@@ -51,7 +51,7 @@ class Agent:
         self.environment: dict[str, str] = {}  # added to ours
         self._process: subprocess.Popen[bytes] | None = None
         database = (options or {}).get("database", {})
-        self._store = task_store.TaskStore(
+        self._store = task_store.SqlTaskStore(
             str(database.get("connection", f"sqlite:///{directory}/state/sync.sqlite"))
         )
         directory.mkdir(parents=True, exist_ok=True)

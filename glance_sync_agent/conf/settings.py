@@ -23,12 +23,12 @@ class Settings:
     """What ``sync.conf`` says. Fields are the options; their help is in :mod:`.options`."""
 
     sync_enabled: bool
-    policy: strategy.Policy
+    policy: strategy.PlacementPolicy
     snapshot_timeout: int  # seconds
     snapshot_sleep_interval: int  # seconds
     rules_file: pathlib.Path | None  # None: there is no such file
     keystone_cache_seconds: float
-    metadata_policy: metadata_policy.Policy
+    metadata_policy: metadata_policy.MetadataPolicy
     project_map: pathlib.Path | None  # None: there is no such file
     cascading_endpoint_url: str
     record_locations: bool
@@ -203,8 +203,8 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
     )
 
 
-def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.Policy:
-    return strategy.Policy(
+def _policy(conf: cfg.ConfigOpts, rules_file: pathlib.Path | None) -> strategy.PlacementPolicy:
+    return strategy.PlacementPolicy(
         strategy=strategy.Strategy(conf.sync_strategy.lower()),
         # Read under every strategy, so that a mistake shows before the day it is needed.
         rules=strategy_file.load(rules_file) if rules_file else (),
@@ -234,7 +234,7 @@ def _region_buses(texts: Sequence[str]) -> Mapping[images.RegionId, str]:
 
 def _metadata_policy(
     conf: cfg.ConfigOpts, map_file: pathlib.Path | None
-) -> metadata_policy.Policy:
+) -> metadata_policy.MetadataPolicy:
     given = conf.metadata
     owner = metadata_policy.Owner(given.owner.lower())
     if owner is metadata_policy.Owner.MAPPED and map_file is None:
@@ -242,7 +242,7 @@ def _metadata_policy(
             f"{_files(conf)}: [metadata] owner = mapped needs the file of [metadata] project_map, "
             f"and there is no {given.project_map} beside sync.conf"
         )
-    return metadata_policy.Policy(
+    return metadata_policy.MetadataPolicy(
         exclude_properties=tuple(given.exclude_properties),
         owner=owner,
         # Read whoever owns copies, so that a mistake shows before the day it is needed.

@@ -85,7 +85,7 @@ CLOSED = Breaker()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
+class BreakerPolicy:
     """When a breaker opens, and for how long.
 
     With base 10 and cap 300 the pauses are at most 10, 20, 40, 80, 160, 300 s and then 300 s,

@@ -37,7 +37,7 @@ ProjectMap = Mapping[images.RegionId, Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
+class MetadataPolicy:
     """What the operator decided, for all copies."""
 
     exclude_properties: tuple[str, ...] = ()  # globs of custom properties, in their own case
@@ -63,7 +63,7 @@ def _referred(text: str) -> images.ImageId | None:
 
 
 def wanted(
-    policy: Policy,
+    policy: MetadataPolicy,
     source: images.Image,
     region: images.RegionId,
     *,
@@ -93,7 +93,7 @@ def wanted(
 
 
 def _owner(
-    policy: Policy, owner: str | None, region: images.RegionId, own_project: str | None
+    policy: MetadataPolicy, owner: str | None, region: images.RegionId, own_project: str | None
 ) -> str | None:
     match policy.owner:
         case Owner.AGENT:
@@ -104,7 +104,7 @@ def _owner(
 
 
 def _properties(
-    policy: Policy,
+    policy: MetadataPolicy,
     properties: Mapping[str, str],
     copy_ids: Mapping[images.ImageId, images.ImageId],
 ) -> Mapping[str, str]:
@@ -122,7 +122,7 @@ def _properties(
 
 
 def _members(
-    policy: Policy, source: images.Image, copy: images.Image | None
+    policy: MetadataPolicy, source: images.Image, copy: images.Image | None
 ) -> Mapping[str, images.MemberStatus]:
     if not policy.members:
         # Nothing is to be done about members that are as they should be.

@@ -88,13 +88,13 @@ class Conflict:
     reason: str
 
 
-Deed = CopyData | ReadBack | UpdateMetadata | SetActive | DeleteCopy | Conflict
-Action = Settled | Wait | AwaitSource | Deed
+Executable = CopyData | ReadBack | UpdateMetadata | SetActive | DeleteCopy | Conflict
+Action = Settled | Wait | AwaitSource | Executable
 
 V = TypeVar("V")
 
 
-class What(enum.StrEnum):
+class StepKind(enum.StrEnum):
     """Kinds of steps, as an operator reads them."""
 
     COPY = "copy"
@@ -112,16 +112,16 @@ class What(enum.StrEnum):
 class Step:
     """What is to be done about an image in a region, in words."""
 
-    what: What
+    what: StepKind
     why: str
 
 
-_TOLD_AS: Mapping[type[Action], What] = {
-    DeleteCopy: What.DELETE,
-    ReadBack: What.VERIFY,
-    Wait: What.WAIT,
-    AwaitSource: What.WAIT,
-    Conflict: What.REPORT,
+_TOLD_AS: Mapping[type[Action], StepKind] = {
+    DeleteCopy: StepKind.DELETE,
+    ReadBack: StepKind.VERIFY,
+    Wait: StepKind.WAIT,
+    AwaitSource: StepKind.WAIT,
+    Conflict: StepKind.REPORT,
 }
 
 _IN_SYNC = Settled(code=Code.IN_SYNC, text="in sync")
@@ -205,13 +205,14 @@ def step_of(action: Action) -> Step | None:
     """Return the words for an action; None: it does nothing."""
     match action:
         case CopyData(into=None):
-            return Step(what=What.COPY, why="there is no copy")
+            return Step(what=StepKind.COPY, why="there is no copy")
         case CopyData():
-            return Step(what=What.COPY, why="the copy has no data")
+            return Step(what=StepKind.COPY, why="the copy has no data")
         case UpdateMetadata():
-            return Step(what=What.UPDATE, why=", ".join(_changed(action)))
+            return Step(what=StepKind.UPDATE, why=", ".join(_changed(action)))
         case SetActive(active=active):
-            return Step(what=What.STATUS, why=f"source is {'active' if active else 'deactivated'}")
+            status = "active" if active else "deactivated"
+            return Step(what=StepKind.STATUS, why=f"source is {status}")
         case DeleteCopy() | ReadBack() | Wait() | AwaitSource() | Conflict():
             return Step(what=_TOLD_AS[type(action)], why=action.reason)
     return None

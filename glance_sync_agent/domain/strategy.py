@@ -3,7 +3,7 @@
 
 :func:`decide` is asked for every image, by the event path, the look at everything and
 ``glance-sync explain`` alike. What Keystone knows of the owner's project it is given as
-:class:`Facts`; what it lacks it asks for, so that Keystone is asked only for what a decision
+:class:`OwnerFacts`; what it lacks it asks for, so that Keystone is asked only for what a decision
 turns on.
 """
 
@@ -33,7 +33,7 @@ class Strategy(enum.StrEnum):
     USER = "user"
 
 
-class Step(enum.StrEnum):
+class DecidedBy(enum.StrEnum):
     """What decided."""
 
     STRATEGY = "sync_strategy"
@@ -47,11 +47,11 @@ class Step(enum.StrEnum):
 
 
 #: What an image's owner may not expect, so that ``status`` tells of it.
-UNEXPECTED = frozenset({Step.VOLUME_BACKED, Step.SHELVED})
+UNEXPECTED = frozenset({DecidedBy.VOLUME_BACKED, DecidedBy.SHELVED})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
+class PlacementPolicy:
     """What the operator decided, for all images."""
 
     strategy: Strategy = Strategy.ALL
@@ -73,14 +73,14 @@ class Association:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Facts(rules.ProjectFacts):
+class OwnerFacts(rules.ProjectFacts):
     """What Keystone says of the project that owns the image; None: not asked yet."""
 
     association: Association | None = None
 
 
 #: What there is to say of an image without an owner, and of a project that is gone.
-NOBODY = Facts(
+NOBODY = OwnerFacts(
     project=rules.Project(),
     roles=frozenset(),
     association=Association(is_filtered=True, regions=frozenset()),
@@ -88,34 +88,37 @@ NOBODY = Facts(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Placement:
     """Whether an image belongs in a region, and who says so."""
 
     wanted: bool
-    step: Step
+    step: DecidedBy
     why: str
 
 
-Verdicts = Mapping[images.RegionId, Verdict]
+Placements = Mapping[images.RegionId, Placement]
 
-_VOLUME_BACKED = Verdict(
+_VOLUME_BACKED = Placement(
     wanted=False,
-    step=Step.VOLUME_BACKED,
+    step=DecidedBy.VOLUME_BACKED,
     why="it is a snapshot of a server whose disks are volumes, so it has no data, and "
     "[snapshots] volume_backed is false",
 )
 
-_SHELVED = Verdict(
+_SHELVED = Placement(
     wanted=False,
-    step=Step.SHELVED,
+    step=DecidedBy.SHELVED,
     why="Nova keeps a shelved server in it, and deletes it when that is unshelved, and "
     "[snapshots] shelved is false",
 )
 
 
 def decide(
-    policy: Policy, image: images.Image, regions: Iterable[images.RegionId], facts: Facts
-) -> Verdicts | rules.Fact:
+    policy: PlacementPolicy,
+    image: images.Image,
+    regions: Iterable[images.RegionId],
+    facts: OwnerFacts,
+) -> Placements | rules.Fact:
     """Return a verdict on each of ``regions``, or the fact that is needed to come to one.
 
     :param image: a source. Whether it has data is not asked here.
@@ -132,10 +135,10 @@ def decide(
         found = {
             region: refused if verdict.wanted else verdict for region, verdict in found.items()
         }
-    return {**found, **_same(home, Step.HOME, "its data is there already")}
+    return {**found, **_same(home, DecidedBy.HOME, "its data is there already")}
 
 
-def _refused(policy: Policy, image: images.Image) -> Verdict | None:
+def _refused(policy: PlacementPolicy, image: images.Image) -> Placement | None:
     """Return why a snapshot goes nowhere, whatever else names regions for it."""
     if images.is_volume_backed(image) and not policy.volume_backed:
         return _VOLUME_BACKED
@@ -145,17 +148,20 @@ def _refused(policy: Policy, image: images.Image) -> Verdict | None:
 
 
 def _chosen_regions(
-    policy: Policy, image: images.Image, asked: frozenset[images.RegionId], facts: Facts
-) -> Verdicts | rules.Fact:
+    policy: PlacementPolicy,
+    image: images.Image,
+    asked: frozenset[images.RegionId],
+    facts: OwnerFacts,
+) -> Placements | rules.Fact:
     chosen = _chosen(image)
     if policy.strategy is Strategy.NONE:
-        return _same(asked, Step.STRATEGY, "sync_strategy is None")
+        return _same(asked, DecidedBy.STRATEGY, "sync_strategy is None")
     if chosen is not None and NOWHERE in chosen:
-        return _same(asked, Step.PROPERTY, f"{SYNC_REGIONS} of the image is none")
+        return _same(asked, DecidedBy.PROPERTY, f"{SYNC_REGIONS} of the image is none")
     if images.is_snapshot(image) and policy.snapshot_regions:
         return _by_snapshot_regions(policy, asked, image, facts)
     if policy.strategy is Strategy.ALL:
-        return _same(asked, Step.STRATEGY, "sync_strategy is ALL", wanted=True)
+        return _same(asked, DecidedBy.STRATEGY, "sync_strategy is ALL", wanted=True)
     if chosen is not None:
         return _by_property(policy, asked, chosen, image, facts)
     return _by_rules(policy, asked, image, facts)
@@ -187,31 +193,34 @@ def _chosen(image: images.Image) -> frozenset[str] | None:
 
 
 def _by_snapshot_regions(
-    policy: Policy, asked: frozenset[images.RegionId], image: images.Image, facts: Facts
-) -> Verdicts | rules.Fact:
+    policy: PlacementPolicy,
+    asked: frozenset[images.RegionId],
+    image: images.Image,
+    facts: OwnerFacts,
+) -> Placements | rules.Fact:
     """Return the verdicts on a snapshot.
 
     Whoever owns an image can call it a snapshot. Under USER that leads to no region that the
     owner's project may not use.
     """
     verdicts = _named(
-        asked, policy.snapshot_regions, Step.SNAPSHOT, "snapshot_region_names {} it"
+        asked, policy.snapshot_regions, DecidedBy.SNAPSHOT, "snapshot_region_names {} it"
     )
     if policy.strategy is not Strategy.USER:
         return verdicts
     allowed = _allowed(policy, asked, facts)
     if isinstance(allowed, rules.Fact):
         return allowed
-    refused = Verdict(
+    refused = Placement(
         wanted=False,
-        step=Step.SNAPSHOT,
+        step=DecidedBy.SNAPSHOT,
         why=f"snapshot_region_names names it, but project {image.metadata.owner} may not use it",
     )
     return {**verdicts, **dict.fromkeys((asked & policy.snapshot_regions) - allowed, refused)}
 
 
 def _allowed(
-    policy: Policy, asked: frozenset[images.RegionId], facts: Facts
+    policy: PlacementPolicy, asked: frozenset[images.RegionId], facts: OwnerFacts
 ) -> frozenset[images.RegionId] | rules.Fact:
     """Return the regions that the owner's project may use."""
     if facts.association is None:
@@ -222,42 +231,45 @@ def _allowed(
 
 
 def _by_property(
-    policy: Policy,
+    policy: PlacementPolicy,
     asked: frozenset[images.RegionId],
     chosen: frozenset[str],
     image: images.Image,
-    facts: Facts,
-) -> Verdicts | rules.Fact:
+    facts: OwnerFacts,
+) -> Placements | rules.Fact:
     allowed = _allowed(policy, asked, facts)
     if isinstance(allowed, rules.Fact):
         return allowed
     named = asked if EVERYWHERE in chosen else asked & chosen
-    refused = Verdict(
+    refused = Placement(
         wanted=False,
-        step=Step.PROPERTY,
+        step=DecidedBy.PROPERTY,
         why=f"{SYNC_REGIONS} of the image names it, but project {image.metadata.owner} may not "
         "use it",
     )
-    verdicts = _named(asked, named, Step.PROPERTY, f"{SYNC_REGIONS} of the image {{}} it")
+    verdicts = _named(asked, named, DecidedBy.PROPERTY, f"{SYNC_REGIONS} of the image {{}} it")
     return {**verdicts, **dict.fromkeys(named - allowed, refused)}
 
 
 def _by_rules(
-    policy: Policy, asked: frozenset[images.RegionId], image: images.Image, facts: Facts
-) -> Verdicts | rules.Fact:
+    policy: PlacementPolicy,
+    asked: frozenset[images.RegionId],
+    image: images.Image,
+    facts: OwnerFacts,
+) -> Placements | rules.Fact:
     for rule in policy.rules:
         match rules.matches(rule.match, image, facts):
             case rules.Fact() as missing:
                 return missing
             case True:
                 named = frozenset(one for one in asked if _is_named(one, rule.regions))
-                return _named(asked, named, Step.RULE, f"{rule.title} {{}} it")
+                return _named(asked, named, DecidedBy.RULE, f"{rule.title} {{}} it")
     if facts.association is None:
         return rules.Fact.ASSOCIATION
     return _named(
         asked,
         facts.association.regions,
-        Step.ENDPOINT_FILTER,
+        DecidedBy.ENDPOINT_FILTER,
         f"Keystone {{}} its image endpoint for project {image.metadata.owner}",
         verbs=("associates", "does not associate"),
     )
@@ -268,20 +280,20 @@ def _is_named(region: images.RegionId, patterns: Iterable[str]) -> bool:
 
 
 def _same(
-    asked: frozenset[images.RegionId], step: Step, why: str, *, wanted: bool = False
-) -> Verdicts:
-    return dict.fromkeys(asked, Verdict(wanted=wanted, step=step, why=why))
+    asked: frozenset[images.RegionId], step: DecidedBy, why: str, *, wanted: bool = False
+) -> Placements:
+    return dict.fromkeys(asked, Placement(wanted=wanted, step=step, why=why))
 
 
 def _named(
     asked: frozenset[images.RegionId],
     named: frozenset[images.RegionId],
-    step: Step,
+    step: DecidedBy,
     why: str,
     *,
     verbs: tuple[str, str] = ("names", "does not name"),
-) -> Verdicts:
+) -> Placements:
     """Say yes to those that are named and no to the others."""
-    yes = Verdict(wanted=True, step=step, why=why.format(verbs[0]))
-    no = Verdict(wanted=False, step=step, why=why.format(verbs[1]))
+    yes = Placement(wanted=True, step=step, why=why.format(verbs[0]))
+    no = Placement(wanted=False, step=step, why=why.format(verbs[1]))
     return {region: yes if region in named else no for region in asked}

@@ -18,7 +18,7 @@ NO_DATA = "no data"
 _WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 
-class Verdict(enum.StrEnum):
+class Condition(enum.StrEnum):
     """What became of the look at a copy, as an operator reads it."""
 
     OK = "ok"
@@ -29,7 +29,7 @@ class Verdict(enum.StrEnum):
 
 
 #: Verdicts by which a copy is to be replaced.
-IS_BAD = frozenset({Verdict.DAMAGED, Verdict.MISSING})
+IS_BAD = frozenset({Condition.DAMAGED, Condition.MISSING})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,7 @@ class Reading:
 class Judgement:
     """A verdict with its reason."""
 
-    verdict: Verdict
+    verdict: Condition
     detail: str = ""
     found: str | None = None  # of a bad copy: what is there instead of the source's bytes
 
@@ -115,17 +115,18 @@ def judge(wanted: images.Multihash, stored: Reading, served: Reading) -> Judgeme
     :param served: the second one, through the region's Glance alone.
     """
     if served.multihash == wanted:
-        return Judgement(verdict=Verdict.OK, detail=f"only at the second reading; first: {stored}")
+        detail = f"only at the second reading; first: {stored}"
+        return Judgement(verdict=Condition.OK, detail=detail)
     if not served.has_data:
-        return _bad(Verdict.MISSING, wanted, NO_DATA)
+        return _bad(Condition.MISSING, wanted, NO_DATA)
     if served.multihash is not None:
-        return _bad(Verdict.DAMAGED, wanted, str(served.multihash))
+        return _bad(Condition.DAMAGED, wanted, str(served.multihash))
     if _ends_alike(stored, served):
-        return _bad(Verdict.DAMAGED, wanted, f"the first {served.size} bytes only")
-    return Judgement(verdict=Verdict.UNREACHABLE, detail=str(served))
+        return _bad(Condition.DAMAGED, wanted, f"the first {served.size} bytes only")
+    return Judgement(verdict=Condition.UNREACHABLE, detail=str(served))
 
 
-def _bad(verdict: Verdict, wanted: images.Multihash, found: str) -> Judgement:
+def _bad(verdict: Condition, wanted: images.Multihash, found: str) -> Judgement:
     return Judgement(verdict=verdict, detail=f"expected {wanted}, got {found}", found=found)
 
 

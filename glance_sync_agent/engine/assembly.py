@@ -5,8 +5,6 @@ from collections.abc import Callable, Set
 import dataclasses
 import datetime
 import functools
-import random
-import threading
 
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
@@ -45,30 +43,16 @@ from glance_sync_agent.engine.verify import schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Ports:
-    """The world around the engine."""
-
-    regions: ports.Regions
-    catalogue: ports.Catalogue
-    identity: ports.Identity
-    store: ports.TaskStore
-    turns: ports.Turns
-    breakers: ports.Breakers
-    facts: ports.Facts
-    clock: ports.Clock
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What an operator chose, in groups as the parts of the engine need them."""
 
-    placement: strategy.Policy
-    metadata: metadata_policy.Policy
+    placement: strategy.PlacementPolicy
+    metadata: metadata_policy.MetadataPolicy
     project_seconds: float  # for which an answer of Keystone about a project is good
     limits: progress.Limits
     retries: backoff.RetryPolicy
-    breakers: breakers.Policy
-    intervals: scan_schedule.Intervals
+    breakers: breakers.BreakerPolicy
+    intervals: scan_schedule.ScanIntervals
     #: Regions besides the cascading one whose snapshots are sources.
     snapshot_origins: Set[images.RegionId]
     record_locations: bool
@@ -85,37 +69,15 @@ class Settings:
     max_repairs: int
 
 
-def _nothing() -> None:
-    """Wake nobody: the agent that runs elsewhere finds what is due by itself."""
-
-
-def _at_once(function: Callable[[], None]) -> None:
-    function()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Runtime:
-    """The process around the engine; the defaults are those of a command."""
-
-    owner: str = "command"  # of leases
-    submit: Callable[[Callable[[], None]], object] = _at_once  # runs in another thread
-    wake: ports.Wake = _nothing  # called when there may be something due
-    #: Set when running transfers are to be called off.
-    stop: ports.StopFlag = dataclasses.field(default_factory=threading.Event)
-    #: Set when nothing new is to be begun.
-    ending: ports.StopFlag = dataclasses.field(default_factory=threading.Event)
-    is_keystone_away: Callable[[], bool] = lambda: False
-    chance: Callable[[], float] = random.SystemRandom().random
-    new_id: Callable[[], images.ImageId] = images.new_id
-
-
 class Engine:
     """The parts. Each is made when it is first asked for, so a command makes only its own.
 
     They are made by one thread; afterwards many may use them.
     """
 
-    def __init__(self, outside: Ports, settings: Callable[[], Settings], runtime: Runtime) -> None:
+    def __init__(
+        self, outside: ports.Ports, settings: Callable[[], Settings], runtime: ports.Runtime
+    ) -> None:
         self.outside = outside
         self.settings = settings
         self.runtime = runtime
@@ -133,7 +95,7 @@ class Engine:
     def projects(self) -> projects.Projects:
         """What Keystone knows of projects."""
         return projects.Projects(
-            self.outside.identity,
+            self.outside.projects,
             self.outside.clock,
             lambda: self.settings().project_seconds,
         )
@@ -158,9 +120,9 @@ class Engine:
         return source_history.NewestSources(self.outside.facts)
 
     @functools.cached_property
-    def requests(self) -> requests.Intake:
+    def requests(self) -> requests.TaskRequests:
         """The way from an event to tasks."""
-        return requests.Intake(
+        return requests.TaskRequests(
             store=self.outside.store,
             wanted=self.targets,
             clock=self.outside.clock,
@@ -169,18 +131,18 @@ class Engine:
         )
 
     @functools.cached_property
-    def location_records(self) -> location_records.LocationMap:
+    def location_records(self) -> location_records.LocationRecords:
         """The locations of copies on their sources."""
-        return location_records.LocationMap(
+        return location_records.LocationRecords(
             self.outside.regions,
             self.outside.catalogue.cascading,
             lambda: self.settings().record_locations,
         )
 
     @functools.cached_property
-    def remote_sources(self) -> remote_sources.Joining:
+    def remote_sources(self) -> remote_sources.RemoteSources:
         """Sources whose data is in another region."""
-        return remote_sources.Joining(self.outside.regions, self.outside.catalogue)
+        return remote_sources.RemoteSources(self.outside.regions, self.outside.catalogue)
 
     @functools.cached_property
     def source_views(self) -> sources.SourceViews:
@@ -206,10 +168,10 @@ class Engine:
         )
 
     @functools.cached_property
-    def slots(self) -> large_slots.Places:
+    def slots(self) -> large_slots.LargeSlots:
         """The slots of large images."""
         settings = self.settings()
-        return large_slots.Places(
+        return large_slots.LargeSlots(
             per_region=settings.tasks_per_region, large_bytes=settings.large_image_bytes
         )
 
@@ -233,9 +195,9 @@ class Engine:
         )
 
     @functools.cached_property
-    def region_health(self) -> region_health.Outages:
+    def region_health(self) -> region_health.RegionHealth:
         """The breakers of regions."""
-        return region_health.Outages(
+        return region_health.RegionHealth(
             kept=self.outside.breakers,
             policy=lambda: self.settings().breakers,
             clock=self.outside.clock,
@@ -285,12 +247,12 @@ class Engine:
         self,
         *,
         ask: compare.Ask,
-        members: member_scans.MemberLooks,
+        members: member_scans.MemberScans,
         max_deletes: Callable[[], int],
         left_alone: Callable[[], Set[images.RegionId]] = frozenset,
         is_dry: bool = False,
         is_accepted: bool = False,
-    ) -> scan.Reconciliation:
+    ) -> scan.Scan:
         """Return what compares all sources with their copies.
 
         :param ask: is given what differs; the only part that may write.
@@ -300,7 +262,7 @@ class Engine:
         """
         outside = self.outside
         cascading = outside.catalogue.cascading
-        return scan.Reconciliation(
+        return scan.Scan(
             regions=outside.regions,
             compared=compare.Differences(
                 regions=outside.regions,
@@ -337,14 +299,14 @@ class Engine:
         )
 
     @functools.cached_property
-    def scan(self) -> scan.Reconciliation:
+    def scan(self) -> scan.Scan:
         """The scan of the agent."""
         return self.make_scan(
             ask=compare.asking(self.requests),
-            members=member_scans.Spread(
+            members=member_scans.SpreadMemberScans(
                 facts=self.outside.facts,
                 clock=self.outside.clock,
-                intervals=lambda: member_scans.Intervals(
+                intervals=lambda: member_scans.MemberIntervals(
                     members=self.settings().members_interval,
                     everything=self.settings().intervals.everything,
                 ),
@@ -355,11 +317,11 @@ class Engine:
         )
 
     @functools.cached_property
-    def scan_schedule(self) -> scan_schedule.Rounds:
+    def scan_schedule(self) -> scan_schedule.ScanSchedule:
         """Runs scans by the clock, in one of several agents."""
-        return scan_schedule.Rounds(
+        return scan_schedule.ScanSchedule(
             look=self.scan.look,
-            turns=self.outside.turns,
+            turns=self.outside.leader_leases,
             owner=self.runtime.owner,
             clock=self.outside.clock,
             intervals=lambda: self.settings().intervals,
@@ -398,9 +360,9 @@ class Engine:
     # Verification.
 
     @functools.cached_property
-    def read_back(self) -> read_back.Verifying:
+    def read_back(self) -> read_back.Verifier:
         """Reads copies back; writes nothing."""
-        return read_back.Verifying(
+        return read_back.Verifier(
             regions=self.outside.regions,
             joined=self.remote_sources,
             cascading=self.outside.catalogue.cascading,
@@ -425,13 +387,13 @@ class Engine:
         )
 
     @functools.cached_property
-    def verify_schedule(self) -> schedule.VerificationRounds:
+    def verify_schedule(self) -> schedule.VerifySchedule:
         """Reads every copy back by the clock, in one of several agents."""
-        return schedule.VerificationRounds(
+        return schedule.VerifySchedule(
             verify=self.read_back.verify,
             make_repairs=self.make_repairs,
             store=self.outside.store,
-            turns=self.outside.turns,
+            turns=self.outside.leader_leases,
             owner=self.runtime.owner,
             clock=self.outside.clock,
             interval=lambda: self.settings().verify_interval,
@@ -446,20 +408,20 @@ class Engine:
 
 
 def assemble(
-    outside: Ports, settings: Callable[[], Settings], runtime: Runtime | None = None
+    outside: ports.Ports, settings: Callable[[], Settings], runtime: ports.Runtime | None = None
 ) -> Engine:
     """Return an engine; asks nobody yet.
 
     :param settings: returns those in force; most are asked for each time that they count.
     :param runtime: None: that of a command.
     """
-    return Engine(outside, settings, runtime or Runtime())
+    return Engine(outside, settings, runtime or ports.Runtime())
 
 
 class _ReadOnly:
     """Facts that a dry run may read."""
 
-    def __init__(self, kept: ports.Facts) -> None:
+    def __init__(self, kept: ports.FactStore) -> None:
         self._kept = kept
 
     def get(self, name: str) -> str | None:

@@ -13,11 +13,11 @@ TURN_SECONDS = 300.0
 RENEWAL_SECONDS = 30.0
 
 
-class Turn:
+class LeaderLease:
     """What of several agents one does, and another one once that is gone. For one thread."""
 
     def __init__(
-        self, name: str, *, lost: str, turns: ports.Turns, owner: str, clock: ports.Clock
+        self, name: str, *, lost: str, turns: ports.LeaderLeases, owner: str, clock: ports.Clock
     ) -> None:
         """Begin without it.
 

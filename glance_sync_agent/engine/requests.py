@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 QUIET_SECONDS = 0.05
 
 
-class Intake:
+class TaskRequests:
     """Turns events into rows. When :meth:`handle` returns, the event may be forgotten."""
 
     def __init__(

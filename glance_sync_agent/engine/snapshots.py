@@ -32,9 +32,9 @@ class SnapshotWatch:
         *,
         regions: ports.Regions,
         store: ports.TaskStore,
-        requests: requests.Intake,
+        requests: requests.TaskRequests,
         source_views: sources.SourceViews,
-        joined: remote_sources.Joining,
+        joined: remote_sources.RemoteSources,
     ) -> None:
         self._regions = regions
         self._store = store

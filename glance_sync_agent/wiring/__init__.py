@@ -18,6 +18,7 @@ from glance_sync_agent.drivers.bus import probe
 from glance_sync_agent.drivers.host import agent_id
 from glance_sync_agent.drivers.keystone import absence
 from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.wiring import cloud as clouds
 from glance_sync_agent.wiring import configuration
@@ -79,7 +80,7 @@ def _check_catalogue(cloud: Cloud) -> None:
 def make_listeners(
     conf: cfg.ConfigOpts,
     current: CurrentSettings,
-    requests: requests.Intake,
+    requests: requests.TaskRequests,
     reachable: Container[images.RegionId],
 ) -> Listener:
     """Return what listens on the cascading region's bus and on those of other regions.
@@ -173,7 +174,7 @@ def build(
     remembered.check_catalogue(current, store, catalogue, clock.now())
     owner = agent_id.of(current.settings.state_path)
     engine = cloud.engine(
-        assembly.Runtime(
+        ports.Runtime(
             owner=owner,
             submit=submit,
             wake=wake,

@@ -62,7 +62,7 @@ class SystemClock:
         return time.monotonic()
 
 
-def clock_of(store: task_store.TaskStore) -> SystemClock:
+def clock_of(store: task_store.SqlTaskStore) -> SystemClock:
     """Return the clock that the agents of a database go by.
 
     :raises ServiceUnavailable: the database does not answer.
@@ -147,9 +147,9 @@ class Cloud:
         )
 
     @functools.cached_property
-    def store(self) -> task_store.TaskStore:
+    def store(self) -> task_store.SqlTaskStore:
         """The database; connects when it is first used."""
-        return task_store.TaskStore(self.current.settings.connection)
+        return task_store.SqlTaskStore(self.current.settings.connection)
 
     @functools.cached_property
     def clock(self) -> SystemClock:
@@ -160,7 +160,7 @@ class Cloud:
         return clock_of(self.store)
 
     def engine(
-        self, runtime: assembly.Runtime | None = None, *, clock: ports.Clock | None = None
+        self, runtime: ports.Runtime | None = None, *, clock: ports.Clock | None = None
     ) -> assembly.Engine:
         """Return an engine for this cloud; None as ``runtime``: that of a command.
 
@@ -168,12 +168,12 @@ class Cloud:
         :raises ServiceUnavailable: the clock of the database is needed and does not answer.
         """
         return assembly.assemble(
-            assembly.Ports(
+            ports.Ports(
                 regions=self.regions,
                 catalogue=self.catalogue,
-                identity=owner_projects.Projects(self.catalogue, self.session),
+                projects=owner_projects.KeystoneProjects(self.catalogue, self.session),
                 store=self.store,
-                turns=self.store.turns(),
+                leader_leases=self.store.turns(),
                 breakers=self.store.breakers(),
                 facts=self.store.facts(),
                 clock=clock or self.clock,

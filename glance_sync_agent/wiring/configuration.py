@@ -72,12 +72,12 @@ def _for_engine(found: settings.Settings) -> assembly.Settings:
             cap=found.retry_max_seconds,
             give_up=found.give_up_seconds,
         ),
-        breakers=breakers.Policy(
+        breakers=breakers.BreakerPolicy(
             failures=found.region_failures,
             base=found.region_pause_seconds,
             cap=found.region_pause_max_seconds,
         ),
-        intervals=scan_schedule.Intervals(
+        intervals=scan_schedule.ScanIntervals(
             everything=found.reconcile_interval, changes=found.reconcile_changes_interval
         ),
         snapshot_origins=found.region_buses.keys(),

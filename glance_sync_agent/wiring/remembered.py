@@ -39,7 +39,7 @@ def check_cascading(
 
 def check_catalogue(
     current: configuration.CurrentSettings,
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
     catalogue: endpoints.Keystone,
     now: datetime.datetime,
 ) -> Sequence[str]:
@@ -104,15 +104,15 @@ def make_renaming(
     catalogue: endpoints.Keystone,
     session: credentials.Session,
     known: known_regions.KnownRegions,
-) -> renaming.Renaming:
+) -> renaming.RegionRenaming:
     """Return what brings a region's new name to the copies of all regions.
 
     :raises SyncError: Keystone does not answer.
     """
 
-    def marks_in(region: images.RegionId) -> mark_regions.Marks:
-        return mark_regions.Marks(
+    def marks_in(region: images.RegionId) -> mark_regions.GlanceMarkedRecords:
+        return mark_regions.GlanceMarkedRecords(
             region=region, session=session, endpoint=catalogue.endpoint(region)
         )
 
-    return renaming.Renaming(names, marks_in, catalogue.regions(), known.copies)
+    return renaming.RegionRenaming(names, marks_in, catalogue.regions(), known.copies)

@@ -275,7 +275,7 @@ class Cloud:
         self.turns = fake_turns.MemoryTurns()
         self.breakers = fake_breakers.MemoryBreakers()
         self.facts = fake_facts.MemoryFacts()
-        self.policy = strategy.Policy()
+        self.policy = strategy.PlacementPolicy()
         self.messages: list[events.ImageEvent] = []
         self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was
         self.foreign: dict[Place, object] = {}  # images that are not ours, as they were left
@@ -340,7 +340,7 @@ class Cloud:
         for agent in self.agents:
             agent.world.record_locations = True
 
-    def set_policy(self, policy: strategy.Policy) -> None:
+    def set_policy(self, policy: strategy.PlacementPolicy) -> None:
         """Change what the operator wants, and tell all agents."""
         self.policy = policy
         for agent in self.agents:

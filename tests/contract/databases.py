@@ -56,7 +56,7 @@ def opened(kind: str, directory: pathlib.Path, server: Callable[[str], Any]) -> 
     first, second = server("galera")
     _upgrade_once(first)
     store = _emptied(first)
-    return store if kind == "one_writer" else InTurn(store, task_store.TaskStore(second))
+    return store if kind == "one_writer" else InTurn(store, task_store.SqlTaskStore(second))
 
 
 def url_of(kind: str, directory: pathlib.Path, server: Callable[[str], str]) -> str:
@@ -73,9 +73,9 @@ def empty(url: str) -> None:
     engine.dispose()
 
 
-def made(url: str) -> task_store.TaskStore:
+def made(url: str) -> task_store.SqlTaskStore:
     """Return a store without tasks."""
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     store.close()
     return _emptied(url)
@@ -84,15 +84,15 @@ def made(url: str) -> task_store.TaskStore:
 @functools.cache
 def _upgrade_once(url: str) -> None:
     """Make the tables where no test takes them away again."""
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     store.close()
 
 
-def _emptied(url: str) -> task_store.TaskStore:
+def _emptied(url: str) -> task_store.SqlTaskStore:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         for table in tables.METADATA.tables.values():
             connection.execute(sa.delete(table))
     engine.dispose()
-    return task_store.TaskStore(url)
+    return task_store.SqlTaskStore(url)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What breakers promise (``engine.ports.Breakers``)."""
+"""What breakers promise (``engine.ports.BreakerStore``)."""
 
 from collections.abc import Iterator
 from concurrent import futures
@@ -29,7 +29,7 @@ OPEN = breakers.Breaker(
 
 
 @pytest.fixture(params=["memory", *databases.KINDS, *databases.CLUSTERS])
-def kept(request, tmp_path) -> Iterator[ports.Breakers]:
+def kept(request, tmp_path) -> Iterator[ports.BreakerStore]:
     if request.param == "memory":
         yield fake.MemoryBreakers()
         return

@@ -379,7 +379,7 @@ class Convergence(stateful.RuleBasedStateMachine):
     )
     def change_the_strategy(self, kind, owner, associated):
         self.cloud.identity.associated[owner] = associated
-        self.cloud.set_policy(strategy.Policy(strategy=kind))
+        self.cloud.set_policy(strategy.PlacementPolicy(strategy=kind))
 
     @stateful.rule(region=regions)
     def take_a_region_out_or_in(self, region):

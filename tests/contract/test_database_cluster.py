@@ -259,18 +259,18 @@ def way(request) -> Iterator[lost_commits.Way]:
 
 
 @pytest.fixture
-def store(way) -> Iterator[task_store.TaskStore]:
+def store(way) -> Iterator[task_store.SqlTaskStore]:
     """A store at the end of that way."""
-    opened = task_store.TaskStore(way.url)
+    opened = task_store.SqlTaskStore(way.url)
     yield opened
     opened.close()
 
 
-def ask(store: task_store.TaskStore) -> None:
+def ask(store: task_store.SqlTaskStore) -> None:
     store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
 
 
-def claim(store: task_store.TaskStore, seconds: float = 0) -> list[tasks.Lease]:
+def claim(store: task_store.SqlTaskStore, seconds: float = 0) -> list[tasks.Lease]:
     now = NOW + datetime.timedelta(seconds=seconds)
     until = now + datetime.timedelta(seconds=60)
     return list(store.claim(REGION, 1, owner="agent-1", now=now, until=until))

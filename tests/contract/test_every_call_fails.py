@@ -44,14 +44,14 @@ EVERY_WAY = os.environ.get("GLANCE_SYNC_TEST_EVERY_WAY") == "1"
 
 PORTS = {
     "catalogue": ports.Catalogue,
-    "identity": ports.Identity,
+    "identity": ports.ProjectDirectory,
     "glance": ports.ImageService,
     "bytes": ports.ImageStore,
     "regions": ports.Regions,
     "tasks": ports.TaskStore,
-    "turns": ports.Turns,
-    "breakers": ports.Breakers,
-    "facts": ports.Facts,
+    "turns": ports.LeaderLeases,
+    "breakers": ports.BreakerStore,
+    "facts": ports.FactStore,
 }
 #: What no engine calls, for the commands do, and what asks nobody.
 WITHOUT = {
@@ -78,7 +78,9 @@ class Story:
         self.cloud.catalogue.project = COMMON["owner"]
         # Its copies have to be read back, for their hashes say nothing.
         self.cloud.regions.glances[THREE].hash_algo = "sha256"
-        self.cloud.set_policy(strategy.Policy(strategy=strategy.Strategy.USER, rules=RULES))
+        self.cloud.set_policy(
+            strategy.PlacementPolicy(strategy=strategy.Strategy.USER, rules=RULES)
+        )
 
     @property
     def world(self) -> worlds.World:
@@ -254,7 +256,7 @@ class Story:
 
 def _prepare(world: worlds.World) -> None:
     # The owner that the sources have, too, as it must be.
-    world.metadata = metadata_policy.Policy(owner=metadata_policy.Owner.AGENT)
+    world.metadata = metadata_policy.MetadataPolicy(owner=metadata_policy.Owner.AGENT)
     world.cache_seconds = 30.0
     world.breaker_policy = dataclasses.replace(world.breaker_policy, failures=1)
 
@@ -303,7 +305,7 @@ def test_the_story_has_every_call_that_an_engine_makes():
     methods = {
         f"{name}.{method}"
         for name, port in PORTS.items()
-        for method in vars(port)
+        for method in dir(port)
         if not method.startswith("_")
     }
     assert methods - calls == WITHOUT

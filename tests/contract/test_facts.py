@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered beside the tasks (``engine.ports.Facts``)."""
+"""What is remembered beside the tasks (``engine.ports.FactStore``)."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.fakes import facts as fake
 
 
 @pytest.fixture(params=["memory", *databases.KINDS])
-def facts(request, tmp_path) -> Iterator[ports.Facts]:
+def facts(request, tmp_path) -> Iterator[ports.FactStore]:
     if request.param == "memory":
         yield fake.MemoryFacts()
         return

@@ -48,7 +48,7 @@ class Administrator:
 class Case:
     """The port under test; a project of each sort."""
 
-    identity: ports.Identity
+    identity: ports.ProjectDirectory
     alpha: str  # tagged, somebody is a member, associated with RegionTwo by a group
     beta: str  # associated with nothing
 
@@ -100,7 +100,7 @@ def _for_real(
         session=session, cascading_endpoint_url=described.region("RegionOne").glance_url
     )
     return Case(
-        identity=owner_projects.Projects(catalogue, session), alpha=alpha, beta=beta
+        identity=owner_projects.KeystoneProjects(catalogue, session), alpha=alpha, beta=beta
     )
 
 
@@ -145,7 +145,7 @@ def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
         )
         server.script = [scripted_http.Reply.of({"project": []})]
         catalogue = endpoints.Keystone(session=session, cascading_endpoint_url="http://one")
-        identity = owner_projects.Projects(catalogue, session)
+        identity = owner_projects.KeystoneProjects(catalogue, session)
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             identity.project("alpha")
         session.session.close()

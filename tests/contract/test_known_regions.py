@@ -28,7 +28,7 @@ COPY = images.ImageId("40000000-0000-4000-8000-000000000004")
 
 
 @pytest.fixture(params=databases.KINDS)
-def store(request, tmp_path) -> Iterator[task_store.TaskStore]:
+def store(request, tmp_path) -> Iterator[task_store.SqlTaskStore]:
     opened = databases.opened(request.param, tmp_path, request.getfixturevalue)
     yield opened
     opened.close()

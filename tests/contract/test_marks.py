@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the names of regions on images promise (``engine.ports.Marks``)."""
+"""What the names of regions on images promise (``engine.ports.MarkedRecords``)."""
 
 from collections.abc import Callable, Iterator
 import dataclasses
@@ -32,7 +32,7 @@ OLD, ONE = images.RegionId(f"Old-{uuid.uuid4()}"), images.RegionId("RegionOne")
 class Place:
     """A region: the port under test, and a way to put images there."""
 
-    marks: ports.Marks
+    marks: ports.MarkedRecords
     put: Callable[..., images.ImageId]
     created_at: Callable[[images.ImageId], datetime.datetime | None]
 
@@ -68,7 +68,7 @@ def place(request) -> Iterator[Place]:
         assert found is not None
         return found.created_at
 
-    marks = mark_regions.Marks(region=REGION, session=session, endpoint=endpoint)
+    marks = mark_regions.GlanceMarkedRecords(region=REGION, session=session, endpoint=endpoint)
     yield Place(marks, put, created_at)
     users.delete_all_of(owner)
 
@@ -148,7 +148,7 @@ def test_an_answer_that_is_no_image_is_not_believed(record):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply.of(record)]
         session = credentials.make_session(token_endpoint.Token(server.url, "token"))
-        marks = mark_regions.Marks(
+        marks = mark_regions.GlanceMarkedRecords(
             region=REGION,
             session=session,
             endpoint=server.url,

@@ -45,9 +45,9 @@ def path(tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture
-def store(path) -> Iterator[task_store.TaskStore]:
+def store(path) -> Iterator[task_store.SqlTaskStore]:
     """A store on a SQLite file, with the schema."""
-    made = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=10)
+    made = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=10)
     made.upgrade()
     yield made
     made.close()
@@ -64,11 +64,11 @@ def url(request, tmp_path) -> Iterator[str]:
         databases.empty(found)
 
 
-def ask(store: task_store.TaskStore) -> int:
+def ask(store: task_store.SqlTaskStore) -> int:
     return store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
 
 
-def claim(store: task_store.TaskStore) -> list[tasks.Lease]:
+def claim(store: task_store.SqlTaskStore) -> list[tasks.Lease]:
     until = NOW + datetime.timedelta(seconds=60)
     return list(store.claim(REGION, 1, owner="agent-1", now=NOW, until=until))
 
@@ -84,7 +84,7 @@ def lock(path: pathlib.Path) -> sqlite3.Connection:
 
 
 def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
     assert (store.is_current(), store.revision()) == (True, "0013")
@@ -95,7 +95,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
 
 
 def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     engine = sa.create_engine(url)
     with engine.connect() as connection:
@@ -133,7 +133,7 @@ def test_upgrades_at_once_make_one_schema(url):
     barrier = threading.Barrier(4)
 
     def upgrade(number: int) -> None:
-        store = task_store.TaskStore(url)
+        store = task_store.SqlTaskStore(url)
         barrier.wait()
         store.upgrade()
         store.close()
@@ -141,7 +141,7 @@ def test_upgrades_at_once_make_one_schema(url):
     with futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade, range(4)))
 
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     assert store.is_current()
     ask(store)
     store.close()
@@ -151,7 +151,7 @@ def test_the_package_may_be_installed_anywhere(path, tmp_path, monkeypatch):
     odd = tmp_path / "100%(here)s"
     shutil.copytree(schema._MIGRATIONS, odd)
     monkeypatch.setattr(schema, "_MIGRATIONS", odd)
-    store = task_store.TaskStore(f"sqlite:///{path}")
+    store = task_store.SqlTaskStore(f"sqlite:///{path}")
     store.upgrade()
     assert store.is_current()
     store.close()
@@ -168,14 +168,14 @@ def test_an_older_agent_leaves_the_schema_of_a_newer_one_alone(store, path):
 
 def test_a_percent_sign_may_be_in_the_path_and_so_may_a_question_mark(tmp_path):
     odd = tmp_path / "100% odd? #1 é.db"
-    store = task_store.TaskStore(sa.URL.create("sqlite", database=str(odd)).render_as_string())
+    store = task_store.SqlTaskStore(sa.URL.create("sqlite", database=str(odd)).render_as_string())
     store.upgrade()
     ask(store)
     store.close()
     assert odd.exists()
 
 
-def calls(store: task_store.TaskStore) -> dict[str, Any]:
+def calls(store: task_store.SqlTaskStore) -> dict[str, Any]:
     """Return one call of every kind of transaction."""
     return {
         "ping": store.ping,
@@ -195,7 +195,7 @@ CALLS = ["ping", "request", "due_regions", "claim", "release_owned", "get", "lis
 def test_a_database_without_tables_asks_for_an_upgrade(url, call):
     if url.startswith("sqlite"):
         pathlib.Path(sa.make_url(url).database or "").touch()
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
         calls(store)[call]()
     store.close()
@@ -203,7 +203,7 @@ def test_a_database_without_tables_asks_for_an_upgrade(url, call):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_table_without_a_column_asks_for_an_upgrade(url, call):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     engine = sa.create_engine(url)
     with engine.begin() as connection:
@@ -217,7 +217,7 @@ def test_a_table_without_a_column_asks_for_an_upgrade(url, call):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call):
-    store = task_store.TaskStore(f"sqlite:///{path}")
+    store = task_store.SqlTaskStore(f"sqlite:///{path}")
     with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
         calls(store)[call]()
     assert (store.is_current(), store.revision()) == (False, None)
@@ -225,7 +225,7 @@ def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    store = task_store.TaskStore(f"sqlite:///{tmp_path}/missing/tasks.db")
+    store = task_store.SqlTaskStore(f"sqlite:///{tmp_path}/missing/tasks.db")
     with pytest.raises(
         errors.ConfigurationError, match=r"cannot create .*/missing/tasks.db: No such file"
     ):
@@ -239,7 +239,7 @@ def test_a_directory_that_is_not_there_is_named(tmp_path):
 def test_nobody_but_owner_and_group_reads_the_files(path, umask):
     old = os.umask(umask)
     try:
-        store = task_store.TaskStore(f"sqlite:///{path}")
+        store = task_store.SqlTaskStore(f"sqlite:///{path}")
         store.upgrade()
         ask(store)
     finally:
@@ -252,7 +252,7 @@ def test_nobody_but_owner_and_group_reads_the_files(path, umask):
 
 def test_only_a_new_file_is_announced(path, caplog):
     caplog.set_level(logging.INFO, logger=schema.__name__)
-    store = task_store.TaskStore(f"sqlite:///{path}")
+    store = task_store.SqlTaskStore(f"sqlite:///{path}")
     store.upgrade()
     store.upgrade()
     assert [record.getMessage() for record in caplog.records] == [f"Created the database {path}"]
@@ -261,13 +261,13 @@ def test_only_a_new_file_is_announced(path, caplog):
 
 def test_a_file_that_the_operator_made_keeps_its_mode(path):
     path.touch(0o600)
-    store = task_store.TaskStore(f"sqlite:///{path}")
+    store = task_store.SqlTaskStore(f"sqlite:///{path}")
     store.upgrade()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     store.close()
 
 
-def pragma(store: task_store.TaskStore, name: str) -> object:
+def pragma(store: task_store.SqlTaskStore, name: str) -> object:
     """Read a setting of the only connection."""
     return store._database.read(
         "read", lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
@@ -287,7 +287,7 @@ def test_a_file_that_is_locked_gets_its_journal_mode_later(store, path):
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA journal_mode=DELETE")
     writer.execute("BEGIN IMMEDIATE")
-    impatient = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
+    impatient = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
     impatient.ping()
     assert pragma(impatient, "journal_mode") == "delete"
     writer.close()
@@ -308,7 +308,7 @@ def test_a_request_is_on_the_disk_before_its_message_is_acknowledged(store):
 
 
 def test_a_locked_file_is_unavailable_and_usable_again_afterwards(store, path):
-    impatient = task_store.TaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
+    impatient = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1, timeout_seconds=0.05)
     writer = lock(path)
     with pytest.raises(errors.ServiceUnavailable, match="database is locked") as caught:
         ask(impatient)
@@ -331,7 +331,7 @@ def test_a_writer_waits_for_its_turn(store, path):
 
 def test_a_file_that_is_no_database_is_unavailable(path):
     path.write_bytes(b"no database" * 1000)
-    store = task_store.TaskStore(f"sqlite:///{path}")
+    store = task_store.SqlTaskStore(f"sqlite:///{path}")
     with pytest.raises(errors.ServiceUnavailable, match="not a database"):
         store.ping()
     store.close()
@@ -389,7 +389,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
 
 
 def test_a_forked_process_has_connections_of_its_own(url):
-    store = task_store.TaskStore(url, connections=1)
+    store = task_store.SqlTaskStore(url, connections=1)
     store.upgrade()
     ask(store)
 
@@ -416,7 +416,7 @@ def test_a_forked_process_has_connections_of_its_own(url):
     store.close()
 
 
-def after_first_select(store: task_store.TaskStore, act: Callable[[Any], None]) -> None:
+def after_first_select(store: task_store.SqlTaskStore, act: Callable[[Any], None]) -> None:
     """Call ``act`` once, with the cursor, between a transaction's SELECT and what follows it."""
     acts = [act]
 
@@ -435,7 +435,7 @@ def blocked_or_done(pool: futures.Executor, call: Callable[[], Any]) -> futures.
 
 
 def test_a_request_that_meets_the_end_of_the_task_is_not_lost(url):
-    store, other = databases.made(url), task_store.TaskStore(url)
+    store, other = databases.made(url), task_store.SqlTaskStore(url)
     ask(store)
     (lease,) = claim(other)
     ended: list[futures.Future[bool]] = []
@@ -468,7 +468,7 @@ def test_a_claim_looks_again_when_it_takes_a_task(store):
 
 @pytest.mark.parametrize("url", databases.SERVERS, indirect=True)
 def test_claims_on_a_server_do_not_wait_for_each_other(url):
-    store, other = databases.made(url), task_store.TaskStore(url)
+    store, other = databases.made(url), task_store.SqlTaskStore(url)
     for image_id in (IMAGE, OTHER):
         store.request(image_id, [REGION], now=NOW, not_before=NOW, request_id="request-1")
     won: list[tasks.Lease] = []
@@ -540,33 +540,33 @@ def test_a_time_without_a_zone_is_a_bug_and_is_refused(store):
 )
 def test_what_is_no_url_is_refused_without_showing_it(url):
     with pytest.raises(errors.ConfigurationError, match="not a URL") as caught:
-        task_store.TaskStore(url)
+        task_store.SqlTaskStore(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(url):
     with pytest.raises(errors.ConfigurationError, match="in memory"):
-        task_store.TaskStore(url)
+        task_store.SqlTaskStore(url)
 
 
 @pytest.mark.parametrize("url", ["oracle://host/db", "nonsense://host/db"])
 def test_an_unknown_kind_of_database_is_refused(url):
     with pytest.raises(errors.ConfigurationError, match="is not supported"):
-        task_store.TaskStore(url)
+        task_store.SqlTaskStore(url)
 
 
 @pytest.mark.parametrize("url", ["postgresql+nonsense://host/db", "mysql+nonsense://host/db"])
 def test_a_missing_driver_is_named(url):
     said = r"nonsense://host/db: cannot load .*; the extras postgresql and mysql"
     with pytest.raises(errors.ConfigurationError, match=said):
-        task_store.TaskStore(url)
+        task_store.SqlTaskStore(url)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mysql+pymysql", "postgresql+nonsense"])
 def test_a_password_is_in_no_message(scheme):
     with pytest.raises(errors.SyncError) as caught:
-        task_store.TaskStore(
+        task_store.SqlTaskStore(
             f"{scheme}://me:hunter2@127.0.0.1:1/db?password=hunter2", timeout_seconds=1
         ).ping()
     assert f"{scheme}://127.0.0.1:1/db" in str(caught.value)
@@ -590,7 +590,7 @@ def test_a_transaction_that_has_ended_is_not_ended_again(mariadb):
 
 def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
     databases.empty(mariadb)
-    store, other = task_store.TaskStore(mariadb), task_store.TaskStore(mariadb)
+    store, other = task_store.SqlTaskStore(mariadb), task_store.SqlTaskStore(mariadb)
     seen: list[bool] = []
 
     def look(_connection, _cursor, statement, *_rest):
@@ -608,7 +608,7 @@ def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
 # What an operator names
 
 
-def name(store: task_store.TaskStore, image_id: images.ImageId, region: str, text: str) -> None:
+def name(store: task_store.SqlTaskStore, image_id: images.ImageId, region: str, text: str) -> None:
     """Make a task of an image with a name."""
     where = images.RegionId(region)
     store.request(
@@ -621,7 +621,7 @@ def name(store: task_store.TaskStore, image_id: images.ImageId, region: str, tex
 
 
 def test_images_are_found_by_the_whole_name_and_regions_by_their_tasks(url):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     assert (list(store.named("golden")), list(store.regions())) == ([], [])
     for region in ("RegionTwo", "RegionThree"):
@@ -637,7 +637,7 @@ def test_images_are_found_by_the_whole_name_and_regions_by_their_tasks(url):
 
 @pytest.mark.parametrize("text", ["x" * 300, "a\0b", "ends with a space ", "\ud800"])
 def test_a_name_that_the_table_cannot_hold_as_it_is_is_found(url, text):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     name(store, IMAGE, "RegionTwo", text)
 
@@ -649,7 +649,7 @@ def test_a_name_that_the_table_cannot_hold_as_it_is_is_found(url, text):
 
 
 def test_a_trial_of_writing_leaves_nothing_and_disturbs_nobody(url):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     ask(store)
     before = list(store.list())
@@ -663,7 +663,7 @@ def test_a_trial_of_writing_leaves_nothing_and_disturbs_nobody(url):
 
 
 def test_a_trial_of_writing_in_a_database_without_tables_names_the_command(url, path):
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     if url.startswith("sqlite"):
         sqlite3.connect(url.removeprefix("sqlite:///")).close()
 
@@ -675,7 +675,7 @@ def test_a_trial_of_writing_in_a_database_without_tables_names_the_command(url, 
 @pytest.fixture
 def readers(url) -> Iterator[str]:
     """The URL of a database with a task, for somebody who may only read it."""
-    store = task_store.TaskStore(url)
+    store = task_store.SqlTaskStore(url)
     store.upgrade()
     ask(store)
     store.close()
@@ -706,7 +706,7 @@ def readers(url) -> Iterator[str]:
 
 
 def test_who_may_only_read_is_told_so_and_not_to_upgrade(readers):
-    store = task_store.TaskStore(readers)
+    store = task_store.SqlTaskStore(readers)
     store.ping()
 
     with pytest.raises(
@@ -747,13 +747,13 @@ def as_nobody() -> Iterator[None]:
 def test_a_file_of_somebody_else_can_be_read_and_not_written():
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory, "tasks.db")
-        agent = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        agent = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
         agent.upgrade()
         agent.ping()  # and keeps the file open
         for file in path.parent.iterdir():
             file.chmod(0o444)
         path.parent.chmod(0o755)
-        other = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        other = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
         with as_nobody():
             other.ping()
             with pytest.raises(errors.ServiceUnavailable, match="readonly database"):
@@ -765,11 +765,11 @@ def test_a_file_of_somebody_else_can_be_read_and_not_written():
 def test_a_file_in_a_directory_that_we_may_not_enter_is_a_sentence():
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory, "tasks.db")
-        agent = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        agent = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
         agent.upgrade()
         agent.close()
         path.parent.chmod(0)
-        other = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        other = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
         with (
             as_nobody(),
             pytest.raises(errors.ServiceUnavailable, match="unable to open database file"),

@@ -287,7 +287,7 @@ def test_check_never_says_of_a_failed_handshake_that_glance_be_started(
         REGION, catalogue, session_with(trust, url), takes_copies=False
     )
 
-    assert found.verdict is findings.Verdict.FAIL
+    assert found.verdict is findings.Level.FAIL
     assert "the TLS handshake failed" in found.detail
     assert (NO_CERTIFICATE if with_ca else WRONG_CA) in found.remedy
     assert "start" not in findings.text(found)

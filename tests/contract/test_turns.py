@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What turns promise (``engine.ports.Turns``), and the clock of a database."""
+"""What turns promise (``engine.ports.LeaderLeases``), and the clock of a database."""
 
 from collections.abc import Iterator
 from concurrent import futures
@@ -16,7 +16,7 @@ NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(params=["memory", *databases.KINDS, *databases.CLUSTERS])
-def turns(request, tmp_path) -> Iterator[ports.Turns]:
+def turns(request, tmp_path) -> Iterator[ports.LeaderLeases]:
     if request.param == "memory":
         yield fake.MemoryTurns()
         return
@@ -25,7 +25,7 @@ def turns(request, tmp_path) -> Iterator[ports.Turns]:
     store.close()
 
 
-def take(turns: ports.Turns, owner: str, at: float = 0, name: str = "look") -> bool:
+def take(turns: ports.LeaderLeases, owner: str, at: float = 0, name: str = "look") -> bool:
     now = NOW + datetime.timedelta(seconds=at)
     return turns.take(name, owner=owner, now=now, until=now + datetime.timedelta(seconds=60))
 

@@ -9,7 +9,7 @@ from glance_sync_agent.domain import images
 
 
 class MemoryBreakers:
-    """``engine.ports.Breakers``; held to ``tests/contract/test_breakers.py``."""
+    """``engine.ports.BreakerStore``; held to ``tests/contract/test_breakers.py``."""
 
     def __init__(self) -> None:
         self._known: dict[images.RegionId, breakers.Breaker] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``engine.ports.Facts`` in memory."""
+"""``engine.ports.FactStore`` in memory."""
 
 
 class MemoryFacts:

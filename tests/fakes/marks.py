@@ -16,7 +16,7 @@ _FIELDS = {
 
 
 class MemoryMarks:
-    """``engine.ports.Marks``."""
+    """``engine.ports.MarkedRecords``."""
 
     def __init__(self, *present: region_names.Marked) -> None:
         self.images = {one.image_id: one for one in present}

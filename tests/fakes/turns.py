@@ -5,7 +5,7 @@ import datetime
 
 
 class MemoryTurns:
-    """``engine.ports.Turns``; held to ``tests/contract/test_turns.py``."""
+    """``engine.ports.LeaderLeases``; held to ``tests/contract/test_turns.py``."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, datetime.datetime]] = {}

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.transfer import progress
 from tests.fakes import breakers as fake_breakers
@@ -53,7 +54,7 @@ class FakeCatalogue:
 
 
 class FakeIdentity:
-    """``engine.ports.Identity``; held to ``tests/contract/test_identity.py``."""
+    """``engine.ports.ProjectDirectory``; held to ``tests/contract/test_identity.py``."""
 
     def __init__(self) -> None:
         self.projects: dict[str, rules.Project] = {}
@@ -138,7 +139,7 @@ class World:
     ) -> None:
         """Assemble an engine.
 
-        :param process: replaces fields of :class:`assembly.Runtime`.
+        :param process: replaces fields of :class:`ports.Runtime`.
         """
         outside = outside or Outside()
         self.clock = outside.clock
@@ -153,16 +154,16 @@ class World:
         self.identity = outside.identity
         self.breakers = outside.breakers
         self.turns = outside.turns
-        self.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
-        self.metadata = metadata_policy.Policy()
+        self.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
+        self.metadata = metadata_policy.MetadataPolicy()
         self.cache_seconds = 60.0
         self.copies_as_sources = True
         self.limits = progress.Limits(transfer=100.0, lease=60.0)
         self.retries = backoff.RetryPolicy(
             retries=retries, base=10.0, cap=100.0, give_up=give_up
         )
-        self.breaker_policy = breakers.Policy(failures=3, base=20.0, cap=80.0)
-        self.intervals = scan_schedule.Intervals(everything=600.0, changes=60.0)
+        self.breaker_policy = breakers.BreakerPolicy(failures=3, base=20.0, cap=80.0)
+        self.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=60.0)
         self.members_interval = 0.0
         self.max_deletes = 2
         self.gone_grace = 0.0
@@ -180,7 +181,7 @@ class World:
             "tasks_per_region": per_region,
         }
         self.stop: Any = clocks.FakeStopFlag(self.clock)
-        runtime = assembly.Runtime(
+        runtime = ports.Runtime(
             owner=owner,
             submit=self.submitted.append,
             wake=self._wake,
@@ -191,12 +192,12 @@ class World:
             new_id=new_id,
         )
         self.engine = assembly.assemble(
-            assembly.Ports(
+            ports.Ports(
                 regions=self.regions,
                 catalogue=self.catalogue,
-                identity=self.identity,
+                projects=self.identity,
                 store=self.store,
-                turns=self.turns,
+                leader_leases=self.turns,
                 breakers=self.breakers,
                 facts=outside.facts,
                 clock=self.clock,

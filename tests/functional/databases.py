@@ -6,9 +6,9 @@ import pathlib
 from glance_sync_agent.drivers.sql import task_store
 
 
-def opened(directory: pathlib.Path) -> task_store.TaskStore:
+def opened(directory: pathlib.Path) -> task_store.SqlTaskStore:
     """Return the tasks of the agent whose files are in ``directory``."""
-    return task_store.TaskStore(f"sqlite:///{directory / 'state' / 'sync.sqlite'}")
+    return task_store.SqlTaskStore(f"sqlite:///{directory / 'state' / 'sync.sqlite'}")
 
 
 def make(directory: pathlib.Path) -> None:

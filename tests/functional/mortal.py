@@ -24,9 +24,9 @@ from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 
 #: Where one step of the straight line ends and the next begins.
 CALLS = (
-    (task_store.TaskStore, "request"),
-    (task_store.TaskStore, "claim"),
-    (task_store.TaskStore, "finish"),
+    (task_store.SqlTaskStore, "request"),
+    (task_store.SqlTaskStore, "claim"),
+    (task_store.SqlTaskStore, "finish"),
     (records.Glance, "create"),
     (records.Glance, "update"),
     (records.Glance, "delete"),

@@ -71,7 +71,7 @@ class Agent(agents.Agent):
     def tasks_of(self, image_id: str) -> dict[str, tasks.Task]:
         """Return the tasks of an image by region; the CLI would take a second for it."""
         path = self.directory / "state" / "sync.sqlite"
-        store = task_store.TaskStore(f"sqlite:///{path}", connections=1)
+        store = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
         try:
             found = store.list(image_id=images.ImageId(image_id))
             return {str(task.key.region): task for task in found}

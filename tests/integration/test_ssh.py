@@ -820,7 +820,7 @@ def test_check_settles_tls_through_the_forwarding(
 ) -> None:
     server, trust = demanding
     found = look_through(sshd, server.server_address[1], trust)
-    assert found.verdict is findings.Verdict.OK
+    assert found.verdict is findings.Level.OK
     assert found.detail.endswith(f"reaches {server.url}")
     # Nothing but a question that any Glance answers, without a token.
     (request,) = server.requests
@@ -846,7 +846,7 @@ def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_
     assert caught.value.region == "RegionTwo"
 
     found = look_through(sshd, port, trust)
-    assert found.verdict is findings.Verdict.FAIL
+    assert found.verdict is findings.Level.FAIL
     assert "the TLS handshake failed" in found.detail
     assert f"{option} " in found.remedy
     assert "start " not in findings.text(found)

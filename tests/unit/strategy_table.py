@@ -60,8 +60,8 @@ rules:
 """
 
 #: Of each project what Keystone says; the cloud is made to say so as well.
-PROJECTS: Mapping[str, strategy.Facts] = {
-    "strategy-alpha": strategy.Facts(
+PROJECTS: Mapping[str, strategy.OwnerFacts] = {
+    "strategy-alpha": strategy.OwnerFacts(
         project=rules.Project(
             name="strategy-alpha", domain_id="default", domain_name="Default",
             tags=frozenset({"production", "eu"}),
@@ -69,7 +69,7 @@ PROJECTS: Mapping[str, strategy.Facts] = {
         roles=frozenset({"member"}),
         association=strategy.Association(is_filtered=True, regions=frozenset({TWO, THREE})),
     ),
-    "strategy-beta": strategy.Facts(
+    "strategy-beta": strategy.OwnerFacts(
         project=rules.Project(
             name="strategy-beta", domain_id="default", domain_name="Default", tags=frozenset()
         ),
@@ -80,7 +80,7 @@ PROJECTS: Mapping[str, strategy.Facts] = {
 ALPHA, BETA = PROJECTS
 
 
-def facts() -> strategy.Facts:
+def facts() -> strategy.OwnerFacts:
     """Return what Keystone says of the project ``alpha``."""
     return PROJECTS[ALPHA]
 
@@ -91,7 +91,7 @@ class Row:
 
     name: str
     regions: tuple[images.RegionId, ...]
-    step: strategy.Step
+    step: strategy.DecidedBy
     sync_strategy: strategy.Strategy = strategy.Strategy.USER
     with_rules: bool = True
     snapshot_regions: tuple[images.RegionId, ...] = ()
@@ -108,9 +108,9 @@ class Row:
     shelved: bool = False  # the option
     on_cloud: bool = False
 
-    def policy(self) -> strategy.Policy:
+    def policy(self) -> strategy.PlacementPolicy:
         """Return what the operator decided."""
-        return strategy.Policy(
+        return strategy.PlacementPolicy(
             strategy=self.sync_strategy,
             rules=_rules() if self.with_rules else (),
             snapshot_regions=frozenset(self.snapshot_regions),
@@ -135,7 +135,7 @@ class Row:
             values["locations"] = builders.elsewhere().locations
         return builders.source(**(values | overrides))
 
-    def facts(self) -> strategy.Facts:
+    def facts(self) -> strategy.OwnerFacts:
         """Return what Keystone says of its owner."""
         return PROJECTS[self.project] if self.project else strategy.NOBODY
 
@@ -149,7 +149,7 @@ def _rules() -> tuple[rules.Rule, ...]:
 
 
 NONE, ALL, USER = strategy.Strategy
-STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME, VOLUME_BACKED, SHELVED = strategy.Step
+STRATEGY, SNAPSHOT, PROPERTY, RULE, FILTER, HOME, VOLUME_BACKED, SHELVED = strategy.DecidedBy
 SNAP = {"image_type": "snapshot"}
 VOLUMES = {**SNAP, "block_device_mapping": "[]"}
 OF_SERVER = {**SNAP, "instance_uuid": "9e3c5a71-0d42-4b86-8f17-2a6b9c04d5e8"}
@@ -157,7 +157,7 @@ BACKUP = {**OF_SERVER, "image_type": "backup"}
 
 
 def row(
-    name: str, regions: tuple[images.RegionId, ...], step: strategy.Step, **fields: Any
+    name: str, regions: tuple[images.RegionId, ...], step: strategy.DecidedBy, **fields: Any
 ) -> Row:
     """Return a row; short, so that the table can be read."""
     return Row(name=name, regions=regions, step=step, **fields)

@@ -33,7 +33,7 @@ class Reports:
         conf = settings.parse_files(
             [f"--config-file={config_file}"], prog="glance-sync-agent", description=""
         )
-        self._store = task_store.TaskStore(
+        self._store = task_store.SqlTaskStore(
             settings.load(conf).connection, connections=1, timeout_seconds=5.0
         )
 

@@ -85,7 +85,7 @@ class Checks:
                 yield future.result()
             if not self._is_quick:
                 needed = {first[1].result().verdict, seen["catalogue"]}
-                is_bad = needed & {findings.Verdict.FAIL, findings.Verdict.SKIP}
+                is_bad = needed & {findings.Level.FAIL, findings.Level.SKIP}
                 why_not = "needs the database and the catalogue" if is_bad else None
                 yield from marked_checks.look(self._conf, self._current, why_not=why_not)
                 yield first_start.look(self._conf, self._current, why_not=why_not)
@@ -149,12 +149,12 @@ class Checks:
     def _behind_keystone(
         self, identity: Future, pool: futures.ThreadPoolExecutor
     ) -> list[Future]:
-        if identity.result().verdict is findings.Verdict.FAIL:
+        if identity.result().verdict is findings.Level.FAIL:
             why = "needs Keystone"
             return [_known(findings.skipped(one, why)) for one in ("catalogue", "regions")]
         catalogue = self._cloud.catalogue
         found = self._catalogue(catalogue)
-        if found.verdict is findings.Verdict.FAIL:
+        if found.verdict is findings.Level.FAIL:
             return [_known(found), _known(findings.skipped("regions", "needs the catalogue"))]
         looks = self._regions(catalogue)
         return [_known(found), *(pool.submit(one) for one in looks)]

@@ -11,7 +11,7 @@ _LINK_WIDTH = 20
 _INDENT = " " * 6
 
 
-class Verdict(enum.StrEnum):
+class Level(enum.StrEnum):
     """How a link is."""
 
     OK = "OK"
@@ -24,7 +24,7 @@ class Verdict(enum.StrEnum):
 class Finding:
     """One line of the report."""
 
-    verdict: Verdict
+    verdict: Level
     link: str
     detail: str  # what was seen
     remedy: str = ""  # what to run or to edit; never empty in a failure
@@ -47,22 +47,22 @@ def look(link: str, probe: Probe, remedy: Remedy) -> Finding:
         return failure(link, exc, remedy(exc))
     if isinstance(seen, Finding):
         return seen
-    return Finding(verdict=Verdict.OK, link=link, detail=seen)
+    return Finding(verdict=Level.OK, link=link, detail=seen)
 
 
 def failure(link: str, seen: object, remedy: str) -> Finding:
     """Return a failure."""
-    return Finding(verdict=Verdict.FAIL, link=link, detail=str(seen), remedy=remedy)
+    return Finding(verdict=Level.FAIL, link=link, detail=str(seen), remedy=remedy)
 
 
 def warning(link: str, seen: str, remedy: str) -> Finding:
     """Return a warning."""
-    return Finding(verdict=Verdict.WARN, link=link, detail=seen, remedy=remedy)
+    return Finding(verdict=Level.WARN, link=link, detail=seen, remedy=remedy)
 
 
 def skipped(link: str, why: str) -> Finding:
     """Return that nobody looked."""
-    return Finding(verdict=Verdict.SKIP, link=link, detail=why)
+    return Finding(verdict=Level.SKIP, link=link, detail=why)
 
 
 def text(finding: Finding) -> str:

@@ -42,14 +42,14 @@ def _missing(
     found: list[compare.Difference] = []
 
     def keep(some: Sequence[compare.Difference]) -> int:
-        found.extend(one for one in some if one.step.what is plans.What.COPY)
+        found.extend(one for one in some if one.step.what is plans.StepKind.COPY)
         return 0
 
     with wiring.Cloud(conf, current) as cloud:
         report = cloud.engine().make_scan(
             ask=keep,
             max_deletes=lambda: 0,
-            members=member_scans.Same(member_scans.NONE),
+            members=member_scans.FixedShare(member_scans.NONE),
             is_dry=True,
         ).look(scan.Scope(deletions=False))
     return found, report.failed_regions
@@ -72,7 +72,7 @@ def summary(
             f"{seen}; not compared: {', '.join(sorted(failed))}",
             _REMEDY,
         )
-    return findings.Finding(verdict=findings.Verdict.OK, link=_LINK, detail=seen)
+    return findings.Finding(verdict=findings.Level.OK, link=_LINK, detail=seen)
 
 
 def _counted(sizes: Sequence[int | None]) -> str:

@@ -48,7 +48,7 @@ def _sync_conf(
         return findings.warning(
             link, f"{shown}: sync_strategy is None, so nothing is copied", "sync_strategy = ALL"
         )
-    return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=shown)
+    return findings.Finding(verdict=findings.Level.OK, link=link, detail=shown)
 
 
 def _store_file(path: pathlib.Path | None) -> findings.Finding:
@@ -81,14 +81,14 @@ def _rules_file(settings: conf_settings.Settings) -> findings.Finding:
                 link, "there is none: sync_regions and Keystone's endpoint filter decide"
             )
         return findings.Finding(
-            verdict=findings.Verdict.OK,
+            verdict=findings.Level.OK,
             link=link,
             detail="there is none, and only sync_strategy = USER reads it",
         )
     count = f"{len(settings.policy.rules)} rules"
     unused = "" if is_used else ", unused unless sync_strategy = USER"
     return findings.Finding(
-        verdict=findings.Verdict.OK, link=link, detail=f"{settings.rules_file}: {count}{unused}"
+        verdict=findings.Level.OK, link=link, detail=f"{settings.rules_file}: {count}{unused}"
     )
 
 
@@ -108,7 +108,7 @@ def state_path(path: pathlib.Path) -> findings.Finding:
         parent = next(one for one in path.parents if one.exists())
         if os.access(parent, os.W_OK | os.X_OK):
             return findings.Finding(
-                verdict=findings.Verdict.OK, link=link, detail=f"{path} is made at the first start"
+                verdict=findings.Level.OK, link=link, detail=f"{path} is made at the first start"
             )
         return findings.failure(link, f"{path} is absent and cannot be made in {parent}", make)
     if not path.is_dir():
@@ -125,7 +125,7 @@ def state_path(path: pathlib.Path) -> findings.Finding:
             f"{path} belongs to {owner}, and this runs as root, who may everything",
             f"sudo -u {owner} glance-sync-manage check",
         )
-    return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=str(path))
+    return findings.Finding(verdict=findings.Level.OK, link=link, detail=str(path))
 
 
 def _user(user_id: int) -> str:
@@ -146,7 +146,7 @@ def database(current: wiring.CurrentSettings) -> findings.Finding:
     )
 
     def probe() -> str | findings.Finding:
-        store = task_store.TaskStore(current.settings.connection)
+        store = task_store.SqlTaskStore(current.settings.connection)
         try:
             revision = store.revision()
             if revision is None:

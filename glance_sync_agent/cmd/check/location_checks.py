@@ -63,7 +63,7 @@ def _cascading(
             _RISK,
         )
     return findings.Finding(
-        verdict=findings.Verdict.OK, link=link, detail=f"{endpoint} takes and shows them"
+        verdict=findings.Level.OK, link=link, detail=f"{endpoint} takes and shows them"
     )
 
 
@@ -83,5 +83,5 @@ def _cascaded(
             "and a Content-Length above 0, and passes on everything else",
         )
     return findings.Finding(
-        verdict=findings.Verdict.OK, link=link, detail=f"{endpoint} tells everybody a size"
+        verdict=findings.Level.OK, link=link, detail=f"{endpoint} tells everybody a size"
     )

@@ -47,4 +47,4 @@ def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding
     if count.doubtful or count.orphans:
         remedy = f"glance-sync orphan list --region {region} shows those that are left alone"
         return findings.warning(link, told, remedy)
-    return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=told)
+    return findings.Finding(verdict=findings.Level.OK, link=link, detail=told)

@@ -76,7 +76,7 @@ def glance(
 
 def project_map(
     file: pathlib.Path,
-    policy: metadata_policy.Policy,
+    policy: metadata_policy.MetadataPolicy,
     regions: Collection[images.RegionId],
 ) -> findings.Finding:
     """Look for what the project map says of regions that there are not."""
@@ -92,7 +92,7 @@ def project_map(
         )
     projects = sum(map(len, policy.project_map.values()))
     detail = f"{file}: {projects} projects in {len(policy.project_map)} regions"
-    return findings.Finding(verdict=findings.Verdict.OK, link=link, detail=detail)
+    return findings.Finding(verdict=findings.Level.OK, link=link, detail=detail)
 
 
 def store(
@@ -177,7 +177,7 @@ def unused_entries(
     unused = [entry.name for entry in store_file.load(file) if entry not in used]
     if not unused:
         return findings.Finding(
-            verdict=findings.Verdict.OK, link=link, detail=f"none in {file.name}"
+            verdict=findings.Level.OK, link=link, detail=f"none in {file.name}"
         )
     return findings.warning(
         link,

@@ -123,7 +123,7 @@ class Explain(tables.Lister):
         return copy
 
 
-def _rows(source: images.Image, verdicts: strategy.Verdicts) -> Iterator[Sequence[Any]]:
+def _rows(source: images.Image, verdicts: strategy.Placements) -> Iterator[Sequence[Any]]:
     obstacle = remotes.fault(source) or plans.obstacle(source)
     for region in sorted(verdicts):
         verdict = verdicts[region]

@@ -12,13 +12,13 @@ from glance_sync_agent.drivers.sql import task_store
 
 
 @contextlib.contextmanager
-def opened(current: wiring.CurrentSettings) -> Iterator[task_store.TaskStore]:
+def opened(current: wiring.CurrentSettings) -> Iterator[task_store.SqlTaskStore]:
     """Open the database that sync.conf names."""
-    with contextlib.closing(task_store.TaskStore(current.settings.connection)) as store:
+    with contextlib.closing(task_store.SqlTaskStore(current.settings.connection)) as store:
         yield store
 
 
-def require(store: task_store.TaskStore, image_ids: Sequence[images.ImageId]) -> None:
+def require(store: task_store.SqlTaskStore, image_ids: Sequence[images.ImageId]) -> None:
     """Make sure that one of some images has a task.
 
     :raises UsageError: none has.
@@ -28,7 +28,7 @@ def require(store: task_store.TaskStore, image_ids: Sequence[images.ImageId]) ->
 
 
 def of_image(
-    store: task_store.TaskStore, image_id: images.ImageId, region: images.RegionId | None = None
+    store: task_store.SqlTaskStore, image_id: images.ImageId, region: images.RegionId | None = None
 ) -> list[tasks.Task]:
     """Return the tasks of an image.
 

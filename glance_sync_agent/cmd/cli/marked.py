@@ -134,7 +134,7 @@ class OrphanList(tables.Lister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Return the columns and the rows."""
-        found: list[census.Finding] = []
+        found: list[census.MarkedImage] = []
         with wiring.Cloud(*self.app.configure()) as cloud:
             marked, known = cloud.engine().census, cloud.catalogue.regions()
             region = named.region(parsed_args)
@@ -160,7 +160,7 @@ def _image_id(text: str) -> images.ImageId:
         raise argparse.ArgumentTypeError(str(exc)) from None
 
 
-def _row(one: census.Finding) -> Sequence[Any]:
+def _row(one: census.MarkedImage) -> Sequence[Any]:
     image = one.image
     return (
         image.image_id,

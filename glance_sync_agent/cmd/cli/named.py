@@ -105,7 +105,7 @@ def require_region(
 
 def require_known_region(
     name: images.RegionId | None,
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
     open_catalogue: Callable[[], endpoints.Keystone],
 ) -> None:
     """Make sure that a region that was named has tasks, or is in Keystone's catalogue.
@@ -144,7 +144,7 @@ def image_id(
     app: console.Console,
     conf: cfg.ConfigOpts,
     current: wiring.CurrentSettings,
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
 ) -> images.ImageId:
     """Return the image that a text names; nobody is asked if it is an id.
 
@@ -162,7 +162,7 @@ def image_ids(
     app: console.Console,
     conf: cfg.ConfigOpts,
     current: wiring.CurrentSettings,
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
 ) -> Sequence[images.ImageId]:
     """Return the images with a name, by the cascading Glance and the database.
 

@@ -81,7 +81,7 @@ class Reconcile(tables.Lister):
                 ask=keep,
                 # A dry run shows all that would go, and what keeps it from going.
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
-                members=member_scans.Same(member_scans.ALL),
+                members=member_scans.FixedShare(member_scans.ALL),
                 is_dry=parsed_args.dry_run,
                 is_accepted=allowed is not None,
             ).look(scope)
@@ -97,7 +97,7 @@ class Reconcile(tables.Lister):
         return super().run(parsed_args) or int(self._is_partial)
 
     def _tell(
-        self, report: scan.Report, count: int, *, limit: int, dry_run: bool
+        self, report: scan.ScanReport, count: int, *, limit: int, dry_run: bool
     ) -> None:
         did = "would be requested; nothing was written" if dry_run else "requested"
         self.app.say(f"Compared {report.sources} images with their copies: {count} {did}")

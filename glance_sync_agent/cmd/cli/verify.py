@@ -25,7 +25,7 @@ from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
 
 _COLUMNS = ("image_id", "region", "verdict", "bytes", "seconds", "detail")
-_TOLERATED = frozenset({verification.Verdict.OK, verification.Verdict.SKIPPED})
+_TOLERATED = frozenset({verification.Condition.OK, verification.Condition.SKIPPED})
 _EXAMPLES = """\
 examples:
   glance-sync verify cirros
@@ -71,7 +71,7 @@ class Verify(tables.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         region = named.region(parsed_args)
-        findings: list[read_back.Finding] = []
+        findings: list[read_back.ReadBackResult] = []
         with wiring.Cloud(conf, current) as cloud:
             if region is not None:
                 known = cloud.catalogue.regions()
@@ -104,7 +104,7 @@ class Verify(tables.Lister):
         return super().run(parsed_args) or int(not self._is_well)
 
     def _tell(
-        self, findings: Sequence[read_back.Finding], report: repairs.Report | None
+        self, findings: Sequence[read_back.ReadBackResult], report: repairs.RepairReport | None
     ) -> None:
         verdicts = Counter(one.verdict for one in findings)
         counts = ", ".join(f"{count} {verdict.value}" for verdict, count in verdicts.items())
@@ -119,7 +119,7 @@ class Verify(tables.Lister):
 
 
 def _named(
-    store: task_store.TaskStore,
+    store: task_store.SqlTaskStore,
     image_id: images.ImageId | None,
     region: images.RegionId | None,
 ) -> Iterator[tasks.Task]:
@@ -132,7 +132,7 @@ def _named(
     return store.list(region=region)
 
 
-def _row(one: read_back.Finding) -> Sequence[Any]:
+def _row(one: read_back.ReadBackResult) -> Sequence[Any]:
     seconds = round(one.seconds, 1)
     key = one.key
     return key.image_id, key.region, one.verdict.value, one.size, seconds, one.detail

@@ -47,7 +47,7 @@ class DbUpgrade(command.Command):
         """Upgrade."""
         _, current = self.app.configure()
         _make_directory(current)
-        store = task_store.TaskStore(current.settings.connection)
+        store = task_store.SqlTaskStore(current.settings.connection)
         try:
             before = store.revision()
             store.upgrade()
@@ -104,7 +104,7 @@ class Check(command.Command):
                 self.app.write(findings.text(finding))
         if parsed_args.format == "json":
             self.app.write(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
-        failed = sum(one.verdict is findings.Verdict.FAIL for one in found)
+        failed = sum(one.verdict is findings.Level.FAIL for one in found)
         if failed and parsed_args.format == "text":
             self.app.write(f"\n{failed} of {len(found)} links fail")
         return 1 if failed else 0

@@ -129,7 +129,7 @@ def _with_consent(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 @contextlib.contextmanager
-def _at_rest(current: wiring.CurrentSettings) -> Iterator[task_store.TaskStore]:
+def _at_rest(current: wiring.CurrentSettings) -> Iterator[task_store.SqlTaskStore]:
     """Open the database while no agent of this machine runs.
 
     :raises ConfigurationError: one does.

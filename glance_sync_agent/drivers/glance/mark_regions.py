@@ -16,8 +16,8 @@ _GONE: Final = frozenset({404})
 _NAMING: Final = (images.COPY_REGION, images.SOURCE_REGION)
 
 
-class Marks:
-    """Implements ``engine.ports.Marks``."""
+class GlanceMarkedRecords:
+    """Implements ``engine.ports.MarkedRecords``."""
 
     def __init__(
         self,

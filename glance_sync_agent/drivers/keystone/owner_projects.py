@@ -24,8 +24,8 @@ _IDENTITY: Final = {"interface": plugin.AUTH_INTERFACE, "version": (3,)}
 T = TypeVar("T")
 
 
-class Projects:
-    """``engine.ports.Identity``; asks Keystone each time. Thread safe.
+class KeystoneProjects:
+    """``engine.ports.ProjectDirectory``; asks Keystone each time. Thread safe.
 
     The agent's user has to see all projects: the role ``admin`` does, or ``reader`` on the
     system.

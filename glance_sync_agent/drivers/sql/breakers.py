@@ -14,8 +14,8 @@ from glance_sync_agent.drivers.sql import tables
 _BREAKERS = tables.BREAKERS
 
 
-class Breakers:
-    """``engine.ports.Breakers`` beside the tasks. Only regions that failed have a row."""
+class SqlBreakerStore:
+    """``engine.ports.BreakerStore`` beside the tasks. Only regions that failed have a row."""
 
     def __init__(self, shared: database.Database) -> None:
         self._database = shared

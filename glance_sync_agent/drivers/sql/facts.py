@@ -9,8 +9,8 @@ from glance_sync_agent.drivers.sql import tables
 _FACTS = tables.FACTS
 
 
-class Facts:
-    """``engine.ports.Facts`` in a table."""
+class SqlFactStore:
+    """``engine.ports.FactStore`` in a table."""
 
     def __init__(self, kept_in: database.Database) -> None:
         """Keep the database; nothing is read yet."""

@@ -14,8 +14,8 @@ from glance_sync_agent.drivers.sql import tables
 _TURNS = tables.TURNS
 
 
-class Turns:
-    """``engine.ports.Turns`` beside the tasks."""
+class SqlLeaderLeases:
+    """``engine.ports.LeaderLeases`` beside the tasks."""
 
     def __init__(self, shared: database.Database) -> None:
         self._database = shared

@@ -35,7 +35,7 @@ _TASKS = tables.TASKS
 _PAGE_ROWS = 500
 
 
-class TaskStore:
+class SqlTaskStore:
     """``engine.ports.TaskStore`` in SQLite, PostgreSQL or MariaDB.
 
     Threads may share it. It connects when first used and anew after a fork.
@@ -113,17 +113,17 @@ class TaskStore:
 
         self._database.try_write("write tasks", work)
 
-    def turns(self) -> leadership.Turns:
+    def turns(self) -> leadership.SqlLeaderLeases:
         """Return the turns that are kept beside the tasks."""
-        return leadership.Turns(self._database)
+        return leadership.SqlLeaderLeases(self._database)
 
-    def breakers(self) -> breakers.Breakers:
+    def breakers(self) -> breakers.SqlBreakerStore:
         """Return the breakers of the regions, which are kept beside the tasks."""
-        return breakers.Breakers(self._database)
+        return breakers.SqlBreakerStore(self._database)
 
-    def facts(self) -> facts.Facts:
+    def facts(self) -> facts.SqlFactStore:
         """Return what is remembered beside the tasks."""
-        return facts.Facts(self._database)
+        return facts.SqlFactStore(self._database)
     def known_regions(self) -> known_regions.KnownRegions:
         """Return what the database knows of regions as such."""
         return known_regions.KnownRegions(self._database)

@@ -39,7 +39,7 @@ class Attempt:
     service: ports.ImageService  # of the region of the copy
     evidence: identity.Evidence  # but for what is known of the copy
     notes: copy_notes.CopyNotes
-    look: sources.Look
+    look: sources.SourceReader
     #: The copy, if it was read after all else that this attempt has looked at.
     just_read: images.Image | None = None
 
@@ -48,7 +48,7 @@ class Attempt:
         return identity.whose(copy, dataclasses.replace(self.evidence, known=self.notes.known))
 
 
-class Deeds:
+class Executor:
     """Does them, and returns only what was seen afterwards. Thread safe."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Deeds:
         regions: ports.Regions,
         data_origins: origins.Origins,
         store: ports.TaskStore,
-        in_regions: large_slots.Places,
+        in_regions: large_slots.LargeSlots,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -77,7 +77,7 @@ class Deeds:
         """Return where the bytes of a copy came from; None: not brought here, or long ago."""
         return self._copying.origin_of(copy)
 
-    def do(self, attempt: Attempt, action: plans.Deed) -> images.Image | None:
+    def do(self, attempt: Attempt, action: plans.Executable) -> images.Image | None:
         """Do one thing; return the copy as it is then."""
         match action:
             case plans.CopyData():
@@ -166,7 +166,7 @@ class Deeds:
         copy, expected, lease = action.copy, action.expected, attempt.lease
         if not self._places.take(lease.task.key, copy.size or 0):
             # Its row tells no size: whatever else is asked of this copy waits for no place.
-            raise errors.NoPlace(_no_place(lease, copy.size), retry_after=_PLACE_SECONDS)
+            raise errors.NoSlot(_no_place(lease, copy.size), retry_after=_PLACE_SECONDS)
         LOG.info("Reading the copy of %s back: %s", lease.task.key, action.reason)
         signs = self._signs(lease, copy)
         found = self._copying.read_back(copy, expected.algo, signs)
@@ -196,7 +196,7 @@ class Deeds:
             self._store.note_copy(lease, attempt.notes.known, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
-        raise errors.NoPlace(_no_place(lease, size))
+        raise errors.NoSlot(_no_place(lease, size))
 
     def _transfer(
         self, lease: tasks.Lease, source: images.Image, into: images.Image

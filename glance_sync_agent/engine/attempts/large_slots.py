@@ -8,7 +8,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
 
-class Places:
+class LargeSlots:
     """Counts the large images on their way to each region, or read back there. Thread safe.
 
     How large an image is, only its source tells. So a task whose image turns out to be large

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 _LOCKS = 64
 
 
-class LocationMap:
+class LocationRecords:
     """Keeps the entries of copies on their sources in the cascading region. Thread safe.
 
     A change here makes Glance announce a change of the source, so every region is looked at

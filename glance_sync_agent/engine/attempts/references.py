@@ -24,7 +24,7 @@ class References:
         *,
         regions: ports.Regions,
         store: ports.TaskStore,
-        requests: requests.Intake,
+        requests: requests.TaskRequests,
         cascading: images.RegionId,
     ) -> None:
         self._regions = regions

@@ -23,14 +23,14 @@ class Admission(enum.Enum):
     NONE = enum.auto()
 
 
-class Outages:
+class RegionHealth:
     """Takes note of what attempts tell of their regions. Thread safe."""
 
     def __init__(
         self,
         *,
-        kept: ports.Breakers,
-        policy: Callable[[], breakers.Policy],
+        kept: ports.BreakerStore,
+        policy: Callable[[], breakers.BreakerPolicy],
         clock: ports.Clock,
         chance: Callable[[], float],
     ) -> None:

@@ -19,7 +19,7 @@ class Joined:
     failures: Mapping[images.RegionId, errors.SyncError]
 
 
-class Joining:
+class RemoteSources:
     """Tells of sources what Glance does not know where they are, see :mod:`domain.remotes`."""
 
     def __init__(self, regions: ports.Regions, catalogue: ports.Catalogue) -> None:

@@ -35,9 +35,9 @@ LOG = logging.getLogger(__name__)
 _MAX_STEPS = 10
 _BUSY_COPY_SECONDS = 5.0
 _NOBODYS = frozenset({identity.Whose.FOREIGN, identity.Whose.INHERITED})
-_UNASKED = strategy.Verdict(wanted=True, step=strategy.Step.STRATEGY, why="")
-_NO_REGION = strategy.Verdict(
-    wanted=False, step=strategy.Step.STRATEGY, why="it has no image endpoint in the catalogue"
+_UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why="")
+_NO_REGION = strategy.Placement(
+    wanted=False, step=strategy.DecidedBy.STRATEGY, why="it has no image endpoint in the catalogue"
 )
 
 
@@ -53,9 +53,9 @@ class Replication:
         store: ports.TaskStore,
         wanted: targets.Targets,
         wanted_as: wanted_copies.WantedCopies,
-        recorded: location_records.LocationMap,
+        recorded: location_records.LocationRecords,
         deletes_unwanted: Callable[[], bool],
-        in_regions: large_slots.Places,
+        in_regions: large_slots.LargeSlots,
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Callable[[], progress.Limits],
@@ -73,7 +73,7 @@ class Replication:
         self._limits = limits
         self._busy = busy_copies.BusyCopies(clock)
         self._vanished = vanished_copies.VanishedCopies(store, clock, limits)
-        self._deeds = execution.Deeds(
+        self._deeds = execution.Executor(
             regions=regions,
             data_origins=data_origins,
             store=store,
@@ -118,7 +118,7 @@ class Replication:
         wanted = self._wanted_as.in_region(task.key.region)
         kept = self._clock.monotonic()
         copy = self._copy_before(service, task, notes)
-        look = sources.Look(self._sources, task)
+        look = sources.SourceReader(self._sources, task)
         known_regions = self._targets.catalogue()
         just_read: images.Image | None = None
         for step in range(_MAX_STEPS):
@@ -179,7 +179,7 @@ class Replication:
         found: identity.Identity | None,
         *,
         is_first: bool,
-    ) -> plans.Settled | plans.AwaitSource | plans.Deed | tasks.RetryAt:
+    ) -> plans.Settled | plans.AwaitSource | plans.Executable | tasks.RetryAt:
         """Return what to do now, or when to look again."""
         if isinstance(action, plans.Wait):
             removal = self._removal(lease.task.key, action, found)
@@ -219,7 +219,7 @@ class Replication:
         self,
         task: tasks.Task,
         action: plans.Settled | plans.AwaitSource,
-        verdict: strategy.Verdict,
+        verdict: strategy.Placement,
         source: images.Image | None,
         copy: images.Image | None,
         found: identity.Identity | None,
@@ -254,7 +254,7 @@ class Replication:
 
     def _verdict(
         self, source: images.Image | None, region: images.RegionId
-    ) -> strategy.Verdict:
+    ) -> strategy.Placement:
         """Return whether the copy should be there; of no source, and of a copy, nobody asks."""
         if source is None or identity.names_itself(source):
             return _UNASKED
@@ -292,7 +292,7 @@ def _widens(action: plans.Action) -> bool:
 
 
 def _told(
-    action: plans.Settled, verdict: strategy.Verdict, source: images.Image
+    action: plans.Settled, verdict: strategy.Placement, source: images.Image
 ) -> tasks.Outcome | None:
     """Return why an image that whoever made it may miss here is not here; None: as usual."""
     if verdict.step in strategy.UNEXPECTED:

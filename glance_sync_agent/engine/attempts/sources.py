@@ -34,7 +34,7 @@ class SourceViews:
         self,
         regions: ports.Regions,
         cascading: images.RegionId,
-        joined: remote_sources.Joining,
+        joined: remote_sources.RemoteSources,
         clock: ports.Clock,
         *,
         max_age_seconds: float = 5.0,
@@ -116,7 +116,7 @@ class SourceViews:
         view.image.set_result(image)
 
 
-class Look:
+class SourceReader:
     """What one attempt sees of its source, and whether that is recent enough to widen access.
 
     It is, if the attempt itself looked, and has done nothing since. Whoever may not see the

@@ -48,8 +48,8 @@ class Worker:
         *,
         store: ports.TaskStore,
         attempt: replication.Replication,
-        known_outages: region_health.Outages,
-        in_regions: large_slots.Places,
+        known_outages: region_health.RegionHealth,
+        in_regions: large_slots.LargeSlots,
         clock: ports.Clock,
         submit: Submit,
         owner: str,
@@ -285,7 +285,7 @@ class Worker:
                 return self._failed(task, _code_of(failure), str(failure))
             case errors.Undecided():
                 return self._undecided(task, str(failure))
-            case errors.NoPlace(retry_after=seconds):
+            case errors.NoSlot(retry_after=seconds):
                 LOG.debug("%s waits: %s", task.key, failure)
                 when = task.not_before  # where it stood among those that wait
                 if seconds is not None:

@@ -31,7 +31,7 @@ class Kind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class MarkedImage:
     """A marked image."""
 
     image: images.Image
@@ -92,7 +92,7 @@ class Census:
         self._wanted_as = wanted_as
         self._origins = (catalogue.cascading, *snapshot_origins)
 
-    def find(self, region: images.RegionId) -> Iterator[Finding]:
+    def find(self, region: images.RegionId) -> Iterator[MarkedImage]:
         """Walk the marked images of a region, in constant memory.
 
         :raises SyncError: the region, that of a source, or the database does not answer.
@@ -106,7 +106,7 @@ class Census:
             rest = [one for one in page if not _is_from(one, self._origins)]
             yield from self._judged(region, rest)
 
-    def whose(self, image: images.Image) -> Finding:
+    def whose(self, image: images.Image) -> MarkedImage:
         """Return what one image is.
 
         :raises SyncError: the region of its source, or the database does not answer.
@@ -116,7 +116,7 @@ class Census:
 
     def _judged(
         self, region: images.RegionId, page: Sequence[images.Image]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MarkedImage]:
         known = self._catalogue.regions()
         claims = {
             image.image_id: key
@@ -146,7 +146,7 @@ class Census:
         found: identity.Identity,
         evidence: identity.Evidence,
         known: Set[images.RegionId],
-    ) -> Finding:
+    ) -> MarkedImage:
         key = evidence.key
         reason = found.reason
         if key is not _NOBODY and key.region not in known and not found.is_ours:
@@ -157,7 +157,7 @@ class Census:
             reason = f"no task knows it, and this agent copies no images of region {key.region}"
         else:
             kind = _kind(image, found, evidence)
-        return Finding(image=image, kind=kind, reason=reason, is_known=found.is_known)
+        return MarkedImage(image=image, kind=kind, reason=reason, is_known=found.is_known)
 
     def _sources(
         self, keys: set[images.SourceKey], known: Set[images.RegionId]

@@ -8,13 +8,13 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.engine import ports
 
 
-class Renaming:
+class RegionRenaming:
     """Finds the copies whose marks name the old region, and has them name the new one."""
 
     def __init__(
         self,
         names: region_names.Renaming,
-        marks_in: Callable[[images.RegionId], ports.Marks],
+        marks_in: Callable[[images.RegionId], ports.MarkedRecords],
         regions: Collection[images.RegionId],
         known_in: Callable[[Set[images.RegionId]], region_names.Copies],
     ) -> None:
@@ -57,7 +57,7 @@ class Renaming:
         return sum(self._change_one(self._marks[region], one, known) for one in found)
 
     def _change_one(
-        self, marks: ports.Marks, image: region_names.Marked, known: region_names.Copies
+        self, marks: ports.MarkedRecords, image: region_names.Marked, known: region_names.Copies
     ) -> bool:
         # Glance has no condition on a PATCH, so the image is read once more right before it.
         now = marks.get(image.image_id)

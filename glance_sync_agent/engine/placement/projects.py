@@ -18,7 +18,7 @@ _ENTRIES = 4096
 @dataclasses.dataclass(slots=True)
 class _Entry:
     expires_at: float  # monotonic seconds
-    facts: strategy.Facts = dataclasses.field(default_factory=strategy.Facts)
+    facts: strategy.OwnerFacts = dataclasses.field(default_factory=strategy.OwnerFacts)
     failed_at: float = -math.inf  # monotonic seconds, when Keystone was asked in vain
     failure: errors.SyncError | None = None  # what came of that
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -33,7 +33,7 @@ class Projects:
 
     def __init__(
         self,
-        identity: ports.Identity,
+        identity: ports.ProjectDirectory,
         clock: ports.Clock,
         cache_seconds: Callable[[], float],
     ) -> None:
@@ -43,7 +43,7 @@ class Projects:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def facts(self, project_id: str | None, *needed: rules.Fact) -> strategy.Facts:
+    def facts(self, project_id: str | None, *needed: rules.Fact) -> strategy.OwnerFacts:
         """Return what is known of a project, ``needed`` included.
 
         One asks and the others wait for him. They share his failure, too: one question after
@@ -81,8 +81,8 @@ class Projects:
             return entry
 
     def _completed(
-        self, known: strategy.Facts, project_id: str, fact: rules.Fact
-    ) -> strategy.Facts:
+        self, known: strategy.OwnerFacts, project_id: str, fact: rules.Fact
+    ) -> strategy.OwnerFacts:
         match fact:
             case rules.Fact.PROJECT if known.project is None:
                 project = self._identity.project(project_id) or rules.Project()

@@ -18,7 +18,7 @@ class Targets:
         self,
         catalogue: ports.Catalogue,
         known_projects: projects.Projects,
-        current_policy: Callable[[], strategy.Policy],
+        current_policy: Callable[[], strategy.PlacementPolicy],
     ) -> None:
         self._catalogue = catalogue
         self._projects = known_projects
@@ -68,7 +68,7 @@ class Targets:
         """
         return self._catalogue.regions()
 
-    def verdicts(self, image: images.Image) -> strategy.Verdicts:
+    def verdicts(self, image: images.Image) -> strategy.Placements:
         """Return for each region that can hold a copy of an image whether it should, and why.
 
         :raises Undecided: Keystone, which has to be asked, does not answer.
@@ -77,13 +77,13 @@ class Targets:
         regions = self._others(None if is_ours else image.region)
         policy, owner = self._policy(), image.metadata.owner
         needed: list[rules.Fact] = []
-        decision = strategy.decide(policy, image, regions, strategy.Facts())
+        decision = strategy.decide(policy, image, regions, strategy.OwnerFacts())
         while isinstance(decision, rules.Fact):
             needed.append(decision)  # each once, for what is known is not asked for
             decision = strategy.decide(policy, image, regions, self._facts(owner, needed))
         return decision
 
-    def _facts(self, owner: str | None, needed: list[rules.Fact]) -> strategy.Facts:
+    def _facts(self, owner: str | None, needed: list[rules.Fact]) -> strategy.OwnerFacts:
         try:
             return self._projects.facts(owner, *needed)
         except (errors.TransientError, errors.Refused) as exc:

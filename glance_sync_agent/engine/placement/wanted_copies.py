@@ -28,7 +28,7 @@ class WantedCopies:
     def __init__(
         self,
         catalogue: ports.Catalogue,
-        current_policy: Callable[[], metadata_policy.Policy],
+        current_policy: Callable[[], metadata_policy.MetadataPolicy],
         store: ports.TaskStore,
     ) -> None:
         self._catalogue = catalogue
@@ -49,7 +49,7 @@ class WantedCopies:
         :param own_ids: of the sources that there are to be; None: the database is asked for each.
         """
         policy = self._policy()
-        leaves_all = policy == metadata_policy.Policy()
+        leaves_all = policy == metadata_policy.MetadataPolicy()
 
         def wanted(source: images.Image, copy: images.Image | None) -> images.Image:
             named = metadata_policy.referred(source)

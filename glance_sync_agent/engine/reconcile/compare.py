@@ -51,7 +51,7 @@ _Kind = tuple[images.RegionId, bool, images.RegionId | None]
 Ask = Callable[[Sequence[Difference]], int]
 
 
-def asking(requests: requests.Intake) -> Ask:
+def asking(requests: requests.TaskRequests) -> Ask:
     """Return what requests a task for each difference, those of a region in one commit."""
 
     def ask(found: Sequence[Difference]) -> int:
@@ -79,7 +79,7 @@ class Pair:
     """A source, and what is known of it by region."""
 
     source: images.Image
-    verdicts: strategy.Verdicts
+    verdicts: strategy.Placements
     rows: Mapping[images.RegionId, tasks.Task]
     #: Regions with copies of an image of another region that has the same id.
     taken: Set[images.RegionId]
@@ -99,9 +99,9 @@ class Differences:
         store: ports.TaskStore,
         wanted: targets.Targets,
         wanted_as: wanted_copies.WantedCopies,
-        recorded: location_records.LocationMap,
+        recorded: location_records.LocationRecords,
         deletes_unwanted: Callable[[], bool],
-        joined: remote_sources.Joining,
+        joined: remote_sources.RemoteSources,
         cascading: images.RegionId,
     ) -> None:
         self._regions = regions
@@ -196,7 +196,7 @@ class Differences:
             else:
                 step = self._unwanted(service, pair, copy, verdict)
             if step is not None:
-                may_delete = step.what is plans.What.DELETE and not is_wanted
+                may_delete = step.what is plans.StepKind.DELETE and not is_wanted
                 yield self._difference(pair, region, step, may_delete=may_delete)
 
     def _taken(
@@ -206,7 +206,7 @@ class Differences:
         found = [pair for pair in pairs if region in pair.taken and _is_wanted(pair, region)]
         for pair in found:
             why = "a copy of another region's image with the same id is there"
-            step = plans.Step(what=plans.What.REPORT, why=why)
+            step = plans.Step(what=plans.StepKind.REPORT, why=why)
             yield self._difference(pair, region, step, may_delete=False)
         if found:
             first = found[0].source
@@ -229,7 +229,7 @@ class Differences:
     def _deletes(self, pair: Pair, region: images.RegionId) -> bool:
         return self._deletes_unwanted() and self._is_target(pair, region)
 
-    def _verdicts(self, source: images.Image) -> strategy.Verdicts:
+    def _verdicts(self, source: images.Image) -> strategy.Placements:
         # Copies are no sources: whatever Keystone would say of them, nothing comes of it.
         return {} if identity.names_itself(source) else self._targets.verdicts(source)
 
@@ -257,7 +257,7 @@ class Differences:
         service: ports.ImageService,
         pair: Pair,
         copy: images.Image | None,
-        verdict: strategy.Verdict | None,
+        verdict: strategy.Placement | None,
     ) -> plans.Step | None:
         region, row = service.region, pair.rows.get(service.region)
         why = verdict.why if verdict else "images go elsewhere"
@@ -266,7 +266,7 @@ class Differences:
             wanted = self._wanted_as.in_region(region)(pair.source, copy)
             action = self._action(region, pair, wanted, copy, unwanted=why)
             if isinstance(action, plans.DeleteCopy):
-                return plans.Step(what=plans.What.DELETE, why=told)
+                return plans.Step(what=plans.StepKind.DELETE, why=told)
             if isinstance(action, plans.UpdateMetadata | plans.SetActive):
                 return plans.step_of(action)
         if row is not None and (not _is_done(row) or row.code in _OUTDATED):
@@ -277,7 +277,7 @@ class Differences:
             return None
         # Whoever set sync_strategy to None wants no task but for what is taken back.
         is_asked = self._is_target(pair, region)
-        return plans.Step(what=plans.What.NOTE, why=why) if is_asked else None
+        return plans.Step(what=plans.StepKind.NOTE, why=why) if is_asked else None
 
     def _step(
         self,
@@ -294,14 +294,14 @@ class Differences:
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
-            return plans.Step(what=plans.What.ADOPT, why="a copy of ours without a task")
+            return plans.Step(what=plans.StepKind.ADOPT, why="a copy of ours without a task")
         if row.code is not action.code:
             why = f"{action.text}, and its task says: {row.reason}"
-            return plans.Step(what=plans.What.NOTE, why=why)
+            return plans.Step(what=plans.StepKind.NOTE, why=why)
         if self._map.differs(pair.source, service, None if action.code is Code.HELD else copy):
-            return plans.Step(what=plans.What.NOTE, why="no location names the copy")
+            return plans.Step(what=plans.StepKind.NOTE, why="no location names the copy")
         if copy is not None and self._have_other_members(service, pair, copy, members):
-            return plans.Step(what=plans.What.UPDATE, why="members")
+            return plans.Step(what=plans.StepKind.UPDATE, why="members")
         return None
 
     def _action(
@@ -391,7 +391,8 @@ def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | 
     """
     if row is None or not _has_failed(row) or remotes.loss(source):
         return None
-    return plans.Step(what=plans.What.NOTE, why=f"nothing to do, and its task says: {row.reason}")
+    why = f"nothing to do, and its task says: {row.reason}"
+    return plans.Step(what=plans.StepKind.NOTE, why=why)
 
 
 def _is_done(row: tasks.Task) -> bool:

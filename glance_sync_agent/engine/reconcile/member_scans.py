@@ -48,7 +48,7 @@ ALL = Share(start=0, length=1, period=1)
 NONE = Share(start=0, length=0, period=1)
 
 
-class MemberLooks(Protocol):
+class MemberScans(Protocol):
     """Shares the members out to the looks."""
 
     def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
@@ -65,7 +65,7 @@ class MemberLooks(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Same:
+class FixedShare:
     """Asks for the same in each look, and takes no notes: for an operator's commands."""
 
     same: Share
@@ -80,14 +80,14 @@ class Same:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Intervals:
+class MemberIntervals:
     """How often to look."""
 
     members: float  # seconds in which each image has its turn; 0: in each look
     everything: float  # seconds between two looks; 0: there is no next one
 
 
-class Spread:
+class SpreadMemberScans:
     """Asks in each look for those whose time has come since the last look of that region.
 
     Where that look ended is remembered in the database. So it does not matter how often an
@@ -98,9 +98,9 @@ class Spread:
     def __init__(
         self,
         *,
-        facts: ports.Facts,
+        facts: ports.FactStore,
         clock: ports.Clock,
-        intervals: Callable[[], Intervals],
+        intervals: Callable[[], MemberIntervals],
         are_ours: Callable[[], bool],
     ) -> None:
         """Keep the parts.
@@ -152,7 +152,7 @@ def _due(since: int, now: int, period: int, most: int) -> Share:
     return Share(start=start, length=min(now - start, most), period=period)
 
 
-def _most(intervals: Intervals) -> int:
+def _most(intervals: MemberIntervals) -> int:
     if intervals.everything == 0:
         return _milliseconds(intervals.members)
     seconds = max(intervals.members * _MOST_AT_ONCE, intervals.everything * _LATE_FACTOR)

@@ -30,8 +30,8 @@ PAGE_SIZE = 100
 #: Images that are listed at once.
 _LISTED = 500
 
-_GONE = plans.Step(what=plans.What.DELETE, why="source was deleted")
-_REGION_GONE = plans.Step(what=plans.What.NOTE, why=plans.REGION_GONE.text)
+_GONE = plans.Step(what=plans.StepKind.DELETE, why="source was deleted")
+_REGION_GONE = plans.Step(what=plans.StepKind.NOTE, why=plans.REGION_GONE.text)
 
 
 def _go_on() -> None:
@@ -56,7 +56,7 @@ _Shares = Mapping[images.RegionId, member_scans.Share]  # by region of the copie
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Report:
+class ScanReport:
     """What a look found."""
 
     sources: int = 0
@@ -92,7 +92,7 @@ class _Walk:
 
     scope: Scope
     keep_on: Callable[[], None]
-    report: Report
+    report: ScanReport
     deletions: deletions.Deletions
     silent: set[images.RegionId]  # not asked for data of theirs (any more)
     listed: dict[images.RegionId, _Listed] = dataclasses.field(default_factory=dict)
@@ -105,7 +105,7 @@ class _Walk:
         LOG.warning("Could not look at the snapshots of region %s: %s", region, failure)
 
 
-class Reconciliation:
+class Scan:
     """Compares every source with its copies."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Reconciliation:
         left_alone: Callable[[], Set[images.RegionId]] = frozenset,
         missing: source_history.MissingSources,
         newest: source_history.NewestSources,
-        members: member_scans.MemberLooks,
+        members: member_scans.MemberScans,
         is_accepted: bool = False,
     ) -> None:
         """Keep the parts.
@@ -150,7 +150,7 @@ class Reconciliation:
 
     def look(
         self, scope: Scope = EVERYTHING, keep_on: Callable[[], None] = _go_on
-    ) -> Report:
+    ) -> ScanReport:
         """Walk the sources, then the tasks whose source is gone, and ask for what differs.
 
         A region that fails, or is left alone, is left out and named in the report.
@@ -159,7 +159,7 @@ class Reconciliation:
         :raises TransientError: the cascading region did not answer; nothing was concluded.
         """
         left_alone = self._left_alone()
-        report = Report(failed_regions=set(left_alone))
+        report = ScanReport(failed_regions=set(left_alone))
         walk = _Walk(
             scope=scope,
             keep_on=keep_on,

@@ -33,28 +33,28 @@ _FIRST_COUNT_SECONDS = 900.0  # after the first look, whose tasks are more urgen
 
 _NEVER = float("inf")
 
-Look = Callable[[Scope, Callable[[], None]], scan.Report]
+RunScan = Callable[[Scope, Callable[[], None]], scan.ScanReport]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Intervals:
+class ScanIntervals:
     """Seconds from the end of a look to the next one; 0: there is no next one."""
 
     everything: float
     changes: float
 
 
-class Rounds:
+class ScanSchedule:
     """Looks at what is due. For one thread."""
 
     def __init__(
         self,
         *,
-        look: Look,
-        turns: ports.Turns,
+        look: RunScan,
+        turns: ports.LeaderLeases,
         owner: str,
         clock: ports.Clock,
-        intervals: Callable[[], Intervals],
+        intervals: Callable[[], ScanIntervals],
         chance: Callable[[], float],
         count_marked: Callable[[], None],
     ) -> None:
@@ -65,7 +65,7 @@ class Rounds:
         :param count_marked: reports images that an operator should settle; called once a day.
         """
         self._look = look
-        self._turn = leadership.Turn(
+        self._turn = leadership.LeaderLease(
             "reconcile",
             lost="another agent looks at the images now",
             turns=turns,
@@ -167,7 +167,7 @@ class Rounds:
                 self._count_at = ended + _FIRST_COUNT_SECONDS
         self._note_missed(scope, report, ended)
 
-    def _note_missed(self, scope: Scope, report: scan.Report, ended: float) -> None:
+    def _note_missed(self, scope: Scope, report: scan.ScanReport, ended: float) -> None:
         failed = frozenset(report.failed_regions)
         if scope.deletions or scope.only is not None:
             self._missed_at = _NEVER

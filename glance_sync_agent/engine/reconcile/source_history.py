@@ -77,7 +77,7 @@ class NewestSources:
     lagged behind. Each may also have been deleted, but then a message says so.
     """
 
-    def __init__(self, facts: ports.Facts) -> None:
+    def __init__(self, facts: ports.FactStore) -> None:
         self._facts = facts
 
     def are_lost(self, service: ports.ImageService, newest: Sequence[images.Image]) -> bool:

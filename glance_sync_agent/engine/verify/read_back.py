@@ -24,25 +24,25 @@ Watch = Callable[[tasks.Task, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class ReadBackResult:
     """What a look at a copy came to."""
 
     key: tasks.TaskKey
-    verdict: verification.Verdict
+    verdict: verification.Condition
     size: int  # bytes that were read
     seconds: float
     detail: str  # why it is so, for an operator
     damage: verification.Damage | None = None  # set if the copy is to be replaced
 
 
-class Verifying:
+class Verifier:
     """Compares the bytes of copies with the hashes of their sources. For one thread."""
 
     def __init__(
         self,
         *,
         regions: ports.Regions,
-        joined: remote_sources.Joining,
+        joined: remote_sources.RemoteSources,
         cascading: images.RegionId,
         clock: ports.Clock,
         pace: pacing.Pace,
@@ -55,7 +55,7 @@ class Verifying:
         self._away: dict[images.RegionId, tuple[float, str]] = {}  # monotonic, and why
         self._size = 0
 
-    def verify(self, task: tasks.Task, watch: Watch) -> Finding:
+    def verify(self, task: tasks.Task, watch: Watch) -> ReadBackResult:
         """Read a copy and compare it; what fails is part of what is told.
 
         :param watch: what it raises comes through.
@@ -74,7 +74,7 @@ class Verifying:
             raise
         except errors.SyncError as exc:
             judgement = _unreachable(str(exc))
-        return Finding(
+        return ReadBackResult(
             key=task.key,
             verdict=judgement.verdict,
             size=self._size,
@@ -131,7 +131,7 @@ class Verifying:
 
         stored = self._read(self._regions.source_store(copy.region), copy, wanted.algo, noted)
         if stored.multihash == wanted:
-            return verification.Judgement(verdict=verification.Verdict.OK)
+            return verification.Judgement(verdict=verification.Condition.OK)
         served = self._read(self._regions.served(copy.region), copy, wanted.algo, noted)
         return verification.judge(wanted, stored, served)
 
@@ -170,8 +170,8 @@ def _damage(
 
 
 def _skipped(why: str) -> verification.Judgement:
-    return verification.Judgement(verdict=verification.Verdict.SKIPPED, detail=why)
+    return verification.Judgement(verdict=verification.Condition.SKIPPED, detail=why)
 
 
 def _unreachable(why: str) -> verification.Judgement:
-    return verification.Judgement(verdict=verification.Verdict.UNREACHABLE, detail=why)
+    return verification.Judgement(verdict=verification.Condition.UNREACHABLE, detail=why)

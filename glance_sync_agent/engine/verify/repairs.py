@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Report:
+class RepairReport:
     """What was done about bad copies."""
 
     requested: int = 0
@@ -45,20 +45,20 @@ class Repairs:
         self._wake = wake
         self._most = most
         self._bad: dict[
-            images.RegionId, list[tuple[read_back.Finding, verification.Damage]]
+            images.RegionId, list[tuple[read_back.ReadBackResult, verification.Damage]]
         ] = {}
 
-    def take(self, finding: read_back.Finding) -> None:
+    def take(self, finding: read_back.ReadBackResult) -> None:
         """Note what was found. A copy that could not be read is as unverified as before."""
         if finding.damage is not None:
             bad = self._bad.setdefault(finding.key.region, [])
             bad.append((finding, finding.damage))
-        elif finding.verdict is not verification.Verdict.UNREACHABLE:
+        elif finding.verdict is not verification.Condition.UNREACHABLE:
             self._store.note_verified(finding.key, self._clock.now())
 
-    def request(self) -> Report:
+    def request(self) -> RepairReport:
         """Request the tasks of what was bad so far, and forget it."""
-        report = Report()
+        report = RepairReport()
         bad, self._bad = self._bad, {}
         for region, findings in bad.items():
             if len(findings) > self._most():
@@ -78,7 +78,7 @@ class Repairs:
             self._wake()
         return report
 
-    def _request(self, finding: read_back.Finding, damage: verification.Damage) -> bool:
+    def _request(self, finding: read_back.ReadBackResult, damage: verification.Damage) -> bool:
         is_done = self._store.distrust(
             finding.key, damage, now=self._clock.now(), request_id=uuid.uuid4().hex
         )

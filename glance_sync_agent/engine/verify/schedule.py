@@ -26,16 +26,16 @@ _PART = 0.1
 _MOST_SECONDS = 3600.0
 
 
-class VerificationRounds:
+class VerifySchedule:
     """Verifies what was not verified for an interval. For one thread."""
 
     def __init__(
         self,
         *,
-        verify: Callable[[tasks.Task, read_back.Watch], read_back.Finding],
+        verify: Callable[[tasks.Task, read_back.Watch], read_back.ReadBackResult],
         make_repairs: Callable[[], repairs.Repairs],
         store: ports.TaskStore,
-        turns: ports.Turns,
+        turns: ports.LeaderLeases,
         owner: str,
         clock: ports.Clock,
         interval: Callable[[], float],
@@ -48,7 +48,7 @@ class VerificationRounds:
         self._verify = verify
         self._make_repairs = make_repairs
         self._store = store
-        self._turn = leadership.Turn(
+        self._turn = leadership.LeaderLease(
             "verify",
             lost="another agent verifies the copies now",
             turns=turns,
@@ -97,7 +97,7 @@ class VerificationRounds:
             oldest = self._clock.now() - datetime.timedelta(seconds=self._interval())
             self._due = self._store.unverified(oldest)
         done = self._make_repairs()
-        verdicts: Counter[verification.Verdict] = Counter()
+        verdicts: Counter[verification.Condition] = Counter()
         size = 0
         for task in self._due:
             if task.status in read_back.UNSETTLED:

@@ -94,7 +94,7 @@ project_domain_name = Default
 def empty_database(tmp_path_factory):
     """Make the tables once; a copy of the file costs less."""
     file = tmp_path_factory.mktemp("empty") / "sync.sqlite"
-    made = task_store.TaskStore(f"sqlite:///{file}")
+    made = task_store.SqlTaskStore(f"sqlite:///{file}")
     made.upgrade()
     made.close()
     return file
@@ -104,7 +104,7 @@ def empty_database(tmp_path_factory):
 def store(tmp_path, conf_file, empty_database):
     (tmp_path / "state").mkdir()
     file = shutil.copy(empty_database, tmp_path / "state")
-    found = task_store.TaskStore(f"sqlite:///{file}")
+    found = task_store.SqlTaskStore(f"sqlite:///{file}")
     yield found
     found.close()
 

@@ -19,27 +19,30 @@ SAMPLES = paths.ROOT / "etc" / "glance"
 RULES_FILE = SAMPLES / "sync_strategy.yaml"
 PROJECT_MAP = SAMPLES / "project_map.yaml"
 KEYS_STAY = ("cinder_encryption_key_deletion_policy", "os_encrypt_key_deletion_policy")
-METADATA = metadata_policy.Policy(exclude_properties=KEYS_STAY)
+METADATA = metadata_policy.MetadataPolicy(exclude_properties=KEYS_STAY)
 SNAPSHOT_REGIONS = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
 #: Section, option, value as written, field, value as it arrives.
 ARRIVING = [
     (None, "sync_enabled", "false", "sync_enabled", False),
-    (None, "sync_strategy", "None", "policy", strategy.Policy(strategy=strategy.Strategy.NONE)),
+    (
+        None, "sync_strategy", "None", "policy",
+        strategy.PlacementPolicy(strategy=strategy.Strategy.NONE),
+    ),
     (
         None, "snapshot_region_names", "RegionTwo, RegionFour",
-        "policy", strategy.Policy(snapshot_regions=SNAPSHOT_REGIONS),
+        "policy", strategy.PlacementPolicy(snapshot_regions=SNAPSHOT_REGIONS),
     ),
-    ("snapshots", "volume_backed", "true", "policy", strategy.Policy(volume_backed=True)),
-    ("snapshots", "shelved", "true", "policy", strategy.Policy(shelved=True)),
+    ("snapshots", "volume_backed", "true", "policy", strategy.PlacementPolicy(volume_backed=True)),
+    ("snapshots", "shelved", "true", "policy", strategy.PlacementPolicy(shelved=True)),
     ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
     ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
     (
         "strategy", "unfiltered_projects_may_use_all", "false",
-        "policy", strategy.Policy(unfiltered_projects_may_use_all=False),
+        "policy", strategy.PlacementPolicy(unfiltered_projects_may_use_all=False),
     ),
     (
         "metadata", "exclude_properties", "internal_*, b",
-        "metadata_policy", metadata_policy.Policy(exclude_properties=("internal_*", "b")),
+        "metadata_policy", metadata_policy.MetadataPolicy(exclude_properties=("internal_*", "b")),
     ),
     (
         "metadata", "owner", "Agent",
@@ -257,7 +260,7 @@ def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
 def test_the_defaults_go_together(written):
     found = settings.load(written())
 
-    assert found.policy == strategy.Policy(strategy=strategy.Strategy.ALL)
+    assert found.policy == strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
     assert found.store_file is None
     assert found.metadata_policy == METADATA
 

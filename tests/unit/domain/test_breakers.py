@@ -18,12 +18,12 @@ def at(seconds: float) -> datetime.datetime:
     return NOW + datetime.timedelta(seconds=seconds)
 
 
-def policy(*, failures: int = 3, base: float = 10.0, cap: float = 300.0) -> breakers.Policy:
-    return breakers.Policy(failures=failures, base=base, cap=cap)
+def policy(*, failures: int = 3, base: float = 10.0, cap: float = 300.0) -> breakers.BreakerPolicy:
+    return breakers.BreakerPolicy(failures=failures, base=base, cap=cap)
 
 
 def failed(
-    of: breakers.Policy,
+    of: breakers.BreakerPolicy,
     seen: breakers.Breaker = breakers.CLOSED,
     *,
     began: float = 0.0,
@@ -71,7 +71,7 @@ def ids(names: str) -> tuple[images.ImageId, ...]:
     return tuple(map(images.ImageId, names.split()))
 
 
-def pause(of: breakers.Policy, *, failures: int, **options) -> float:
+def pause(of: breakers.BreakerPolicy, *, failures: int, **options) -> float:
     """Return the seconds that a breaker opens for at its ``failures``th failure in a row."""
     seen = breakers.Breaker(failures=failures - 1)
     found = failed(of, seen, now=1.0, **options)

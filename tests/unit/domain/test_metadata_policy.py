@@ -17,7 +17,7 @@ from tests.unit import builders
 
 Owner = metadata_policy.Owner
 Visibility = metadata_policy.Visibility
-Policy = metadata_policy.Policy
+Policy = metadata_policy.MetadataPolicy
 Accepted = images.MemberStatus.ACCEPTED
 Pending = images.MemberStatus.PENDING
 REGION = builders.REGION

@@ -1066,7 +1066,7 @@ def changed(**fields):
     ],
 )
 def test_every_deed_has_its_words(action, what, why):
-    assert plans.step_of(action) == plans.Step(what=plans.What(what), why=why)
+    assert plans.step_of(action) == plans.Step(what=plans.StepKind(what), why=why)
 
 
 def test_nothing_to_do_has_no_words():

@@ -43,19 +43,25 @@ def verdicts(policy, image, facts=KNOWN):
 
 
 WHY: list[Any] = [
-    (strategy.Policy(strategy=NONE), {}, {}, "sync_strategy is None", "sync_strategy is None"),
     (
-        strategy.Policy(strategy=ALL), {"sync_regions": "None"}, {},
+        strategy.PlacementPolicy(strategy=NONE), {}, {},
+        "sync_strategy is None", "sync_strategy is None",
+    ),
+    (
+        strategy.PlacementPolicy(strategy=ALL), {"sync_regions": "None"}, {},
         "sync_regions of the image is none", "sync_regions of the image is none",
     ),
-    (strategy.Policy(strategy=ALL), {}, {}, "sync_strategy is ALL", "sync_strategy is ALL"),
     (
-        strategy.Policy(strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO})),
+        strategy.PlacementPolicy(strategy=ALL), {}, {},
+        "sync_strategy is ALL", "sync_strategy is ALL",
+    ),
+    (
+        strategy.PlacementPolicy(strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO})),
         {"image_type": "snapshot"}, {},
         "snapshot_region_names names it", "snapshot_region_names does not name it",
     ),
     (
-        strategy.Policy(
+        strategy.PlacementPolicy(
             strategy=USER,
             snapshot_regions=frozenset({strategy_table.TWO, strategy_table.THREE}),
         ),
@@ -64,23 +70,23 @@ WHY: list[Any] = [
         "snapshot_region_names names it, but project alpha may not use it",
     ),
     (
-        strategy.Policy(strategy=USER), {"sync_regions": "RegionTwo"}, {},
+        strategy.PlacementPolicy(strategy=USER), {"sync_regions": "RegionTwo"}, {},
         "sync_regions of the image names it", "sync_regions of the image does not name it",
     ),
     (
-        strategy.Policy(strategy=USER), {"sync_regions": "RegionTwo,RegionFour"}, {},
+        strategy.PlacementPolicy(strategy=USER), {"sync_regions": "RegionTwo,RegionFour"}, {},
         "sync_regions of the image names it",
         "sync_regions of the image does not name it",
     ),
     (
-        strategy.Policy(
+        strategy.PlacementPolicy(
             strategy=USER,
             rules=[rules.Rule(title="rule 1", match=rules.Match(), regions=["RegionTwo"])],
         ),
         {}, {}, "rule 1 names it", "rule 1 does not name it",
     ),
     (
-        strategy.Policy(strategy=USER), {}, {},
+        strategy.PlacementPolicy(strategy=USER), {}, {},
         "Keystone associates its image endpoint for project alpha",
         "Keystone does not associate its image endpoint for project alpha",
     ),
@@ -99,46 +105,48 @@ def test_a_verdict_says_why(policy, properties, metadata, two, three):
 @pytest.mark.parametrize("chosen", strategy.Strategy)
 def test_a_region_that_has_the_data_gets_no_copy_of_it(chosen):
     remote = dataclasses.replace(builders.REMOTE, region=strategy_table.TWO)
-    policy = strategy.Policy(strategy=chosen, snapshot_regions=frozenset(REGIONS))
-    assert verdicts(policy, builders.elsewhere(remote=remote))["RegionTwo"] == strategy.Verdict(
-        wanted=False, step=strategy.Step.HOME, why="its data is there already"
+    policy = strategy.PlacementPolicy(strategy=chosen, snapshot_regions=frozenset(REGIONS))
+    assert verdicts(policy, builders.elsewhere(remote=remote))["RegionTwo"] == strategy.Placement(
+        wanted=False, step=strategy.DecidedBy.HOME, why="its data is there already"
     )
 
 
 def test_of_a_record_of_volumes_it_is_told_why_it_is_not_where_it_would_be():
-    policy = strategy.Policy(
+    policy = strategy.PlacementPolicy(
         strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO, strategy_table.FOUR})
     )
     found = verdicts(policy, builders.source(size=0, properties=strategy_table.VOLUMES))
-    assert found["RegionTwo"] == found["RegionFour"] == strategy.Verdict(
+    assert found["RegionTwo"] == found["RegionFour"] == strategy.Placement(
         wanted=False,
-        step=strategy.Step.VOLUME_BACKED,
+        step=strategy.DecidedBy.VOLUME_BACKED,
         why="it is a snapshot of a server whose disks are volumes, so it has no data, and "
         "[snapshots] volume_backed is false",
     )
-    assert found["RegionThree"].step is strategy.Step.SNAPSHOT
+    assert found["RegionThree"].step is strategy.DecidedBy.SNAPSHOT
 
 
 def test_of_a_shelved_server_it_is_told_why_it_is_not_where_it_would_be():
-    policy = strategy.Policy(strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO}))
+    policy = strategy.PlacementPolicy(
+        strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO})
+    )
     image = builders.source(name="web-shelved", properties=strategy_table.OF_SERVER)
     found = verdicts(policy, image)
-    assert found["RegionTwo"] == strategy.Verdict(
+    assert found["RegionTwo"] == strategy.Placement(
         wanted=False,
-        step=strategy.Step.SHELVED,
+        step=strategy.DecidedBy.SHELVED,
         why="Nova keeps a shelved server in it, and deletes it when that is unshelved, and "
         "[snapshots] shelved is false",
     )
-    assert found["RegionThree"].step is strategy.Step.SNAPSHOT
+    assert found["RegionThree"].step is strategy.DecidedBy.SNAPSHOT
 
 
 def test_status_tells_of_what_an_owner_may_not_expect():
-    assert {strategy.Step.VOLUME_BACKED, strategy.Step.SHELVED} == strategy.UNEXPECTED
+    assert {strategy.DecidedBy.VOLUME_BACKED, strategy.DecidedBy.SHELVED} == strategy.UNEXPECTED
 
 
 def test_a_region_of_snapshots_that_cannot_hold_a_copy_gets_no_verdict():
     image = builders.source(properties={"image_type": "snapshot"})
-    policy = strategy.Policy(
+    policy = strategy.PlacementPolicy(
         strategy=USER, snapshot_regions=frozenset({builders.SOURCE_REGION})
     )
     assert set(verdicts(policy, image)) == set(REGIONS)
@@ -146,10 +154,10 @@ def test_a_region_of_snapshots_that_cannot_hold_a_copy_gets_no_verdict():
 
 def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     image = builders.source(properties={"sync_regions": "RegionTwo,RegionFour"})
-    found = verdicts(strategy.Policy(strategy=USER), image)
-    assert found["RegionFour"] == strategy.Verdict(
+    found = verdicts(strategy.PlacementPolicy(strategy=USER), image)
+    assert found["RegionFour"] == strategy.Placement(
         wanted=False,
-        step=strategy.Step.PROPERTY,
+        step=strategy.DecidedBy.PROPERTY,
         why="sync_regions of the image names it, but project alpha may not use it",
     )
 
@@ -157,18 +165,20 @@ def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
 @pytest.mark.parametrize(
     ("policy", "image", "facts", "missing"),
     [
-        (strategy.Policy(strategy=USER), {}, {}, rules.Fact.ASSOCIATION),
+        (strategy.PlacementPolicy(strategy=USER), {}, {}, rules.Fact.ASSOCIATION),
         (
-            strategy.Policy(strategy=USER, snapshot_regions=frozenset({strategy_table.TWO})),
+            strategy.PlacementPolicy(
+                strategy=USER, snapshot_regions=frozenset({strategy_table.TWO})
+            ),
             {"properties": {"image_type": "snapshot"}}, {}, rules.Fact.ASSOCIATION,
         ),
         (
-            strategy.Policy(strategy=USER), {"properties": {"sync_regions": "*"}}, {},
+            strategy.PlacementPolicy(strategy=USER), {"properties": {"sync_regions": "*"}}, {},
             rules.Fact.ASSOCIATION,
         ),
         *[
             (
-                strategy.Policy(
+                strategy.PlacementPolicy(
                     strategy=USER,
                     rules=[rules.Rule(title="", match=rules.Match(**match), regions=["*"])],
                 ),
@@ -184,22 +194,23 @@ def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
     ],
 )
 def test_a_decision_asks_for_the_fact_it_turns_on(policy, image, facts, missing):
-    found = strategy.decide(policy, builders.source(**image), REGIONS, strategy.Facts(**facts))
+    known = strategy.OwnerFacts(**facts)
+    found = strategy.decide(policy, builders.source(**image), REGIONS, known)
     assert found is missing
 
 
 def test_a_rule_that_the_image_itself_rules_out_asks_for_nothing():
     match = rules.Match(name=["other"], project_name=["a"], roles=frozenset("a"))
     everything = rules.Rule(title="", match=rules.Match(), regions=["*"])
-    policy = strategy.Policy(
+    policy = strategy.PlacementPolicy(
         strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"]), everything]
     )
-    assert verdicts(policy, builders.source(), strategy.Facts())["RegionTwo"].wanted
+    assert verdicts(policy, builders.source(), strategy.OwnerFacts())["RegionTwo"].wanted
 
 
 def test_roles_are_not_asked_for_where_the_project_is_another():
     match = rules.Match(project_name=["other"], roles=frozenset("a"))
-    policy = strategy.Policy(
+    policy = strategy.PlacementPolicy(
         strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"])]
     )
     found = strategy.decide(
@@ -245,12 +256,12 @@ def test_names_in_rules_that_fit_no_region_are_told():
 def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
     image = builders.source(owner=None)
     for match in ({"project_name": ["*"]}, {"project_domain": ["*"]}, {"roles": frozenset("a")}):
-        policy = strategy.Policy(
+        policy = strategy.PlacementPolicy(
             strategy=USER,
             rules=[rules.Rule(title="", match=rules.Match(**match), regions=["*"])],
         )
         found = verdicts(policy, image, strategy.NOBODY)
-        assert {one.step for one in found.values()} == {strategy.Step.ENDPOINT_FILTER}
+        assert {one.step for one in found.values()} == {strategy.DecidedBy.ENDPOINT_FILTER}
         assert not any(one.wanted for one in found.values())
 
 
@@ -259,7 +270,7 @@ def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
 names = st.sampled_from([*REGIONS, "Atlantis", "*", "none", " ", "regiontwo"])
 region_sets = st.frozensets(st.sampled_from(REGIONS))
 facts_of_keystone = st.builds(
-    strategy.Facts,
+    strategy.OwnerFacts,
     project=st.builds(rules.Project, name=st.sampled_from(["alpha", "beta", None])),
     roles=st.frozensets(st.sampled_from(["member", "admin"])),
     association=st.builds(
@@ -281,7 +292,7 @@ some_rules = st.lists(
     max_size=3,
 )
 policies = st.builds(
-    strategy.Policy,
+    strategy.PlacementPolicy,
     strategy=st.sampled_from(strategy.Strategy),
     rules=some_rules,
     snapshot_regions=st.one_of(st.just(frozenset()), region_sets),
@@ -309,7 +320,7 @@ def test_every_region_gets_one_verdict_and_no_other_region_does(policy, image, f
 @given(policies, sources(), facts_of_keystone)
 def test_what_keystone_was_not_asked_for_never_changes_a_verdict(policy, image, facts):
     """The facts may come one by one: a decision without one is the decision with it."""
-    known = strategy.Facts()
+    known = strategy.OwnerFacts()
     for _ in rules.Fact:
         decision = strategy.decide(policy, image, REGIONS, known)
         if not isinstance(decision, rules.Fact):
@@ -329,7 +340,7 @@ def test_an_image_that_opts_out_goes_nowhere(policy, image, facts):
 @given(policies, sources(), facts_of_keystone)
 def test_the_property_never_reaches_a_region_that_the_project_may_not_use(policy, image, facts):
     for region, verdict in verdicts(policy, image, facts).items():
-        if verdict.step is strategy.Step.PROPERTY and verdict.wanted:
+        if verdict.step is strategy.DecidedBy.PROPERTY and verdict.wanted:
             free = (
                 not facts.association.is_filtered and policy.unfiltered_projects_may_use_all
             )

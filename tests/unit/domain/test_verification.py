@@ -14,10 +14,10 @@ WANTED = builders.multihash()
 OTHER = builders.multihash(b"other bytes of the image")
 SIZE = len(builders.DATA)
 
-OK = verification.Verdict.OK
-DAMAGED = verification.Verdict.DAMAGED
-MISSING = verification.Verdict.MISSING
-UNREACHABLE = verification.Verdict.UNREACHABLE
+OK = verification.Condition.OK
+DAMAGED = verification.Condition.DAMAGED
+MISSING = verification.Condition.MISSING
+UNREACHABLE = verification.Condition.UNREACHABLE
 
 
 def whole(multihash=WANTED, size=SIZE):

@@ -26,7 +26,7 @@ def scan(engine, found, *, is_dry):
 
     return engine.make_scan(
         ask=keep,
-        members=member_scans.Same(member_scans.ALL),
+        members=member_scans.FixedShare(member_scans.ALL),
         max_deletes=lambda: 10,
         is_dry=is_dry,
     ).look()

@@ -113,7 +113,7 @@ def no_administrator(glance, monkeypatch):
 @pytest.mark.parametrize("data", [b"evil", DATA], ids=["other", "same"])
 def test_a_snapshot_of_a_stranger_with_the_id_of_a_source_changes_no_copy_of_that(data):
     world = worlds.World(snapshot_origins=(THREE,))
-    world.policy = strategy.Policy(snapshot_regions=frozenset({ONE, TWO}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({ONE, TWO}))
     golden = world.source.make(name="golden", owner="alpha", visibility="public")
     snapshot = {"image_type": "snapshot"}
     world.three.publish(data, image_id=golden.image_id, owner="mallory", properties=snapshot)
@@ -137,7 +137,7 @@ def test_a_snapshot_of_a_stranger_with_the_id_of_a_source_changes_no_copy_of_tha
 
 def test_a_stranger_who_deletes_his_snapshot_with_the_id_of_a_source_deletes_no_copy_of_that():
     world = worlds.World(snapshot_origins=(THREE,))
-    world.policy = strategy.Policy(snapshot_regions=frozenset({ONE, TWO}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({ONE, TWO}))
     golden = world.source.publish(DATA, name="golden", owner="alpha", visibility="public")
     world.three.make(image_id=golden.image_id, owner="mallory")
     world.changed(golden.image_id)
@@ -493,7 +493,7 @@ def test_what_is_called_an_orphan_has_a_source_that_is_gone(world, copied):
 
 def test_a_copy_that_no_row_knows_and_nobody_wants_is_taken_back_or_reported(world, copied):
     world.store.__init__()
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.reconciliation.look()
     world.settle()
     world.count_marked()
@@ -597,7 +597,7 @@ def test_a_record_on_probation_is_not_deleted_with_its_source(world, image):
 
 def test_a_record_on_probation_is_not_deleted_for_being_out_of_strategy(world, image):
     adopted(world, image)
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.deletes_unwanted = True
     world.reconciliation.look()
     world.settle()
@@ -613,7 +613,7 @@ def test_a_record_that_no_row_knows_is_not_deleted_for_being_out_of_strategy(wor
     world.two.make(
         image_id=image.image_id, owner="alpha", properties=marks_of(image.image_id, TWO, image)
     )
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.deletes_unwanted = True
     assert row.known_copy is not None
     world.reconciliation.look()
@@ -668,7 +668,7 @@ def test_a_look_at_a_copy_that_its_owner_took_for_himself_is_no_success(world, c
     """The owner of the copy takes its mark off while nobody wants it here any more."""
     world.source.publish(b"another", owner="bob")
     world.two.change(copied.image_id, glance_sync_copy_id=OTHER)
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.changed(copied.image_id)
     world.settle()
     assert any(task.key.region == TWO for task in world.store.list())
@@ -768,7 +768,7 @@ def test_a_time_of_creation_that_makes_no_sense_is_no_error_and_no_proof(
 
 
 def test_another_owner_of_copies_makes_no_second_copy(world, copied):
-    world.metadata = metadata_policy.Policy(owner=metadata_policy.Owner.AGENT)
+    world.metadata = metadata_policy.MetadataPolicy(owner=metadata_policy.Owner.AGENT)
     world.changed(copied.image_id)
     world.settle()
     assert world.two.ids() == {copied.image_id}

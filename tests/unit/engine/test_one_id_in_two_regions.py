@@ -68,7 +68,7 @@ def look(world):
 @pytest.fixture
 def copied_to_one(world):
     """Return a snapshot that has a copy in the cascading region, too."""
-    world.policy = strategy.Policy(snapshot_regions=frozenset({ONE, TWO}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({ONE, TWO}))
     image = snapshot(world, visibility="shared")
     assert sources(world, image) == {ONE: THREE, TWO: THREE}
     return image
@@ -139,7 +139,7 @@ def test_an_image_with_the_id_of_a_snapshot_is_told_of_in_a_look(world, squatted
 def test_an_image_with_the_id_of_a_snapshot_is_not_told_of_where_nobody_wants_it(
     world, squatted, found
 ):
-    world.policy = strategy.Policy(
+    world.policy = strategy.PlacementPolicy(
         strategy=strategy.Strategy.NONE, snapshot_regions=frozenset({TWO})
     )
     look(world)

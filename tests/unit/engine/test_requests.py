@@ -40,7 +40,7 @@ def test_only_a_delete_event_allows_to_delete(world):
 
 def test_an_event_reaches_copies_that_the_strategy_no_longer_names(world):
     world.changed(builders.IMAGE_ID)
-    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     world.deleted(builders.IMAGE_ID)
     assert rows(world) == [("RegionThree", 2, True), ("RegionTwo", 2, True)]
 

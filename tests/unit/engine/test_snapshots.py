@@ -127,14 +127,14 @@ def test_one_that_was_deleted_is_told_from_one_that_was_killed(world):
 
 def test_a_region_that_does_not_want_it_forgets_it(world):
     image = announce(world)
-    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
     world.changed(image.image_id)
     world.run()
     assert waiting(world) == [(THREE, "snapshot is queued")]
 
 
 def test_snapshots_go_to_the_snapshot_regions(world):
-    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
     image = world.source.publish(DATA, properties=SNAPSHOT)
     world.changed(image.image_id)
     world.run()
@@ -206,10 +206,10 @@ def test_data_of_another_region_goes_to_all_but_that_one(showing):
 
 
 def test_snapshot_regions_hold_for_it(showing):
-    showing.policy = strategy.Policy(snapshot_regions=frozenset({TWO}))
+    showing.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({TWO}))
     image = refer(showing, showing.two.publish(DATA))
     assert not reasons(showing, image)
-    showing.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    showing.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
     showing.changed(image.image_id)
     showing.run()
     assert showing.three.data(image.image_id) == DATA
@@ -292,7 +292,7 @@ def test_lost_data_is_missed_only_where_it_was_wanted(showing):
     there = showing.two.publish(DATA)
     image = showing.refer(there)
     showing.two.delete_as_user(there.image_id)
-    showing.policy = strategy.Policy(snapshot_regions=frozenset({TWO}))
+    showing.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({TWO}))
     showing.changed(image.image_id)
     showing.run()
     assert not reasons(showing, image)
@@ -338,7 +338,7 @@ def test_data_of_a_stranger_is_not_to_be_had_by_naming_it(showing):
 
 
 def test_a_policy_that_gives_copies_to_others_opens_no_data_of_theirs(showing):
-    showing.metadata = metadata_policy.Policy(owner=metadata_policy.Owner.AGENT)
+    showing.metadata = metadata_policy.MetadataPolicy(owner=metadata_policy.Owner.AGENT)
     stranger = showing.two.publish(b"secret", owner="agents", visibility="private")
     own = showing.two.publish(DATA, owner="mallory")
     refer(showing, stranger, owner="mallory")
@@ -493,7 +493,7 @@ def test_a_record_of_volumes_is_left_out_and_the_row_says_why(world):
 
 
 def test_where_it_would_not_go_anyway_there_is_no_row(world):
-    world.policy = strategy.Policy(snapshot_regions=frozenset({THREE}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
     image = publish_record(world)
     assert set(reasons(world, image)) == {THREE}
 
@@ -509,12 +509,12 @@ def test_one_that_was_waited_for_is_left_out_too(world):
 
 
 def test_who_wants_them_gets_the_record(world):
-    world.policy = strategy.Policy(volume_backed=True)
+    world.policy = strategy.PlacementPolicy(volume_backed=True)
     image = publish_record(world, name="a server")
     copy = world.two.image(image.image_id)
     assert (copy.status, copy.size) == ("active", 0)
     assert copy.metadata == image.metadata
-    world.policy = strategy.Policy()
+    world.policy = strategy.PlacementPolicy()
     world.changed(image.image_id)
     world.run()
     assert world.task(image).reason.endswith(" follows its source: it is private")
@@ -522,7 +522,7 @@ def test_who_wants_them_gets_the_record(world):
 
 def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
     image = publish_record(world)
-    world.policy = strategy.Policy(volume_backed=True)
+    world.policy = strategy.PlacementPolicy(volume_backed=True)
     assert world.reconciliation.look().requested == 2
     world.settle()
     assert world.task(image).reason == "in sync"
@@ -554,7 +554,7 @@ def test_a_shelved_server_is_left_out_and_the_row_says_why(world):
 
 
 def test_who_wants_shelved_servers_gets_them_as_snapshots(world):
-    world.policy = strategy.Policy(shelved=True, snapshot_regions=frozenset({THREE}))
+    world.policy = strategy.PlacementPolicy(shelved=True, snapshot_regions=frozenset({THREE}))
     image = shelve(world)
     assert world.three.data(image.image_id) == DATA
     assert not world.two.ids()
@@ -581,7 +581,7 @@ def test_a_snapshot_of_a_cascaded_region_goes_to_the_others(world):
 
 
 def test_the_cascading_region_gets_it_if_it_is_named(world):
-    world.policy = strategy.Policy(snapshot_regions=frozenset({ONE}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({ONE}))
     image = world.two.publish(DATA, properties=SNAPSHOT)
     happened(world, image.image_id)
     assert world.source.data(image.image_id) == DATA
@@ -636,7 +636,7 @@ def test_a_copy_is_nobodys_source(world):
 
 
 def test_without_a_snapshot_region_the_strategy_decides(world):
-    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     image = world.two.publish(DATA, properties=SNAPSHOT)
     happened(world, image.image_id)
     assert not world.three.ids()
@@ -653,7 +653,7 @@ def test_what_happened_unheard_is_found(world):
     world.two.publish(b"newest", properties=SNAPSHOT)
     world.source.publish(b"1")
     report = world.reconciliation.look()
-    assert report == scan.Report(sources=3, requested=4)
+    assert report == scan.ScanReport(sources=3, requested=4)
     world.settle()
     assert world.three.data(image.image_id) == DATA
     world.two.delete_as_user(image.image_id)

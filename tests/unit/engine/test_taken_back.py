@@ -14,9 +14,9 @@ from tests.fakes import world as worlds
 
 Status = images.ImageStatus
 TWO, THREE = worlds.CASCADED
-OFF = strategy.Policy(strategy=strategy.Strategy.NONE)
+OFF = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
 #: Everybody's images go to RegionThree, and no longer to RegionTwo.
-ELSEWHERE = strategy.Policy(snapshot_regions=frozenset({THREE}))
+ELSEWHERE = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
 SNAPSHOT = {images.IMAGE_TYPE: images.SNAPSHOT}
 NONE = {strategy.SYNC_REGIONS: strategy.NOWHERE}
 
@@ -71,7 +71,7 @@ def take_back(world, image, how):
 
 
 @pytest.mark.parametrize("by", ["event", "scan"])
-@pytest.mark.parametrize("policy", [OFF, strategy.Policy()])
+@pytest.mark.parametrize("policy", [OFF, strategy.PlacementPolicy()])
 def test_an_image_that_is_wanted_nowhere_is_made_private_everywhere(world, policy, by):
     image = published(world)
     assert set(seen(world, image).values()) == {"public"}
@@ -104,7 +104,7 @@ def test_an_image_that_is_wanted_nowhere_is_deactivated_everywhere_and_stays_so(
         assert world.two.image(image.image_id).status is Status.DEACTIVATED
         assert world.task(image).reason.endswith("it is public and deactivated")
     # It was by us, so that it comes back where it is wanted.
-    world.policy = strategy.Policy()
+    world.policy = strategy.PlacementPolicy()
     world.reconciliation.look()
     world.run()
     assert world.two.image(image.image_id).status is Status.ACTIVE
@@ -135,7 +135,7 @@ def test_what_widens_goes_nowhere_where_the_image_is_not_wanted(world):
 
 
 def test_members_and_visibility_are_left_alone_where_they_are_not_ours(world):
-    world.metadata = metadata_policy.Policy(members=False)
+    world.metadata = metadata_policy.MetadataPolicy(members=False)
     image = published(world, visibility="shared")
     world.two.share(image.image_id, "beta", "accepted")
     world.policy = OFF
@@ -144,7 +144,7 @@ def test_members_and_visibility_are_left_alone_where_they_are_not_ours(world):
     world.run()
     assert world.two.image(image.image_id).members == {"beta": "accepted"}
     # By the operator's word every copy is private, and so is one that nobody wants.
-    world.metadata = metadata_policy.Policy(visibility=metadata_policy.Visibility.PRIVATE)
+    world.metadata = metadata_policy.MetadataPolicy(visibility=metadata_policy.Visibility.PRIVATE)
     world.reconciliation.look()
     world.run()
     assert seen(world, image) == {TWO: "private", THREE: "private"}
@@ -154,7 +154,7 @@ def test_a_scan_asks_a_region_once_for_what_is_not_wanted_there(world):
     for number in range(3):
         image = published(world, name=str(number), visibility="shared")
         world.source.change(image.image_id, **NONE)
-    for policy in (OFF, strategy.Policy()):
+    for policy in (OFF, strategy.PlacementPolicy()):
         world.policy = policy
         calls: list[str] = []
         world.two.before = lambda name, _id, calls=calls: calls.append(name)
@@ -186,7 +186,7 @@ def test_a_scan_under_none_asks_no_region_that_has_no_copy(world):
 def test_a_copy_in_a_region_where_no_images_go_any_more_is_taken_back_as_well():
     """As one of a snapshot in the cascading region, which the operator names no more."""
     world = worlds.World(snapshot_origins=[TWO])
-    world.policy = strategy.Policy(snapshot_regions=frozenset({worlds.CASCADING}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({worlds.CASCADING}))
     image = world.two.publish(b"snapshot", visibility="public", properties=SNAPSHOT)
     world.source.publish(b"keeper")
     world.reconciliation.look()
@@ -203,7 +203,7 @@ def test_a_copy_in_a_region_where_no_images_go_any_more_is_taken_back_as_well():
 @pytest.mark.parametrize("by", ["event", "scan"])
 def test_an_image_that_another_project_got_is_taken_from_the_one_that_had_it(world, by):
     image = published(world, visibility="private", owner="alpha")
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.identity.associated["beta"] = frozenset({THREE})
     world.source.change(image.image_id, owner="beta", name="new")
     if by == "event":
@@ -220,10 +220,10 @@ def test_an_image_that_another_project_got_is_taken_from_the_one_that_had_it(wor
 @pytest.mark.parametrize(
     ("policy", "before", "after"),
     [
-        (metadata_policy.Policy(), "alpha", "beta"),
-        (metadata_policy.Policy(owner=metadata_policy.Owner.AGENT), "agents", "agents"),
+        (metadata_policy.MetadataPolicy(), "alpha", "beta"),
+        (metadata_policy.MetadataPolicy(owner=metadata_policy.Owner.AGENT), "agents", "agents"),
         (
-            metadata_policy.Policy(
+            metadata_policy.MetadataPolicy(
                 owner=metadata_policy.Owner.MAPPED,
                 project_map={TWO: {"alpha": "alpha-two", "beta": "beta-two"}},
             ),
@@ -647,7 +647,7 @@ def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_lat
     world.settle()
     world.catalogue.names = everywhere
     world.source.change(source.image_id, sync_regions="none")
-    world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.reconciliation.look()
     world.settle()
     assert "beta" not in world.two.image(source.image_id).members

@@ -48,7 +48,7 @@ class Cloud:
         self.regions = regions
         self.theirs: dict[tuple[images.RegionId, images.ImageId], object] = {}
         self.golden: dict[str, images.ImageId] = {}
-        self.world.policy = strategy.Policy(strategy=strategy.Strategy.USER)
+        self.world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
         for project in (OPERATOR, USER):
             self.world.identity.associated[project] = frozenset(worlds.CASCADED)
         for name in ("heard", "unheard", "by hand", "kept", "late"):

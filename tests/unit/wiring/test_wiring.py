@@ -470,7 +470,7 @@ def tables(configure, tmp_path):
     """Return the configuration, and a store with its tables."""
     (tmp_path / "state").mkdir()
     _conf, current = configure("snapshot_region_names = RegionTwo")
-    with contextlib.closing(task_store.TaskStore(current.settings.connection)) as store:
+    with contextlib.closing(task_store.SqlTaskStore(current.settings.connection)) as store:
         store.upgrade()
         yield current, store
 

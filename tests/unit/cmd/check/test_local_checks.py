@@ -11,7 +11,7 @@ from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import local_checks
 from glance_sync_agent.conf import settings
 
-OK, WARN, SKIP, FAIL = findings.Verdict
+OK, WARN, SKIP, FAIL = findings.Level
 
 STORE = """\
 glances:

@@ -19,13 +19,13 @@ from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.keystone import credentials
 from tests.fakes import scripted_http
 
-OK, WARN, SKIP, FAIL = findings.Verdict
+OK, WARN, SKIP, FAIL = findings.Level
 FILE = pathlib.Path("/etc/glance/project_map.yaml")
 REGIONS = tuple(map(images.RegionId, ("RegionOne", "RegionTwo")))
 
 
 def look(project_map, owner=metadata_policy.Owner.MAPPED):
-    policy = metadata_policy.Policy(owner=owner, project_map=project_map)
+    policy = metadata_policy.MetadataPolicy(owner=owner, project_map=project_map)
     return region_checks.project_map(FILE, policy, REGIONS)
 
 

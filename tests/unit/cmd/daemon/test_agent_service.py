@@ -342,7 +342,7 @@ class LateEvent(threading.Event):
 
 
 def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
-    stage.world.intervals = scan_schedule.Intervals(everything=0.0, changes=0.05)
+    stage.world.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.05)
     stage.daemon._look = look = LateEvent()
     image = stage.world.source.publish(visibility="shared")
     stage.world.clock.advance(3600.0)

@@ -216,7 +216,7 @@ def key(number, region=TWO):
 
 
 def test_all_places_but_one_are_for_large_images():
-    found = large_slots.Places(per_region=3, large_bytes=100)
+    found = large_slots.LargeSlots(per_region=3, large_bytes=100)
     assert found.take(key(1), 100)
     assert found.limit(TWO) is None
     assert found.take(key(2), 1000)
@@ -234,7 +234,7 @@ def test_all_places_but_one_are_for_large_images():
 
 @pytest.mark.parametrize(("per_region", "large_bytes"), [(1, 100), (3, 0)])
 def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region, large_bytes):
-    found = large_slots.Places(per_region=per_region, large_bytes=large_bytes)
+    found = large_slots.LargeSlots(per_region=per_region, large_bytes=large_bytes)
     assert all(found.take(key(number), 1000) for number in range(5))
     assert found.limit(TWO) is None
 
@@ -242,7 +242,7 @@ def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region
 def test_a_task_beside_those_that_have_a_place_brings_nothing():
     key = tasks.TaskKey(image_id=images.ImageId("one"), region=TWO)
     for large_bytes in (0, 100):
-        places = large_slots.Places(per_region=3, large_bytes=large_bytes)
+        places = large_slots.LargeSlots(per_region=3, large_bytes=large_bytes)
         places.keep_apart(key)
         assert not places.take(key, 1)
         assert not places.take(key, 100)

@@ -315,7 +315,7 @@ def test_of_two_agents_the_other_one_gets_no_probe(world):
     world.clock.advance(20.0)
     world.outages.look()
     now = world.clock.now()
-    other = region_health.Outages(
+    other = region_health.RegionHealth(
         kept=world.breakers,
         policy=lambda: world.breaker_policy,
         clock=world.clock,

@@ -322,7 +322,7 @@ def test_a_copy_of_our_making_is_never_a_source(world):
 
 
 def test_a_region_that_the_strategy_no_longer_names_keeps_its_copy(world, copied):
-    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     world.source.change(copied.image_id, name="renamed")
     world.changed(copied.image_id)
     world.run()

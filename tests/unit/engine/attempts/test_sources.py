@@ -40,7 +40,7 @@ def service():
 def views(service, clock):
     regions = worlds.FakeRegions(4)
     regions.glances[worlds.CASCADING] = service
-    joined = remote_sources.Joining(regions, worlds.FakeCatalogue())
+    joined = remote_sources.RemoteSources(regions, worlds.FakeCatalogue())
     return sources.SourceViews(regions, worlds.CASCADING, joined, clock, max_age_seconds=5.0)
 
 
@@ -179,7 +179,7 @@ def test_a_look_anew_that_fails_leaves_nothing_behind(views, service):
 
 
 def test_a_look_of_an_attempt_is_fresh_when_it_was_renewed(views, service):
-    look = sources.Look(views, builders.task())
+    look = sources.SourceReader(views, builders.task())
     assert look.read() == service.image(builders.IMAGE_ID)
     assert not look.is_fresh
     service.change(builders.IMAGE_ID, name="new")

@@ -54,7 +54,7 @@ def of(regions, known):
         return {(one, NOW) for name in names for one in known.get(name, ())}
 
     names = region_names.Renaming(old=OLD, new=NEW)
-    return renaming.Renaming(names, regions.__getitem__, regions, known_in)
+    return renaming.RegionRenaming(names, regions.__getitem__, regions, known_in)
 
 
 def test_copies_in_the_region_and_copies_of_its_images_are_counted_and_nothing_is_written(
@@ -115,7 +115,7 @@ def test_an_image_that_is_no_copy_of_ours_any_more_is_left_alone(now):
     late = Late(listed)
     late.now = now
     names = region_names.Renaming(old=OLD, new=NEW)
-    of = renaming.Renaming(names, lambda _: late, [NEW], lambda _: {(IDS[0], NOW)})
+    of = renaming.RegionRenaming(names, lambda _: late, [NEW], lambda _: {(IDS[0], NOW)})
     assert of.change() == 0
     assert late.images == {IDS[0]: listed}
 

@@ -36,7 +36,7 @@ def known(identity, clock):
 
 
 def test_only_what_is_needed_is_asked_for_and_once(known, identity):
-    assert known.facts("alpha", ROLES) == strategy.Facts(roles=frozenset({"member"}))
+    assert known.facts("alpha", ROLES) == strategy.OwnerFacts(roles=frozenset({"member"}))
     assert known.facts("alpha", ROLES, PROJECT).project == rules.Project(name="alpha")
     facts = known.facts("alpha", ASSOCIATION)
     assert facts.association.regions == {worlds.CASCADED[0]}

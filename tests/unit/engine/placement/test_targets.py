@@ -13,7 +13,7 @@ from tests.fakes import world as worlds
 from tests.unit import builders
 
 TWO, THREE = worlds.CASCADED
-USER = strategy.Policy(strategy=strategy.Strategy.USER)
+USER = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
 
 
 @pytest.fixture
@@ -98,15 +98,15 @@ def test_keystone_is_not_asked_about_copies_nor_under_all(world):
     marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
     publish(world, image_id=builders.IMAGE_ID, properties=marks)
     world.reconciliation.look()
-    world.policy = strategy.Policy()
+    world.policy = strategy.PlacementPolicy()
     publish(world)
     assert not world.identity.asked
 
 
 def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
     images_ = [publish(world, name=str(number)) for number in range(3)]
-    world.policy = strategy.Policy(strategy=strategy.Strategy.ALL)
-    assert world.reconciliation.look() == scan.Report(sources=3, requested=3)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
+    assert world.reconciliation.look() == scan.ScanReport(sources=3, requested=3)
     world.settle()
     assert all(regions(world, one) == {TWO, THREE} for one in images_)
     nobody = rules.Rule(title="rule 1", match=rules.Match(), regions=[])

@@ -12,7 +12,7 @@ from tests.fakes import world as worlds
 from tests.unit import builders
 
 Owner = metadata_policy.Owner
-Policy = metadata_policy.Policy
+Policy = metadata_policy.MetadataPolicy
 TWO, THREE = worlds.CASCADED
 SAME = Policy()
 EXCLUDING = Policy(exclude_properties=("internal_*",))
@@ -61,7 +61,7 @@ def turn(world, policy):
     world.metadata = policy
     report = world.reconciliation.look()
     world.settle()
-    assert world.reconciliation.look() == scan.Report(sources=report.sources)
+    assert world.reconciliation.look() == scan.ScanReport(sources=report.sources)
     return report.requested
 
 
@@ -130,7 +130,7 @@ def test_the_event_path_and_the_look_want_the_same(world, policy):
     world.metadata = policy
     world.changed(image.image_id)
     world.run()
-    assert world.reconciliation.look() == scan.Report(sources=1)
+    assert world.reconciliation.look() == scan.ScanReport(sources=1)
 
 
 @pytest.mark.parametrize("step", ["create", "write", "get_record"])
@@ -310,5 +310,5 @@ def test_an_image_that_is_itself_a_copy_stays_none(world):
     world.metadata = ALL_AT_ONCE
     marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
     world.source.publish(b"1", image_id=builders.IMAGE_ID, properties=marks)
-    assert world.reconciliation.look() == scan.Report(sources=1)
+    assert world.reconciliation.look() == scan.ScanReport(sources=1)
     assert not world.two.ids()

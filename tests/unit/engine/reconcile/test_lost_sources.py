@@ -17,7 +17,7 @@ SNAPSHOT = {"image_type": "snapshot"}
 @pytest.fixture
 def world():
     world = worlds.World(snapshot_origins=(THREE,))
-    world.policy = strategy.Policy(snapshot_regions=frozenset({TWO}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({TWO}))
     world.gone_grace = DAY
     world.max_deletes = 10
     world.source.publish(b"old", owner="alpha")
@@ -213,7 +213,7 @@ def test_copies_are_no_newest_sources_of_a_region(world):
     (kept,) = snapshots(world, 1)
     world.clock.advance(1.0)
     image = world.source.publish(b"1", owner="bob", properties=SNAPSHOT)
-    world.policy = strategy.Policy(snapshot_regions=frozenset({TWO, THREE}))
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({TWO, THREE}))
     world.changed(image.image_id)
     world.run()
     look(world)
@@ -229,7 +229,7 @@ def test_the_deletion_of_a_former_snapshot_without_tasks_is_heard(world):
     snapshots(world, 1)
     world.clock.advance(1.0)
     newest = world.three.publish(b"1", owner="bob", properties=SNAPSHOT)
-    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     look(world)
     for task in list(world.store.list(image_id=newest.image_id)):
         del world.store._rows[task.key]

@@ -36,9 +36,9 @@ class Spread:
 
     def __init__(self, clock, facts, *, members=DAY, everything=TEN_MINUTES):
         self.clock = clock
-        self.intervals = member_scans.Intervals(members=members, everything=everything)
+        self.intervals = member_scans.MemberIntervals(members=members, everything=everything)
         self.are_ours = True
-        self.spread = member_scans.Spread(
+        self.spread = member_scans.SpreadMemberScans(
             facts=facts,
             clock=clock,
             intervals=lambda: self.intervals,
@@ -140,7 +140,7 @@ def test_where_there_is_no_next_look_one_asks_for_all_that_is_due(clock, facts):
 def test_with_an_interval_of_0_each_look_asks_for_all(clock, facts):
     agent = Spread(clock, facts, members=0.0)
     assert agent.look() == agent.look() == IDS
-    agent.intervals = member_scans.Intervals(members=DAY, everything=TEN_MINUTES)
+    agent.intervals = member_scans.MemberIntervals(members=DAY, everything=TEN_MINUTES)
     assert agent.look() == []
 
 
@@ -187,7 +187,7 @@ def test_only_the_very_first_look_is_the_first(spread):
 
 def test_an_operators_look_asks_for_the_same_each_time():
     for share in (member_scans.ALL, member_scans.NONE):
-        looks = member_scans.Same(share)
+        looks = member_scans.FixedShare(share)
         looks.note(ONE, TWO, share)
         assert looks.share(ONE, TWO) is share
     assert all(map(member_scans.ALL.has, IDS))
@@ -351,14 +351,14 @@ def test_a_look_that_is_stopped_leaves_the_members_to_the_next_one():
 
 def test_members_that_are_not_our_business_are_not_asked_for():
     world = quiet_world(8)
-    world.metadata = metadata_policy.Policy(members=False)
+    world.metadata = metadata_policy.MetadataPolicy(members=False)
     world.members_interval = 0.0
     assert requests_of(world)["members"] == 0
 
 
 def test_copies_that_no_other_project_sees_have_no_members_to_ask_for():
     world = quiet_world(8)
-    world.metadata = metadata_policy.Policy(visibility=metadata_policy.Visibility.PRIVATE)
+    world.metadata = metadata_policy.MetadataPolicy(visibility=metadata_policy.Visibility.PRIVATE)
     world.reconciliation.look()
     world.settle()
     world.members_interval = 0.0

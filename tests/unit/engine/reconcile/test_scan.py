@@ -40,7 +40,7 @@ def copied(world):
 def look(world, **expected):
     """Look, compare the report, and do what was requested."""
     report = world.reconciliation.look()
-    assert report == scan.Report(**expected)
+    assert report == scan.ScanReport(**expected)
     world.settle()
     return report
 
@@ -137,7 +137,7 @@ def test_images_without_data_and_copies_are_no_sources(world):
 
 
 def test_without_a_strategy_nothing_is_requested(world):
-    world.policy = strategy.Policy(strategy=strategy.Strategy.NONE)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     world.source.publish(b"1")
     look(world, sources=1)
 
@@ -242,13 +242,13 @@ def test_stopping_ends_the_look(world, monkeypatch):
         world.source.publish(b"%d" % number)
     world.stop.set()
     report = world.reconciliation.look()
-    assert dataclasses.replace(report) == scan.Report(sources=1, requested=2)
+    assert dataclasses.replace(report) == scan.ScanReport(sources=1, requested=2)
 
 
 def test_a_region_that_did_not_answer_is_looked_at_again_alone(world):
     made = world.source.publish(b"1")
     report = world.reconciliation.look(scan.Scope(only={TWO}, deletions=False))
-    assert report == scan.Report(sources=1, requested=1)
+    assert report == scan.ScanReport(sources=1, requested=1)
     world.settle()
     assert world.two.ids() == {made.image_id}
     assert not world.three.ids()
@@ -257,7 +257,7 @@ def test_a_region_that_did_not_answer_is_looked_at_again_alone(world):
 def test_a_second_look_at_one_region_deletes_nothing(world, copied):
     world.source.delete_as_user(copied[0].image_id)
     again = scan.Scope(only={TWO}, deletions=False)
-    assert world.reconciliation.look(again) == scan.Report(sources=2)
+    assert world.reconciliation.look(again) == scan.ScanReport(sources=2)
     world.settle()
     assert len(world.two.ids()) == 3
 
@@ -337,7 +337,7 @@ def test_the_rights_are_proven_once_for_many_images(world, copied, monkeypatch):
 def test_a_look_at_one_region_on_demand_finds_what_is_gone_there(world, copied):
     world.source.delete_as_user(copied[0].image_id)
     report = world.reconciliation.look(scan.Scope(only={TWO}))
-    assert report == scan.Report(sources=2, requested=1, deleted_sources=1)
+    assert report == scan.ScanReport(sources=2, requested=1, deleted_sources=1)
     world.settle()
     assert copied[0].image_id not in world.two.ids()
     assert copied[0].image_id in world.three.ids()
@@ -346,7 +346,7 @@ def test_a_look_at_one_region_on_demand_finds_what_is_gone_there(world, copied):
 def test_what_is_gone_in_other_regions_only_is_none_of_this_look(world, copied):
     world.source.delete_as_user(copied[0].image_id)
     report = world.reconciliation.look(scan.Scope(only=set()))
-    assert report == scan.Report(sources=2)
+    assert report == scan.ScanReport(sources=2)
 
 
 def test_a_look_at_changes_reads_nothing_else(world, copied):
@@ -355,11 +355,11 @@ def test_a_look_at_changes_reads_nothing_else(world, copied):
     world.source.change(copied[0].image_id, name="renamed")
     world.source.change(copied[2].image_id, name="renamed, hidden")
     report = world.reconciliation.look(scan.Scope(since=since, deletions=False))
-    assert report == scan.Report(sources=2, requested=4)
+    assert report == scan.ScanReport(sources=2, requested=4)
     assert report.newest == since.replace(microsecond=0)
     later = since + datetime.timedelta(seconds=1)
     report = world.reconciliation.look(scan.Scope(since=later, deletions=False))
-    assert report == scan.Report()
+    assert report == scan.ScanReport()
     assert report.newest is None
 
 
@@ -368,7 +368,7 @@ def test_a_region_is_left_out_when_that_is_wanted(world):
     asked = []
     world.two.before = lambda name, _image_id: asked.append(name)
     report = world.reconciliation.look(scan.Scope(without={TWO}, deletions=False))
-    assert report == scan.Report(sources=1, requested=1)
+    assert report == scan.ScanReport(sources=1, requested=1)
     assert not asked
 
 
@@ -523,9 +523,9 @@ def test_without_being_asked_a_task_that_waits_for_its_next_attempt_is_left_alon
     before = world.task(image)
     assert (before.status, before.attempts) == ("pending", 1)
     scope = scan.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope) == scan.Report(sources=1)
+    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
     assert world.task(image) == before
-    assert world.reconciliation.look() == scan.Report(sources=1, requested=1)
+    assert world.reconciliation.look() == scan.ScanReport(sources=1, requested=1)
     assert world.task(image).attempts == 0
 
 
@@ -537,10 +537,10 @@ def test_without_being_asked_a_failure_is_taken_up_after_a_rest(world):
     failed_at = world.task(image).updated_at
     assert world.task(image).status == "failure"
     scope = scan.Scope(failed_before=failed_at)
-    assert world.reconciliation.look(scope) == scan.Report(sources=1)
+    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
     later = failed_at + datetime.timedelta(seconds=1)
     scope = scan.Scope(failed_before=later)
-    assert world.reconciliation.look(scope) == scan.Report(sources=1, requested=1)
+    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1, requested=1)
 
 
 def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
@@ -549,7 +549,7 @@ def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
     world.run()
     assert world.task(image).waiting_since is not None
     scope = scan.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope) == scan.Report(sources=1)
+    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
 
 
 def test_without_being_asked_a_deletion_that_fails_keeps_its_own_time(world, copied):

@@ -24,13 +24,13 @@ class Agent:
     def __init__(self, clock, turns, owner="a"):
         self.clock = clock
         self.scopes = []
-        self.report = scan.Report(sources=1, newest=NEWEST)
+        self.report = scan.ScanReport(sources=1, newest=NEWEST)
         self.failure = None
         self.during = lambda _keep_on: None
-        self.intervals = scan_schedule.Intervals(everything=600.0, changes=60.0)
+        self.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=60.0)
         self.chance = 0.5
         self.counted: list[float] = []
-        self.rounds = scan_schedule.Rounds(
+        self.rounds = scan_schedule.ScanSchedule(
             look=self.look,
             turns=turns,
             owner=owner,
@@ -103,7 +103,7 @@ def test_it_begins_with_everything(agent):
 
 
 def test_marked_images_are_counted_after_the_first_look_and_then_once_a_day(agent):
-    agent.intervals = scan_schedule.Intervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     started = agent.clock.monotonic()
     agent.run(seconds=899.0)
@@ -115,7 +115,7 @@ def test_marked_images_are_counted_after_the_first_look_and_then_once_a_day(agen
 
 
 def test_everything_comes_again_after_its_interval(agent):
-    agent.intervals = scan_schedule.Intervals(everything=600.0, changes=0.0)
+    agent.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=0.0)
     agent.run()
     assert agent.run(599.9) == []
     assert agent.run(0.1) == [everything(agent)]
@@ -132,31 +132,31 @@ def test_in_between_only_what_changed_is_looked_at(agent):
 def test_the_watermark_is_the_newest_change_ever_seen(agent):
     agent.run()
     later = NEWEST + datetime.timedelta(seconds=100)
-    agent.report = scan.Report(newest=later)
+    agent.report = scan.ScanReport(newest=later)
     agent.run(60)
-    agent.report = scan.Report()  # nothing changed
+    agent.report = scan.ScanReport()  # nothing changed
     agent.run(60)
     (scope,) = agent.run(60)
     assert scope.since == later - datetime.timedelta(seconds=10)
-    agent.report = scan.Report(newest=NEWEST)
+    agent.report = scan.ScanReport(newest=NEWEST)
     agent.run(60)
     (scope,) = agent.run(60)
     assert scope.since == later - datetime.timedelta(seconds=10)
 
 
 def test_a_cloud_without_images_is_looked_at_as_a_whole(agent):
-    agent.report = scan.Report()
+    agent.report = scan.ScanReport()
     agent.run()
     (scope,) = agent.run(60)
     assert (scope.since, scope.deletions) == (None, False)
     assert agent.run() == []
-    agent.report = scan.Report(newest=NEWEST)
+    agent.report = scan.ScanReport(newest=NEWEST)
     agent.run(60)
     assert agent.run(60) == [changed(agent)]
 
 
 def test_no_interval_is_no_look(agent):
-    agent.intervals = scan_schedule.Intervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     for _ in range(100):
         assert agent.run(1000) == []
@@ -166,7 +166,7 @@ def test_no_interval_is_no_look(agent):
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
 def test_intervals_differ_by_a_tenth(agent, chance, seconds):
-    agent.intervals = scan_schedule.Intervals(everything=600.0, changes=0.0)
+    agent.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=0.0)
     agent.chance = chance
     agent.run()
     assert agent.run(seconds - 0.1) == []
@@ -181,17 +181,17 @@ def test_what_is_asked_for_comes_at_once(agent):
 
 
 def test_a_region_that_did_not_answer_is_looked_at_again_and_left_out_meanwhile(agent):
-    agent.report = scan.Report(failed_regions={TWO}, newest=NEWEST)
+    agent.report = scan.ScanReport(failed_regions={TWO}, newest=NEWEST)
     again = scan.Scope(only=frozenset({TWO}), deletions=False)
     agent.run()
     assert agent.run(29.9) == []
     assert agent.run(0.1) == [again]
-    agent.report = scan.Report(newest=NEWEST)
+    agent.report = scan.ScanReport(newest=NEWEST)
     assert agent.run(30) == [changed(agent, TWO)]
     assert agent.run(29.9) == []
-    agent.report = scan.Report(failed_regions={TWO}, newest=NEWEST)
+    agent.report = scan.ScanReport(failed_regions={TWO}, newest=NEWEST)
     assert agent.run(0.1) == [again]  # after twice the time
-    agent.report = scan.Report(newest=NEWEST)
+    agent.report = scan.ScanReport(newest=NEWEST)
     assert agent.run(30) == [changed(agent, TWO)]
     assert agent.run(60) == [changed(agent, TWO)]
     assert agent.run(29.9) == []
@@ -201,7 +201,7 @@ def test_a_region_that_did_not_answer_is_looked_at_again_and_left_out_meanwhile(
 
 def test_one_that_fails_in_a_look_at_changes_is_looked_at_again(agent):
     agent.run()
-    agent.report = scan.Report(failed_regions={TWO})
+    agent.report = scan.ScanReport(failed_regions={TWO})
     agent.run(60)
     assert agent.run(30) == [scan.Scope(only=frozenset({TWO}), deletions=False)]
 
@@ -296,7 +296,7 @@ def test_a_look_at_changes_that_found_nothing_is_no_news(agent, caplog):
     caplog.clear()
     agent.run(60)
     assert not caplog.messages
-    agent.report = scan.Report(sources=1, requested=1)
+    agent.report = scan.ScanReport(sources=1, requested=1)
     agent.run(60)
     (line,) = caplog.messages
     assert line == (
@@ -306,6 +306,6 @@ def test_a_look_at_changes_that_found_nothing_is_no_news(agent, caplog):
 
 
 def test_it_never_sleeps_for_longer_than_its_turn_needs(agent):
-    agent.intervals = scan_schedule.Intervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     assert agent.wait == 30

@@ -82,7 +82,7 @@ def test_whose_members_were_asked_for_is_noted(world):
     unlist(world, image)
     noted = []
 
-    class Noting(member_scans.Same):
+    class Noting(member_scans.FixedShare):
         def note(self, origin, region, share):
             noted.append((origin, region, share))
 

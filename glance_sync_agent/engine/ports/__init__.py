@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine needs from the world, by service.
+
+Each port has a real driver and an in-memory one, held to the same contract tests
+(``tests/contract``). A driver raises only :mod:`glance_sync_agent.errors`.
+"""
+
+from glance_sync_agent.engine.ports.agents import BreakerStore as BreakerStore
+from glance_sync_agent.engine.ports.agents import FactStore as FactStore
+from glance_sync_agent.engine.ports.agents import LeaderLeases as LeaderLeases
+from glance_sync_agent.engine.ports.agents import NEWEST_SOURCES as NEWEST_SOURCES
+from glance_sync_agent.engine.ports.glance import ImageService as ImageService
+from glance_sync_agent.engine.ports.glance import ImageStore as ImageStore
+from glance_sync_agent.engine.ports.glance import MarkedRecords as MarkedRecords
+from glance_sync_agent.engine.ports.glance import Regions as Regions
+from glance_sync_agent.engine.ports.keystone import Catalogue as Catalogue
+from glance_sync_agent.engine.ports.keystone import ProjectDirectory as ProjectDirectory
+from glance_sync_agent.engine.ports.runtime import Clock as Clock
+from glance_sync_agent.engine.ports.runtime import Ports as Ports
+from glance_sync_agent.engine.ports.runtime import Runtime as Runtime
+from glance_sync_agent.engine.ports.runtime import StopFlag as StopFlag
+from glance_sync_agent.engine.ports.runtime import Wake as Wake
+from glance_sync_agent.engine.ports.task_queue import TaskQueue as TaskQueue
+from glance_sync_agent.engine.ports.tasks import TaskNotes as TaskNotes
+from glance_sync_agent.engine.ports.tasks import TaskQueries as TaskQueries
+from glance_sync_agent.engine.ports.tasks import TaskStore as TaskStore
