@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine with the defaults of sync.conf, on a cloud that is made up."""
 
-import dataclasses
+from collections.abc import Callable
 import functools
-from typing import Any
 
 from oslo_config import cfg
 
@@ -20,13 +19,13 @@ def engine(
     cloud: made_up.Cloud,
     store: task_store.SqlTaskStore,
     runtime: ports.Runtime | None = None,
-    **changes: Any,
+    change: Callable[[assembly.Settings], assembly.Settings] = lambda settings: settings,
 ) -> assembly.Engine:
     """Assemble an engine.
 
-    :param changes: of the settings.
+    :param change: returns other settings than the defaults.
     """
-    settings = dataclasses.replace(_defaults(), **changes)
+    settings = change(_defaults())
     outside = ports.Ports(
         regions=cloud,
         catalogue=cloud,

@@ -17,6 +17,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from concurrent import futures
 import cProfile
+import dataclasses
 import datetime
 import json
 import multiprocessing
@@ -33,12 +34,14 @@ from benchmarks import made_up
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine.reconcile import compare
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_settings
 
 PASSES = ("nothing", "changes", "shared", "few", "first")
-_INTERVALS = member_scans.MemberIntervals(members=86400.0, everything=600.0)
+_INTERVALS = scan_settings.ScanIntervals(members=86400.0, everything=600.0)
 #: As after the last pass; see engine/rounds.py.
 _MARGIN = datetime.timedelta(seconds=10)
 _ROWS = 10_000  # that are written at once
@@ -190,11 +193,17 @@ def _pass(
 
 
 def _look(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> scan.Scan:
-    engine = assembled.engine(cloud, store, gone_grace=0.0)
+    engine = assembled.engine(cloud, store, change=_without_grace)
     return engine.make_scan(
         ask=compare.asking(engine.requests),
         members=_members(store, made_up.Clock()),
         max_deletes=lambda: 10,
+    )
+
+
+def _without_grace(settings: assembly.Settings) -> assembly.Settings:
+    return dataclasses.replace(
+        settings, scans=dataclasses.replace(settings.scans, gone_grace=0.0)
     )
 
 

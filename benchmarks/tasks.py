@@ -29,6 +29,7 @@ from benchmarks import made_up
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
 from tools import databases
 
@@ -179,12 +180,12 @@ def _built(
     per_region: int,
     given: Mapping[str, Any],
 ) -> daemons.wiring.Agent:
-    engine = assembled.engine(
-        cloud,
-        store,
-        ports.Runtime(owner=owner, chance=lambda: 0.5, **given),
-        tasks_per_region=per_region,
-    )
+    def change(settings: assembly.Settings) -> assembly.Settings:
+        chosen = dataclasses.replace(settings.worker, tasks_per_region=per_region)
+        return dataclasses.replace(settings, worker=chosen)
+
+    runtime = ports.Runtime(owner=owner, chance=lambda: 0.5, **given)
+    engine = assembled.engine(cloud, store, runtime, change)
     idle: Any = types.SimpleNamespace(
         run=lambda: 3600.0, ask_for_everything=lambda: None, end=lambda: None, look=lambda: 0,
         start=lambda: None, stop=lambda: None,

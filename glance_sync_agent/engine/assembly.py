@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import functools
 
-from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -33,13 +32,14 @@ from glance_sync_agent.engine.reconcile import gone_sources
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import source_history
 from glance_sync_agent.engine.transfer import origins
-from glance_sync_agent.engine.transfer import progress
 from glance_sync_agent.engine.verify import pacing
 from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
 from glance_sync_agent.engine.verify import schedule
+from glance_sync_agent.engine.verify import verify_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,24 +49,13 @@ class Settings:
     placement: strategy.PlacementPolicy
     metadata: metadata_policy.MetadataPolicy
     project_seconds: float  # for which an answer of Keystone about a project is good
-    limits: progress.Limits
-    retries: backoff.RetryPolicy
+    attempts: replication.AttemptSettings
+    worker: worker.WorkerSettings
+    slots: large_slots.SlotSettings
+    origins: origins.OriginSettings
     breakers: breakers.BreakerPolicy
-    intervals: scan_schedule.ScanIntervals
-    #: Regions besides the cascading one whose snapshots are sources.
-    snapshot_origins: Set[images.RegionId]
-    record_locations: bool
-    copies_as_sources: bool
-    small_image_bytes: int
-    large_image_bytes: int
-    tasks_per_region: int
-    members_interval: float  # seconds
-    max_deletes: int
-    gone_grace: float  # seconds
-    delete_out_of_strategy: bool
-    verify_interval: float  # seconds; 0: never
-    verify_bytes_per_second: int  # 0: no limit
-    max_repairs: int
+    scans: scan_settings.ScanSettings
+    verify: verify_settings.VerifySettings
 
 
 class Engine:
@@ -136,7 +125,7 @@ class Engine:
         return location_records.LocationRecords(
             self.outside.regions,
             self.outside.catalogue.cascading,
-            lambda: self.settings().record_locations,
+            lambda: self.settings().attempts.record_locations,
         )
 
     @functools.cached_property
@@ -163,14 +152,14 @@ class Engine:
             regions=self.outside.regions,
             store=self.outside.store,
             clock=self.outside.clock,
-            copies_too=lambda: self.settings().copies_as_sources,
-            small_image_bytes=self.settings().small_image_bytes,
+            copies_too=lambda: self.settings().origins.copies_as_sources,
+            small_image_bytes=self.settings().origins.small_image_bytes,
         )
 
     @functools.cached_property
     def slots(self) -> large_slots.LargeSlots:
         """The slots of large images."""
-        settings = self.settings()
+        settings = self.settings().slots
         return large_slots.LargeSlots(
             per_region=settings.tasks_per_region, large_bytes=settings.large_image_bytes
         )
@@ -186,11 +175,11 @@ class Engine:
             wanted=self.targets,
             wanted_as=self.wanted_copies,
             recorded=self.location_records,
-            deletes_unwanted=lambda: self.settings().delete_out_of_strategy,
+            deletes_unwanted=lambda: self.settings().attempts.delete_out_of_strategy,
             in_regions=self.slots,
             clock=self.outside.clock,
             stop=self.runtime.stop,
-            limits=lambda: self.settings().limits,
+            limits=lambda: self.settings().attempts.limits,
             new_id=self.runtime.new_id,
         )
 
@@ -216,9 +205,9 @@ class Engine:
             clock=self.outside.clock,
             submit=self.runtime.submit,
             owner=self.runtime.owner,
-            per_region=settings.tasks_per_region,
-            lease_seconds=settings.limits.lease,
-            policy=lambda: self.settings().retries,
+            per_region=settings.worker.tasks_per_region,
+            lease_seconds=settings.attempts.limits.lease,
+            policy=lambda: self.settings().worker.retries,
             chance=self.runtime.chance,
             is_keystone_away=self.runtime.is_keystone_away,
             afterwards=references.References(
@@ -270,7 +259,7 @@ class Engine:
                 wanted=self.targets,
                 wanted_as=self.wanted_copies,
                 recorded=self.location_records,
-                deletes_unwanted=lambda: self.settings().delete_out_of_strategy,
+                deletes_unwanted=lambda: self.settings().attempts.delete_out_of_strategy,
                 joined=self.remote_sources,
                 cascading=cascading,
             ),
@@ -289,7 +278,7 @@ class Engine:
             missing=source_history.MissingSources(
                 note=_note_nothing if is_dry else source_history.noting(outside.store),
                 clock=outside.clock,
-                grace_seconds=lambda: self.settings().gone_grace,
+                grace_seconds=lambda: self.settings().scans.gone_grace,
             ),
             newest=source_history.NewestSources(_ReadOnly(outside.facts))
             if is_dry
@@ -306,13 +295,10 @@ class Engine:
             members=member_scans.SpreadMemberScans(
                 facts=self.outside.facts,
                 clock=self.outside.clock,
-                intervals=lambda: member_scans.MemberIntervals(
-                    members=self.settings().members_interval,
-                    everything=self.settings().intervals.everything,
-                ),
+                intervals=lambda: self.settings().scans.intervals,
                 are_ours=self.wanted_copies.have_our_members,
             ),
-            max_deletes=lambda: self.settings().max_deletes,
+            max_deletes=lambda: self.settings().scans.max_deletes,
             left_alone=self.region_health.open_regions,
         )
 
@@ -324,7 +310,7 @@ class Engine:
             turns=self.outside.leader_leases,
             owner=self.runtime.owner,
             clock=self.outside.clock,
-            intervals=lambda: self.settings().intervals,
+            intervals=lambda: self.settings().scans.intervals,
             chance=self.runtime.chance,
             count_marked=self.count_marked,
         )
@@ -337,7 +323,7 @@ class Engine:
             catalogue=self.outside.catalogue,
             store=self.outside.store,
             wanted_as=self.wanted_copies,
-            snapshot_origins=sorted(self.settings().snapshot_origins),
+            snapshot_origins=sorted(self.settings().scans.snapshot_origins),
         )
 
     def count_marked(self) -> None:
@@ -370,7 +356,7 @@ class Engine:
             pace=pacing.Pace(
                 clock=self.outside.clock,
                 stop=self.runtime.ending,
-                bytes_per_second=lambda: self.settings().verify_bytes_per_second,
+                bytes_per_second=lambda: self.settings().verify.max_bytes_per_second,
             ),
         )
 
@@ -383,7 +369,7 @@ class Engine:
             store=self.outside.store,
             clock=self.outside.clock,
             wake=self.runtime.wake,
-            most=lambda: self.settings().max_repairs if has_limit else float("inf"),
+            most=lambda: self.settings().verify.max_repairs if has_limit else float("inf"),
         )
 
     @functools.cached_property
@@ -396,11 +382,11 @@ class Engine:
             turns=self.outside.leader_leases,
             owner=self.runtime.owner,
             clock=self.outside.clock,
-            interval=lambda: self.settings().verify_interval,
+            interval=lambda: self.settings().verify.interval,
         )
 
     def _snapshot_origins(self) -> list[images.RegionId]:
-        named = self.settings().snapshot_origins
+        named = self.settings().scans.snapshot_origins
         if not named:
             return []
         # A region that left the catalogue would be missing in every scan.

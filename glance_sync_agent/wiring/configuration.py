@@ -13,8 +13,13 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import assembly
-from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.verify import verify_settings
 
 CREDENTIALS = "service_credentials"
 # Libraries that tell of every connection and every statement. paramiko logs as an error, with its
@@ -60,39 +65,51 @@ def _for_engine(found: settings.Settings) -> assembly.Settings:
         placement=found.policy,
         metadata=found.metadata_policy,
         project_seconds=found.keystone_cache_seconds,
-        limits=progress.Limits(
-            transfer=found.scp_copy_timeout,
-            lease=found.lease_seconds,
-            snapshot=found.snapshot_timeout,
-            vanished=found.vanished_pause_seconds,
+        attempts=replication.AttemptSettings(
+            limits=progress.Limits(
+                transfer=found.scp_copy_timeout,
+                lease=found.lease_seconds,
+                snapshot=found.snapshot_timeout,
+                vanished=found.vanished_pause_seconds,
+            ),
+            delete_out_of_strategy=found.delete_out_of_strategy,
+            record_locations=found.record_locations,
         ),
-        retries=backoff.RetryPolicy(
-            retries=found.task_retry_times,
-            base=found.retry_base_seconds,
-            cap=found.retry_max_seconds,
-            give_up=found.give_up_seconds,
+        worker=worker.WorkerSettings(
+            tasks_per_region=found.tasks_per_region,
+            retries=backoff.RetryPolicy(
+                retries=found.task_retry_times,
+                base=found.retry_base_seconds,
+                cap=found.retry_max_seconds,
+                give_up=found.give_up_seconds,
+            ),
+        ),
+        slots=large_slots.SlotSettings(
+            tasks_per_region=found.tasks_per_region, large_image_bytes=found.large_image_bytes
+        ),
+        origins=origins.OriginSettings(
+            copies_as_sources=found.copies_as_sources, small_image_bytes=found.small_image_bytes
         ),
         breakers=breakers.BreakerPolicy(
             failures=found.region_failures,
             base=found.region_pause_seconds,
             cap=found.region_pause_max_seconds,
         ),
-        intervals=scan_schedule.ScanIntervals(
-            everything=found.reconcile_interval, changes=found.reconcile_changes_interval
+        scans=scan_settings.ScanSettings(
+            intervals=scan_settings.ScanIntervals(
+                everything=found.reconcile_interval,
+                changes=found.reconcile_changes_interval,
+                members=found.members_interval,
+            ),
+            max_deletes=found.max_deletes,
+            gone_grace=found.gone_grace,
+            snapshot_origins=found.region_buses.keys(),
         ),
-        snapshot_origins=found.region_buses.keys(),
-        record_locations=found.record_locations,
-        copies_as_sources=found.copies_as_sources,
-        small_image_bytes=found.small_image_bytes,
-        large_image_bytes=found.large_image_bytes,
-        tasks_per_region=found.tasks_per_region,
-        members_interval=found.members_interval,
-        max_deletes=found.max_deletes,
-        gone_grace=found.gone_grace,
-        delete_out_of_strategy=found.delete_out_of_strategy,
-        verify_interval=found.verify_interval,
-        verify_bytes_per_second=found.verify_bytes_per_second,
-        max_repairs=found.max_repairs,
+        verify=verify_settings.VerifySettings(
+            interval=found.verify_interval,
+            max_bytes_per_second=found.verify_bytes_per_second,
+            max_repairs=found.max_repairs,
+        ),
     )
 
 

@@ -16,8 +16,13 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.verify import verify_settings
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
@@ -163,7 +168,7 @@ class World:
             retries=retries, base=10.0, cap=100.0, give_up=give_up
         )
         self.breaker_policy = breakers.BreakerPolicy(failures=3, base=20.0, cap=80.0)
-        self.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=60.0)
+        self.intervals = scan_settings.ScanIntervals(everything=600.0, changes=60.0)
         self.members_interval = 0.0
         self.max_deletes = 2
         self.gone_grace = 0.0
@@ -174,12 +179,10 @@ class World:
         self.verify_interval = 0.0
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []
-        self._fixed: Mapping[str, Any] = {
-            "snapshot_origins": frozenset(snapshot_origins),
-            "small_image_bytes": small_image_bytes,
-            "large_image_bytes": large_image_bytes,
-            "tasks_per_region": per_region,
-        }
+        self._snapshot_origins = frozenset(snapshot_origins)
+        self._small_image_bytes = small_image_bytes
+        self._large_image_bytes = large_image_bytes
+        self._per_region = per_region
         self.stop: Any = clocks.FakeStopFlag(self.clock)
         runtime = ports.Runtime(
             owner=owner,
@@ -233,20 +236,33 @@ class World:
             placement=self.policy,
             metadata=self.metadata,
             project_seconds=self.cache_seconds,
-            limits=self.limits,
-            retries=self.retries,
+            attempts=replication.AttemptSettings(
+                limits=self.limits,
+                delete_out_of_strategy=self.deletes_unwanted,
+                record_locations=self.record_locations,
+            ),
+            worker=worker.WorkerSettings(
+                tasks_per_region=self._per_region, retries=self.retries
+            ),
+            slots=large_slots.SlotSettings(
+                tasks_per_region=self._per_region, large_image_bytes=self._large_image_bytes
+            ),
+            origins=origins.OriginSettings(
+                copies_as_sources=self.copies_as_sources,
+                small_image_bytes=self._small_image_bytes,
+            ),
             breakers=self.breaker_policy,
-            intervals=self.intervals,
-            record_locations=self.record_locations,
-            copies_as_sources=self.copies_as_sources,
-            members_interval=self.members_interval,
-            max_deletes=self.max_deletes,
-            gone_grace=self.gone_grace,
-            delete_out_of_strategy=self.deletes_unwanted,
-            verify_interval=self.verify_interval,
-            verify_bytes_per_second=self.bytes_per_second,
-            max_repairs=self.max_repairs,
-            **self._fixed,
+            scans=scan_settings.ScanSettings(
+                intervals=dataclasses.replace(self.intervals, members=self.members_interval),
+                max_deletes=self.max_deletes,
+                gone_grace=self.gone_grace,
+                snapshot_origins=self._snapshot_origins,
+            ),
+            verify=verify_settings.VerifySettings(
+                interval=self.verify_interval,
+                max_bytes_per_second=self.bytes_per_second,
+                max_repairs=self.max_repairs,
+            ),
         )
 
     def _wake(self) -> None:

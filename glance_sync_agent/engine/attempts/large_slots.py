@@ -2,10 +2,19 @@
 """The places of a region, one of which large images leave free for all others."""
 
 from collections import defaultdict
+import dataclasses
 import threading
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SlotSettings:
+    """Which images are large, and how many tasks run in a region."""
+
+    tasks_per_region: int
+    large_image_bytes: int
 
 
 class LargeSlots:

@@ -2,6 +2,7 @@
 """One attempt at one task: look, ask what to do, do it, and look again."""
 
 from collections.abc import Callable
+import dataclasses
 import datetime
 import logging
 
@@ -39,6 +40,15 @@ _UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why
 _NO_REGION = strategy.Placement(
     wanted=False, step=strategy.DecidedBy.STRATEGY, why="it has no image endpoint in the catalogue"
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptSettings:
+    """How long things may take, and what an operator lets an attempt do."""
+
+    limits: progress.Limits
+    delete_out_of_strategy: bool = False  # a copy does not stay where its image does not belong
+    record_locations: bool = False  # a source lists the URLs of its copies
 
 
 class Replication:

@@ -6,6 +6,7 @@ The one place that turns errors into "later" and "failed".
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+import dataclasses
 import datetime
 import logging
 import threading
@@ -28,6 +29,14 @@ LOG = logging.getLogger(__name__)
 _UNDECIDED_SECONDS = 10.0
 
 Submit = Callable[[Callable[[], None]], object]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """How many tasks run at a time, and how long failures are tried again."""
+
+    tasks_per_region: int
+    retries: backoff.RetryPolicy
 
 
 class Worker:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.reconcile import scan_settings
 
 #: Names for each region, by that of the sources, the time up to which members were looked at, and
 #: whether they were the agent's business then. If not, nobody knows what they are.
@@ -79,14 +80,6 @@ class FixedShare:
         """Write nothing."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class MemberIntervals:
-    """How often to look."""
-
-    members: float  # seconds in which each image has its turn; 0: in each look
-    everything: float  # seconds between two looks; 0: there is no next one
-
-
 class SpreadMemberScans:
     """Asks in each look for those whose time has come since the last look of that region.
 
@@ -100,7 +93,7 @@ class SpreadMemberScans:
         *,
         facts: ports.FactStore,
         clock: ports.Clock,
-        intervals: Callable[[], MemberIntervals],
+        intervals: Callable[[], scan_settings.ScanIntervals],
         are_ours: Callable[[], bool],
     ) -> None:
         """Keep the parts.
@@ -152,7 +145,7 @@ def _due(since: int, now: int, period: int, most: int) -> Share:
     return Share(start=start, length=min(now - start, most), period=period)
 
 
-def _most(intervals: MemberIntervals) -> int:
+def _most(intervals: scan_settings.ScanIntervals) -> int:
     if intervals.everything == 0:
         return _milliseconds(intervals.members)
     seconds = max(intervals.members * _MOST_AT_ONCE, intervals.everything * _LATE_FACTOR)

@@ -5,7 +5,6 @@ Of several agents that share a database one does so, and another one once that i
 """
 
 from collections.abc import Callable
-import dataclasses
 import datetime
 import logging
 
@@ -14,6 +13,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.engine import leadership
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile.scan import Scope
 
 LOG = logging.getLogger(__name__)
@@ -36,14 +36,6 @@ _NEVER = float("inf")
 RunScan = Callable[[Scope, Callable[[], None]], scan.ScanReport]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ScanIntervals:
-    """Seconds from the end of a look to the next one; 0: there is no next one."""
-
-    everything: float
-    changes: float
-
-
 class ScanSchedule:
     """Looks at what is due. For one thread."""
 
@@ -54,7 +46,7 @@ class ScanSchedule:
         turns: ports.LeaderLeases,
         owner: str,
         clock: ports.Clock,
-        intervals: Callable[[], ScanIntervals],
+        intervals: Callable[[], scan_settings.ScanIntervals],
         chance: Callable[[], float],
         count_marked: Callable[[], None],
     ) -> None:

@@ -27,6 +27,15 @@ LOG = logging.getLogger(__name__)
 _SHUNNED_SECONDS = 600.0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OriginSettings:
+    """Where images may be read."""
+
+    copies_as_sources: bool  # whether copies are origins
+    #: Up to this size, a search for a copy costs more than a read of a busy source.
+    small_image_bytes: int
+
+
 class Origins:
     """Chooses where an image is read, and reads it. Thread safe.
 

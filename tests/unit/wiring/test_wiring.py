@@ -154,10 +154,10 @@ def test_mutable_options_follow_the_file(configure, file):
     assert current.settings.max_deletes == 3
     assert not current.for_engine().metadata.members
     assert not current.settings.copies_as_sources
-    assert current.for_engine().retries.retries == 9
-    assert current.for_engine().retries.give_up == 11
-    assert current.for_engine().limits.transfer == 7
-    assert current.for_engine().limits.vanished == 12
+    assert current.for_engine().worker.retries.retries == 9
+    assert current.for_engine().worker.retries.give_up == 11
+    assert current.for_engine().attempts.limits.transfer == 7
+    assert current.for_engine().attempts.limits.vanished == 12
 
 
 def test_other_options_stay_as_they_were_at_start(configure, file):
@@ -185,10 +185,10 @@ def test_a_bad_file_changes_nothing(configure, file, line):
     with pytest.raises(errors.ConfigurationError):
         current.reload()
     assert current.settings is before
-    assert current.for_engine().retries.retries == 7
+    assert current.for_engine().worker.retries.retries == 7
     write(file, "task_retry_times = 8")
     current.reload()
-    assert current.for_engine().retries.retries == 8
+    assert current.for_engine().worker.retries.retries == 8
 
 
 def test_a_file_that_is_gone_changes_nothing(configure, file):

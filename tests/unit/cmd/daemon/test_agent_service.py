@@ -14,6 +14,7 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import scan_settings
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
@@ -342,7 +343,7 @@ class LateEvent(threading.Event):
 
 
 def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
-    stage.world.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.05)
+    stage.world.intervals = scan_settings.ScanIntervals(everything=0.0, changes=0.05)
     stage.daemon._look = look = LateEvent()
     image = stage.world.source.publish(visibility="shared")
     stage.world.clock.advance(3600.0)

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_settings
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
@@ -36,7 +37,7 @@ class Spread:
 
     def __init__(self, clock, facts, *, members=DAY, everything=TEN_MINUTES):
         self.clock = clock
-        self.intervals = member_scans.MemberIntervals(members=members, everything=everything)
+        self.intervals = scan_settings.ScanIntervals(members=members, everything=everything)
         self.are_ours = True
         self.spread = member_scans.SpreadMemberScans(
             facts=facts,
@@ -140,7 +141,7 @@ def test_where_there_is_no_next_look_one_asks_for_all_that_is_due(clock, facts):
 def test_with_an_interval_of_0_each_look_asks_for_all(clock, facts):
     agent = Spread(clock, facts, members=0.0)
     assert agent.look() == agent.look() == IDS
-    agent.intervals = member_scans.MemberIntervals(members=DAY, everything=TEN_MINUTES)
+    agent.intervals = scan_settings.ScanIntervals(members=DAY, everything=TEN_MINUTES)
     assert agent.look() == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import scan_settings
 from tests.fakes import clock as clocks
 from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
@@ -27,7 +28,7 @@ class Agent:
         self.report = scan.ScanReport(sources=1, newest=NEWEST)
         self.failure = None
         self.during = lambda _keep_on: None
-        self.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=60.0)
+        self.intervals = scan_settings.ScanIntervals(everything=600.0, changes=60.0)
         self.chance = 0.5
         self.counted: list[float] = []
         self.rounds = scan_schedule.ScanSchedule(
@@ -103,7 +104,7 @@ def test_it_begins_with_everything(agent):
 
 
 def test_marked_images_are_counted_after_the_first_look_and_then_once_a_day(agent):
-    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_settings.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     started = agent.clock.monotonic()
     agent.run(seconds=899.0)
@@ -115,7 +116,7 @@ def test_marked_images_are_counted_after_the_first_look_and_then_once_a_day(agen
 
 
 def test_everything_comes_again_after_its_interval(agent):
-    agent.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=0.0)
+    agent.intervals = scan_settings.ScanIntervals(everything=600.0, changes=0.0)
     agent.run()
     assert agent.run(599.9) == []
     assert agent.run(0.1) == [everything(agent)]
@@ -156,7 +157,7 @@ def test_a_cloud_without_images_is_looked_at_as_a_whole(agent):
 
 
 def test_no_interval_is_no_look(agent):
-    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_settings.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     for _ in range(100):
         assert agent.run(1000) == []
@@ -166,7 +167,7 @@ def test_no_interval_is_no_look(agent):
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
 def test_intervals_differ_by_a_tenth(agent, chance, seconds):
-    agent.intervals = scan_schedule.ScanIntervals(everything=600.0, changes=0.0)
+    agent.intervals = scan_settings.ScanIntervals(everything=600.0, changes=0.0)
     agent.chance = chance
     agent.run()
     assert agent.run(seconds - 0.1) == []
@@ -306,6 +307,6 @@ def test_a_look_at_changes_that_found_nothing_is_no_news(agent, caplog):
 
 
 def test_it_never_sleeps_for_longer_than_its_turn_needs(agent):
-    agent.intervals = scan_schedule.ScanIntervals(everything=0.0, changes=0.0)
+    agent.intervals = scan_settings.ScanIntervals(everything=0.0, changes=0.0)
     agent.run()
     assert agent.wait == 30
