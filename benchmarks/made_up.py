@@ -19,8 +19,8 @@ import time
 from typing import Any
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 
@@ -152,7 +152,7 @@ class Glance:
         without_data = {"status": "queued", "size": None, "os_hash_value": None}
         return images.parse(record | without_data, self.region)
 
-    def update(self, changes: plans.UpdateMetadata) -> None:
+    def update(self, changes: actions.UpdateMetadata) -> None:
         raise errors.Refused("nothing here can be changed")
 
     def set_active(self, image_id: images.ImageId, *, active: bool) -> None:

@@ -18,7 +18,6 @@
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes are not the source's
     │   ├── Undecided               nobody can say now where an image belongs, or to whom
-    │   ├── NoSlot                  too many large images are on their way to a region
     │   └── Cancelled               the agent is stopping
     └── PermanentError              trying again alone will not help
         ├── Refused                 an answer 4xx, with the service's own reason
@@ -145,10 +144,6 @@ class DigestMismatch(TransientError):
 
 class Undecided(TransientError):
     """Nobody can say now where an image belongs, or to whom; it waits as long as that takes."""
-
-
-class NoSlot(TransientError):
-    """Large images have all the places of a region that they may have; the next one is due."""
 
 
 class Cancelled(TransientError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a task is where it is: codes that programs compare, beside texts that people read."""
+"""The reason for a task's status: codes for programs, beside texts for people."""
 
 import enum
 
@@ -7,8 +7,8 @@ import enum
 class Code(enum.StrEnum):
     """The codes, as the database keeps them; 32 characters at most.
 
-    A database of before, or a newer agent that shares it, may hold none or another one. Such a
-    row has the code ``UNKNOWN`` until its next outcome is written.
+    A row of an older agent has no code, and one of a newer agent may have another code. Both
+    read as ``UNKNOWN`` until their next outcome is written.
     """
 
     UNKNOWN = ""

@@ -4,9 +4,9 @@
 from collections.abc import Sequence
 import dataclasses
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain.codes import Code
 
 #: ``action`` in the metadata of a location that names a copy, as in 2014.
@@ -43,18 +43,18 @@ def may_change(source: images.Image) -> bool:
     return is_active and bool(source.size) and not identity.names_itself(source)
 
 
-def has_entry(action: plans.Action) -> bool | None:
+def has_entry(action: actions.Action) -> bool | None:
     """Tell whether a copy of which this is to be done has an entry; None: as it was before.
 
     One that is about to get its bytes, or to go, has none, and neither has one that nobody
     keeps in step any more.
     """
     match action:
-        case plans.Settled(code=Code.IN_SYNC):
+        case actions.Settled(code=Code.IN_SYNC):
             return True
-        case plans.UpdateMetadata() | plans.SetActive() | plans.ReadBack():
+        case actions.UpdateMetadata() | actions.SetActive() | actions.ReadBack():
             return None
-        case plans.Wait() | plans.AwaitSource():
+        case actions.Wait() | actions.AwaitSource():
             return None
         case _:
             return False

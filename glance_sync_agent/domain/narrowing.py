@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see and use an image: what of a change takes that from somebody, and what gives it.
+"""Access to an image: which part of a change takes it away, and which part gives it.
 
-What narrows follows a source to every copy, also to one that is not wanted any more, and goes
-alone and first. What widens goes only where the image is wanted, and last: after the bytes, on
-a new look at the source. Another owner does both: the one that was may not use the copy any
-more, whoever comes instead.
+What narrows access follows a source to every copy, even to an unwanted one. It goes alone and
+first. What widens access goes only to wanted copies, and last: after the bytes, on a new look at
+the source. A new owner does both: the former owner loses the copy.
 """
 
 import dataclasses
 from typing import TypeVar
 
-from glance_sync_agent.domain.changes import SetActive
-from glance_sync_agent.domain.changes import UpdateMetadata
+from glance_sync_agent.domain.actions import SetActive
+from glance_sync_agent.domain.actions import UpdateMetadata
 from glance_sync_agent.domain.images import Image
 
 PRIVATE = "private"
@@ -23,7 +22,7 @@ _OWNER = "owner"
 
 C = TypeVar("C", UpdateMetadata, SetActive)
 
-#: Each visibility with the wider ones: the owner, the members too, all who know the id, all.
+#: Each visibility with the wider ones: for the owner, members, users who know the id, all.
 _WIDER = {
     PRIVATE: frozenset({SHARED, _COMMUNITY, _PUBLIC}),
     SHARED: frozenset({_COMMUNITY, _PUBLIC}),
@@ -37,11 +36,11 @@ def is_narrower(visibility: object, than: str) -> bool:
 
 
 def narrowed(change: C) -> C | None:
-    """Return what of a change takes something from somebody; None: nothing.
+    """Return the part of a change that takes access away; None: nothing does.
 
-    That is a narrower visibility, another owner, members that go, and a deactivation. Members
-    that go because everybody may use the image lose nothing. Only another owner gets something
-    by it, too.
+    That is a narrower visibility, a new owner, removed members, and a deactivation. Members who
+    are removed because everybody may use the image lose nothing. Only a new owner also gains
+    access.
     """
     if isinstance(change, SetActive):
         return None if change.active else change
@@ -61,7 +60,7 @@ def narrowed(change: C) -> C | None:
 
 
 def widens(change: UpdateMetadata | SetActive) -> bool:
-    """Tell whether a change gives something to somebody."""
+    """Tell whether a change gives access to somebody."""
     if isinstance(change, SetActive):
         return change.active
     if _OWNER in change.attributes:
@@ -73,15 +72,15 @@ def widens(change: UpdateMetadata | SetActive) -> bool:
 
 
 def first_visibility(visibility: str) -> str:
-    """Return the visibility of a new record, which nobody but its owner sees.
+    """Return the visibility of a new record, which only its owner sees.
 
-    A shared image has no members then, so that it need not be changed later.
+    A shared image has no members at first, so its visibility need not change later.
     """
     return SHARED if visibility == SHARED else PRIVATE
 
 
 def before_data(source: Image, copy: Image) -> Image:
-    """Return a source as the record of its copy should look that has no data yet."""
+    """Return a source as a record of its copy without data should look."""
     visibility = first_visibility(source.metadata.visibility)
     members = {one: copy.members[one] for one in source.members if one in copy.members}
     return dataclasses.replace(
@@ -92,6 +91,6 @@ def before_data(source: Image, copy: Image) -> Image:
 
 
 def is_seen_later(source: Image) -> bool:
-    """Tell whether somebody besides the owner of a copy may see it once it has its data."""
+    """Tell whether users besides its owner may see a copy once it has its data."""
     visibility = source.metadata.visibility
     return visibility != first_visibility(visibility) or bool(source.members)

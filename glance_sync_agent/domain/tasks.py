@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task: one image in one region, and how far it is."""
+"""The task: one image in one region, and its progress."""
 
 import dataclasses
 import datetime
@@ -42,50 +42,49 @@ class Task:
 
     key: TaskKey
     status: TaskStatus
-    #: Raised by every request; an outcome counts only for the generation that it looked at.
+    #: Raised by every request; an outcome counts only for the generation of its attempt.
     generation: int
-    #: Names the request that asked last. All tasks of one request share it, so what was read
-    #: from the source for one of them is fresh enough for the others.
+    #: Of the last request. All tasks of one request share it, so what was read from the source
+    #: for one of them is fresh enough for the others.
     request_id: str
-    #: Somebody proved that the source existed and may be gone: a delete event, the look at
-    #: start, or an operator. Without it a source that is not found deletes nothing.
+    #: A delete event, a scan or an operator proved that the source existed and may be gone.
+    #: Without that, a source that is not found deletes nothing.
     may_delete: bool
     attempts: int  # failed ones of this generation
     not_before: datetime.datetime  # aware UTC
-    code: Code  # why it is where it is, for programs
+    code: Code  # the reason for its status, for programs
     reason: str  # the same for an operator; the last error if one occurred
     image_name: str | None
     copy_id: images.ImageId | None  # None until the id was chosen, or the record was seen
     source_region: images.RegionId | None  # of the source; None: the cascading one
-    copied_from: images.RegionId | None  # where the bytes came from; None until they came
-    waiting_since: datetime.datetime | None  # aware UTC; set while its snapshot is waited for
+    copied_from: images.RegionId | None  # region in which the bytes were read; None: no bytes
+    waiting_since: datetime.datetime | None  # aware UTC; set while its snapshot has no data
     bytes_done: int
     bytes_total: int | None  # None until the source was read
     created_at: datetime.datetime  # aware UTC
     updated_at: datetime.datetime  # aware UTC
-    #: What was wrong with a copy when it was read back; None: nothing that anybody knows of.
+    #: What was wrong with a copy when it was read back; None: nothing known.
     damage: verification.Damage | None = None
-    #: The copy that was read back because its Glance hashes otherwise, and has the right bytes.
+    #: The copy whose bytes were read back and are right, because its Glance hashes otherwise.
     proven_id: images.ImageId | None = None
     #: Of the copy's record, by its Glance; None: only its id was chosen. Aware UTC.
     copy_created_at: datetime.datetime | None = None
     on_probation: bool = False  # see :class:`identity.KnownCopy`
-    #: Since when a look at everything misses the source. Aware UTC; None: it was there.
+    #: Since when full scans miss the source. Aware UTC; None: the last one found it.
     missing_since: datetime.datetime | None = None
-    #: Aware UTC; when the first of the failures was that may pass. None: there was none, or the
-    #: task failed for good.
+    #: Aware UTC; time of the first transient failure. None: there was none, or the task failed
+    #: for good.
     failing_since: datetime.datetime | None = None
     #: How often somebody else deleted the copy lately.
     vanished: backoff.Vanishings | None = None
-    project: str = ""  # whose turn it takes, that of the source's owner; empty: not known
-
-    #: The copy that the agent deactivated, or was about to. One without that is left alone.
+    project: str = ""  # the owner of the source; empty: not known
+    #: The copy that the agent deactivated, or was about to. It reactivates no other.
     deactivated_id: images.ImageId | None = None
-    has_data: bool = False  # the copy, when it was looked at last
+    has_data: bool = False  # the copy, as the last attempt saw it
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:
-        """What the row knows of its copy; None: there is none."""
+        """What the row knows about its copy; None: nothing."""
         if self.copy_id is None:
             return None
         return identity.KnownCopy(
@@ -96,13 +95,12 @@ class Task:
 
 
 def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bool:
-    """Tell whether a scan has nothing to add to a task.
+    """Tell whether a scan leaves a task as it is.
 
-    To ask again for one that waits for its next attempt would make that its first one. One that
-    gave up after many attempts counts as failed 23 hours later than it did: it rests for a day
-    where one that failed for good rests for an hour.
+    A new request for a task that waits for its next attempt would make that its first one. A
+    task that failed for good rests for an hour, and a task that gave up rests for a day.
 
-    :param failed_before: what failed since then is at rest; None: nothing is settled.
+    :param failed_before: a task that failed later rests; None: no task is settled.
     """
     if failed_before is None or task is None or task.status is TaskStatus.SUCCESS:
         return False
@@ -114,7 +112,7 @@ def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bo
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """The right to work on a task until somebody else's clock says otherwise."""
+    """The right to work on a task for a limited time."""
 
     task: Task
     token: str  # new with every claim; every write under the lease carries it
@@ -122,15 +120,15 @@ class Lease:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CopySeen:
-    """The copy as the last look found it."""
+    """The copy as the attempt saw it last."""
 
     copy_id: images.ImageId
     created_at: datetime.datetime | None  # of its record, aware UTC
     image_name: str | None
     size: int | None  # bytes
-    #: Where this attempt got the bytes; None: it brought none, and what is known stays.
+    #: Region in which this attempt read the bytes; None: no transfer, and the row keeps its own.
     copied_from: images.RegionId | None = None
-    is_deactivated: bool = False  # by whomever
+    is_deactivated: bool = False  # no matter by whom
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,19 +137,19 @@ class Succeeded:
 
     code: Code
     reason: str
-    copy: CopySeen | None = None  # None: there is none of ours, and the row stays as it is
-    #: Nobody looked, so that a deletion that was announced is yet to be seen to.
+    copy: CopySeen | None = None  # None: no copy of ours; the row keeps what it knows
+    #: Nobody looked, so an announced deletion stays to be done.
     keeps_deletion: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Forgotten:
-    """Neither source nor copy is left: the row may go."""
+    """Neither source nor copy is left: the row goes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RetryAt:
-    """Look again later."""
+    """Try again later."""
 
     when: datetime.datetime  # aware UTC
     code: Code
@@ -161,7 +159,7 @@ class RetryAt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """The source is a snapshot without data; look when it has any, and at ``until`` at last."""
+    """The source is a snapshot without data; try again once it has data, or at ``until``."""
 
     since: datetime.datetime  # aware UTC; when the waiting began
     until: datetime.datetime  # aware UTC
@@ -171,10 +169,9 @@ class Waiting:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """An operator, or a change of the image, has to come first.
+    """An operator has to act first, or the image has to change.
 
-    One that gave up is tried once a day all the same, for its failures were of a kind that may
-    pass.
+    A task that gave up is tried once a day nevertheless, because its failures were transient.
     """
 
     code: Code

@@ -14,12 +14,16 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.engine import snapshots
+from glance_sync_agent.engine.attempts import attempt
+from glance_sync_agent.engine.attempts import attempt_settings
+from glance_sync_agent.engine.attempts import busy_copies
+from glance_sync_agent.engine.attempts import execution
 from glance_sync_agent.engine.attempts import large_slots
 from glance_sync_agent.engine.attempts import location_records
 from glance_sync_agent.engine.attempts import references
 from glance_sync_agent.engine.attempts import region_health
 from glance_sync_agent.engine.attempts import remote_sources
-from glance_sync_agent.engine.attempts import replication
+from glance_sync_agent.engine.attempts import runner
 from glance_sync_agent.engine.attempts import sources
 from glance_sync_agent.engine.attempts import worker
 from glance_sync_agent.engine.marks import census
@@ -34,6 +38,7 @@ from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import source_history
+from glance_sync_agent.engine.transfer import copying
 from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.verify import pacing
 from glance_sync_agent.engine.verify import read_back
@@ -49,7 +54,7 @@ class Settings:
     placement: strategy.PlacementPolicy
     metadata: metadata_policy.MetadataPolicy
     project_seconds: float  # for which an answer of Keystone about a project is good
-    attempts: replication.AttemptSettings
+    attempts: attempt_settings.AttemptSettings
     worker: worker.WorkerSettings
     slots: large_slots.SlotSettings
     origins: origins.OriginSettings
@@ -159,28 +164,38 @@ class Engine:
     @functools.cached_property
     def slots(self) -> large_slots.LargeSlots:
         """The slots of large images."""
-        settings = self.settings().slots
-        return large_slots.LargeSlots(
-            per_region=settings.tasks_per_region, large_bytes=settings.large_image_bytes
+        return large_slots.LargeSlots(self.settings().slots)
+
+    @functools.cached_property
+    def executor(self) -> execution.Executor:
+        """Executes the actions of attempts."""
+        bytes_between = copying.Copying(
+            regions=self.outside.regions,
+            data_origins=self.origins,
+            clock=self.outside.clock,
+            stop=self.runtime.stop,
+        )
+        return execution.Executor(
+            self.outside,
+            lambda: self.settings().attempts.limits,
+            self.runtime,
+            bytes_between,
+            self.slots,
         )
 
     @functools.cached_property
-    def replication(self) -> replication.Replication:
-        """One attempt at one task."""
-        return replication.Replication(
-            regions=self.outside.regions,
-            source_views=self.source_views,
-            data_origins=self.origins,
-            store=self.outside.store,
-            wanted=self.targets,
-            wanted_as=self.wanted_copies,
-            recorded=self.location_records,
-            deletes_unwanted=lambda: self.settings().attempts.delete_out_of_strategy,
-            in_regions=self.slots,
-            clock=self.outside.clock,
-            stop=self.runtime.stop,
-            limits=lambda: self.settings().attempts.limits,
-            new_id=self.runtime.new_id,
+    def attempts(self) -> runner.Runner:
+        """Runs attempts."""
+        parts = attempt.Parts(
+            sources=self.source_views,
+            targets=self.targets,
+            wanted_copies=self.wanted_copies,
+            location_records=self.location_records,
+            busy_copies=busy_copies.BusyCopies(self.outside.clock),
+            executor=self.executor,
+        )
+        return runner.Runner(
+            self.outside, lambda: self.settings().attempts, self.runtime.stop, parts
         )
 
     @functools.cached_property
@@ -195,28 +210,20 @@ class Engine:
 
     @functools.cached_property
     def worker(self) -> worker.Worker:
-        """Claims tasks and runs attempts at them."""
-        settings = self.settings()
-        return worker.Worker(
-            store=self.outside.store,
-            attempt=self.replication,
-            known_outages=self.region_health,
-            in_regions=self.slots,
-            clock=self.outside.clock,
-            submit=self.runtime.submit,
-            owner=self.runtime.owner,
-            per_region=settings.worker.tasks_per_region,
-            lease_seconds=settings.attempts.limits.lease,
-            policy=lambda: self.settings().worker.retries,
-            chance=self.runtime.chance,
-            is_keystone_away=self.runtime.is_keystone_away,
-            afterwards=references.References(
+        """Claims tasks and works on them."""
+        parts = worker.WorkerParts(
+            runner=self.attempts,
+            region_health=self.region_health,
+            slots=self.slots,
+            references=references.References(
                 regions=self.outside.regions,
                 store=self.outside.store,
                 requests=self.requests,
                 cascading=self.outside.catalogue.cascading,
-            ).follow,
-            wake=self.runtime.wake,
+            ),
+        )
+        return worker.Worker(
+            self.outside, lambda: self.settings().worker, self.runtime, parts
         )
 
     @functools.cached_property

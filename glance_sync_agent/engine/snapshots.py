@@ -11,7 +11,7 @@ import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import ports
@@ -72,7 +72,7 @@ class SnapshotWatch:
             awaited = {
                 one
                 for one in found
-                if one not in joined.sources or plans.is_awaited(joined.sources[one])
+                if one not in joined.sources or readiness.is_awaited(joined.sources[one])
             }
             over = [task for task in batch if task.key.image_id not in awaited]
         for task in over:

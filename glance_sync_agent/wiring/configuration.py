@@ -13,8 +13,8 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.attempts import attempt_settings
 from glance_sync_agent.engine.attempts import large_slots
-from glance_sync_agent.engine.attempts import replication
 from glance_sync_agent.engine.attempts import worker
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.transfer import origins
@@ -65,7 +65,7 @@ def _for_engine(found: settings.Settings) -> assembly.Settings:
         placement=found.policy,
         metadata=found.metadata_policy,
         project_seconds=found.keystone_cache_seconds,
-        attempts=replication.AttemptSettings(
+        attempts=attempt_settings.AttemptSettings(
             limits=progress.Limits(
                 transfer=found.scp_copy_timeout,
                 lease=found.lease_seconds,
@@ -77,6 +77,7 @@ def _for_engine(found: settings.Settings) -> assembly.Settings:
         ),
         worker=worker.WorkerSettings(
             tasks_per_region=found.tasks_per_region,
+            lease_seconds=found.lease_seconds,
             retries=backoff.RetryPolicy(
                 retries=found.task_retry_times,
                 base=found.retry_base_seconds,

@@ -79,6 +79,7 @@ CALLS = (
     "tasks.note_copy",
     "tasks.note_deactivated",
     "tasks.note_missing",
+    "tasks.note_copied",
     "tasks.note_proven",
     "tasks.note_verified",
     "tasks.release",

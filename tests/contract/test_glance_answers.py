@@ -13,8 +13,8 @@ from keystoneauth1 import token_endpoint
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.glance import http
 from glance_sync_agent.drivers.glance import records
@@ -81,9 +81,9 @@ def new_ids(count: int) -> list[str]:
     return sorted(str(uuid.uuid4()) for _ in range(count))
 
 
-def update(copy: images.Image, **fields: Any) -> plans.UpdateMetadata:
+def update(copy: images.Image, **fields: Any) -> actions.UpdateMetadata:
     nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
-    return plans.UpdateMetadata(copy=copy, **(nothing | fields))
+    return actions.UpdateMetadata(copy=copy, **(nothing | fields))
 
 
 def sent(server: scripted_http.Server) -> list[str]:

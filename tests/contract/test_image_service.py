@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from tests.contract.conftest import ImageRegion
 from tests.contract.conftest import new_id
 from tests.unit import builders
@@ -22,10 +22,10 @@ REJECTED = images.MemberStatus.REJECTED
 DATA = b"some bytes"
 
 
-def changes(copy: images.Image, **fields: Any) -> plans.UpdateMetadata:
+def changes(copy: images.Image, **fields: Any) -> actions.UpdateMetadata:
     """Build the changes to a copy; what is not named stays."""
     nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
-    return plans.UpdateMetadata(copy=copy, **(nothing | fields))
+    return actions.UpdateMetadata(copy=copy, **(nothing | fields))
 
 
 def key_of(source: images.Image) -> images.SourceKey:

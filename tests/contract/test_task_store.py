@@ -129,6 +129,21 @@ def test_a_copy_that_was_read_back_is_remembered_whatever_comes_of_the_task(stor
         store.note_proven(lease, COPY)
 
 
+def test_a_row_knows_where_the_bytes_of_its_copy_were_read(store):
+    ask(store)
+    lease = claim(store)
+    store.note_copy(lease, KNOWN, "golden")
+    store.note_copied(lease, ELSEWHERE)
+    store.finish(lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="not yet"), NOW)
+    assert task(store).copied_from == ELSEWHERE
+    lease = claim(store)
+    store.note_copy(lease, None, "golden")
+    assert task(store).copied_from is None
+    store.finish(lease, tasks.Forgotten(), NOW)
+    with pytest.raises(errors.LeaseLost):
+        store.note_copied(lease, ELSEWHERE)
+
+
 def test_a_request_makes_a_pending_task_in_each_region(store):
     assert ask(store, REGION, ELSEWHERE, not_before=later(5), request_id="abc") == 2
 

@@ -13,10 +13,10 @@ from typing import Any
 import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import narrowing
-from glance_sync_agent.domain import plans
 from tests.unit import builders
 
 CHUNK_BYTES = 1024 * 1024
@@ -151,7 +151,7 @@ class FakeGlance:
         properties = {**images.handed_on(source), **marks}
         return self._add(image_id, fields, properties)
 
-    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
+    def update(self, changes: actions.UpdateMetadata) -> images.Image | None:
         image_id = changes.copy.image_id
         self.before("update", image_id)
         with self.lock:
@@ -381,7 +381,7 @@ class FakeGlance:
                     found.append(self._read(image_id))
         return [image for image in found if image and image.status in _LISTED]
 
-    def _change(self, image_id: images.ImageId, changes: plans.UpdateMetadata) -> None:
+    def _change(self, image_id: images.ImageId, changes: actions.UpdateMetadata) -> None:
         record = self._existing(image_id)
         for name, value in changes.properties.items():
             _check_property(name, value or "")

@@ -273,6 +273,12 @@ class MemoryTaskStore:
             )
             self._put(dataclasses.replace(row, task=task))
 
+    def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
+        with self._open():
+            row = self._held(lease)
+            task = dataclasses.replace(row.task, copied_from=copied_from)
+            self._put(dataclasses.replace(row, task=task))
+
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         with self._open():
             row = self._held(lease)

@@ -16,8 +16,8 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts import attempt_settings
 from glance_sync_agent.engine.attempts import large_slots
-from glance_sync_agent.engine.attempts import replication
 from glance_sync_agent.engine.attempts import worker
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.transfer import origins
@@ -218,7 +218,7 @@ class World:
         self.source_views = self.engine.source_views
         self.origins = self.engine.origins
         self.places = self.engine.slots
-        self.replication = self.engine.replication
+        self.attempts = self.engine.attempts
         self.outages = self.engine.region_health
         self.worker = self.engine.worker
         self.snapshots = self.engine.snapshots
@@ -236,13 +236,15 @@ class World:
             placement=self.policy,
             metadata=self.metadata,
             project_seconds=self.cache_seconds,
-            attempts=replication.AttemptSettings(
+            attempts=attempt_settings.AttemptSettings(
                 limits=self.limits,
                 delete_out_of_strategy=self.deletes_unwanted,
                 record_locations=self.record_locations,
             ),
             worker=worker.WorkerSettings(
-                tasks_per_region=self._per_region, retries=self.retries
+                tasks_per_region=self._per_region,
+                lease_seconds=self.limits.lease,
+                retries=self.retries,
             ),
             slots=large_slots.SlotSettings(
                 tasks_per_region=self._per_region, large_image_bytes=self._large_image_bytes

@@ -240,7 +240,7 @@ def test_an_image_that_somebody_else_has_there_is_a_conflict_and_stays_untouched
     agent.wait_until(
         lambda: agent.statuses(image_id)[region] == "failure", "a failed task"
     )
-    assert "was not made by this agent" in agent.tasks_of(image_id)[region].reason
+    assert "this agent did not make it" in agent.tasks_of(image_id)[region].reason
     people.delete(image_id)
     agent.wait_until(
         lambda: not any(people.record(other, image_id) for other in others), "no copies"

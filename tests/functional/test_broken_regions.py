@@ -151,10 +151,12 @@ def test_a_region_that_is_down_for_long_is_left_alone_and_fails_no_task(
     other.begin()
     with breakage(cloud, f"glance-{BROKEN}"):
         images = [people.publish(f"early {number}", size=5 * MIB) for number in range(IMAGES)]
-        other.wait_for_log(f"Region {BROKEN} is left alone until")
+        other.wait_for_log(f"Region {BROKEN} is unavailable and paused until")
         # Longer than all retries together would take.
         other.wait_until(
-            lambda: other.said().count("is left alone until") >= pauses, f"{pauses} pauses", 120
+            lambda: other.said().count("is unavailable and paused until") >= pauses,
+            f"{pauses} pauses",
+            120,
         )
         images += [people.publish(f"late {number}", size=5 * MIB) for number in range(2)]
         other.wait_until(
@@ -171,7 +173,7 @@ def test_a_region_that_is_down_for_long_is_left_alone_and_fails_no_task(
     other.wait_until(lambda: all(map(people.in_step, images)), "the late copies")
     for image in images:
         people.check_bytes(image, [BROKEN])
-    other.wait_for_log(f"Region {BROKEN} answers again")
+    other.wait_for_log(f"Region {BROKEN} is available again")
     assert finished(other, images)
     assert "Gave up" not in other.said()
     assert "Traceback" not in other.said()

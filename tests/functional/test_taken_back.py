@@ -106,7 +106,7 @@ def test_what_is_taken_back_is_so_where_the_image_is_not_wanted_any_more(make_ag
     (reason,) = reasons(agent, image)
     assert reason == (
         "not wanted here: sync_regions of the image is none; the copy that is there stays, and "
-        "only what narrows who may use it follows its source: it is private and deactivated"
+        "only what narrows access to its source follows: it is private and deactivated"
     )
     admin.reactivate(image.image_id)
     admin.update(image.image_id, visibility="public")
@@ -279,7 +279,7 @@ def test_a_copy_that_its_region_deactivated_stays_so_until_an_operator_releases_
     (told,) = [one for one in agent.status("--image", image.image_id) if one["region"] == TWO]
     assert told["status"] == "success"
     assert f"somebody else deactivated image {image.image_id} of region {TWO}" in told["reason"]
-    assert f"'{release}' activates it" in told["reason"]
+    assert f"stays deactivated until you run '{release}'" in told["reason"]
     # A look at everything leaves it alone.
     looked = json.loads(glance_sync(agent, "reconcile", "--dry-run", "-f", "json"))
     assert image.image_id not in {one["image_id"] for one in looked}

@@ -12,6 +12,7 @@ from glanceclient import exc as glance_exc
 import sqlalchemy as sa
 
 from glance_sync_agent import errors as sync_errors
+from glance_sync_agent.domain.codes import Code
 from tests import marks
 from tests.functional import convergence
 from tests.functional import people as users
@@ -31,8 +32,6 @@ _FOREIGN: Mapping[str, Mapping[str, Any]] = {
 }
 #: A copy without its data, or with other bytes than its source's.
 _DAMAGED = ("has other bytes", "has no data")
-#: What the reason of a task says if an operator has to decide.
-_LEFT_ALONE = "is left alone"
 _AWAY = (
     *operations.REFUSED, sync_errors.SyncError, sa.exc.DBAPIError, subprocess.TimeoutExpired,
 )
@@ -223,7 +222,7 @@ class Judge:
                 task = known.get(key)
                 if task is None:
                     done = self._stage.delete_orphan(*key)
-                elif task.status == "failure" and _LEFT_ALONE in task.reason:
+                elif task.code is Code.CONFLICT:
                     done = self._delete_there(region, record)
                 else:
                     continue

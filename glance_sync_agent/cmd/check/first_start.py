@@ -9,7 +9,7 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import steps
 from glance_sync_agent.engine.reconcile import compare
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
@@ -42,7 +42,7 @@ def _missing(
     found: list[compare.Difference] = []
 
     def keep(some: Sequence[compare.Difference]) -> int:
-        found.extend(one for one in some if one.step.what is plans.StepKind.COPY)
+        found.extend(one for one in some if one.step.what is steps.StepKind.COPY)
         return 0
 
     with wiring.Cloud(conf, current) as cloud:

@@ -13,7 +13,7 @@ from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.cmd.cli import tables
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.keystone import endpoints
@@ -124,7 +124,7 @@ class Explain(tables.Lister):
 
 
 def _rows(source: images.Image, verdicts: strategy.Placements) -> Iterator[Sequence[Any]]:
-    obstacle = remotes.fault(source) or plans.obstacle(source)
+    obstacle = remotes.fault(source) or readiness.obstacle(source)
     for region in sorted(verdicts):
         verdict = verdicts[region]
         if obstacle is not None:

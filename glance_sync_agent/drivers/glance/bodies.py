@@ -6,9 +6,9 @@ import re
 from typing import Any, Final
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
-from glance_sync_agent.domain import plans
 
 # Members are project ids. Glance takes any text for one, such as ".." or "a/b", that would
 # lead a later PUT or DELETE to another resource; no project has such an id, so nobody loses.
@@ -34,7 +34,7 @@ def creation(
     return body
 
 
-def patch(changes: plans.UpdateMetadata) -> list[dict[str, object]]:
+def patch(changes: actions.UpdateMetadata) -> list[dict[str, object]]:
     """Return the changes, members aside, as a JSON patch; empty if there are none."""
     wanted: dict[str, object] = {**changes.attributes}
     if changes.tags is not None:

@@ -9,11 +9,11 @@ import threading
 from typing import Final
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import narrowing
-from glance_sync_agent.domain import plans
 from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance import http
@@ -250,7 +250,7 @@ class Glance:
             )
         return bodies.image(answer.body, self.region)
 
-    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
+    def update(self, changes: actions.UpdateMetadata) -> images.Image | None:
         """Apply changes to the record. Idempotent.
 
         Only shared images have members, so these come first while the copy is shared and last
@@ -295,7 +295,7 @@ class Glance:
         path = f"/images/{image.image_id}"
         if policies := images.KEY_POLICIES & image.metadata.properties.keys():
             self._update_record(
-                plans.UpdateMetadata(
+                actions.UpdateMetadata(
                     copy=image,
                     attributes={},
                     tags=None,
@@ -346,7 +346,7 @@ class Glance:
         """
         self._locations.remove(image_id, location)
 
-    def _update_record(self, changes: plans.UpdateMetadata) -> images.Image | None:
+    def _update_record(self, changes: actions.UpdateMetadata) -> images.Image | None:
         """Apply changes but for the members; return the record as Glance gives it then."""
         # What gives access is asked for once: who may have it can change while it is tried again.
         ask = self._calls.ask_once if narrowing.widens(changes) else self._calls.ask
@@ -382,7 +382,7 @@ class Glance:
             return None
         return found if found.image_id == image_id else None
 
-    def _update_members(self, changes: plans.UpdateMetadata) -> None:
+    def _update_members(self, changes: actions.UpdateMetadata) -> None:
         # Those that go first: a full quota refuses those that come.
         for member, status in sorted(changes.members.items(), key=_is_added):
             self._update_member(changes.copy.image_id, member, status)

@@ -311,6 +311,10 @@ class SqlTaskStore:
             **rows.SOUND,
         )
 
+    def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
+        """Remember that the copy has its bytes, and the region in which they were read."""
+        self._update(lease, copied_from=copied_from)
+
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         """Remember that a copy was read back and has the source's bytes."""
         self._update(lease, proven_id=copy_id)

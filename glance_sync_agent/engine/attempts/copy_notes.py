@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one attempt knows of its copy, and how much of that its row knows."""
+"""What one attempt knows about its copy, and how much of that its row knows."""
 
 import contextlib
 
@@ -13,26 +13,28 @@ from glance_sync_agent.engine import ports
 class CopyNotes:
     """The memory of one attempt. A row that knows a copy is the proof that it is ours.
 
-    What an attempt learns is written with its outcome. It is written at once where the agent
-    chose an id, and where the attempt fails.
+    What an attempt learns is written with its outcome. It is written at once if the agent chose
+    an id, and if the attempt fails.
     """
 
     def __init__(self, lease: tasks.Lease, store: ports.TaskStore) -> None:
-        self._lease = lease
+        self.lease = lease
         self._store = store
         self._written = lease.task.known_copy
         self._name = lease.task.image_name
         self.known = self._written
-        #: The row knew a copy that is not there any more. No other image is taken for it.
+        #: The row knew a copy that does not exist any more. No other image is taken for it.
         self.has_lost = False
+        #: The region where this attempt read the bytes of the copy; None: it transferred none.
+        self.copied_from: images.RegionId | None = None
         #: The copy that was read back and has the source's bytes.
         self.proven_id = None if self.known is None else lease.task.proven_id
-        #: The copy that was deactivated by the agent, or is about to be.
+        #: The copy that the agent deactivated, or is about to.
         self.deactivated_id = lease.task.deactivated_id
 
     @property
     def chosen_id(self) -> images.ImageId | None:
-        """The id that was chosen for a copy whose record nobody has seen yet."""
+        """The id that was chosen for a copy whose record was never seen."""
         if self.known is None or self.known.created_at is not None:
             return None
         return self.known.copy_id
@@ -52,7 +54,7 @@ class CopyNotes:
         )
 
     def miss(self) -> None:
-        """Remember that the copy of the row is not there any more. A chosen id stays."""
+        """Remember that the copy of the row does not exist any more. A chosen id stays."""
         if self.chosen_id is None:
             self.known, self.has_lost = None, True
             self.proven_id = None
@@ -62,7 +64,7 @@ class CopyNotes:
 
         :raises LeaseLost: somebody else works on the task.
         """
-        self.known = None
+        self.known = self.copied_from = None
         self._write()
 
     def prove(self, copy_id: images.ImageId) -> None:
@@ -70,21 +72,21 @@ class CopyNotes:
 
         :raises LeaseLost: somebody else works on the task.
         """
-        self._store.note_proven(self._lease, copy_id)
+        self._store.note_proven(self.lease, copy_id)
         self.proven_id = copy_id
 
     def deactivate(self, copy_id: images.ImageId) -> None:
-        """Write down that a copy is deactivated by the agent, before it is.
+        """Write down that the agent deactivates a copy, before it does.
 
-        Without that somebody else has done it, and it is not the agent's to undo.
+        Without such a note, somebody else deactivated the copy, and it stays so.
 
         :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
         """
-        self._store.note_deactivated(self._lease, copy_id)
+        self._store.note_deactivated(self.lease, copy_id)
         self.deactivated_id = copy_id
 
     def write(self, source: images.Image) -> None:
-        """Write what is known, and that the bytes of the copy are yet to come.
+        """Write what is known, and that the copy has no bytes yet.
 
         :raises LeaseLost: somebody else works on the task.
         """
@@ -92,9 +94,9 @@ class CopyNotes:
         self._write()
 
     def secure(self) -> None:
-        """Write what the row does not know yet, before others than its owner see the copy.
+        """Write what the row does not know yet, before users besides the owner see the copy.
 
-        Without a row a copy is not found again where its image is not wanted any more.
+        If its image leaves the strategy, a copy without a row is not found again.
 
         :raises LeaseLost: somebody else works on the task; the copy must stay as it is.
         """
@@ -103,10 +105,12 @@ class CopyNotes:
 
     def save(self) -> None:
         """Write what the row does not know yet. If the database is away, it is lost."""
-        if self.known != self._written and self.known is not None:
-            with contextlib.suppress(errors.ServiceUnavailable):
+        with contextlib.suppress(errors.ServiceUnavailable):
+            if self.known != self._written and self.known is not None:
                 self._write()
+            if self.copied_from is not None:
+                self._store.note_copied(self.lease, self.copied_from)
 
     def _write(self) -> None:
-        self._store.note_copy(self._lease, self.known, self._name)
+        self._store.note_copy(self.lease, self.known, self._name)
         self._written = self.known

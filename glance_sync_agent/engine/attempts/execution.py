@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be done to a copy, one deed at a time."""
+"""Executes the actions of an attempt, one at a time."""
 
 from collections.abc import Callable
 import dataclasses
@@ -8,280 +8,193 @@ import logging
 from typing import assert_never
 
 from glance_sync_agent import errors
-from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
-from glance_sync_agent.domain import plans
-from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import situations
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import copies
-from glance_sync_agent.engine.attempts import copy_notes
-from glance_sync_agent.engine.attempts import large_slots
-from glance_sync_agent.engine.attempts import sources
-from glance_sync_agent.engine.transfer import copying
-from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.attempts.context import Context
+from glance_sync_agent.engine.attempts.large_slots import LargeSlots
 from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.transfer.copying import Copying
 
 LOG = logging.getLogger(__name__)
 
-#: A transfer from this size on lasts long enough for an operator to look at its row meanwhile;
-#: that of a smaller one is filled in with the outcome, at the cost of one write instead of two.
+#: An operator may want to look at the row of a transfer from this size on while it runs. The row
+#: of a smaller one is completed with the outcome, in one write instead of two.
 _LONG_TRANSFER_BYTES = 4 * 1024 * 1024
-#: After so long a copy that found no place to be read back looks for one again.
-_PLACE_SECONDS = 30.0
+#: After so long a copy that found no slot for reading it back looks for one again.
+_SLOT_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
-    """What the deeds of one attempt have in common."""
+class Done:
+    """An action was executed, and this was seen afterwards."""
 
-    lease: tasks.Lease
-    service: ports.ImageService  # of the region of the copy
-    evidence: identity.Evidence  # but for what is known of the copy
-    notes: copy_notes.CopyNotes
-    look: sources.SourceReader
-    #: The copy, if it was read after all else that this attempt has looked at.
-    just_read: images.Image | None = None
+    copy: images.Image | None  # None: it does not exist
+    sent: images.Multihash | None = None  # of the bytes that were transferred
+    misread: situations.Misread | None = None  # a read-back found other bytes
+    refusal: str | None = None  # the region's Glance refused the bytes
 
-    def whose(self, copy: images.Image) -> identity.Identity:
-        """Return whose an image is, by all that is known now."""
-        return identity.whose(copy, dataclasses.replace(self.evidence, known=self.notes.known))
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Postponed:
+    """An action was not executed."""
+
+    code: Code
+    reason: str
+    until: datetime.datetime | None  # None: as soon as there is room
 
 
 class Executor:
-    """Does them, and returns only what was seen afterwards. Thread safe."""
+    """Executes actions. Thread safe."""
 
     def __init__(
         self,
-        *,
-        regions: ports.Regions,
-        data_origins: origins.Origins,
-        store: ports.TaskStore,
-        in_regions: large_slots.LargeSlots,
-        clock: ports.Clock,
-        stop: ports.StopFlag,
+        outside: ports.Ports,
         limits: Callable[[], progress.Limits],
-        new_id: Callable[[], images.ImageId],
+        runtime: ports.Runtime,
+        copying: Copying,
+        slots: LargeSlots,
     ) -> None:
-        self._store = store
-        self._new_id = new_id
-        self._places = in_regions
-        self._clock = clock
-        self._stop = stop
+        self._store = outside.store
+        self._clock = outside.clock
         self._limits = limits
-        self._copying = copying.Copying(
-            regions=regions, data_origins=data_origins, clock=clock, stop=stop
-        )
+        self._runtime = runtime
+        self._copying = copying
+        self._slots = slots
 
-    def origin_of(self, copy: images.Image) -> images.RegionId | None:
-        """Return where the bytes of a copy came from; None: not brought here, or long ago."""
-        return self._copying.origin_of(copy)
+    def execute(self, context: Context, action: actions.Executable) -> Done | Postponed:
+        """Execute one action.
 
-    def do(self, attempt: Attempt, action: plans.Executable) -> images.Image | None:
-        """Do one thing; return the copy as it is then."""
+        :raises SyncError: it failed; what became of the copy, only the next attempt sees.
+        """
         match action:
-            case plans.CopyData():
-                return self._copy_data(attempt, action)
-            case plans.ReadBack():
-                return self._read_back(attempt, action)
-            case plans.UpdateMetadata() | plans.SetActive():
-                return self._change(attempt, action)
-            case plans.DeleteCopy():
-                return self._delete(attempt, action)
-            case plans.Conflict(reason=reason):
-                raise errors.ImageConflict(reason)
+            case actions.CopyData():
+                return self._copy_data(context, action)
+            case actions.ReadBack():
+                return self._read_back(context, action)
+            case actions.UpdateMetadata() | actions.SetActive():
+                return self._change(context, action)
+            case actions.DeleteCopy():
+                return self._delete(context, action)
             case _:
                 assert_never(action)
 
-    def _copy_data(self, attempt: Attempt, action: plans.CopyData) -> images.Image | None:
-        source, into, lease = action.source, action.into, attempt.lease
-        self._take_place(attempt, source.size or 0)
+    def _copy_data(self, context: Context, action: actions.CopyData) -> Done | Postponed:
+        source, into, notes = action.source, action.into, context.notes
+        if not self._slots.take(context.key, source.size or 0):
+            return self._wait_for_slot(context, source.size or 0)
         if into is None:
-            into, is_new = self._record(attempt, action)
+            into, is_new = copies.make_record(context, action, self._runtime.new_id)
             if not is_new:
-                return into
+                return Done(copy=into)
         else:
-            attempt.notes.found(into, on_probation=attempt.whose(into).on_probation)
-        # Of a source without a hash, nothing else proves later that the record is ours.
+            notes.found(into, on_probation=context.whose(into).on_probation)
+        # If the source has no hash, nothing else proves later that the record is ours.
         if (source.size or 0) >= _LONG_TRANSFER_BYTES or source.multihash is None:
-            attempt.notes.write(source)
+            notes.write(source)
         started = self._clock.monotonic()
         try:
-            sent = self._transfer(lease, source, into)
+            sent = self._copying.bring(context.key, source, into, self._signs(context, source))
         except errors.FormatRefused as exc:
-            # Nothing else is cleared away: a deleted record spends the id in that region, and
-            # after all other refusals the image may come yet.
-            if attempt.whose(into).may_be_replaced:
-                self._delete(attempt, plans.DeleteCopy(copy=into, reason=str(exc)))
-            raise
+            return Done(copy=into, refusal=str(exc))
+        notes.copied_from = sent.copied_from
         seconds = self._clock.monotonic() - started
-        LOG.info("Copied %s: %s bytes in %.1f s", lease.task.key, source.size, seconds)
+        LOG.info("Copied %s: %s bytes in %.1f s", context.key, source.size, seconds)
         if narrowing.is_seen_later(source):
             # Before the copy, which is then read right before it is changed.
-            attempt.look.renew()
-        # A record made just now has no members yet.
-        look = attempt.service.get_record if action.into is None else attempt.service.get
-        copy = look(into.image_id)
-        if source.multihash is not None:
-            return copy
-        # The source cannot tell whether these are its bytes; what was sent can.
-        return self._prove(attempt, dataclasses.replace(source, multihash=sent), copy)
+            context.reader.renew()
+        # A new record has no members yet.
+        read = context.service.get_record if action.into is None else context.service.get
+        return Done(copy=read(into.image_id), sent=sent.multihash)
 
-    def _record(
-        self, attempt: Attempt, action: plans.CopyData
-    ) -> tuple[images.Image, bool]:
-        """Make the record of a copy, or else return the image that has its place, and False."""
-        source, service, notes = action.source, attempt.service, attempt.notes
-        image_id = notes.chosen_id or (None if action.under_own_id else source.image_id)
-        notes.known = None
-        if image_id is not None:
-            try:
-                notes.found(made := service.create(image_id, source))
-            except errors.ImageIdTaken:
-                LOG.debug("%s: id %s is taken", attempt.lease.task.key, image_id)
-            else:
-                return made, True
-        occupant = None if notes.has_lost else copies.find(service, attempt.evidence)
-        if occupant is not None:
-            return occupant, False
-        return self._create_anew(attempt, source), True
-
-    def _create_anew(self, attempt: Attempt, source: images.Image) -> images.Image:
-        """Make a record with an id of its own, which the row knows before it can be there."""
-        chosen = self._new_id()
-        attempt.notes.choose(chosen, source)
-        made = attempt.service.create(chosen, source)
-        attempt.notes.found(made)
-        return made
-
-    def _prove(
-        self, attempt: Attempt, source: images.Image, copy: images.Image | None
-    ) -> images.Image | None:
-        """Look at the bytes of a copy and at nothing else; return the copy as it is then."""
-        action = plans.proof(source, copy)
-        return copy if action is None else self.do(attempt, action)
-
-    def _read_back(self, attempt: Attempt, action: plans.ReadBack) -> images.Image | None:
-        """Compare the bytes themselves, once for each copy, and remember that they are right."""
-        copy, expected, lease = action.copy, action.expected, attempt.lease
-        if not self._places.take(lease.task.key, copy.size or 0):
-            # Its row tells no size: whatever else is asked of this copy waits for no place.
-            raise errors.NoSlot(_no_place(lease, copy.size), retry_after=_PLACE_SECONDS)
-        LOG.info("Reading the copy of %s back: %s", lease.task.key, action.reason)
-        signs = self._signs(lease, copy)
-        found = self._copying.read_back(copy, expected.algo, signs)
-        if found == expected:
-            attempt.notes.prove(copy.image_id)
-            return copy
-        if not attempt.whose(copy).may_be_replaced:
-            raise errors.ImageConflict(
-                f"image {copy.image_id} of region {copy.region} says that it is our copy, but "
-                f"holds other data than its source: expected {expected}, got {found}. It is left "
-                f"alone; run 'glance-sync disown {copy.image_id} --region {copy.region}'"
-            )
-        removal = plans.DeleteCopy(
-            copy=copy, reason="copy holds other bytes", mismatch=(str(expected), str(found))
-        )
-        return self._delete(attempt, removal)
-
-    def _take_place(self, attempt: Attempt, size: int) -> None:
-        """Make sure that an image may be brought now; else its row tells how large it is."""
-        lease = attempt.lease
-        key, now = lease.task.key, self._clock.now()
-        if self._places.take(key, size):
-            return
+    def _wait_for_slot(self, context: Context, size: int) -> Postponed:
+        """Write the size into the row, so that claims leave the task out until a slot is free."""
+        lease, now = context.lease, self._clock.now()
         if lease.task.has_data:
             # The row must not claim a complete copy, or the task would skip the queue for large
             # images.
-            self._store.note_copy(lease, attempt.notes.known, lease.task.image_name)
+            self._store.note_copy(lease, context.notes.known, lease.task.image_name)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
-        raise errors.NoSlot(_no_place(lease, size))
+        return _no_slot(context, size, None)
 
-    def _transfer(
-        self, lease: tasks.Lease, source: images.Image, into: images.Image
-    ) -> images.Multihash:
-        """Bring the bytes; return their hash."""
-        return self._copying.bring(lease.task.key, source, into, self._signs(lease, source))
+    def _read_back(self, context: Context, action: actions.ReadBack) -> Done | Postponed:
+        """Compare the bytes themselves, once for each copy, and remember that they are right."""
+        copy, expected = action.copy, action.expected
+        if not self._slots.take(context.key, copy.size or 0):
+            # The row names no size: other changes of this copy wait for no slot.
+            until = self._clock.now() + datetime.timedelta(seconds=_SLOT_SECONDS)
+            return _no_slot(context, copy.size, until)
+        LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
+        found = self._copying.read_back(copy, expected.algo, self._signs(context, copy))
+        if found != expected:
+            misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
+            return Done(copy=copy, misread=misread)
+        context.notes.prove(copy.image_id)
+        return Done(copy=copy)
 
-    def _signs(self, lease: tasks.Lease, image: images.Image) -> progress.Progress:
+    def _signs(self, context: Context, image: images.Image) -> progress.Progress:
         return progress.Progress(
-            lease,
+            context.lease,
             image.size or 0,
             store=self._store,
             clock=self._clock,
-            stop=self._stop,
+            stop=self._runtime.stop,
             limits=self._limits(),
         )
 
     def _change(
-        self, attempt: Attempt, action: plans.UpdateMetadata | plans.SetActive
-    ) -> images.Image | None:
-        """Change the record of a copy; return it as it is then.
+        self, context: Context, action: actions.UpdateMetadata | actions.SetActive
+    ) -> Done:
+        """Change the record of a copy.
 
-        :raises LeaseLost: somebody else works on the task; nothing was given to anybody.
+        :raises LeaseLost: somebody else works on the task; nobody got access.
         """
-        service, key, copy_id = attempt.service, attempt.lease.task.key, action.copy.image_id
-        if action.copy is not attempt.just_read and _as_it_is_now(attempt, action.copy) is None:
-            return None
+        service, notes, copy_id = context.service, context.notes, action.copy.image_id
+        if action.copy is not context.just_read and context.read_again(action.copy) is None:
+            return Done(copy=None)
         if narrowing.widens(action):
-            on_probation = attempt.whose(action.copy).on_probation
-            attempt.notes.found(action.copy, on_probation=on_probation)
-            attempt.notes.secure()
-            # An agent that stood still for longer than its lease would widen on an old look.
+            notes.found(action.copy, on_probation=context.whose(action.copy).on_probation)
+            notes.secure()
+            # An agent that stood still for longer than its lease would widen on old knowledge.
             progress.renew(
-                attempt.lease, store=self._store, clock=self._clock, limits=self._limits()
+                context.lease, store=self._store, clock=self._clock, limits=self._limits()
             )
-        if isinstance(action, plans.UpdateMetadata):
+        if isinstance(action, actions.UpdateMetadata):
             changed = service.update(action)
-            LOG.info("Updated the metadata of %s", key)
-            return changed if changed is not None else service.get(copy_id)
+            LOG.info("Updated the metadata of %s", context.key)
+            return Done(copy=changed if changed is not None else service.get(copy_id))
         if not action.active:
-            attempt.notes.deactivate(copy_id)
+            notes.deactivate(copy_id)
         service.set_active(copy_id, active=action.active)
-        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", key)
-        return service.get(copy_id)
+        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
+        return Done(copy=service.get(copy_id))
 
-    def _delete(self, attempt: Attempt, action: plans.DeleteCopy) -> images.Image | None:
-        key = attempt.lease.task.key
-        copy = _as_it_is_now(attempt, action.copy)
+    def _delete(self, context: Context, action: actions.DeleteCopy) -> Done:
+        copy = context.read_again(action.copy)
         if copy is not None:
-            proof = attempt.whose(copy).reason
-            attempt.service.delete(copy)
+            proof = context.whose(copy).reason
+            context.service.delete(copy)
             LOG.info(
                 "Deleted the copy of %s: %s. It was image %s of project %s, with %s bytes and "
                 "hash %s; it was ours, because %s",
-                key, action.reason, copy.image_id, copy.metadata.owner, copy.size, copy.multihash,
-                proof,
+                context.key, action.reason, copy.image_id, copy.metadata.owner, copy.size,
+                copy.multihash, proof,
             )
-        attempt.notes.forget()
-        if action.mismatch is not None:
-            expected, actual = action.mismatch
-            what = f"copy {action.copy.image_id} of {key}, now removed"
-            raise errors.DigestMismatch(what=what, expected=expected, actual=actual)
-        return attempt.service.get(action.copy.image_id)
+        context.notes.forget()
+        return Done(copy=context.service.get(action.copy.image_id))
 
 
-def _no_place(lease: tasks.Lease, size: int | None) -> str:
-    return (
-        f"it has {size} bytes, and other large images are on their way to region "
-        f"{lease.task.key.region}, or are read back there"
+def _no_slot(
+    context: Context, size: int | None, until: datetime.datetime | None
+) -> Postponed:
+    return Postponed(
+        code=Code.NO_SLOT,
+        reason=f"it has {size} bytes, and other large images use the slots of region "
+        f"{context.key.region}",
+        until=until,
     )
-
-
-def _as_it_is_now(attempt: Attempt, copy: images.Image) -> images.Image | None:
-    """Look at a copy once more before it is changed, because Glance has no If-Match.
-
-    :returns: None if it is gone.
-    :raises TransientError: it is not ours any more.
-    """
-    now = attempt.service.get_record(copy.image_id)
-    if now is None:
-        return None
-    found = attempt.whose(now)
-    if not found.is_ours:
-        raise errors.TransientError(
-            f"image {copy.image_id} of region {copy.region} was left alone, because it changed "
-            f"while it was looked at: {found.reason}"
-        )
-    return now

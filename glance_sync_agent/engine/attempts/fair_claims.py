@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose tasks of a region are taken next, so that no project waits for another one's thousands."""
+"""Which projects get the next tasks of a region, so no project waits for thousands of another."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -10,9 +10,9 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 
-#: Between two questions who has due tasks; who is new waits for so long at the most.
+#: Between two queries for projects with due tasks; a new project waits for at most so long.
 _ASK_SECONDS = 1.0
-#: Projects that one question is about. With more of them the next question goes on from there.
+#: Projects of one query. If there are more, the next query goes on from there.
 _MOST = 50
 
 
@@ -20,16 +20,16 @@ _MOST = 50
 class _Turns:
     projects: list[str] = dataclasses.field(default_factory=list)  # with due tasks, next first
     asked_at: float = -math.inf  # monotonic seconds
-    after: str | None = None  # where the last question ended
+    after: str | None = None  # where the last query ended
 
 
 class ProjectTurns:
-    """Remembers for each region whose turn it is. For one thread."""
+    """Remembers for each region which project is next. For one thread."""
 
     def __init__(
         self, store: ports.TaskStore, clock: ports.Clock, *, with_data: bool | None
     ) -> None:
-        """Start with nobody's turn.
+        """Start with no project.
 
         :param with_data: of which tasks, as in ``TaskStore.claim``.
         """
@@ -39,7 +39,7 @@ class ProjectTurns:
         self._regions: dict[images.RegionId, _Turns] = {}
 
     def of(self, region: images.RegionId, now: datetime.datetime) -> Sequence[str]:
-        """Return the projects that have due tasks, in turn; none if they are not several.
+        """Return the projects with due tasks in their order; none unless there are several.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -55,15 +55,15 @@ class ProjectTurns:
     def note(
         self, region: images.RegionId, leases: Sequence[tasks.Lease], limit: int
     ) -> None:
-        """Take note of what was claimed for the projects whose turn it was.
+        """Note which tasks were claimed for the next projects.
 
-        Who got a task goes to the end, and who had none to give goes.
+        A project that got a task goes to the end. A project without due tasks leaves the list.
 
         :param limit: tasks that could have been claimed.
         """
         turns = self._regions[region]
         served = {lease.task.project for lease in leases}
-        positions = (place for place, one in enumerate(turns.projects) if one in served)
+        positions = (position for position, one in enumerate(turns.projects) if one in served)
         asked = len(turns.projects) if len(leases) < limit else max(positions, default=0)
         turns.projects = [
             *(one for one in turns.projects[asked:] if one not in served),

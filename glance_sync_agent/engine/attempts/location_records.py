@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The map on the source, for those who look for a copy there: a location for each copy.
+"""The locations of copies on their source, for whoever looks for a copy there.
 
-It is a favour: a copy is in sync without its entry, and nothing here makes a task fail.
+A copy is in sync without its entry, and nothing here makes a task fail.
 """
 
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import logging
 import threading
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import locations
-from glance_sync_agent.domain import plans
 from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
@@ -22,10 +22,9 @@ _LOCKS = 64
 class LocationRecords:
     """Keeps the entries of copies on their sources in the cascading region. Thread safe.
 
-    A change here makes Glance announce a change of the source, so every region is looked at
-    again. That look finds the entry in its place and changes nothing, and there it ends; an
-    entry that was lost, because somebody else changed the image in the same moment, is found
-    missing and put there again.
+    Each change makes Glance announce a change of the source, so all its tasks run again. They
+    find the entry in its place and change nothing. An entry is lost if somebody else changes the
+    image at the same moment; those tasks then add it again.
     """
 
     def __init__(
@@ -34,19 +33,19 @@ class LocationRecords:
         self._regions = regions
         self._cascading = cascading
         self._is_on = is_on
-        # Glance reads an image, changes it and writes it back as a whole: of two who add a
-        # location at once one is lost. These keep us from being both.
+        # Glance reads an image, changes it and writes it back as a whole, so one of two
+        # simultaneous additions is lost. These locks keep both from being ours.
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
-        self._refusing: set[images.RegionId] = set()  # those that were warned about
+        self._refusing: set[images.RegionId] = set()  # the log has a warning about them
 
     def follow(
         self,
         source: images.Image | None,
         service: ports.ImageService,
         copy: images.Image | None,
-        action: plans.Action,
+        action: actions.Action,
     ) -> None:
-        """Bring the entry of a copy in step with what is to be done about the copy. Idempotent.
+        """Add or remove the entry of a copy, as the next action needs it. Idempotent.
 
         :param service: of the copy's region.
         :param action: comes next.
@@ -54,25 +53,23 @@ class LocationRecords:
         has_entry = locations.has_entry(action)
         if source is None or has_entry is None:
             return
-        failure = None
         try:
-            self._bring(source, service, copy if has_entry else None)
+            self._apply(source, service, copy if has_entry else None)
         except errors.SyncError as exc:
-            failure = exc
-        # Out here, because oslo.log repeats the error in hand behind every line.
-        if failure is not None and service.region not in self._refusing:
+            if service.region in self._refusing:
+                return
             self._refusing.add(service.region)
             LOG.warning(
-                "Copies in region %s are not recorded as locations of their sources, or not all "
-                "of them: %s. They are in sync all the same; 'glance-sync-manage check' tells "
-                "what record_locations needs. This is said once",
-                service.region, failure,
+                "Could not record copies in region %s as locations of their sources: %s. The "
+                "copies are in sync without that. 'glance-sync-manage check' shows what "
+                "record_locations needs. This warning appears once",
+                service.region, exc,
             )
 
     def differs(
         self, source: images.Image, service: ports.ImageService, copy: images.Image | None
     ) -> bool:
-        """Tell whether there is something to change; no, where Glance shows no locations.
+        """Tell whether an entry is missing or wrong; False if Glance shows no locations.
 
         :param copy: in sync; None: there should be no entry.
         """
@@ -89,7 +86,7 @@ class LocationRecords:
             wanted = locations.entry(service.image_url(copy.image_id), copy)
         return locations.changes(source.locations or (), service.region, wanted)
 
-    def _bring(
+    def _apply(
         self, source: images.Image, service: ports.ImageService, copy: images.Image | None
     ) -> None:
         changes = self._changes(source, service, copy)
@@ -106,11 +103,11 @@ class LocationRecords:
                 cascading.remove_location(source.image_id, wrong)
         if copy is None or changes.missing is None:
             LOG.info(
-                "Took the location in region %s off image %s", service.region, source.image_id
+                "Removed the location in region %s from image %s", service.region, source.image_id
             )
             return
-        # By us first: a region that keeps its callers waiting must not do so to the cascading
-        # Glance, which sets no time limit and has the image in hand meanwhile.
+        # The agent asks first: the cascading Glance sets no time limit, and a slow region would
+        # block the image there.
         service.require_public_size(copy.image_id)
         with lock:
             cascading.add_location(source.image_id, changes.missing)

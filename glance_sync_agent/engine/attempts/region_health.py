@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions that answer nobody, left alone by all agents until one task found them well again."""
+"""Unavailable regions: all agents pause them until one task finds them well again."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
 import datetime
@@ -16,15 +16,15 @@ LOG = logging.getLogger(__name__)
 
 
 class Admission(enum.Enum):
-    """How many tasks a region may be asked for."""
+    """How many tasks of a region may be claimed."""
 
-    ALL = enum.auto()  # that it has room for
+    ALL = enum.auto()  # as many as there is room for
     PROBE = enum.auto()  # one
     NONE = enum.auto()
 
 
 class RegionHealth:
-    """Takes note of what attempts tell of their regions. Thread safe."""
+    """Notes what attempts show about their regions. Thread safe."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class RegionHealth:
         self._policy = policy
         self._clock = clock
         self._chance = chance
-        #: As last seen; replaced as a whole. What a look misses, the next one sees.
+        #: As last read; replaced as a whole.
         self._seen: Mapping[images.RegionId, breakers.Breaker] = {}
 
-    def look(self) -> None:
-        """See what other agents found out.
+    def refresh(self) -> None:
+        """Read what other agents found out.
 
         :raises ServiceUnavailable: the database does not answer.
         """
         self._seen = self._kept.all()
 
     def open_regions(self) -> Set[images.RegionId]:
-        """Return the regions that are left alone now; those slowed down are not among them.
+        """Return the unavailable regions; regions that are slowed down are not among them.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -58,25 +58,25 @@ class RegionHealth:
         return {region for region, one in known if one.is_left_alone(now)}
 
     def failed_last(self, region: images.RegionId) -> Sequence[images.ImageId]:
-        """Return the images that a probe should not be about, for they failed last."""
+        """Return the images that failed last, which make bad probes."""
         return self._seen.get(region, breakers.CLOSED).image_ids
 
     def probes(self, region: images.RegionId) -> Sequence[bool | None]:
-        """Return which tasks to try as a probe, one kind after the other.
+        """Return which kinds of tasks to try as a probe, in this order.
 
         :returns: kinds as in ``TaskStore.claim``.
         """
         breaker = self._seen.get(region, breakers.CLOSED)
         if breaker.of_data:
-            return (False,)  # only bytes show that their way is mended
-        # A task whose copy has its data costs little, and may take something back from users.
-        # Every second probe takes any task, or a few broken images would keep the region paused.
+            return (False,)  # only a transfer shows that the byte path works again
+        # A task whose copy has its data costs little, and may take access back. Every second
+        # probe takes any task: else a few broken images would keep the region unavailable.
         return (None,) if breaker.failures % 2 else (True, None)
 
     def admits_copies(self, region: images.RegionId) -> bool:
-        """Tell whether one task may be let through whose copy has its data, whatever others do.
+        """Tell whether the extra slot may be used, for a task whose copy has its data.
 
-        A region that answers gets it, and one where only the way of the bytes may be broken.
+        A region that answers may get it, and a region whose byte path alone may be broken.
         """
         breaker = self._seen.get(region, breakers.CLOSED)
         return breaker.retry_at is None or breaker.answers or breaker.of_data
@@ -84,11 +84,11 @@ class RegionHealth:
     def admission(
         self, region: images.RegionId, *, now: datetime.datetime, seconds: float
     ) -> Admission:
-        """Return how many tasks a region may be asked for now.
+        """Return how many tasks of a region may be claimed now.
 
-        Once its pause is over that is one, the probe, and none for any agent until the end of
-        it is told or ``seconds`` have passed. A region that is slowed down gets what it has
-        room for, and the next ones after another pause.
+        Once its pause is over, one agent may claim one task, the probe. Then nobody may until the
+        probe has ended or ``seconds`` have passed. A region that is slowed down gets as many as
+        it has room for, and more after another pause.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -108,7 +108,7 @@ class RegionHealth:
     def note_failure(
         self, task: tasks.Task, failure: errors.TransientError
     ) -> breakers.Breaker:
-        """Take note that the region of a claimed task failed; return what that makes of it.
+        """Note that the region of a claimed task failed; return the breaker as it is then.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -129,22 +129,22 @@ class RegionHealth:
             )
 
         breaker = self._kept.change(region, decide)
-        if breaker is None:  # it was opened by another attempt, or is the same as before
+        if breaker is None:  # another attempt opened it, or nothing changed
             return self._kept.all().get(region, breakers.CLOSED)
         before = self._seen.get(region, breakers.CLOSED)
-        # Whoever ends well now has to know, or the next failures would count as in a row.
+        # A task that succeeds now must know it, or the next failures would count as in a row.
         self._seen = {**self._seen, region: breaker}
         if breaker.answers and breaker.retry_at is not None:
             is_known = before.answers and before.retry_at is not None
             LOG.log(
                 logging.DEBUG if is_known else logging.WARNING,
-                "Region %s fails with %d images in a row, and gets a few tasks at a time until "
-                "one ends well: %s",
+                "Region %s failed with %d images in a row and gets a few tasks at a time until "
+                "one succeeds: %s",
                 region, breaker.failures, reason,
             )
         elif breaker.retry_at is not None:
             LOG.warning(
-                "Region %s is left alone until %s, after %d failures in a row: %s",
+                "Region %s is unavailable and paused until %s, after %d failures in a row: %s",
                 region,
                 breaker.retry_at.isoformat(timespec="seconds"),
                 breaker.failures,
@@ -155,10 +155,10 @@ class RegionHealth:
     def again_at(self, breaker: breakers.Breaker) -> datetime.datetime | None:
         """Return when a task that failed with its region is due again.
 
-        None: the region is not left alone, and the task has its own time.
+        None: the region is available, and the task has its own time.
 
-        Due tasks are not claimed while their region is left alone. One that is due later than
-        need be would wait on when a probe that was on its way has ended well.
+        Due tasks are not claimed while their region is unavailable. A task that is due later
+        than necessary would still wait after a running probe has succeeded.
         """
         if breaker.retry_at is None or breaker.answers:
             return None
@@ -166,13 +166,13 @@ class RegionHealth:
         return min(breaker.retry_at, soon)
 
     def note_outcome(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:
-        """Take note of what came of an attempt at a claimed task.
+        """Note the outcome of an attempt at a claimed task.
 
-        A copy that was seen in step, or was to go and is there no more, proves that its region
-        answers. Any other outcome, that of a failure that was noted aside, proves nothing. A copy
-        that has its data proves nothing of the way of the bytes, where only that is in doubt.
+        A copy that is in step, or was deleted as intended, proves that its region answers. Any
+        other outcome proves nothing. If only the byte path is in doubt, a copy that has its data
+        proves nothing either.
 
-        :param outcome: None: it was called off.
+        :param outcome: None: the attempt was cancelled.
         :raises ServiceUnavailable: the database does not answer.
         """
         if task.has_data and self._seen.get(task.key.region, breakers.CLOSED).of_data:
@@ -189,10 +189,10 @@ class RegionHealth:
         self._kept.change(region, lambda _: breakers.CLOSED)
         self._seen = {name: one for name, one in self._seen.items() if name != region}
         if seen.retry_at is not None:
-            LOG.info("Region %s answers again", region)
+            LOG.info("Region %s is available again", region)
 
     def give_up_probe(self, region: images.RegionId, began: datetime.datetime) -> None:
-        """Let another task be the probe that began then, if there was one.
+        """End the probe that began then without a result, so another task can be the probe.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -202,13 +202,13 @@ class RegionHealth:
 
 
 def _was_looked_for(task: tasks.Task, outcome: tasks.Outcome | None) -> bool:
-    """Tell whether the region must have been asked for the copy, and have answered."""
+    """Tell whether the region must have answered a request for the copy."""
     if isinstance(outcome, tasks.Succeeded):
         return outcome.copy is not None
-    # Without a proof that its source existed, a copy that nobody wants is not looked for.
+    # Without a proof that its source existed, no attempt looks for an unwanted copy.
     return isinstance(outcome, tasks.Forgotten) and task.may_delete
 
 
 def _began(task: tasks.Task) -> datetime.datetime:
-    """Return when a task was claimed; its row is as it was then."""
+    """Return when a task was claimed; its row is from that moment."""
     return task.updated_at

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at the images of other regions that hold the data of sources."""
+"""Sources whose data is an image of another region."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 import dataclasses
@@ -12,22 +12,22 @@ from glance_sync_agent.engine import ports
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Joined:
-    """What came of a look at several sources."""
+    """Several sources, joined with their data."""
 
-    #: The sources as they really are; without those whose data is in a region that failed.
+    #: Without the sources whose data is in a region that failed.
     sources: Mapping[images.ImageId, images.Image]
     failures: Mapping[images.RegionId, errors.SyncError]
 
 
 class RemoteSources:
-    """Tells of sources what Glance does not know where they are, see :mod:`domain.remotes`."""
+    """Joins sources with the images that hold their data, see :mod:`domain.remotes`."""
 
     def __init__(self, regions: ports.Regions, catalogue: ports.Catalogue) -> None:
         self._regions = regions
         self._catalogue = catalogue
 
     def join(self, source: images.Image) -> images.Image:
-        """Return a source as it really is; one with its data where it is costs nothing.
+        """Return a source as it really is. This costs a request only if its data is elsewhere.
 
         :raises ServiceUnavailable: Keystone, or the region with the data, does not answer.
         """
@@ -45,9 +45,9 @@ class RemoteSources:
         *,
         without: Set[images.RegionId] = frozenset(),
     ) -> Joined:
-        """Do so for at most 100 sources, with one question to each region that has data.
+        """Join at most 100 sources, with one request to each region that has data.
 
-        :param without: regions that are not asked; sources with data there are left out.
+        :param without: regions that get no request; sources with data there are left out.
         :raises ServiceUnavailable: Keystone does not answer.
         """
         known: dict[images.ImageId, images.Image] = {}

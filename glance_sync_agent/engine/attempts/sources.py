@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to know of a source, read once for all regions that ask together."""
+"""Sources, read once for all regions that ask together."""
 
 from collections import OrderedDict
 from concurrent import futures
@@ -9,7 +9,7 @@ import threading
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.attempts import remote_sources
+from glance_sync_agent.engine.attempts.remote_sources import RemoteSources
 
 _ENTRIES = 512
 
@@ -25,23 +25,23 @@ class _View:
 class SourceViews:
     """A short memory of sources.
 
-    The tasks of one request all ask for the same image within moments. A view that was read
-    for that request is younger than the event behind it, so it is as good as a new one; a
-    younger change of the image comes with a request of its own.
+    The tasks of one request all ask for the same image within moments. A view that was read for
+    that request is younger than the event behind it, so it is as good as a new one. A later
+    change of the image comes with a request of its own.
     """
 
     def __init__(
         self,
         regions: ports.Regions,
         cascading: images.RegionId,
-        joined: remote_sources.RemoteSources,
+        remote_sources: RemoteSources,
         clock: ports.Clock,
         *,
         max_age_seconds: float = 5.0,
     ) -> None:
         self._regions = regions
         self._cascading = cascading
-        self._joining = joined
+        self._remote_sources = remote_sources
         self._clock = clock
         self._max_age = max_age_seconds
         self._lock = threading.Lock()
@@ -54,30 +54,30 @@ class SourceViews:
     def read(self, task: tasks.Task) -> images.Image | None:
         """Return the source of a task as it really is, with its members; None: there is none.
 
-        The first to come looks, the others wait for what he sees. They share his failure, too:
-        one look after the other into a Glance that hangs would outlast their leases.
+        The first thread reads, and the others wait for its result. They share its failure, too:
+        if each waited for a Glance that hangs, the wait would outlast their leases.
 
         :raises ServiceUnavailable: the Glance of its region, or of its data, does not answer.
         """
         key = self.region(task), task.key.image_id, task.request_id
         view, is_new = self._view(key)
         if is_new:
-            self._look(key, view)
+            self._fill(key, view)
         return view.image.result()
 
     def read_anew(self, task: tasks.Task) -> images.Image | None:
-        """Look at the source of a task now; who reads it afterwards sees at least that.
+        """Read the source of a task now; later reads return this or a newer state.
 
         :raises ServiceUnavailable: as in :meth:`read`.
         """
         key = self.region(task), task.key.image_id, task.request_id
         with self._lock:
             view = self._put(key, self._clock.monotonic())
-        self._look(key, view)
+        self._fill(key, view)
         return view.image.result()
 
     def _view(self, key: _Key) -> tuple[_View, bool]:
-        """Return a view, and whether it is for the caller to look."""
+        """Return a view, and whether the caller has to fill it."""
         now = self._clock.monotonic()
         with self._lock:
             view = self._views.get(key)
@@ -102,13 +102,13 @@ class SourceViews:
     def _is_old(self, key: _Key, now: float) -> bool:
         return now - self._views[key].read_at > self._max_age
 
-    def _look(self, key: _Key, view: _View) -> None:
+    def _fill(self, key: _Key, view: _View) -> None:
         region, image_id, _request_id = key
         try:
             image = self._regions.image_service(region).get(image_id)
-            image = image and self._joining.join(image)
+            image = image and self._remote_sources.join(image)
         except BaseException as exc:
-            with self._lock:  # whoever comes now looks anew
+            with self._lock:  # the next reader tries again
                 if self._views.get(key) is view:
                     del self._views[key]
             view.image.set_exception(exc)
@@ -117,10 +117,10 @@ class SourceViews:
 
 
 class SourceReader:
-    """What one attempt sees of its source, and whether that is recent enough to widen access.
+    """Reads the source for one attempt, and knows whether that is recent enough to widen access.
 
-    It is, if the attempt itself looked, and has done nothing since. Whoever may not see the
-    source any more could see a copy otherwise, for as long as a view is old.
+    It is, if the attempt itself read the source and has executed nothing since. A user who lost
+    access to the source would otherwise see the copy while the view is old.
     """
 
     def __init__(self, views: SourceViews, task: tasks.Task) -> None:
@@ -133,7 +133,7 @@ class SourceReader:
         return self._views.read(self._task)
 
     def renew(self) -> None:
-        """Look at the source now.
+        """Read the source now.
 
         :raises ServiceUnavailable: its Glance does not answer.
         """

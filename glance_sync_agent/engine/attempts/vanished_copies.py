@@ -1,51 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies that somebody deletes in their region again and again."""
 
-from collections.abc import Callable
+import datetime
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import backoff
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.transfer import progress
 
 
-class VanishedCopies:
-    """Makes them anew at growing intervals. Thread safe."""
+def wait(
+    task: tasks.Task, now: datetime.datetime, *, pause_seconds: float
+) -> actions.Wait | None:
+    """Return what keeps a copy that vanished from being made again; None: nothing does.
 
-    def __init__(
-        self,
-        store: ports.TaskStore,
-        clock: ports.Clock,
-        limits: Callable[[], progress.Limits],
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._limits = limits
+    :param pause_seconds: before the third copy; it doubles from there.
+    """
+    before = _earlier(task, now)
+    if before is None or now >= (when := before.next_copy(pause_seconds)):
+        return None
+    return actions.Wait(
+        code=Code.COPY_VANISHED,
+        until=when,
+        reason=f"somebody deleted the copy in its region, {before.times + 1} times lately; it is "
+        f"copied again at {when.isoformat(timespec='seconds')}, or once you ask: glance-sync "
+        f"sync {task.key.image_id} {task.key.region}",
+    )
 
-    def wait(self, lease: tasks.Lease, action: plans.CopyData) -> tasks.RetryAt | None:
-        """Take note of a copy that has vanished; return when it may be made anew, None: now.
 
-        :param action: the first one of an attempt.
-        :raises LeaseLost: somebody else works on the task.
-        """
-        task, now = lease.task, self._clock.now()
-        # Where its bytes came from is known only of a copy that was complete, and that we
-        # did not delete ourselves.
-        if action.into is not None or task.copied_from is None:
-            return None
-        before = task.vanished
-        if before is None or before.is_over(now):
-            self._store.note_vanished(lease, backoff.Vanishings(times=1, last_at=now))
-            return None
-        when = before.next_copy(self._limits().vanished)
-        if now >= when:
-            self._store.note_vanished(lease, before.once_more(now))
-            return None
-        reason = (
-            f"somebody deleted the copy in its region, {before.times + 1} times lately; it is "
-            f"copied again at {when.isoformat(timespec='seconds')}, or once you ask: "
-            f"glance-sync sync {task.key.image_id} {task.key.region}"
-        )
-        return tasks.RetryAt(when=when, code=Code.COPY_VANISHED, reason=reason, counts=False)
+def note(lease: tasks.Lease, now: datetime.datetime, store: ports.TaskNotes) -> None:
+    """Count a copy that vanished, before it is made again.
+
+    :raises LeaseLost: somebody else works on the task.
+    """
+    # The row names an origin only of a complete copy that the agent itself did not delete.
+    if lease.task.copied_from is None:
+        return
+    before = _earlier(lease.task, now)
+    first = backoff.Vanishings(times=1, last_at=now)
+    store.note_vanished(lease, first if before is None else before.once_more(now))
+
+
+def _earlier(task: tasks.Task, now: datetime.datetime) -> backoff.Vanishings | None:
+    if task.copied_from is None or task.vanished is None or task.vanished.is_over(now):
+        return None
+    return task.vanished

@@ -6,9 +6,9 @@ import logging
 import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.marks import census
@@ -153,8 +153,8 @@ class Settling:
 
 def _changes(
     image: images.Image, properties: Mapping[str, str | None]
-) -> plans.UpdateMetadata:
-    return plans.UpdateMetadata(
+) -> actions.UpdateMetadata:
+    return actions.UpdateMetadata(
         copy=image, attributes={}, tags=None, properties=properties, members={}
     )
 

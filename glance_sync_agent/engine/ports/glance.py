@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 import datetime
 from typing import Protocol
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import region_names
 
 
@@ -76,7 +76,7 @@ class ImageService(Protocol):
         :raises ImageIdTaken: the id is in use, or was once.
         """
 
-    def update(self, changes: plans.UpdateMetadata) -> images.Image | None:
+    def update(self, changes: actions.UpdateMetadata) -> images.Image | None:
         """Apply changes to the record. Idempotent.
 
         :returns: the image as it is then; None: the answers do not tell all of it.

@@ -26,6 +26,12 @@ class TaskNotes(Protocol):
         :raises LeaseLost: the lease is somebody else's.
         """
 
+    def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
+        """Remember that the copy has its bytes, and the region in which they were read.
+
+        :raises LeaseLost: the lease is somebody else's.
+        """
+
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         """Remember that a copy was read back and has the source's bytes.
 

@@ -7,10 +7,13 @@ import datetime
 import logging
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import situations
+from glance_sync_agent.domain import steps
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
@@ -37,7 +40,7 @@ class Difference:
     image_id: images.ImageId
     image_name: str | None
     region: images.RegionId
-    step: plans.Step
+    step: steps.Step
     source_region: images.RegionId | None = None  # None: the cascading one
     may_delete: bool = False  # the copy goes for good, because its source did or by strategy
     size: int | None = None  # of the source, in bytes; None: nobody knows
@@ -196,7 +199,7 @@ class Differences:
             else:
                 step = self._unwanted(service, pair, copy, verdict)
             if step is not None:
-                may_delete = step.what is plans.StepKind.DELETE and not is_wanted
+                may_delete = step.what is steps.StepKind.DELETE and not is_wanted
                 yield self._difference(pair, region, step, may_delete=may_delete)
 
     def _taken(
@@ -206,7 +209,7 @@ class Differences:
         found = [pair for pair in pairs if region in pair.taken and _is_wanted(pair, region)]
         for pair in found:
             why = "a copy of another region's image with the same id is there"
-            step = plans.Step(what=plans.StepKind.REPORT, why=why)
+            step = steps.Step(what=steps.StepKind.REPORT, why=why)
             yield self._difference(pair, region, step, may_delete=False)
         if found:
             first = found[0].source
@@ -238,7 +241,7 @@ class Differences:
         return None if origin == self._cascading else origin
 
     def _difference(
-        self, pair: Pair, region: images.RegionId, step: plans.Step, *, may_delete: bool
+        self, pair: Pair, region: images.RegionId, step: steps.Step, *, may_delete: bool
     ) -> Difference:
         source = pair.source
         return Difference(
@@ -258,17 +261,17 @@ class Differences:
         pair: Pair,
         copy: images.Image | None,
         verdict: strategy.Placement | None,
-    ) -> plans.Step | None:
+    ) -> steps.Step | None:
         region, row = service.region, pair.rows.get(service.region)
         why = verdict.why if verdict else "images go elsewhere"
         told = f"not wanted any more: {why}"
         if copy is not None:
             wanted = self._wanted_as.in_region(region)(pair.source, copy)
             action = self._action(region, pair, wanted, copy, unwanted=why)
-            if isinstance(action, plans.DeleteCopy):
-                return plans.Step(what=plans.StepKind.DELETE, why=told)
-            if isinstance(action, plans.UpdateMetadata | plans.SetActive):
-                return plans.step_of(action)
+            if isinstance(action, actions.DeleteCopy):
+                return steps.Step(what=steps.StepKind.DELETE, why=told)
+            if isinstance(action, actions.UpdateMetadata | actions.SetActive):
+                return steps.step_of(action)
         if row is not None and (not _is_done(row) or row.code in _OUTDATED):
             why = told  # its task shall say so, or go
         elif self._map.differs(pair.source, service, None):
@@ -277,7 +280,7 @@ class Differences:
             return None
         # Whoever set sync_strategy to None wants no task but for what is taken back.
         is_asked = self._is_target(pair, region)
-        return plans.Step(what=plans.StepKind.NOTE, why=why) if is_asked else None
+        return steps.Step(what=steps.StepKind.NOTE, why=why) if is_asked else None
 
     def _step(
         self,
@@ -285,23 +288,23 @@ class Differences:
         pair: Pair,
         copy: images.Image | None,
         members: member_scans.Share,
-    ) -> plans.Step | None:
+    ) -> steps.Step | None:
         row = pair.rows.get(service.region)
         wanted = self._wanted_as.in_region(service.region, pair.own_ids)(pair.source, copy)
         action = self._action(service.region, pair, wanted, copy)
-        if not isinstance(action, plans.Settled) or not action.is_in_step:
-            return plans.step_of(action) or _failure_over(pair.source, row)
+        if not isinstance(action, actions.Settled) or not action.is_in_step:
+            return steps.step_of(action) or _failure_over(pair.source, row)
         if row is None:
             # Without a row, because the database was lost, nothing would prove later that the
             # source existed, and the copy would outlive it.
-            return plans.Step(what=plans.StepKind.ADOPT, why="a copy of ours without a task")
+            return steps.Step(what=steps.StepKind.ADOPT, why="a copy of ours without a task")
         if row.code is not action.code:
             why = f"{action.text}, and its task says: {row.reason}"
-            return plans.Step(what=plans.StepKind.NOTE, why=why)
+            return steps.Step(what=steps.StepKind.NOTE, why=why)
         if self._map.differs(pair.source, service, None if action.code is Code.HELD else copy):
-            return plans.Step(what=plans.StepKind.NOTE, why="no location names the copy")
+            return steps.Step(what=steps.StepKind.NOTE, why="no location names the copy")
         if copy is not None and self._have_other_members(service, pair, copy, members):
-            return plans.Step(what=plans.StepKind.UPDATE, why="members")
+            return steps.Step(what=steps.StepKind.UPDATE, why="members")
         return None
 
     def _action(
@@ -312,19 +315,19 @@ class Differences:
         copy: images.Image | None,
         *,
         unwanted: str | None = None,
-    ) -> plans.Action:
+    ) -> actions.Action:
         """Return what is to be done about what a listing tells of a copy."""
         row = pair.rows.get(region)
-        return plans.next_action(
-            wanted,
-            copy,
-            found=None if copy is None else _whose(copy, pair, wanted, row),
+        situation = situations.Situation(
+            source=wanted,
+            copy=copy,
+            identity=None if copy is None else _whose(copy, pair, wanted, row),
             unwanted=unwanted,
-            may_delete=False,
-            delete_unwanted=unwanted is not None and self._deletes(pair, region),
+            deletes_unwanted=unwanted is not None and self._deletes(pair, region),
             proven_id=None if row is None else row.proven_id,
             deactivated_id=None if row is None else row.deactivated_id,
         )
+        return plans.decide(situation)
 
     def _have_other_members(
         self,
@@ -384,7 +387,7 @@ def _whose(
     return identity.whose(copy, evidence)
 
 
-def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | None:
+def _failure_over(source: images.Image, row: tasks.Task | None) -> steps.Step | None:
     """Return what becomes of a task where nothing is to be done: it shall tell no failure.
 
     A snapshot that was lost before it was copied is one for good.
@@ -392,7 +395,7 @@ def _failure_over(source: images.Image, row: tasks.Task | None) -> plans.Step | 
     if row is None or not _has_failed(row) or remotes.loss(source):
         return None
     why = f"nothing to do, and its task says: {row.reason}"
-    return plans.Step(what=plans.StepKind.NOTE, why=why)
+    return steps.Step(what=steps.StepKind.NOTE, why=why)
 
 
 def _is_done(row: tasks.Task) -> bool:

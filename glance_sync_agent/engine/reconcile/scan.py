@@ -13,6 +13,7 @@ import logging
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import steps
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import batches
@@ -30,8 +31,8 @@ PAGE_SIZE = 100
 #: Images that are listed at once.
 _LISTED = 500
 
-_GONE = plans.Step(what=plans.StepKind.DELETE, why="source was deleted")
-_REGION_GONE = plans.Step(what=plans.StepKind.NOTE, why=plans.REGION_GONE.text)
+_GONE = steps.Step(what=steps.StepKind.DELETE, why="source was deleted")
+_REGION_GONE = steps.Step(what=steps.StepKind.NOTE, why=plans.REGION_GONE.text)
 
 
 def _go_on() -> None:
@@ -419,7 +420,7 @@ def _has_copy(pair: compare.Pair, region: images.RegionId) -> bool:
     return row is not None and row.copy_id is not None
 
 
-def _of_task(row: tasks.Task, step: plans.Step) -> compare.Difference:
+def _of_task(row: tasks.Task, step: steps.Step) -> compare.Difference:
     return compare.Difference(
         image_id=row.key.image_id,
         image_name=row.image_name,

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bytes of an image into one record, from the first origin that has them."""
 
+import dataclasses
 import logging
-import threading
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.readiness import IN_UPLOAD
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.transfer import busy_copies
 from glance_sync_agent.engine.transfer import digests
 from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.transfer import progress
@@ -20,11 +20,18 @@ LOG = logging.getLogger(__name__)
 #: A Glance takes a moment to notice that an upload was broken off, and none before that.
 _SETTLING_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
-_REMEMBERED = 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Transferred:
+    """Bytes that a record has now."""
+
+    copied_from: images.RegionId
+    multihash: images.Multihash
 
 
 class Copying:
-    """Brings bytes, and remembers where those that were brought last came from. Thread safe."""
+    """Transfers bytes. Thread safe."""
 
     def __init__(
         self,
@@ -39,8 +46,6 @@ class Copying:
         self._clock = clock
         self._stop = stop
         self._digests = digests.SharedDigests(clock)
-        self._lock = threading.Lock()
-        self._came_from: dict[tuple[images.RegionId, images.ImageId], images.RegionId] = {}
 
     def bring(
         self,
@@ -48,8 +53,8 @@ class Copying:
         source: images.Image,
         into: images.Image,
         signs: progress.Progress,
-    ) -> images.Multihash:
-        """Bring the bytes of ``source`` into a queued record; return their hash.
+    ) -> Transferred:
+        """Bring the bytes of ``source`` into a queued record.
 
         An origin that cannot be read, or holds other bytes, makes way for the next one. What
         the target or ``signs`` raises ends it all.
@@ -86,14 +91,9 @@ class Copying:
                 digest.update(chunk)
         return images.Multihash(algo=algo, value=digest.hexdigest())
 
-    def origin_of(self, copy: images.Image) -> images.RegionId | None:
-        """Return where the bytes of a copy came from; None: not brought here, or long ago."""
-        with self._lock:
-            return self._came_from.get((copy.region, copy.image_id))
-
     def _bring_from(
         self, origin: images.Image, into: images.Image, signs: progress.Progress
-    ) -> images.Multihash:
+    ) -> Transferred:
         size = origin.size or 0
         digest = self._digests.of(origin)
         try:
@@ -104,21 +104,14 @@ class Copying:
             if isinstance(exc.reason, errors.DigestMismatch):
                 self._digests.forget(origin)
             raise
-        self._remember(into, origin.region)
-        return digest.multihash()
-
-    def _remember(self, copy: images.Image, region: images.RegionId) -> None:
-        with self._lock:
-            self._came_from[copy.region, copy.image_id] = region
-            while len(self._came_from) > _REMEMBERED:
-                self._came_from.pop(next(iter(self._came_from)))
+        return Transferred(copied_from=origin.region, multihash=digest.multihash())
 
     def _takes_data(self, into: images.Image, signs: progress.Progress) -> bool:
         """Wait for a moment until a record is ready for an upload after one that broke off."""
         service = self._regions.image_service(into.region)
         deadline = self._clock.monotonic() + _SETTLING_SECONDS
         signs(0)
-        while busy_copies.is_in_upload(record := service.get_record(into.image_id)):
+        while (record := service.get_record(into.image_id)) and record.status in IN_UPLOAD:
             if self._clock.monotonic() >= deadline:
                 return False
             self._stop.wait(_PAUSE_SECONDS)

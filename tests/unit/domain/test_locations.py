@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import locations
-from glance_sync_agent.domain import plans
 from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 
@@ -73,24 +73,26 @@ def test_a_copy_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (plans.Settled(code=Code.IN_SYNC, text="in sync"), True),
-        (plans.Settled(code=Code.OUT_OF_STRATEGY, text="not wanted here"), False),
-        (plans.Settled(code=Code.ABSENT, text="absent"), False),
-        (plans.CopyData(source=builders.source(), into=None), False),
-        (plans.DeleteCopy(copy=COPY, reason="wrong"), False),
-        (plans.Conflict(reason="not ours"), False),
-        (plans.Wait(copy=COPY, reason="busy"), None),
-        (plans.AwaitSource(reason="queued"), None),
-        (plans.ReadBack(copy=COPY, expected=builders.multihash(), reason="other hash"), None),
-        (plans.SetActive(copy=COPY, active=False), None),
+        (actions.Settled(code=Code.IN_SYNC, text="in sync"), True),
+        (actions.Settled(code=Code.OUT_OF_STRATEGY, text="not wanted here"), False),
+        (actions.Settled(code=Code.ABSENT, text="absent"), False),
+        (actions.CopyData(source=builders.source(), into=None), False),
+        (actions.DeleteCopy(copy=COPY, reason="wrong"), False),
+        (actions.Conflict(reason="not ours"), False),
+        (actions.Wait(code=Code.COPY_BUSY, reason="busy"), None),
+        (actions.AwaitSource(reason="queued"), None),
+        (actions.ReadBack(copy=COPY, expected=builders.multihash(), reason="other hash"), None),
+        (actions.SetActive(copy=COPY, active=False), None),
         (
-            plans.UpdateMetadata(copy=COPY, attributes={}, tags=None, properties={}, members={}),
+            actions.UpdateMetadata(copy=COPY, attributes={}, tags=None, properties={}, members={}),
             None,
         ),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_copy_has_an_entry_while_it_is_one(action: plans.Action, expected: bool | None) -> None:
+def test_a_copy_has_an_entry_while_it_is_one(
+    action: actions.Action, expected: bool | None
+) -> None:
     assert locations.has_entry(action) is expected
 
 

@@ -8,10 +8,12 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import situations
 from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
 
@@ -232,7 +234,7 @@ def test_nobody_sees_a_copy_who_does_not_see_its_source_or_own_the_copy(policy, 
 
 def decide(source, copy):
     found = identity.Identity(whose=identity.Whose.OURS, reason="", is_known=True)
-    return plans.next_action(source, copy, found=found, unwanted=None, may_delete=False)
+    return plans.decide(situations.Situation(source=source, copy=copy, identity=found))
 
 
 def updated(copy, changes):
@@ -269,11 +271,11 @@ def test_every_change_of_policy_is_two_updates_and_what_is_only_on_the_copy_stay
             action = decide(
                 wanted(policy, source, region=region, copy=copy, own_project="agents"), copy
             )
-            if isinstance(action, plans.UpdateMetadata):
+            if isinstance(action, actions.UpdateMetadata):
                 assert policy.members or not action.members
                 copy = updated(copy, action)
         look = wanted(policy, source, region=region, copy=copy, own_project="agents")
-        assert decide(look, copy) == plans.Settled(code=Code.IN_SYNC, text="in sync")
+        assert decide(look, copy) == actions.Settled(code=Code.IN_SYNC, text="in sync")
         theirs = before.metadata.properties.keys() - mine - source.metadata.properties.keys()
         for name in theirs:
             assert copy.metadata.properties[name] == before.metadata.properties[name]

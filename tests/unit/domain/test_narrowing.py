@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from glance_sync_agent.domain import changes
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from tests.unit.builders import copy
@@ -20,10 +20,10 @@ ACCEPTED = images.MemberStatus.ACCEPTED
 PAIRS = list(itertools.product(VISIBILITIES, VISIBILITIES))
 
 
-def change(visibility: str = "shared", **fields: Any) -> changes.UpdateMetadata:
+def change(visibility: str = "shared", **fields: Any) -> actions.UpdateMetadata:
     """Return a change of a copy that has a visibility."""
     nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
-    return changes.UpdateMetadata(copy=copy(visibility=visibility), **{**nothing, **fields})
+    return actions.UpdateMetadata(copy=copy(visibility=visibility), **{**nothing, **fields})
 
 
 @pytest.mark.parametrize(("after", "before"), PAIRS)
@@ -97,8 +97,8 @@ def test_what_nobody_sees_less_or_more_of_is_neither():
 
 
 def test_a_copy_is_deactivated_and_not_reactivated():
-    rest = changes.SetActive(copy=copy(), active=False)
-    wake = changes.SetActive(copy=copy(), active=True)
+    rest = actions.SetActive(copy=copy(), active=False)
+    wake = actions.SetActive(copy=copy(), active=True)
     assert narrowing.narrowed(rest) == rest
     assert narrowing.narrowed(wake) is None
     assert (narrowing.widens(rest), narrowing.widens(wake)) == (False, True)
@@ -117,7 +117,7 @@ _members = st.dictionaries(st.sampled_from("abc"), st.none() | st.just(ACCEPTED)
 def test_what_is_left_gives_to_a_new_owner_at_most_and_is_a_part(before, given, members):
     whole = change(before, attributes=given, members=members)
     left = narrowing.narrowed(whole)
-    if not isinstance(left, changes.UpdateMetadata):
+    if not isinstance(left, actions.UpdateMetadata):
         assert left is None
         return
     assert narrowing.widens(left) is ("owner" in given)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision table of :func:`plans.next_action`, and what must hold for every pair."""
+"""The decision table of :func:`plans.decide`, and what must hold for every pair."""
 
 import dataclasses
 import json
@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import situations
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from tests.unit import builders
@@ -38,15 +40,24 @@ def whose(copy, source, *, known=True, on_probation=False):
 
 
 def decide(
-    source, copy, *, wanted=True, may_delete=False, known=True, on_probation=False, **rare
+    source,
+    copy,
+    *,
+    wanted=True,
+    known=True,
+    on_probation=False,
+    delete_unwanted=False,
+    **rare,
 ):
-    return plans.next_action(
-        source,
-        copy,
-        found=whose(copy, source, known=known, on_probation=on_probation),
-        unwanted=None if wanted else "rule 3 does not name it",
-        may_delete=may_delete,
-        **rare,
+    return plans.decide(
+        situations.Situation(
+            source=source,
+            copy=copy,
+            identity=whose(copy, source, known=known, on_probation=on_probation),
+            unwanted=None if wanted else "rule 3 does not name it",
+            deletes_unwanted=delete_unwanted,
+            **rare,
+        )
     )
 
 
@@ -60,22 +71,22 @@ OF_OWN_ID = images.Mark(
 )
 INHERITED = images.Mark(source=builders.KEY, copy_id="another", copy_region=builders.REGION)
 ADOPT = (
-    f"Run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo' if it is "
-    "a copy, or else 'glance-sync disown' with the same arguments"
+    f"If it is a copy, run 'glance-sync adopt {builders.IMAGE_ID} --region RegionTwo', "
+    "otherwise 'glance-sync disown' with the same arguments"
 )
 
 
 def doubt(why):
     return (
-        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, because nothing proves "
+        f"image {builders.IMAGE_ID} of region RegionTwo stays untouched, because nothing proves "
         f"that it is our copy: {why}. {ADOPT}"
     )
 
 
 def taken(image_id):
-    return plans.Conflict(
-        reason=f"image {image_id} of region RegionTwo was not made by this agent and has the id "
-        "that the copy needs; delete it there, or publish the source again with another id, or "
+    return actions.Conflict(
+        reason=f"image {image_id} of region RegionTwo has the id that the copy needs, and this "
+        "agent did not make it; delete it there, publish the source again with another id, or "
         "take the region out of the strategy"
     )
 
@@ -85,11 +96,12 @@ TAKEN = taken(builders.IMAGE_ID)
 
 def left_alone(why):
     return (
-        f"image {builders.IMAGE_ID} of region RegionTwo is left alone, although {why}: it was "
-        "adopted without data, and may be somebody else's; delete it there if it is not"
+        f"image {builders.IMAGE_ID} of region RegionTwo stays, although {why}: the agent adopted "
+        "it without data, so it may belong to somebody else; delete it there if it does not"
     )
 
 
+WAIT_FOR_SAVING = actions.Wait(code=Code.COPY_BUSY, reason="copy is saving")
 NO_TASK = "no task knows it, and its source is gone"
 OTHER_DATA = "it holds other data than its source"
 OTHER = builders.multihash(b"damaged")
@@ -106,42 +118,42 @@ def elsewhere(there=None, *, region=builders.REGION, **overrides):
 def stays(seen):
     """Return what is said of a copy that is not wanted any more."""
     return (
-        f"{UNWANTED}; the copy that is there stays, and only what narrows who may use it follows "
-        f"its source: it is {seen}"
+        f"{UNWANTED}; the copy stays, and only what narrows access to its source follows: it is "
+        f"{seen}"
     )
 
 
 def change_of(copy, **fields):
     """Return a change of some fields and nothing else."""
     nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
-    return plans.UpdateMetadata(copy=copy, **{**nothing, **fields})
+    return actions.UpdateMetadata(copy=copy, **{**nothing, **fields})
 
 
 def unwanted(text):
     """Return what is decided where the image does not belong."""
-    return plans.Settled(code=Code.OUT_OF_STRATEGY, text=text)
+    return actions.Settled(code=Code.OUT_OF_STRATEGY, text=text)
 
 
 def uncopyable(text):
     """Return what is decided of a source that no region can have."""
-    return plans.Settled(code=Code.NOT_COPYABLE, text=text)
+    return actions.Settled(code=Code.NOT_COPYABLE, text=text)
 
 
-IN_SYNC = plans.Settled(code=Code.IN_SYNC, text="in sync")
-ABSENT = plans.Settled(code=Code.ABSENT, text="absent from both regions")
-SOURCE_MISSING = plans.Settled(
+IN_SYNC = actions.Settled(code=Code.IN_SYNC, text="in sync")
+ABSENT = actions.Settled(code=Code.ABSENT, text="absent from both regions")
+SOURCE_MISSING = actions.Settled(
     code=Code.SOURCE_MISSING,
     text="source is not found, and nothing proves that it was deleted",
 )
-NOT_OURS = plans.Settled(
-    code=Code.NOT_OURS, text="source is gone; the image here is not ours and stays"
+NOT_OURS = actions.Settled(
+    code=Code.NOT_OURS, text="source is gone; the image in its place is not ours"
 )
-SOURCE_RESTS = plans.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
-HELD = plans.Settled(
+SOURCE_RESTS = actions.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
+HELD = actions.Settled(
     code=Code.HELD,
-    text=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region "
-    f"RegionTwo, and it stays so; 'glance-sync sync --release {builders.IMAGE_ID} --region "
-    "RegionTwo' activates it",
+    text=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region RegionTwo; "
+    f"it stays deactivated until you run 'glance-sync sync --release {builders.IMAGE_ID} "
+    "--region RegionTwo'",
 )
 THERE = builders.snapshot()
 STRANGERS = builders.snapshot(owner="mallory")
@@ -157,12 +169,12 @@ TABLE = [
     ),
     case(
         "source gone, proven",
-        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        actions.DeleteCopy(copy=copy(), reason="source was deleted"),
         None, copy(), may_delete=True,
     ),
     case(
         "source gone, proven, region unwanted",
-        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        actions.DeleteCopy(copy=copy(), reason="source was deleted"),
         None, copy(), may_delete=True, wanted=False,
     ),
     case(
@@ -178,24 +190,24 @@ TABLE = [
     case("source gone, inherited mark there", ABSENT,
          None, copy(mark=INHERITED), may_delete=True, known=False),
     case("source gone, no task knows the copy",
-         plans.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
+         actions.Conflict(reason=f"source was deleted; {doubt(NO_TASK)}"),
          None, copy(), may_delete=True, known=False),
     case("source gone, no task knows the copy, not proven",
          SOURCE_MISSING,
          None, copy(), known=False),
     case("source gone, on probation",
-         plans.Conflict(reason=left_alone("its source was deleted")),
+         actions.Conflict(reason=left_alone("its source was deleted")),
          None, queued(), may_delete=True, on_probation=True),
     case("unwanted, on probation", unwanted(stays("shared")),
          source(), queued(), wanted=False, delete_unwanted=True, on_probation=True),
     case(
         "source pending_delete",
-        plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+        actions.DeleteCopy(copy=copy(), reason="source was deleted"),
         source(status=Status.PENDING_DELETE), copy(), may_delete=True,
     ),
     case(
         "source deleted, queued copy",
-        plans.DeleteCopy(copy=queued(), reason="source was deleted"),
+        actions.DeleteCopy(copy=queued(), reason="source was deleted"),
         source(status=Status.DELETED), queued(), may_delete=True,
     ),
     # sources that are none
@@ -213,7 +225,7 @@ TABLE = [
     ],
     # snapshots that were announced before their data
     *[
-        case(f"snapshot {status}", plans.AwaitSource(reason=f"snapshot is {status}"),
+        case(f"snapshot {status}", actions.AwaitSource(reason=f"snapshot is {status}"),
              source(status=status, properties={"image_type": "snapshot"}), existing)
         for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
         for existing in (None, queued())
@@ -230,18 +242,18 @@ TABLE = [
     ),
     case(
         "snapshot with data",
-        plans.CopyData(source=source(properties={"image_type": "snapshot"}), into=None),
+        actions.CopyData(source=source(properties={"image_type": "snapshot"}), into=None),
         source(properties={"image_type": "snapshot"}), None,
     ),
     # snapshots whose data is in another region
-    case("data elsewhere", plans.CopyData(source=elsewhere(THERE), into=None),
+    case("data elsewhere", actions.CopyData(source=elsewhere(THERE), into=None),
          elsewhere(THERE), None),
     case("data elsewhere, in sync", IN_SYNC, elsewhere(THERE), copy()),
     case("data elsewhere, unwanted", unwanted(UNWANTED),
          elsewhere(THERE), None, wanted=False),
     case(
         "data elsewhere, copy with other bytes",
-        plans.DeleteCopy(
+        actions.DeleteCopy(
             copy=copy(multihash=OTHER), reason="copy holds other bytes",
             mismatch=(str(builders.multihash()), str(OTHER)),
         ),
@@ -249,7 +261,7 @@ TABLE = [
     ),
     *[
         case(f"data elsewhere {status}",
-             plans.AwaitSource(reason=f"snapshot is {status} in region RegionTwo"),
+             actions.AwaitSource(reason=f"snapshot is {status} in region RegionTwo"),
              elsewhere(builders.snapshot(status=status)), existing)
         for status in (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
         for existing in (None, queued())
@@ -268,13 +280,13 @@ TABLE = [
     case("data elsewhere deleted, deactivated here",
          uncopyable("snapshot was deleted in region RegionTwo"),
          elsewhere(status=Status.DEACTIVATED), copy()),
-    case("data elsewhere, deactivated there", plans.SetActive(copy=copy(), active=False),
+    case("data elsewhere, deactivated there", actions.SetActive(copy=copy(), active=False),
          elsewhere(builders.snapshot(status=Status.DEACTIVATED)), copy()),
     case("data elsewhere, record deleted",
-         plans.DeleteCopy(copy=copy(), reason="source was deleted"),
+         actions.DeleteCopy(copy=copy(), reason="source was deleted"),
          elsewhere(THERE, status=Status.DELETED), copy(), may_delete=True),
     *[
-        case(f"data {name}", plans.Conflict(reason=str(reason)), source_, existing)
+        case(f"data {name}", actions.Conflict(reason=str(reason)), source_, existing)
         for name, reason, source_ in (
             ("of a stranger", FAULT, elsewhere(STRANGERS)),
             ("of a stranger, queued", FAULT,
@@ -300,10 +312,10 @@ TABLE = [
         source(), stranger(), known=False,
     ),
     case("the source itself, in a Glance that two regions share",
-         plans.Conflict(
-             reason=f"image {builders.IMAGE_ID} of region RegionTwo is the source itself, by its "
-             "id, creation time and data, so that regions RegionOne and RegionTwo have one "
-             "Glance; do not delete it, and take region RegionTwo out of the strategy"
+         actions.Conflict(
+             reason=f"image {builders.IMAGE_ID} of region RegionTwo is the source itself: id, "
+             "creation time and data agree, so regions RegionOne and RegionTwo have one Glance; "
+             "do not delete it, and take region RegionTwo out of the strategy"
          ),
          source(created_at=builders.NOW), stranger(), known=False),
     case("stranger on the id, of the same time, with other bytes", TAKEN,
@@ -317,7 +329,9 @@ TABLE = [
     case("stranger and source that do not say when they were created", TAKEN,
          source(), stranger(created_at=None), known=False),
     case("known, without its mark",
-         plans.Conflict(reason=doubt("its task knows it, but its mark was taken off or changed")),
+         actions.Conflict(
+             reason=doubt("its task knows it, but its mark was taken off or changed")
+         ),
          source(), stranger()),
     case("stranger, unwanted", unwanted(UNWANTED), source(), stranger(), wanted=False),
     # strategy
@@ -340,7 +354,7 @@ TABLE = [
          change_of(copy(visibility="public"),
                    attributes={"owner": "beta", "visibility": "private"}),
          source(owner="beta", visibility="private"), copy(visibility="public"), wanted=False),
-    case("unwanted, and deactivated", plans.SetActive(copy=copy(), active=False),
+    case("unwanted, and deactivated", actions.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy(), wanted=False),
     case("unwanted, and both deactivated", unwanted(stays("shared and deactivated")),
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED), wanted=False),
@@ -354,7 +368,7 @@ TABLE = [
          source(visibility="private"), copy(visibility="public", status=Status.KILLED),
          wanted=False),
     case("unwanted, made private, and goes",
-         plans.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
+         actions.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
          source(visibility="private"), copy(visibility="public"), wanted=False,
          delete_unwanted=True),
     case("unwanted, made private, and not ours", unwanted(UNWANTED),
@@ -367,7 +381,7 @@ TABLE = [
          source(status=Status.QUEUED, visibility="private"), copy(visibility="public")),
     case("itself a copy, and made private", uncopyable("source is itself a copy"),
          source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public")),
-    case("unwanted loses its copy", plans.DeleteCopy(copy=copy(), reason=UNWANTED),
+    case("unwanted loses its copy", actions.DeleteCopy(copy=copy(), reason=UNWANTED),
          source(name="new"), copy(), wanted=False, delete_unwanted=True),
     case("unwanted, a stranger's", unwanted(UNWANTED),
          source(), stranger(), wanted=False, delete_unwanted=True),
@@ -378,25 +392,25 @@ TABLE = [
     case("wanted stays, whatever is deleted", IN_SYNC,
          source(), copy(), delete_unwanted=True),
     # data
-    case("no copy", plans.CopyData(source=source(), into=None), source(), None),
-    case("copy was deleted", plans.CopyData(source=source(), into=None),
+    case("no copy", actions.CopyData(source=source(), into=None), source(), None),
+    case("copy was deleted", actions.CopyData(source=source(), into=None),
          source(), copy(status=Status.DELETED)),
-    case("copy is pending_delete", plans.CopyData(source=source(), into=None),
+    case("copy is pending_delete", actions.CopyData(source=source(), into=None),
          source(), copy(status=Status.PENDING_DELETE)),
-    case("record without data", plans.CopyData(source=source(), into=queued()),
+    case("record without data", actions.CopyData(source=source(), into=queued()),
          source(), queued()),
     *[
         case(f"private record of a {visibility} image",
-             plans.CopyData(source=source(visibility=visibility),
+             actions.CopyData(source=source(visibility=visibility),
                             into=queued(visibility="private")),
              source(visibility=visibility), queued(visibility="private"))
         for visibility in ("public", "community", "private")
     ],
     case("record of an image with members",
-         plans.CopyData(source=source(members={"beta": Member.ACCEPTED}), into=queued()),
+         actions.CopyData(source=source(members={"beta": Member.ACCEPTED}), into=queued()),
          source(members={"beta": Member.ACCEPTED}), queued()),
     case("record whose member rejected it meanwhile",
-         plans.CopyData(source=source(members={"beta": Member.REJECTED}),
+         actions.CopyData(source=source(members={"beta": Member.REJECTED}),
                         into=queued(members={"beta": Member.ACCEPTED})),
          source(members={"beta": Member.REJECTED}), queued(members={"beta": Member.ACCEPTED})),
     case("public record without data",
@@ -404,7 +418,7 @@ TABLE = [
          source(visibility="public"), queued(visibility="public")),
     case(
         "record without data of another owner",
-        plans.UpdateMetadata(
+        actions.UpdateMetadata(
             copy=queued(owner="mallory"), attributes={"owner": "alpha"},
             tags=None, properties={}, members={},
         ),
@@ -412,7 +426,7 @@ TABLE = [
     ),
     case(
         "record without data that is out of date",
-        plans.UpdateMetadata(
+        actions.UpdateMetadata(
             copy=queued(visibility="public"), attributes={"visibility": "shared"},
             tags=None, properties={}, members={},
         ),
@@ -420,22 +434,23 @@ TABLE = [
     ),
     case(
         "record without data that a former member sees",
-        plans.UpdateMetadata(
+        actions.UpdateMetadata(
             copy=queued(members={"beta": Member.PENDING}), attributes={},
             tags=None, properties={}, members={"beta": None},
         ),
         source(), queued(members={"beta": Member.PENDING}),
     ),
     *[
-        case(f"copy {status}", plans.Wait(copy=copy(status=status), reason=f"copy is {status}"),
+        case(f"copy {status}", actions.Wait(code=Code.COPY_BUSY, reason=f"copy is {status}"),
              source(), copy(status=status))
         for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
     ],
-    case("copy killed", plans.DeleteCopy(copy=copy(status=Status.KILLED), reason="copy is killed"),
+    case("copy killed",
+         actions.DeleteCopy(copy=copy(status=Status.KILLED), reason="copy is killed"),
          source(), copy(status=Status.KILLED)),
     case(
         "wrong bytes",
-        plans.DeleteCopy(
+        actions.DeleteCopy(
             copy=copy(multihash=OTHER),
             reason="copy holds other bytes",
             mismatch=(str(builders.multihash()), str(OTHER)),
@@ -444,7 +459,7 @@ TABLE = [
     ),
     case(
         "no hash",
-        plans.ReadBack(
+        actions.ReadBack(
             copy=copy(multihash=None),
             expected=builders.multihash(),
             reason="region RegionTwo does not hash, and the source with sha512",
@@ -453,7 +468,7 @@ TABLE = [
     ),
     case(
         "another algorithm",
-        plans.ReadBack(
+        actions.ReadBack(
             copy=copy(multihash=SHA256),
             expected=builders.multihash(),
             reason="region RegionTwo hashes with sha256, and the source with sha512",
@@ -461,7 +476,7 @@ TABLE = [
         source(), copy(multihash=SHA256),
     ),
     case("another algorithm, another copy read back",
-        plans.ReadBack(
+        actions.ReadBack(
             copy=copy(multihash=SHA256),
             expected=builders.multihash(),
             reason="region RegionTwo hashes with sha256, and the source with sha512",
@@ -469,11 +484,11 @@ TABLE = [
         source(), copy(multihash=SHA256), proven_id="another",
     ),
     case("another algorithm, source deactivated",
-        plans.SetActive(copy=copy(multihash=SHA256), active=False),
+        actions.SetActive(copy=copy(multihash=SHA256), active=False),
         source(status=Status.DEACTIVATED), copy(multihash=SHA256),
     ),
     case("another algorithm, another name",
-        plans.UpdateMetadata(
+        actions.UpdateMetadata(
             copy=copy(multihash=SHA256),
             attributes={"name": "new"},
             tags=None,
@@ -488,7 +503,7 @@ TABLE = [
          source(), copy(multihash=None), proven_id=builders.IMAGE_ID),
     case(
         "another algorithm and size",
-        plans.DeleteCopy(
+        actions.DeleteCopy(
             copy=copy(size=3, multihash=SHA256),
             reason="copy has another size",
             mismatch=("21 bytes", "3 bytes"),
@@ -497,7 +512,7 @@ TABLE = [
     ),
     case(
         "wrong bytes, whatever was read",
-        plans.DeleteCopy(
+        actions.DeleteCopy(
             copy=copy(multihash=OTHER),
             reason="copy holds other bytes",
             mismatch=(str(builders.multihash()), str(OTHER)),
@@ -506,7 +521,7 @@ TABLE = [
     ),
     case(
         "wrong size where the source has no hash",
-        plans.DeleteCopy(
+        actions.DeleteCopy(
             copy=copy(size=3), reason="copy has another size", mismatch=("21 bytes", "3 bytes")
         ),
         source(multihash=None), copy(size=3),
@@ -515,12 +530,12 @@ TABLE = [
          source(multihash=None), copy()),
     # copies that no row knows
     case("found by its mark", IN_SYNC, source(), copy(), known=False),
-    case("found by its mark, without data", plans.CopyData(source=source(), into=queued()),
+    case("found by its mark, without data", actions.CopyData(source=source(), into=queued()),
          source(), queued(), known=False),
     *[
         case(
             f"{name}, of another owner",
-            plans.Conflict(reason=doubt(
+            actions.Conflict(reason=doubt(
                 "no task knows it, and it belongs to project mallory, where a copy would belong "
                 "to alpha"
             )),
@@ -533,32 +548,31 @@ TABLE = [
     ],
     case("doubtful, unwanted", unwanted(UNWANTED),
          source(), copy(multihash=OTHER), known=False, wanted=False, delete_unwanted=True),
-    case("no row, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+    case("no row, other bytes", actions.Conflict(reason=doubt(OTHER_DATA)),
          source(), copy(multihash=OTHER), known=False),
-    case("on probation, other bytes", plans.Conflict(reason=doubt(OTHER_DATA)),
+    case("on probation, other bytes", actions.Conflict(reason=doubt(OTHER_DATA)),
          source(), copy(multihash=OTHER), on_probation=True),
     case("on probation, right bytes", IN_SYNC,
          source(), copy(), on_probation=True),
-    case("on probation, saving", plans.Wait(copy=queued(status=Status.SAVING),
-                                            reason="copy is saving"),
+    case("on probation, saving", WAIT_FOR_SAVING,
          source(), queued(status=Status.SAVING), on_probation=True),
     case("on probation, killed",
-         plans.Conflict(reason=left_alone("it is killed")),
+         actions.Conflict(reason=left_alone("it is killed")),
          source(), queued(status=Status.KILLED), on_probation=True),
     *[
         case(f"no row, {status}",
-             plans.Wait(copy=copy(status=status),
-                        reason=f"an image that may be our copy is {status}"),
+             actions.Wait(code=Code.COPY_BUSY,
+                          reason=f"an image that may be our copy is {status}"),
              source(), copy(status=status), known=False)
         for status in (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
     ],
     case("no row, another algorithm",
-         plans.ReadBack(copy=copy(multihash=SHA256), expected=builders.multihash(),
+         actions.ReadBack(copy=copy(multihash=SHA256), expected=builders.multihash(),
                         reason="no hash tells whether it holds the data of its source"),
          source(), copy(multihash=SHA256), known=False),
     # marks that were handed on
     *[
-        case(f"inherited {name}", plans.CopyData(source=source(), into=None, under_own_id=True),
+        case(f"inherited {name}", actions.CopyData(source=source(), into=None, under_own_id=True),
              source(), there, known=False)
         for name, there in (
             ("mark", copy(mark=INHERITED)),
@@ -571,7 +585,8 @@ TABLE = [
          source(), copy(mark=INHERITED), wanted=False, delete_unwanted=True, known=False),
     case("inherited mark, source deactivated", SOURCE_RESTS,
          source(status=Status.DEACTIVATED), copy(mark=INHERITED), known=False),
-    case("source with an inherited mark", plans.CopyData(source=source(mark=INHERITED), into=None),
+    case("source with an inherited mark",
+         actions.CopyData(source=source(mark=INHERITED), into=None),
          source(mark=INHERITED), None),
     case("source with an inherited mark, in sync", IN_SYNC,
          source(mark=INHERITED), copy()),
@@ -583,7 +598,7 @@ TABLE = [
     ],
     *[
         case(f"{policy} of the copy",
-             plans.UpdateMetadata(
+             actions.UpdateMetadata(
                  copy=copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}),
                  attributes={}, tags=None, properties={policy: None}, members={},
              ),
@@ -611,9 +626,9 @@ TABLE = [
          source(visibility="private", name="new"),
          copy(status=Status.DEACTIVATED, visibility="public")),
     # status
-    case("deactivated", plans.SetActive(copy=copy(), active=False),
+    case("deactivated", actions.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED), copy()),
-    case("reactivated", plans.SetActive(copy=copy(status=Status.DEACTIVATED), active=True),
+    case("reactivated", actions.SetActive(copy=copy(status=Status.DEACTIVATED), active=True),
          source(), copy(status=Status.DEACTIVATED), deactivated_id=builders.IMAGE_ID),
     case("deactivated by somebody else", HELD, source(), copy(status=Status.DEACTIVATED)),
     case("deactivated by somebody else, and an earlier copy by us", HELD,
@@ -629,10 +644,10 @@ TABLE = [
                 attributes={"visibility": "private"}),
          source(visibility="private"), copy(status=Status.DEACTIVATED, visibility="public"),
          deactivated_id=builders.IMAGE_ID),
-    case("deactivated and made public at once", plans.SetActive(copy=copy(), active=False),
+    case("deactivated and made public at once", actions.SetActive(copy=copy(), active=False),
          source(status=Status.DEACTIVATED, visibility="public"), copy()),
     case("deactivated there as well, damaged",
-         plans.DeleteCopy(copy=copy(status=Status.DEACTIVATED), reason="copy is damaged",
+         actions.DeleteCopy(copy=copy(status=Status.DEACTIVATED), reason="copy is damaged",
                           mismatch=(str(builders.multihash()), "x")),
          source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
          damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
@@ -658,7 +673,7 @@ DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
 
 
 def removal(expected=None):
-    return plans.DeleteCopy(
+    return actions.DeleteCopy(
         copy=copy(),
         reason="copy is damaged",
         mismatch=(str(expected or builders.multihash()), "no data"),
@@ -681,7 +696,7 @@ def test_a_copy_that_is_damaged_is_removed_before_it_is_brought_in_step(there):
 def test_a_damaged_copy_goes_where_nobody_wants_it_either(keeps):
     found = decide(source(), copy(), wanted=False, delete_unwanted=not keeps, damage=DAMAGE)
     assert found == (
-        removal() if keeps else plans.DeleteCopy(copy=copy(), reason=UNWANTED)
+        removal() if keeps else actions.DeleteCopy(copy=copy(), reason=UNWANTED)
     )
     assert decide(source(), stranger(), wanted=False, damage=DAMAGE) == unwanted(UNWANTED)
 
@@ -716,8 +731,8 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
         key = dataclasses.replace(builders.KEY, **other)
         mark = dataclasses.replace(builders.MARK, source=key)
         told = doubt(f"it names another source, {key}")
-        assert decide(source(), copy(mark=mark)) == plans.Conflict(reason=told)
-        assert decide(None, copy(mark=mark), may_delete=True) == plans.Conflict(
+        assert decide(source(), copy(mark=mark)) == actions.Conflict(reason=told)
+        assert decide(None, copy(mark=mark), may_delete=True) == actions.Conflict(
             reason=f"source was deleted; {told}"
         )
     assert decide(None, stranger(), may_delete=True, known=False) == NOT_OURS
@@ -725,7 +740,7 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
 
 def update(source_image, copy_image):
     action = decide(source_image, copy_image)
-    assert isinstance(action, plans.UpdateMetadata)
+    assert isinstance(action, actions.UpdateMetadata)
     assert action.copy == copy_image
     return action
 
@@ -858,7 +873,7 @@ _pairs = {
 def perform(action, source_image, copy_image):
     """Do an action flawlessly."""
     match action:
-        case plans.CopyData(source=original, into=into):
+        case actions.CopyData(source=original, into=into):
             if into is None:
                 into = copy(
                     metadata=original.metadata,
@@ -868,15 +883,15 @@ def perform(action, source_image, copy_image):
                 into, status=Status.ACTIVE, size=original.size,
                 multihash=original.multihash or builders.multihash(),
             )
-        case plans.SetActive(active=active):
+        case actions.SetActive(active=active):
             status = Status.ACTIVE if active else Status.DEACTIVATED
             return dataclasses.replace(copy_image, status=status)
-        case plans.DeleteCopy():
+        case actions.DeleteCopy():
             return None
-        case plans.ReadBack(expected=expected):
+        case actions.ReadBack(expected=expected):
             # That the bytes are right is noted, which is as good as a hash of the Glance.
             return dataclasses.replace(copy_image, multihash=expected)
-        case plans.UpdateMetadata():
+        case actions.UpdateMetadata():
             return _updated(copy_image, action)
     return copy_image
 
@@ -907,7 +922,7 @@ def test_doing_what_is_said_ends_within_four_steps(source_image, copy_image, wan
     for _ in range(5):
         action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
         seen.append(action)
-        if isinstance(action, plans.Settled | plans.Wait | plans.Conflict):
+        if isinstance(action, actions.Settled | actions.Wait | actions.Conflict):
             return
         copy_image = perform(action, source_image, copy_image)
     raise AssertionError(seen)
@@ -923,10 +938,10 @@ def test_an_image_that_is_not_ours_is_never_touched(
     if copy_image.status in (Status.DELETED, Status.PENDING_DELETE):
         return
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    may_be = plans.Settled | plans.Conflict | plans.Wait
+    may_be = actions.Settled | actions.Conflict | actions.Wait
     if found.whose is identity.Whose.INHERITED:
-        may_be |= plans.CopyData
-        assert not isinstance(action, plans.CopyData) or action.under_own_id
+        may_be |= actions.CopyData
+        assert not isinstance(action, actions.CopyData) or action.under_own_id
     assert isinstance(action, may_be)
 
 
@@ -936,7 +951,7 @@ def test_nothing_is_deleted_for_a_missing_source_without_proof(
 ):
     del source_image, may_delete
     action = decide(None, copy_image, wanted=wanted, may_delete=False)
-    assert isinstance(action, plans.Settled)
+    assert isinstance(action, actions.Settled)
 
 
 @given(**_pairs)
@@ -944,7 +959,7 @@ def test_data_is_only_ever_copied_from_an_active_original(
     source_image, copy_image, wanted, may_delete
 ):
     action = decide(source_image, copy_image, wanted=wanted, may_delete=may_delete)
-    if isinstance(action, plans.CopyData):
+    if isinstance(action, actions.CopyData):
         assert wanted
         assert source_image.status is Status.ACTIVE
         assert not identity.names_itself(source_image)
@@ -977,11 +992,11 @@ def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
     found = whose(copy_image, source_image)
     for _ in range(3):
         action = decide(source_image, copy_image, wanted=False, may_delete=may_delete)
-        if not isinstance(action, plans.UpdateMetadata | plans.SetActive):
+        if not isinstance(action, actions.UpdateMetadata | actions.SetActive):
             break
         assert found is not None
         assert found.is_ours
-        if not (isinstance(action, plans.UpdateMetadata) and "owner" in action.attributes):
+        if not (isinstance(action, actions.UpdateMetadata) and "owner" in action.attributes):
             assert not narrowing.widens(action)
         copy_image = perform(action, source_image, copy_image)
     if source_image is None or found is None or not found.is_ours:
@@ -1008,7 +1023,7 @@ def test_what_narrows_goes_alone(make, theirs, ours, their_members, our_members,
         make(metadata=ours, members=our_members),
         wanted=wanted,
     )
-    if isinstance(action, plans.UpdateMetadata):
+    if isinstance(action, actions.UpdateMetadata):
         assert narrowing.narrowed(action) in (None, action)
 
 
@@ -1020,7 +1035,7 @@ def test_an_active_copy_is_never_given_to_more_than_its_source(source_image, cop
         return
     for _ in range(5):
         action = decide(source_image, copy_image, deactivated_id=copy_image.image_id)
-        if not isinstance(action, plans.UpdateMetadata | plans.SetActive | plans.CopyData):
+        if not isinstance(action, actions.UpdateMetadata | actions.SetActive | actions.CopyData):
             return
         copy_image = perform(action, source_image, copy_image)
         if copy_image.status is Status.ACTIVE:
@@ -1030,63 +1045,92 @@ def test_an_active_copy_is_never_given_to_more_than_its_source(source_image, cop
             assert copy_image.members.keys() <= source_image.members.keys()
 
 
-def changed(**fields):
-    return change_of(copy(), **fields)
+# What an attempt found out.
+
+FOUND = builders.multihash(b"damaged")
+MISREAD = situations.Misread(
+    copy_id=builders.IMAGE_ID, expected=builders.multihash(), found=FOUND
+)
+WRONG_FORMAT = "415 Unsupported Media Type"
+REFUSED = actions.Conflict(code=Code.FORMAT_REFUSED, reason=WRONG_FORMAT)
+LATER = actions.Wait(code=Code.COPY_VANISHED, reason="deleted twice", until=builders.NOW)
+NO_HASH = source(multihash=None)
+
+
+def died(status, seconds):
+    return f"it was {status} for {seconds} s, so the upload into it has died"
 
 
 @pytest.mark.parametrize(
-    ("action", "what", "why"),
+    ("source", "copy", "flags", "action"),
     [
-        (plans.CopyData(source=source(), into=None), "copy", "there is no copy"),
-        (plans.CopyData(source=source(), into=queued()), "copy", "the copy has no data"),
-        (changed(attributes={"name": "new"}), "update", "name"),
-        (
-            changed(attributes={"name": "new"}, properties={"os_type": None, "a": "b"}),
-            "update",
-            "a, name, os_type",
-        ),
-        (changed(tags=frozenset()), "update", "tags"),
-        (changed(members={"beta": None}), "update", "members"),
-        (
-            changed(attributes={"owner": "x"}, tags=frozenset({"t"}), members={"beta": None}),
-            "update",
-            "owner, tags, members",
-        ),
-        (plans.SetActive(copy=copy(), active=True), "status", "source is active"),
-        (plans.SetActive(copy=copy(), active=False), "status", "source is deactivated"),
-        (plans.DeleteCopy(copy=copy(), reason="copy is killed"), "delete", "copy is killed"),
-        (plans.Wait(copy=copy(), reason="copy is saving"), "wait", "copy is saving"),
-        (
-            plans.ReadBack(copy=copy(), expected=OTHER, reason="region hashes otherwise"),
-            "verify",
-            "region hashes otherwise",
-        ),
-        (plans.AwaitSource(reason="snapshot is queued"), "wait", "snapshot is queued"),
-        (plans.Conflict(reason="somebody else's"), "report", "somebody else's"),
+        case("refused bytes", actions.DeleteCopy(copy=queued(), reason=WRONG_FORMAT),
+             source(), queued(), refusal=WRONG_FORMAT),
+        case("refused bytes, busy record",
+             actions.DeleteCopy(copy=copy(status=Status.SAVING), reason=WRONG_FORMAT),
+             source(), copy(status=Status.SAVING), refusal=WRONG_FORMAT),
+        case("refused bytes, unwanted", actions.DeleteCopy(copy=queued(), reason=WRONG_FORMAT),
+             source(), queued(), refusal=WRONG_FORMAT, wanted=False),
+        case("refused bytes, on probation", REFUSED,
+             source(), queued(), refusal=WRONG_FORMAT, on_probation=True),
+        case("refused bytes, record gone", REFUSED, source(), None, refusal=WRONG_FORMAT),
+        case("refused bytes, somebody else's image", REFUSED,
+             source(), stranger(), refusal=WRONG_FORMAT, known=False),
+        case("refused bytes, source deleted",
+             actions.DeleteCopy(copy=queued(), reason="source was deleted"),
+             None, queued(), refusal=WRONG_FORMAT, may_delete=True),
+        case("read back, wrong",
+             actions.DeleteCopy(copy=copy(multihash=SHA256), reason="copy holds other bytes",
+                                mismatch=(str(builders.multihash()), str(FOUND))),
+             source(), copy(multihash=SHA256), misread=MISREAD),
+        case("read back, wrong, and not ours",
+             actions.Conflict(
+                 reason=f"image {builders.IMAGE_ID} of region RegionTwo claims to be our copy, "
+                 f"but holds other data than its source: expected {builders.multihash()}, got "
+                 f"{FOUND}. It stays untouched; run 'glance-sync disown {builders.IMAGE_ID} "
+                 "--region RegionTwo'"
+             ),
+             source(), copy(multihash=SHA256), misread=MISREAD, known=False),
+        case("read back, wrong, then gone", actions.CopyData(source=source(), into=None),
+             source(), None, misread=MISREAD),
+        case("sent without a hash of the source", IN_SYNC,
+             NO_HASH, copy(), sent=builders.multihash()),
+        case("sent, and something else arrived",
+             actions.DeleteCopy(copy=copy(multihash=OTHER), reason="copy holds other bytes",
+                                mismatch=(str(builders.multihash()), str(OTHER))),
+             NO_HASH, copy(multihash=OTHER), sent=builders.multihash()),
+        case("sent, and the region hashes otherwise",
+             actions.ReadBack(copy=copy(multihash=SHA256, name="old"),
+                              expected=builders.multihash(),
+                              reason="region RegionTwo hashes with sha256, and the source with "
+                              "sha512"),
+             NO_HASH, copy(multihash=SHA256, name="old"), sent=builders.multihash()),
+        case("sent, read back", IN_SYNC,
+             NO_HASH, copy(multihash=SHA256), sent=builders.multihash(),
+             proven_id=builders.IMAGE_ID),
+        case("sent, but the source has a hash", IN_SYNC, source(), copy(), sent=OTHER),
+        case("busy for as long as may be", WAIT_FOR_SAVING,
+             source(), copy(status=Status.SAVING), busy_seconds=60.0, most_busy_seconds=60.0),
+        case("busy for too long",
+             actions.DeleteCopy(copy=copy(status=Status.SAVING), reason=died("saving", 61)),
+             source(), copy(status=Status.SAVING), busy_seconds=61.2, most_busy_seconds=60.0),
+        case("busy for too long, on probation",
+             actions.Conflict(
+                 reason=f"image {builders.IMAGE_ID} of region RegionTwo: {died('saving', 61)}. It "
+                 "stays untouched, because nothing proves that it is our copy: "
+                 f"{whose(copy(status=Status.SAVING), source(), on_probation=True).reason}; "
+                 "delete it there"
+             ),
+             source(), copy(status=Status.SAVING), busy_seconds=61.2, most_busy_seconds=60.0,
+             on_probation=True),
+        case("vanished", LATER, source(), None, wait=LATER),
+        case("vanished, its id inherited", LATER,
+             source(), copy(mark=INHERITED), wait=LATER, known=False),
+        case("vanished, source deactivated", SOURCE_RESTS,
+             source(status=Status.DEACTIVATED), None, wait=LATER),
+        case("vanished, and a record is there",
+             actions.CopyData(source=source(), into=queued()), source(), queued(), wait=LATER),
     ],
 )
-def test_every_deed_has_its_words(action, what, why):
-    assert plans.step_of(action) == plans.Step(what=plans.StepKind(what), why=why)
-
-
-def test_nothing_to_do_has_no_words():
-    assert plans.step_of(uncopyable("source is queued")) is None
-
-
-@pytest.mark.parametrize(
-    "image",
-    [None, copy(status=Status.SAVING, size=None, multihash=None), queued()],
-    ids=["none", "busy", "without data"],
-)
-def test_nothing_is_proven_of_what_has_no_data(image):
-    assert plans.proof(source(), image) is None
-
-
-@pytest.mark.parametrize("status", [Status.ACTIVE, Status.DEACTIVATED])
-def test_the_bytes_of_a_copy_call_for_the_same_whatever_else_differs(status):
-    def proof(**fields):
-        return plans.proof(source(name="new"), copy(status=status, **fields))
-
-    assert proof() is None
-    assert isinstance(proof(multihash=SHA256), plans.ReadBack)
-    assert isinstance(proof(multihash=OTHER), plans.DeleteCopy)
+def test_what_an_attempt_found_out_decides(source, copy, flags, action):
+    assert decide(source, copy, **flags) == action

@@ -11,7 +11,7 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.reconcile import scan
 from tests.fakes import world as worlds
@@ -517,7 +517,7 @@ def test_who_wants_them_gets_the_record(world):
     world.policy = strategy.PlacementPolicy()
     world.changed(image.image_id)
     world.run()
-    assert world.task(image).reason.endswith(" follows its source: it is private")
+    assert world.task(image).reason.endswith(" its source follows: it is private")
 
 
 def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
@@ -760,10 +760,10 @@ def test_an_agent_that_is_stopping_ends_the_look(world):
 
 def test_an_awaited_image_is_a_snapshot_without_data_that_is_no_copy(world):
     image = world.source.make(properties=SNAPSHOT)
-    assert plans.is_awaited(image)
+    assert readiness.is_awaited(image)
     marks = builders.marks(builders.IMAGE_ID, ONE)
     copy = world.source.make(image_id=builders.IMAGE_ID, properties=SNAPSHOT | marks)
-    assert not plans.is_awaited(copy)
-    assert plans.is_awaited(world.source.make(properties=SNAPSHOT | marks))
-    assert not plans.is_awaited(world.source.make())
-    assert not plans.is_awaited(world.source.publish(DATA, properties=SNAPSHOT))
+    assert not readiness.is_awaited(copy)
+    assert readiness.is_awaited(world.source.make(properties=SNAPSHOT | marks))
+    assert not readiness.is_awaited(world.source.make())
+    assert not readiness.is_awaited(world.source.publish(DATA, properties=SNAPSHOT))

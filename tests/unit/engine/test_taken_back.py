@@ -85,8 +85,7 @@ def test_an_image_that_is_wanted_nowhere_is_made_private_everywhere(world, polic
     assert seen(world, image) == {TWO: "private", THREE: "private"}
     assert world.two.image(image.image_id).metadata.name != "new"
     assert world.task(image).reason.endswith(
-        "; the copy that is there stays, and only what narrows who may use it follows its "
-        "source: it is private"
+        "; the copy stays, and only what narrows access to its source follows: it is private"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import first_start
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import steps
 from glance_sync_agent.engine.reconcile import compare
 
 OK, WARN, _, _ = findings.Level
@@ -18,7 +18,7 @@ def missing(region, size):
         image_id=images.ImageId("6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e"),
         image_name="cirros",
         region=images.RegionId(region),
-        step=plans.Step(what=plans.StepKind.COPY, why="there is no copy"),
+        step=steps.Step(what=steps.StepKind.COPY, why="there is no copy"),
         size=size,
     )
 

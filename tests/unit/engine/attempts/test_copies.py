@@ -346,7 +346,7 @@ def test_a_copy_is_looked_at_once_more_before_it_is_changed(world, copied, call,
         world.changed(copied.image_id)
     world.run()
     assert call not in asked
-    assert "was left alone, because it changed" in world.task(copied).reason
+    assert "changed during the attempt and stays untouched" in world.task(copied).reason
     copy = world.two.image(copied.image_id)
     assert (copy.status, copy.metadata.name) == ("active", "golden")
 

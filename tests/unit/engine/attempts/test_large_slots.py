@@ -21,6 +21,12 @@ def world():
     return made
 
 
+def slots(per_region, large_bytes):
+    return large_slots.LargeSlots(
+        large_slots.SlotSettings(tasks_per_region=per_region, large_image_bytes=large_bytes)
+    )
+
+
 def publish(world, data, count):
     """Publish one after the other, so that the order of waiting is known."""
     made = [world.source.publish(data) for _ in range(count)]
@@ -110,8 +116,7 @@ def test_one_that_waits_for_a_place_says_so_and_keeps_its_turn(world):
     assert (task.status, task.attempts, task.not_before) == ("pending", 0, due)
     assert task.bytes_total == len(LARGE)
     assert task.reason == (
-        "it has 13 bytes, and other large images are on their way to region RegionTwo, or are "
-        "read back there"
+        "it has 13 bytes, and other large images use the slots of region RegionTwo"
     )
     assert world.task(large[2]).status == "success"
 
@@ -216,7 +221,7 @@ def key(number, region=TWO):
 
 
 def test_all_places_but_one_are_for_large_images():
-    found = large_slots.LargeSlots(per_region=3, large_bytes=100)
+    found = slots(3, 100)
     assert found.take(key(1), 100)
     assert found.limit(TWO) is None
     assert found.take(key(2), 1000)
@@ -234,7 +239,7 @@ def test_all_places_but_one_are_for_large_images():
 
 @pytest.mark.parametrize(("per_region", "large_bytes"), [(1, 100), (3, 0)])
 def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region, large_bytes):
-    found = large_slots.LargeSlots(per_region=per_region, large_bytes=large_bytes)
+    found = slots(per_region, large_bytes)
     assert all(found.take(key(number), 1000) for number in range(5))
     assert found.limit(TWO) is None
 
@@ -242,7 +247,7 @@ def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region
 def test_a_task_beside_those_that_have_a_place_brings_nothing():
     key = tasks.TaskKey(image_id=images.ImageId("one"), region=TWO)
     for large_bytes in (0, 100):
-        places = large_slots.LargeSlots(per_region=3, large_bytes=large_bytes)
+        places = slots(3, large_bytes)
         places.keep_apart(key)
         assert not places.take(key, 1)
         assert not places.take(key, 100)

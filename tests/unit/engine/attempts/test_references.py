@@ -137,7 +137,7 @@ def test_a_look_at_everything_finds_what_was_not_requested(world, caplog):
     world.changed(kernel.image_id)
     with caplog.at_level(logging.WARNING):
         world.run()
-    assert "are looked at with all others only: no" in caplog.text
+    assert "wait for the next full scan: no" in caplog.text
     assert world.task(kernel).status is tasks.TaskStatus.SUCCESS
     assert named(world, image) == kernel.image_id
 

@@ -93,7 +93,7 @@ def test_after_so_many_failures_a_region_is_left_alone(world, caplog):
     assert breaker(world).is_open(world.clock.now())
     world.run(seconds=10.0)
     assert len(asked) == 4
-    assert "RegionTwo is left alone until 2026-11-22T08:00:16+00:00" in caplog.text
+    assert "RegionTwo is unavailable and paused until 2026-11-22T08:00:16+00:00" in caplog.text
     assert "after 3 failures in a row: no answer from RegionTwo" in caplog.text
     assert len(world.three.ids()) == 5
 
@@ -129,7 +129,7 @@ def test_a_region_that_is_down_for_a_day_fails_no_task_and_is_made_good_at_once(
     pass_time(world, 80.0)
     assert {world.task(image).status for image in made + late} == {"success"}
     assert breaker(world) == breakers.CLOSED
-    assert "Region RegionTwo answers again" in caplog.text
+    assert "Region RegionTwo is available again" in caplog.text
 
 
 def test_an_image_that_is_alone_outlives_the_outage_as_well(world):
@@ -205,7 +205,7 @@ def test_a_copy_that_was_deleted_proves_its_region_well_too(world, caplog):
     pass_time(world, 80.0)
     assert not world.two.ids()
     assert breaker(world) == breakers.CLOSED
-    assert "Region RegionTwo answers again" in caplog.text
+    assert "Region RegionTwo is available again" in caplog.text
 
 
 def test_an_image_that_nobody_wants_there_proves_nothing(world):
@@ -236,7 +236,7 @@ def test_an_outcome_that_is_written_is_not_told_to_be_lost(world, caplog, monkey
     assert world.task(image).status == "success"
     (told,) = [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert told.getMessage() == (
-        f"What {world.task(image).key} tells of its region was not noted: cannot change the "
+        f"Did not note what {world.task(image).key} shows about its region: cannot change the "
         "breaker"
     )
 
@@ -313,7 +313,7 @@ def test_of_two_agents_the_other_one_gets_no_probe(world):
     down(world)
     world.run()
     world.clock.advance(20.0)
-    world.outages.look()
+    world.outages.refresh()
     now = world.clock.now()
     other = region_health.RegionHealth(
         kept=world.breakers,
@@ -321,7 +321,7 @@ def test_of_two_agents_the_other_one_gets_no_probe(world):
         clock=world.clock,
         chance=lambda: 0.5,
     )
-    other.look()
+    other.refresh()
     assert other.admission(TWO, now=now, seconds=60.0) is region_health.Admission.PROBE
     assert world.outages.admission(TWO, now=now, seconds=60.0) is region_health.Admission.NONE
 
@@ -405,7 +405,7 @@ def test_an_image_that_gets_5xx_uses_up_its_retries_also_while_its_region_is_slo
     pass_time(world, 3600.0)
     assert {world.task(image).status for image in made} == {"failure"}
     assert {world.task(image).attempts for image in made} == {3}
-    assert "Region RegionTwo fails with 3 images in a row" in caplog.text
+    assert "Region RegionTwo failed with 3 images in a row" in caplog.text
     assert caplog.text.count("a few tasks at a time") == 1
     assert world.outages.open_regions() == set()
 

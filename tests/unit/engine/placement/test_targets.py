@@ -54,8 +54,7 @@ def test_an_image_that_moves_into_a_region_is_copied_and_out_of_it_stays(world):
     assert world.task(image, THREE).reason == "in sync"
     assert world.task(image, TWO).reason == (
         "not wanted here: sync_regions of the image names it, but project alpha may not use it; "
-        "the copy that is there stays, "
-        "and only what narrows who may use it follows its source: it is private"
+        "the copy stays, and only what narrows access to its source follows: it is private"
     )
 
 
@@ -115,8 +114,8 @@ def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
     world.settle()
     (reason,) = {task.reason for task in world.store.list()}
     assert reason == (
-        "not wanted here: rule 1 does not name it; the copy that is there stays, "
-        "and only what narrows who may use it follows its source: it is private"
+        "not wanted here: rule 1 does not name it; the copy stays, "
+        "and only what narrows access to its source follows: it is private"
     )
     world.policy = USER
     world.reconciliation.look()

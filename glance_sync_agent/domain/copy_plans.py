@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a copy of ours needs."""
+
+import dataclasses
+
+from glance_sync_agent.domain import conflicts
+from glance_sync_agent.domain import data_proofs
+from glance_sync_agent.domain import metadata_changes
+from glance_sync_agent.domain import narrowing
+from glance_sync_agent.domain import readiness
+from glance_sync_agent.domain import verification
+from glance_sync_agent.domain.actions import Action
+from glance_sync_agent.domain.actions import Conflict
+from glance_sync_agent.domain.actions import CopyData
+from glance_sync_agent.domain.actions import DeleteCopy
+from glance_sync_agent.domain.actions import ReadBack
+from glance_sync_agent.domain.actions import SetActive
+from glance_sync_agent.domain.actions import Settled
+from glance_sync_agent.domain.actions import UpdateMetadata
+from glance_sync_agent.domain.actions import Wait
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.domain.identity import Identity
+from glance_sync_agent.domain.identity import names_itself
+from glance_sync_agent.domain.images import Image
+from glance_sync_agent.domain.images import ImageId
+from glance_sync_agent.domain.images import ImageStatus
+from glance_sync_agent.domain.situations import Situation
+
+_IN_SYNC = Settled(code=Code.IN_SYNC, text="in sync")
+
+
+def plan(case: Situation, source: Image, copy: Image, found: Identity) -> Action:
+    """Return what a copy of ours needs."""
+    is_held = _is_held(source, copy, case.deactivated_id)
+    if case.unwanted is not None:
+        is_deleted = case.deletes_unwanted and not found.on_probation
+        action: Action = _unwanted(case.unwanted, source, copy, delete=is_deleted)
+    else:
+        action = _wanted(case, source, copy, found)
+    damage = case.damage
+    if damage is None or damage.copy_id != copy.image_id or not found.may_be_replaced or is_held:
+        return action
+    return _damaged(source, copy, damage, action)
+
+
+def narrowing_step(source: Image, copy: Image | None) -> UpdateMetadata | SetActive | None:
+    """Return what follows a source to a copy of ours whatever else is true of them."""
+    if copy is None or copy.status is ImageStatus.KILLED or names_itself(source):
+        return None
+    if _must_rest(source, copy):
+        return SetActive(copy=copy, active=False)
+    change = metadata_changes.change(source, copy)
+    return None if change is None else narrowing.narrowed(change)
+
+
+def busy(
+    case: Situation, copy: Image, found: Identity, what: str
+) -> Wait | DeleteCopy | Conflict:
+    """Return what to do while an upload runs into an image, or once it has died.
+
+    :param what: names the image.
+    """
+    if case.busy_seconds <= case.most_busy_seconds:
+        return Wait(code=Code.COPY_BUSY, reason=f"{what} is {copy.status}")
+    why = f"it was {copy.status} for {case.busy_seconds:.0f} s, so the upload into it has died"
+    if not found.may_be_replaced:
+        return conflicts.stuck(copy, found, why)
+    return DeleteCopy(copy=copy, reason=why)
+
+
+def source_deactivated() -> Settled:
+    """Return that a region gets no new copy of a deactivated source."""
+    return Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
+
+
+def unwanted_text(why: str) -> str:
+    """Return why an image does not belong in a region, for its row."""
+    return f"not wanted here: {why}"
+
+
+def _is_held(source: Image, copy: Image, deactivated_id: ImageId | None) -> bool:
+    """Tell whether somebody else has deactivated a copy."""
+    is_deactivated = copy.status is ImageStatus.DEACTIVATED
+    is_alone = is_deactivated and source.status is ImageStatus.ACTIVE
+    return is_alone and copy.image_id != deactivated_id
+
+
+def _unwanted(
+    why: str, source: Image, copy: Image, *, delete: bool
+) -> Settled | DeleteCopy | UpdateMetadata | SetActive:
+    text = unwanted_text(why)
+    if delete:
+        return DeleteCopy(copy=copy, reason=text)
+    if (step := narrowing_step(source, copy)) is not None:
+        return step
+    deactivated = " and deactivated" if copy.status is ImageStatus.DEACTIVATED else ""
+    return Settled(
+        code=Code.OUT_OF_STRATEGY,
+        text=f"{text}; the copy stays, and only what narrows access to its source follows: it "
+        f"is {copy.metadata.visibility}{deactivated}",
+    )
+
+
+def _must_rest(source: Image, copy: Image) -> bool:
+    """Tell whether a copy is to be deactivated."""
+    is_deactivated = source.status is ImageStatus.DEACTIVATED
+    return is_deactivated and copy.status is ImageStatus.ACTIVE
+
+
+def _wanted(case: Situation, source: Image, copy: Image, found: Identity) -> Action:
+    if copy.status is ImageStatus.QUEUED:
+        return _without_data(source, copy)
+    if copy.status in readiness.IN_UPLOAD:
+        return busy(case, copy, found, "copy")
+    if copy.status is ImageStatus.KILLED:
+        if found.on_probation:
+            return conflicts.on_probation(copy, "it is killed")
+        return DeleteCopy(copy=copy, reason="copy is killed")
+    return _complete(case, source, copy)
+
+
+def _without_data(source: Image, copy: Image) -> Settled | CopyData | UpdateMetadata:
+    if source.status is ImageStatus.DEACTIVATED:
+        return source_deactivated()
+    # The bytes make the image. Users who may not see the source must not see that.
+    change = metadata_changes.change(narrowing.before_data(source, copy), copy)
+    return change or CopyData(source=source, into=copy)
+
+
+def _complete(case: Situation, source: Image, copy: Image) -> Action:
+    """Return what a copy of ours with data needs."""
+    proof = _proof(case, source, copy)
+    if isinstance(proof, ReadBack) and copy.image_id == case.proven_id:
+        proof = None
+    if isinstance(proof, DeleteCopy) or (proof is not None and source.multihash is None):
+        # Only this attempt knows the hash of a source that has none.
+        return proof
+    if _must_rest(source, copy):
+        return SetActive(copy=copy, active=False)
+    if (change := metadata_changes.change(source, copy)) is not None:
+        return change
+    if copy.status is not source.status:
+        # After who may see it: else users without access to the source would see the copy.
+        if _is_held(source, copy, case.deactivated_id):
+            return _held(source, copy)
+        return SetActive(copy=copy, active=True)
+    # Last, because it may take hours, or fail. Access that was taken back must not wait for it.
+    return proof or _IN_SYNC
+
+
+def _proof(case: Situation, source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
+    expected = source.multihash or case.sent
+    return data_proofs.step(dataclasses.replace(source, multihash=expected), copy)
+
+
+def _held(source: Image, copy: Image) -> Settled:
+    return Settled(
+        code=Code.HELD,
+        text=f"in sync, but somebody else deactivated image {copy.image_id} of region "
+        f"{copy.region}; it stays deactivated until you run 'glance-sync sync --release "
+        f"{source.image_id} --region {copy.region}'",
+    )
+
+
+def _damaged(
+    source: Image, copy: Image, damage: verification.Damage, action: Action
+) -> Action:
+    """Replace an action that keeps a copy whose bytes are wrong."""
+    if not isinstance(action, ReadBack | UpdateMetadata | SetActive | Settled):
+        return action
+    return DeleteCopy(
+        copy=copy,
+        reason="copy is damaged",
+        mismatch=(str(verification.expected(source, copy)), damage.found),
+    )
