@@ -94,6 +94,7 @@ class Story:
         self._upload(snapshot)
         self._stop_in_the_middle()
         self._lose_a_region()
+        self._fail_after_the_bytes()
         self._have_copies({golden: 2, snapshot: 2, elsewhere: 1, heard: 2, unheard: 2})
         self._make_images_of_copies(golden, heard, unheard)
         self._lay_hands_on_copies(golden, snapshot)
@@ -160,6 +161,24 @@ class Story:
 
         before, service.before = service.before, be_down
         self._publish_one()
+        self._hear()
+        service.before = before
+        self.cloud.clock.advance(20.0)
+        self._work()
+
+    def _fail_after_the_bytes(self) -> None:
+        """Have an attempt fail after its transfer, so its row learns where the bytes were read."""
+        service = self.cloud.regions.glances[TWO]
+        image_id = self._publish_one()
+        before = service.before
+
+        def fail_once(name: str, asked: images.ImageId | None) -> None:
+            before(name, asked)
+            if name == "get_record" and service.image(image_id).status is Status.ACTIVE:
+                service.before = before
+                raise errors.ServiceUnavailable("no answer")
+
+        service.before = fail_once
         self._hear()
         service.before = before
         self.cloud.clock.advance(20.0)
