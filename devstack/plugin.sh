@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# DevStack plugin: installs, configures and runs glance-sync-agent beside the
-# Glance of the cascading region. Sourced by stack.sh, unstack.sh and clean.sh.
+# DevStack plugin: installs, configures and runs glance-sync-agent with the Glance of the
+# cascading region. stack.sh, unstack.sh and clean.sh source it.
 
 function install_glance_sync_agent {
     setup_develop "$GLANCE_SYNC_DIR"
@@ -11,7 +11,7 @@ function glance_sync_bin_dir {
 }
 
 function create_glance_sync_accounts {
-    # "service" comes with the user, "admin" is for images of other projects.
+    # create_service_user adds the role service. The images of other projects need admin.
     create_service_user glance-sync admin
 }
 
@@ -41,7 +41,7 @@ function configure_glance_sync_agent {
         install -m 640 "$GLANCE_SYNC_STORE_FILE" "$GLANCE_SYNC_CONF_DIR/glance_store.yaml"
     fi
 
-    # Without notifications there is nothing to follow.
+    # The agent follows notifications, which Glance does not send by default.
     iniset "$GLANCE_API_CONF" oslo_messaging_notifications driver messagingv2
 }
 

@@ -26,7 +26,7 @@ Options = Mapping[str, Mapping[str, object]]  # section -> option -> value
 
 
 class AgentError(Exception):
-    """The agent did not do what was expected; the message ends with its log."""
+    """The agent failed; the message ends with its log."""
 
 
 class Agent:
@@ -42,8 +42,8 @@ class Agent:
     ) -> None:
         """Write the configuration.
 
-        :param options: added to ``sync.conf``, or put in the place of what would be there.
-        :param ssh: False: no store file, so that every region is filled through its image API.
+        :param options: added to ``sync.conf``; they override its options.
+        :param ssh: False: no store file, so the agent fills every region through its image API.
         """
         self.directory = directory
         self.config_file = directory / "sync.conf"
@@ -74,7 +74,7 @@ class Agent:
         return [str(_BIN / name), "--config-file", str(self.config_file), *arguments]
 
     def start(self) -> None:
-        """Start the process; it is ready when its log says so, see :meth:`wait_for_log`."""
+        """Start the process. Its log shows when it is ready, see :meth:`wait_for_log`."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("glance-sync-agent"),
@@ -120,7 +120,7 @@ class Agent:
         self._store.close()
 
     def is_running(self) -> bool:
-        """Tell whether the launcher lives."""
+        """Return whether the launcher lives."""
         return self._process is not None and self._process.poll() is None
 
     def tasks(self) -> list[tasks.Task]:

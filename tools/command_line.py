@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the options of the tools have in common; for any Python, before anything is installed."""
+"""The parser of the tools' options. It works with any Python, before an installation."""
 
 import argparse
 from collections.abc import Callable
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, and where to read about the options."""
+    """Reports a mistake in one line, and names the command that explains the options."""
 
     def __init__(self, tool: str) -> None:
         """Know no option yet.
 
-        :param tool: the path of the script, which explains itself.
+        :param tool: the path of the script, which has the help text.
         """
         super().__init__(prog=tool, add_help=False, allow_abbrev=False)
 
@@ -20,10 +20,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def positive(told: str) -> Callable[[str], float]:
-    """Return what reads a number greater than 0.
+def positive(expected: str) -> Callable[[str], float]:
+    """Return a parser of numbers greater than 0.
 
-    :param told: what another text is not.
+    :param expected: names such a number in the error.
     """
 
     def read(text: str) -> float:
@@ -32,7 +32,7 @@ def positive(told: str) -> Callable[[str], float]:
         except ValueError:
             value = 0.0
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"'{text}' is not {told}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
         return value
 
     return read

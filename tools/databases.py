@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real servers of PostgreSQL and MariaDB, for tests and benchmarks of what keeps tasks.
+"""Real servers of PostgreSQL and MariaDB, for tests and benchmarks of the task store.
 
-Each listens on loopback, keeps its data in a directory of its own, and ends with the process
-that started it, however that ends.
+Each listens on loopback and has a directory of its own. It ends with the process that started
+it, even if that process is killed.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,12 +35,12 @@ GRANT ALL ON {name}.* TO {name}@{address};
 
 
 class NoServerError(Exception):
-    """A server cannot be had; the message says why."""
+    """A server cannot be started; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How to start a server whose data is there."""
+    """How to start a server that has its data."""
 
     command: list[str]
     url: str
@@ -80,10 +80,10 @@ class Server:
 
 
 def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[Server]:
-    """Serve a database of PostgreSQL's.
+    """Run a PostgreSQL server with one database.
 
-    :param durable: whether what is committed is on the disk, as it would be in production.
-    :raises NoServerError: it cannot be had.
+    :param durable: write commits to the disk, as in production.
+    :raises NoServerError: it cannot be started.
     """
     return _served(functools.partial(_postgresql, durable=durable))
 
@@ -146,7 +146,7 @@ def mariadb_command(home: pathlib.Path, data: pathlib.Path, port: int) -> list[s
 
 
 def mariadb_url(password: str, port: int) -> str:
-    """Return where a server of MariaDB's is reached."""
+    """Return the URL of a MariaDB server."""
     # To get ready for TLS, which no server here offers, costs each connection 20 ms.
     return f"mysql+pymysql://{_NAME}:{password}@{ADDRESS}:{port}/{_NAME}?ssl_disabled=true"
 
@@ -214,7 +214,7 @@ def run(*command: str) -> None:
 
 
 def _as_user() -> list[str]:
-    """Return what setpriv(1) needs to give up root's rights, with which no server runs."""
+    """Return the setpriv(1) command that gives up root's rights; no server runs as root."""
     user = unprivileged()
     return [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
 
@@ -225,7 +225,7 @@ def unprivileged() -> pwd.struct_passwd | None:
 
 
 def program(name: str, path: str = _PROGRAMS) -> str:
-    """Return where a program is.
+    """Return the path of a program.
 
     :raises NoServerError: it is not installed.
     """

@@ -3,21 +3,21 @@
 #
 # usage: tools/demo.sh [--keep] [--json] [--size MIB] [--name CLOUD] [--timeout SECONDS] [--attach]
 #
-# Prepares everything that is missing (Debian packages, the virtualenvs .venv and
-# .cloud/venv), starts a real cloud of four regions on loopback and the agent,
-# publishes two images in one region, shows them arrive in the others, reads every
-# copy back and hashes it, then changes, shares and deletes, and shows each change
-# arrive. Stops everything at the end. Exit status 0 only if every region held the
-# right bytes and every change arrived.
+# Installs what is missing (Debian packages, the virtualenvs .venv and .cloud/venv).
+# Starts the agent and a real cloud of four regions on loopback. Publishes two images in
+# one region, and shows them arrive in the others. Reads every copy back and hashes it.
+# Changes, shares and deletes, and shows each change arrive. Stops everything at the
+# end. The exit status is 0 only if every region held the right bytes and every change
+# arrived.
 #
-#   --keep             leave cloud and agent running, and say how to play with them
-#   --json             print one summary as JSON on stdout, the rest on stderr
-#   --size MIB         of the big image (256)
-#   --name CLOUD       which cloud; its state is in .cloud/CLOUD (demo)
-#   --timeout SECONDS  that the copies, and each change, may take (600)
-#   --attach           use a cloud that runs already as it is, and leave it running
+#   --keep             leave cloud and agent running, and show how to use them
+#   --json             print one summary as JSON on stdout, everything else on stderr
+#   --size MIB         size of the big image (256)
+#   --name CLOUD       name of the cloud; its state is in .cloud/CLOUD (demo)
+#   --timeout SECONDS  limit for the copies, and for each change (600)
+#   --attach           use a running cloud, and leave it running
 #
-# GLANCE_SYNC_DEBUG=1 shows a traceback where there would be a sentence.
+# GLANCE_SYNC_DEBUG=1 shows a traceback for each error.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -31,7 +31,7 @@ for argument in "$@"; do
     esac
 done
 
-# A mistake is told before minutes of installation, if there is anything to tell it with.
+# Report a mistake before the installation, which takes minutes.
 if command -v python3 >/dev/null; then
     python3 -m tools.demo.options "$@" || exit
 fi

@@ -41,7 +41,7 @@ _OPERATOR_SQL = "GRANT ALL ON *.* TO agent@127.0.0.1;\n"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Node:
-    """Where a node's data is, and the ports that it listens on."""
+    """The directory and the ports of a node."""
 
     data: pathlib.Path
     sql: int

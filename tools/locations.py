@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud whose cascading Glance shows locations, and takes those of RegionTwo's images."""
+"""A cloud whose cascading Glance shows locations, and accepts those of RegionTwo's images."""
 
 from collections.abc import Iterator
 import contextlib
@@ -18,7 +18,7 @@ _FILES = {"RegionOne": ("local.conf", _SHOWING), "RegionTwo": ("tell-size", "")}
 
 @contextlib.contextmanager
 def shown(cloud: clouds.Cloud) -> Iterator[None]:
-    """Let RegionOne show locations and RegionTwo tell sizes, until the block ends."""
+    """Let RegionOne show locations and RegionTwo show sizes, until the block ends."""
     described = cloud.describe()
     made = [
         (name, pathlib.Path(described.region(name).config_dir, file), text)

@@ -3,21 +3,20 @@
 #
 # usage: tools/soak.sh [MINUTES] [--seed N] [--converge SECONDS] [--name CLOUD]
 #
-# Prepares everything that is missing, makes a new cloud of four regions on loopback
-# and has three agents with one PostgreSQL database look after it. For MINUTES two
-# users publish, change, share and delete images by chance, while by chance agents
-# are killed, services stop, freeze or refuse, and copies are deleted, changed and
-# damaged. All the while it looks for what must never be. Then nothing breaks any
-# more, and every region, file and task must become what the sources say. Exit
-# status 0 only if there was no violation; each is spelled out.
+# Installs what is missing. Makes a new cloud of four regions on loopback, with three
+# agents on one PostgreSQL database. For MINUTES two users publish, change, share and
+# delete random images. Meanwhile random faults happen: agents are killed, services
+# stop, freeze or refuse, copies are deleted, changed and damaged. The soak checks for
+# violations all the time. Then the faults end, and every region, file and task must
+# converge to the sources. The exit status is 0 only without violations.
 #
-#   MINUTES             of users and faults (20)
-#   --seed N            repeats what is done, and in which order; printed first
-#   --converge SECONDS  that the end may take once nothing breaks any more (240)
-#   --name CLOUD        which cloud; what is there of it is wiped (soak)
+#   MINUTES             time with users and faults (20)
+#   --seed N            repeat the operations of that seed, which is printed first
+#   --converge SECONDS  limit for the time from the last fault to the end (240)
+#   --name CLOUD        name of the cloud; its old state is removed (soak)
 #
-# The cloud's data, the agents' logs and a list of all that was done, events.log,
-# stay in .cloud/CLOUD.
+# .cloud/CLOUD keeps the data of the cloud, the logs of the agents, and a list of all
+# events, events.log.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -31,7 +30,7 @@ for argument in "$@"; do
     esac
 done
 
-# A mistake is told before minutes of installation, if there is anything to tell it with.
+# Report a mistake before the installation, which takes minutes.
 if command -v python3 >/dev/null; then
     python3 -m tools.soak.options "$@" || exit
 fi

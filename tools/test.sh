@@ -3,26 +3,26 @@
 #
 # usage: tools/test.sh [STEP...]
 #
-# Prepares everything that the checks need (Debian packages, the virtualenvs
-# .venv and .cloud/venv), runs the steps, and ends with a table of their
-# results. Exit status 0 only if all of them passed. Without a STEP:
+# Installs what the checks need (Debian packages, the virtualenvs .venv and
+# .cloud/venv), runs the steps, and ends with a table of their results. The exit
+# status is 0 only if all of them passed. Without a STEP it runs these:
 #
 #   pep8         ruff, hacking, import-linter, codespell, doc8, bash -n
 #   mypy         types, strict
 #   cover        tests/unit and tests/contract; every branch of domain and engine
-#   checkconfig  is etc/glance/sync.conf what the options generate?
-#   docs         doc/ and the release notes, warnings are errors
+#   checkconfig  etc/glance/sync.conf is what the options generate
+#   docs         doc/ and the release notes; warnings are errors
 #   functional   tests/integration and tests/functional, on real clouds
 #   total        branch coverage of cover and functional together
-#   mutation     every mutant of the domain is noticed by a test
+#   mutation     a test catches every mutant of the domain
 #
 # On request only:
 #
-#   py3          what cover runs, without coverage
-#   genconfig    write etc/glance/sync.conf anew
+#   py3          the tests of cover, without coverage
+#   genconfig    generate etc/glance/sync.conf
 #
-# With CI=true a service that a test needs and does not find is a failure;
-# without it the test is skipped. PYTEST_ADDOPTS reaches pytest as usual.
+# If a service is missing, its tests are skipped; with CI=true they fail.
+# PYTEST_ADDOPTS reaches pytest as usual.
 
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -57,7 +57,7 @@ step_pep8() {
     done < <(shell_scripts)
 }
 
-# The files whose first line says that they are for a shell, and devstack's.
+# The files with a shell in their first line, and those of devstack.
 shell_scripts() {
     find .ci devstack tools -type f ! -name '*.py' ! -name '*.pyc' \
         -exec awk 'FNR == 1 && (/^#!.*sh$/ || FILENAME ~ "^devstack/|[.]sh$") { print FILENAME } { nextfile }' {} +
@@ -71,8 +71,8 @@ step_py3() {
     check pytest "${IN_PARALLEL[@]}" tests/unit tests/contract
 }
 
-# pytest_covered NAME TEST...: leaves the coverage of the tests and of every
-# process they start in coverage/NAME.
+# pytest_covered NAME TEST...: writes the coverage of the tests and of their
+# processes to coverage/NAME.
 pytest_covered() {
     local name=$1
     shift
@@ -115,10 +115,10 @@ step_checkconfig() {
     [ "$step_status" -eq 0 ] || echo "etc/glance/sync.conf is out of date: run tools/test.sh genconfig and commit it."
 }
 
-# Theme and reno read git; where there is none, a missing commit is a warning.
+# Theme and reno read git. Without it, a missing commit is a warning.
 step_docs() {
     if ! git rev-parse --git-dir >/dev/null 2>&1; then
-        echo "No git here: warnings are no errors, and the release notes are not built."
+        echo "There is no git here: warnings are no errors, and the release notes are not built."
         check sphinx-build -q -b html doc/source doc/build/html
         return
     fi
@@ -127,7 +127,7 @@ step_docs() {
     check sphinx-build -q -W --keep-going -b html releasenotes/source doc/build/releasenotes
 }
 
-# mutmut's own exit status does not tell whether a mutant survived.
+# mutmut's exit status does not show whether a mutant survived.
 step_mutation() {
     local log=mutants/run.log survivors name
     rm -rf mutants
@@ -151,7 +151,7 @@ PYTHON
     while IFS=: read -r name _; do
         mutmut show "${name// /}"
     done < <(head -n 10 <<<"$survivors")
-    echo "Each of these changes of the domain is noticed by no test: delete what they change, or test it."
+    echo "No test catches these mutants of the domain: delete the code that they change, or test it."
 }
 
 known_step() {
@@ -170,16 +170,16 @@ prepare() {
         ensure_cloud_packages
         ensure_database_packages
         ensure_cloud_venv
-        # Only where there are such clouds, for somebody else's tests may be at work beside us.
+        # Other steps start no clouds, and other runs may use theirs at the same time.
         trap stop_clouds EXIT
         ;;
     esac
     export VIRTUAL_ENV=$PWD/.venv PATH=$PWD/.venv/bin:$PATH
-    # The last one makes each of the many processes compile the package anew.
+    # The last one would make each of the many processes compile the package again.
     unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 }
 
-# A worker that is interrupted has no time for it.
+# An interrupted worker does not stop its cloud.
 stop_clouds() {
     local directory
     for directory in .cloud/test-gw*/; do

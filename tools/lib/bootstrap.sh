@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs what the demo and the tests need: Debian packages, the agent's
-# virtualenv, the test cloud's virtualenv. Source it from bash; every function
-# is idempotent, fast when there is nothing to do, and leaves the calling
-# script with status 1 and one clear sentence when it cannot do its work.
+# virtualenv, the test cloud's virtualenv. Source it from bash. Every function is
+# idempotent, and fast if there is nothing to do. If it fails, it ends the calling
+# script with status 1 and one sentence.
 #
 #   ensure_debian_packages PACKAGE...   install those that are missing
 #   ensure_cloud_packages               the Debian packages of the test cloud
-#   ensure_database_packages            those of the databases of the tests
+#   ensure_database_packages            the Debian packages of the tests' databases
 #   ensure_agent_venv                   .venv: this checkout, editable, extra "test"
 #   ensure_cloud_venv                   .cloud/venv: Glance, Keystone, uWSGI
 
 BOOTSTRAP_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BOOTSTRAP_LOG_DIR=$BOOTSTRAP_ROOT/.cloud/log
-# Where systemd's links and Debian's policy are; empty: of this machine.
+# The root of systemd's links and Debian's policy. Empty: this machine.
 SYSTEM_ROOT=
 CLOUD_DEBIAN_PACKAGES=(
     rabbitmq-server openssh-server openssh-client curl
     python3-venv python3-dev gcc libc6-dev
 )
-# Of MariaDB the programs alone: mariadb-server would make a user, a database and a service.
+# mariadb-server would make a user, a database and a service.
 DATABASE_DEBIAN_PACKAGES=(postgresql mariadb-server-core mariadb-client-core galera-4)
 
 _say() { printf '==> %s\n' "$*"; }
@@ -33,13 +33,13 @@ _show_tail() {
     if [ -f "$1" ]; then tail -n 15 "$1" | sed 's/^/    /' >&2; fi
 }
 
-# Tells whether _as_root works. sudo may ask for a password where somebody can give it.
+# Returns whether _as_root works. sudo asks for a password if there is a terminal.
 _may_become_root() {
     [ "$(id -u)" -eq 0 ] && return
     command -v sudo >/dev/null || return
     sudo -n true 2>/dev/null && return
     [ -t 0 ] || return
-    _say "Debian packages are missing, and installing them takes root's rights: sudo asks for your password"
+    _say "Debian packages are missing, and only root can install them: sudo asks for your password"
     sudo -v
 }
 
@@ -65,16 +65,16 @@ _apt_get() {
         "$@" </dev/null >>"$BOOTSTRAP_LOG_DIR/apt.log" 2>&1
 }
 
-# The package lists of a long-running machine may be stale, those of a container
-# are empty: refresh them only when the first try fails. What the operator has is
-# never removed in favour of what we want.
+# The package lists of a long-running machine may be stale, and those of a container
+# are empty. So refresh them if the first try fails. Never remove a package of the
+# operator.
 _apt_install() {
     _apt_get install --no-install-recommends --no-remove "$@" && return
     _apt_get update && _apt_get install --no-install-recommends --no-remove "$@"
 }
 
-# _put FILE MODE TEXT: makes a file of root's and notes it in "made"; what the operator
-# has there stays.
+# _put FILE MODE TEXT: makes a file of root and adds it to "made". A file of the
+# operator stays.
 _put() {
     local file=$SYSTEM_ROOT$1
     [ -e "$file" ] && return
@@ -91,8 +91,8 @@ _take_away() {
     done
 }
 
-# Installs packages; their maintainer scripts start no daemon, and make no database.
-# What tells them so is gone afterwards, also when we are interrupted.
+# Installs packages, but lets their scripts start no daemon and make no database. The
+# files for that are removed afterwards, also after an interruption.
 _install_quietly() (
     made=()
     trap _take_away EXIT
@@ -107,25 +107,25 @@ _enabled_units() {
     [ ! -d "$links" ] || find "$links" -mindepth 2 -type l -printf '%f\n' | sort -u
 }
 
-# A freshly installed daemon must not come up at the next boot either, nor one that it
-# depends on. $1: what was enabled before, and so is the operator's.
+# A newly installed daemon must not start at the next boot, nor its dependencies.
+# $1: the units that the operator enabled before.
 _disable_units_enabled_since() {
     local units
     command -v systemctl >/dev/null || return 0
     mapfile -t units < <(comm -13 <(printf '%s\n' "$1") <(_enabled_units))
     [ "${#units[@]}" -eq 0 ] ||
         _as_root systemctl ${SYSTEM_ROOT:+"--root=$SYSTEM_ROOT"} disable "${units[@]}" >>"$BOOTSTRAP_LOG_DIR/apt.log" 2>&1 ||
-        _fail "could not keep what was installed from starting at boot; run as root: systemctl disable ${units[*]}"
+        _fail "could not disable new services; run as root: systemctl disable ${units[*]}"
 }
 
 ensure_debian_packages() {
     command -v dpkg-query >/dev/null ||
-        _fail "this needs Debian or Ubuntu (dpkg-query is not here); install by hand what provides: $*"
+        _fail "this script needs Debian or Ubuntu, because dpkg-query is missing; install the equivalents of these packages yourself: $*"
     local missing enabled status=0
     mapfile -t missing < <(_missing_packages "$@")
     [ "${#missing[@]}" -eq 0 ] && return 0
     if ! _may_become_root; then
-        _fail "Debian packages are missing and this user may not install them; run as root: apt-get install ${missing[*]}"
+        _fail "Debian packages are missing, and this user may not install them; run as root: apt-get install ${missing[*]}"
     fi
     _say "Installing Debian packages: ${missing[*]}"
     mkdir -p "$BOOTSTRAP_LOG_DIR"
@@ -135,7 +135,7 @@ ensure_debian_packages() {
     _disable_units_enabled_since "$enabled"
     if [ "$status" -ne 0 ]; then
         _show_tail "$BOOTSTRAP_LOG_DIR/apt.log"
-        _fail "apt-get could not install ${missing[*]} (is the network there?); all of its output is in $BOOTSTRAP_LOG_DIR/apt.log"
+        _fail "apt-get could not install ${missing[*]}; check the network; the full output is in $BOOTSTRAP_LOG_DIR/apt.log"
     fi
 }
 
@@ -147,7 +147,7 @@ ensure_database_packages() {
     ensure_debian_packages "${DATABASE_DEBIAN_PACKAGES[@]}"
 }
 
-# Prints what a virtualenv was made from: a change of it means "install again".
+# Prints a digest of the inputs of a virtualenv. If it changes, install again.
 _stamp_of() {
     local file
     {
@@ -159,7 +159,7 @@ _stamp_of() {
     } | sha256sum | cut -d ' ' -f 1
 }
 
-# uv does not read pip's settings: hand over those that decide reachability.
+# uv does not read pip's settings for the index and its certificate.
 _export_uv_settings() {
     local index=${PIP_INDEX_URL:-}
     [ -n "$index" ] || index=$("$1/bin/python" -m pip config get global.index-url 2>/dev/null || true)
@@ -169,7 +169,7 @@ _export_uv_settings() {
 }
 
 # _install VENV [--fresh] REQUIREMENT...: with uv, which takes a fifth of pip's
-# time, or with pip when uv is not to be had. --fresh ignores cached wheels.
+# time, or with pip if uv is missing. --fresh ignores cached wheels.
 _install() {
     local venv=$1 fresh=()
     shift
@@ -178,7 +178,7 @@ _install() {
         fresh=(--no-cache)
     fi
     if [ -x "$venv/bin/uv" ]; then
-        # As pip does it: else each process may have to compile all that it imports anew.
+        # Like pip: otherwise each process may have to compile its imports again.
         "$venv/bin/uv" pip install --python "$venv/bin/python" --compile-bytecode "${fresh[@]}" "$@" && return
         echo "uv failed, trying pip"
     fi
@@ -186,16 +186,16 @@ _install() {
     "$venv/bin/python" -m pip install --progress-bar off "${fresh[@]}" "$@"
 }
 
-# Makes the virtualenv unless it is there; one in use is added to, not replaced.
+# Makes the virtualenv unless it exists. It may be in use, so it is not replaced.
 _create_venv() {
     local origin
     origin="$(/usr/bin/python3 --version) $1"
     if [ "$(cat "$1/.origin" 2>/dev/null)" != "$origin" ]; then
         rm -rf "$1"
-        # Debian's own interpreter: one from a home directory is out of reach for
-        # services of other users, and wheels compiled for it do not fit elsewhere.
+        # Debian's interpreter: services of other users cannot reach one in a home
+        # directory, and its wheels fit no other interpreter.
         /usr/bin/python3 -m venv "$1" || return
-        "$1/bin/python" -m pip install --progress-bar off uv || echo "uv is not to be had, using pip"
+        "$1/bin/python" -m pip install --progress-bar off uv || echo "uv cannot be installed, using pip"
         printf '%s\n' "$origin" >"$1/.origin"
     fi
     _export_uv_settings "$1"
@@ -214,7 +214,7 @@ _fill_cloud_venv() {
         _install "$BOOTSTRAP_ROOT/.cloud/venv" -r "$requirements"
 }
 
-# _ensure_venv VENV FILLER FILE...: FILLER makes VENV; again when a FILE changed.
+# _ensure_venv VENV FILLER FILE...: FILLER makes VENV, and again if a FILE changed.
 _ensure_venv() {
     local venv=$1 filler=$2 name=${2#_fill_} stamp log
     log=$BOOTSTRAP_LOG_DIR/$name.log
@@ -224,19 +224,19 @@ _ensure_venv() {
     mkdir -p "$BOOTSTRAP_LOG_DIR"
     (
         flock 9
-        # Somebody else may have made it while we waited.
+        # Another process may have made it in the meantime.
         [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
         _say "Installing Python packages into ${venv#"$BOOTSTRAP_ROOT"/} (a minute or two)"
         "$filler" </dev/null >"$log" 2>&1 || exit 1
         printf '%s\n' "$stamp" >"$venv/.stamp"
     ) 9>"$BOOTSTRAP_LOG_DIR/$name.lock" || {
         _show_tail "$log"
-        _fail "could not install the Python packages of $venv (is the network there?); all of the output is in $log"
+        _fail "could not install the Python packages of $venv; check the network; the full output is in $log"
     }
 }
 
 ensure_agent_venv() {
-    [ -f "$BOOTSTRAP_ROOT/setup.cfg" ] || _fail "$BOOTSTRAP_ROOT holds no setup.cfg, so the agent cannot be installed from it"
+    [ -f "$BOOTSTRAP_ROOT/setup.cfg" ] || _fail "$BOOTSTRAP_ROOT has no setup.cfg, so the agent cannot be installed from it"
     ensure_debian_packages python3-venv
     _ensure_venv "$BOOTSTRAP_ROOT/.venv" _fill_agent_venv \
         "$BOOTSTRAP_ROOT"/{setup.cfg,setup.py,pyproject.toml,requirements.txt,test-requirements.txt}
