@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real OpenStack cloud of four regions on loopback, for demo, tests and benchmarks.
 
-It is not a deployment tool: everything lives under ``.cloud/<name>/`` of the
-checkout, and nothing outlives ``Cloud.wipe()``.
+It is not a deployment tool: everything is under ``.cloud/<name>/`` of the checkout, and
+``Cloud.wipe()`` removes all of it.
 """
 
 from tools.cloud.cloud import Cloud

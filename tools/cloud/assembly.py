@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the parts of a cloud together: their configuration and their services."""
+"""Joins the parts of a cloud: their configuration and their services."""
 
 import contextlib
 import dataclasses
@@ -29,10 +29,10 @@ def build(cloud: model.Description, venv: pathlib.Path) -> list[services.Service
 
 
 def plan(name: str, state_dir: pathlib.Path, venv: pathlib.Path) -> model.Description:
-    """Return what the cloud shall be, and leave it in its ``cloud.json``.
+    """Return the description of the cloud, and write it to its ``cloud.json``.
 
-    While a service of it runs that is what it was: ports do not change under
-    clients. Calls for all clouds of a checkout must exclude each other.
+    While one of its services runs, the description does not change, so clients keep
+    their ports. Calls for all clouds of a checkout must exclude each other.
 
     :raises CloudError: its ``cloud.json`` cannot be read, or no ports are free.
     """

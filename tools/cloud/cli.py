@@ -48,13 +48,13 @@ def _parser(command: list[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--name",
         default="default",
-        help="which cloud; several may run at a time (default: default)",
+        help="name of the cloud; several can run at a time (default: default)",
     )
     match command:
         case ["up"]:
-            parser.description = "Start the test cloud; installs what it needs the first time."
+            parser.description = "Start the test cloud. The first time, install what it needs."
         case ["down"]:
-            parser.description = "Stop every process of the test cloud; its data stays."
+            parser.description = "Stop every process of the test cloud. Its data stays."
         case ["wipe"]:
             parser.description = "Stop the test cloud and remove its data."
             parser.add_argument(
@@ -79,7 +79,7 @@ def _up(cloud: clouds.Cloud) -> int:
 
 def _down(cloud: clouds.Cloud) -> int:
     if not cloud.down():
-        _say(f"Nothing of the cloud {cloud.name!r} was running.")
+        _say(f"The cloud {cloud.name!r} was not running.")
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The test cloud as a whole: bring it up, look at it, break it, take it down."""
+"""The test cloud as a whole: start it, check it, break it, stop it."""
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -36,7 +36,7 @@ _STOP_SECONDS = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class ServiceStatus:
-    """What a look at one service shows."""
+    """The state of one service."""
 
     name: str
     address: str
@@ -45,10 +45,10 @@ class ServiceStatus:
 
 
 class Cloud:
-    """A cloud of four regions whose state lives in ``<root>/.cloud/<name>``.
+    """A cloud of four regions whose state is in ``<root>/.cloud/<name>``.
 
-    Every method may be called from another process than the one that started
-    the cloud; those that change it exclude each other.
+    Any process may call the methods, not only the one that started the cloud. Methods that
+    change the cloud exclude each other.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Cloud:
         """Prepare to use a cloud; does nothing yet.
 
         :param root: the checkout.
-        :param report: is told what happens, a line at a time.
+        :param report: called with each event, a line.
         :raises CloudError: the name cannot be that of a directory.
         """
         if not _NAME.fullmatch(name):
@@ -73,18 +73,18 @@ class Cloud:
 
     @property
     def state_dir(self) -> pathlib.Path:
-        """Where everything that belongs to this cloud is."""
+        """The directory of this cloud."""
         return self._home / self.name
 
     def describe(self) -> model.Description:
-        """Return all there is to know to use the cloud.
+        """Return what clients need to use the cloud.
 
         :raises CloudError: it has never been up.
         """
         return model.load(self.state_dir / "cloud.json")
 
     def up(self) -> model.Description:
-        """Start what does not run, and wait until everything answers.
+        """Start the services that do not run, and wait until all answer.
 
         :raises CloudError: a service does not come up; the others are left running.
         """
@@ -117,7 +117,7 @@ class Cloud:
         """
         with self._lock(self.name):
             pid_files = set((self.state_dir / "run").glob("*.json"))
-            # RabbitMQ takes its leave from epmd, so that goes last.
+            # RabbitMQ needs epmd until it has ended.
             epmd = {path for path in pid_files if path.stem == "epmd"}
             stopped: list[str] = []
             for group in (pid_files - epmd, epmd):
@@ -128,7 +128,7 @@ class Cloud:
             return sorted(stopped)
 
     def wipe(self) -> None:
-        """Stop the cloud and remove everything it has."""
+        """Stop the cloud and remove its data."""
         self.down()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.state_dir)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one error of the test cloud: a sentence for the person who started it."""
+"""The one error of the test cloud. Its message is a sentence for the user."""
 
 
 class CloudError(Exception):
-    """The cloud cannot do what was asked; the message says why and what was seen."""
+    """The cloud refuses or fails; the message says why and what was seen."""

@@ -85,7 +85,7 @@ class _Response:
 
 
 def fill(cloud: model.Description) -> model.Description:
-    """Bring Keystone to what the description says; running it again changes nothing.
+    """Fill Keystone with the content of the description; idempotent.
 
     :returns: the description, now with the project ids.
     :raises CloudError: Keystone refuses or does not answer.

@@ -11,8 +11,8 @@ from tools.cloud import probes
 from tools.cloud import services
 from tools.cloud import uwsgi
 
-# One process, because its cache is its own memory: a second one would answer
-# with what it remembers after the first has changed it.
+# One process, because the cache is in its memory: a second process would give old
+# answers after a change.
 _THREADS = 8
 _CONFIG = """\
 [database]
@@ -58,7 +58,7 @@ def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) 
 
 
 def prepare(cloud: model.Description, venv: pathlib.Path, cache: pathlib.Path) -> None:
-    """Make the database with Keystone's own first contents, unless it exists.
+    """Make the database with the initial content of Keystone, unless it exists.
 
     :raises CloudError: keystone-manage fails.
     """

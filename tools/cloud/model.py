@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cloud consists of: the content of ``cloud.json`` as frozen values."""
+"""The parts of a cloud: the content of ``cloud.json`` as frozen values."""
 
 import dataclasses
 import json
@@ -78,7 +78,7 @@ class Broker:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """Everything that is needed to use a cloud, or to start it again."""
+    """What clients need to use a cloud, and the cloud to start again."""
 
     name: str
     state_dir: str

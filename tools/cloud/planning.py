@@ -11,7 +11,7 @@ import socket
 from tools.cloud import errors
 from tools.cloud import model
 
-# Below the kernel's ephemeral range, so that no outgoing connection takes one.
+# Below the kernel's ephemeral range, so no outgoing connection takes one.
 _PORT_RANGE = range(15000, 32000)
 _USERS = (
     ("admin", "admin", ["admin"]),
@@ -23,13 +23,13 @@ _USERS = (
 
 
 class PortChooser:
-    """Finds free TCP ports and never gives one out twice."""
+    """Finds free TCP ports and returns none twice."""
 
     def __init__(self, taken: Collection[int]) -> None:
         self._taken = set(taken)
 
     def choose(self, host: str, wanted: int | None = None) -> int:
-        """Return ``wanted`` if it is free on ``host``, else some other free port.
+        """Return ``wanted`` if it is free on ``host``, otherwise another free port.
 
         :raises CloudError: there is none.
         """
@@ -44,7 +44,7 @@ class PortChooser:
 
 
 def free_port(host: str) -> int:
-    """Return a port that nobody listens on at this moment, and no client will be given.
+    """Return a port without a listener that no outgoing connection gets.
 
     :raises CloudError: there is none.
     """
@@ -52,7 +52,7 @@ def free_port(host: str) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Say whether a server could listen there now."""
+    """Return whether a server can listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,7 +68,7 @@ def plan(
     previous: model.Description | None,
     taken: Collection[int],
 ) -> model.Description:
-    """Return the description of a cloud, equal to ``previous`` where that is possible.
+    """Return the description of a cloud, as close to ``previous`` as possible.
 
     :param taken: ports that belong to other clouds, running or not.
     :raises CloudError: there are not enough free ports.

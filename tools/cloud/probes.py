@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask services whether they really answer, in the protocol they speak."""
+"""Check that services answer in their own protocol."""
 
 from collections.abc import Callable
 import http.client

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts processes that outlive us, and finds and stops exactly those again."""
+"""Starts processes that outlive their parent, and finds and stops exactly these again."""
 
 from collections.abc import Iterable, Mapping
 import contextlib
@@ -16,10 +16,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """A process we started: session leader, told from its successors by its start.
+    """A session leader that this module started, with its start time.
 
-    A process id is recycled; the same id started in the same clock tick of the
-    same boot is not.
+    The system reuses process ids, but not with the same clock tick of the same boot.
     """
 
     pid: int
@@ -75,7 +74,7 @@ def load(path: pathlib.Path) -> Process | None:
 
 
 def is_alive(process: Process) -> bool:
-    """Say whether it still runs; a zombie does not."""
+    """Return whether it still runs; a zombie does not."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     row = _read_row(process.pid)

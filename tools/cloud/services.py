@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service of the cloud: how to start it, how to see that it answers, how to stop it."""
+"""A service of the cloud: how to start, check and stop it."""
 
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -21,7 +21,7 @@ _STOP_SECONDS = 20.0
 
 
 class State(enum.Enum):
-    """What a look at a service shows."""
+    """The state of a service."""
 
     UP = "up"
     SILENT = "silent"  # the process runs and does not answer
@@ -48,16 +48,16 @@ class Service:
         return process if process and processes.is_alive(process) else None
 
     def state(self) -> State:
-        """Look at the process and ask the service."""
+        """Check the process and ask the service."""
         if self.process is None:
             return State.DOWN
         return State.UP if self.probe() else State.SILENT
 
     def start(self) -> bool:
-        """Start the service if its process is not there; does not wait for it.
+        """Start the service if its process does not run; do not wait for it.
 
         :returns: False when it ran already.
-        :raises CloudError: the program cannot be started, or its address is somebody else's.
+        :raises CloudError: the program cannot be started, or its address is in use.
         """
         if self.process is not None:
             return False
@@ -109,17 +109,16 @@ class Service:
         processes.send(processes.tree(process), number)
 
     def _wait_for_address(self) -> None:
-        """Wait until nobody listens where we want to.
+        """Wait until the address is free.
 
-        A process that was killed is no more than a zombie while its last threads still end, and
-        with them its sockets.
+        A killed process can be a zombie before its last threads close their sockets.
         """
         deadline = time.monotonic() + _STOP_SECONDS
         while not planning.is_free(self.host, self.port):
             if time.monotonic() > deadline:
                 raise errors.CloudError(
-                    f"{self.name} cannot listen on {self._address}, for somebody else does; "
-                    "stop that first"
+                    f"{self.name} cannot listen on {self._address}, because another process "
+                    "does; stop that process first"
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -138,7 +137,7 @@ class Service:
 def run_all(steps: Sequence[Callable[[], object]]) -> None:
     """Run ``steps`` at the same time and wait for all of them.
 
-    :raises CloudError: what went wrong, in as many of them as it did.
+    :raises CloudError: some steps failed; the message has all failures.
     """
     if not steps:
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One OpenSSH server for each cascaded region, standing for that region's host."""
+"""One OpenSSH server for each cascaded region, as the host of that region."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from tools.cloud import probes
 from tools.cloud import services
 
 _SSHD = "/usr/sbin/sshd"
-# Where a server that was started by root locks up its unprivileged half.
+# The chroot of the unprivileged process of a server that root started.
 _SEPARATION_DIR = pathlib.Path("/run/sshd")
 _CONFIG = """\
 ListenAddress {region.ssh_host}:{region.ssh_port}
@@ -72,7 +72,7 @@ def configure(cloud: model.Description) -> model.Description:
 
 
 def prepare() -> None:
-    """Make the directory that a server of root's demands."""
+    """Make the directory that a server of root needs."""
     if os.geteuid() == 0:
         _SEPARATION_DIR.mkdir(mode=0o755, exist_ok=True)
 

@@ -43,7 +43,7 @@ def _telling_size(application: Callable[..., Iterable[bytes]]) -> Callable[..., 
 
 
 def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Answer requests of a method as the file ``refuse`` says; pass on the rest."""
+    """Answer requests of the method in the file ``refuse``; pass on the others."""
 
     def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if (status := _told(environ["REQUEST_METHOD"])) is None:
@@ -55,8 +55,8 @@ def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iter
 
 
 def _told(method: str) -> str | None:
-    """Return the status that requests of a method are answered with; None: Glance's own."""
-    # Glance must not run while an exception is handled: it may log or chain what it finds.
+    """Return the status for requests of a method; None: that of Glance."""
+    # Glance must not run inside of an except block: it may log or chain that exception.
     try:
         told, status = (_config_dir / _REFUSE).read_text().split()
     except FileNotFoundError:

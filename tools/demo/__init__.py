@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration behind ``tools/demo.sh``: what is published in one region turns up in all.
+"""The demonstration of ``tools/demo.sh``: an image of one region arrives in all regions.
 
-It is a user's view. What the agent reports feeds the progress bars and the error messages, and
-nothing else: every verdict rests on what the Glances answer to the users alice and bob.
+It shows a user's view. The reports of the agent only feed the progress bars and the error
+messages. Every verdict rests on the answers of the Glances to the users alice and bob.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of a source, and how long each region takes to show them."""
+"""Changes of a source, and the seconds until each region shows them."""
 
 from collections.abc import Callable
 import dataclasses
@@ -17,7 +17,7 @@ _PROPERTY, _VALUE = "demo_step", "changed after the copy was made"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Change:
-    """One thing that the owner of an image does."""
+    """One change that the owner of an image makes."""
 
     name: str
     image: results.Image
@@ -51,7 +51,7 @@ def share(
 
 
 def unshare(users: people.People, image: results.Image) -> Change:
-    """Take the membership of bob's project back."""
+    """Remove bob's project from the members."""
     return Change(
         name="no longer shared",
         image=image,
@@ -71,19 +71,19 @@ def delete(users: people.People, image: results.Image) -> Change:
 
 
 class Begun:
-    """A change that was made in the cascading region just now."""
+    """A change that was just made in the cascading region."""
 
     def __init__(self, change: Change, summary: results.Summary) -> None:
         """Make the change.
 
-        :raises DemoError: a region shows it already, so that nothing could be learnt.
+        :raises DemoError: a region shows it already, so the demo would prove nothing.
         """
         regions = [name for name in summary.regions if name != summary.cascading_region]
         for region in regions:
             if _shows(change, region):
                 raise errors.DemoError(
-                    f"region {region} shows '{change.name}' of {change.image.name} before it is"
-                    " done in the cascading region"
+                    f"region {region} shows '{change.name}' of {change.image.name} before the"
+                    " cascading region does"
                 )
         change.act()
         self._started = time.monotonic()
@@ -96,7 +96,7 @@ class Begun:
     def wait(self, where: stage.Stage, show: screen.Screen, timeout_seconds: float) -> None:
         """Wait until every region shows it.
 
-        :raises DemoError: one does not, in time, or the agent ended.
+        :raises DemoError: a region does not show it in time, or the agent ended.
         """
         title = f"{self._change.name} ({self._change.image.name})"
         deadline = time.monotonic() + timeout_seconds
@@ -112,7 +112,7 @@ class Begun:
         show.say(f"{title}: {', '.join(times)}")
 
     def _look(self) -> list[str]:
-        """Ask the regions that did not show it yet; return those that still do not."""
+        """Ask the regions that do not show it yet; return those that still do not."""
         missing = [region for region, known in self._result.seconds.items() if known is None]
         for region in missing:
             if _shows(self._change, region):

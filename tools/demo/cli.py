@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     summary = results.Summary(cloud=options.name)
     status = None
     try:
-        with _told_in_a_sentence(summary):
+        with _reported_in_a_sentence(summary):
             _run(options, show, summary)
     except KeyboardInterrupt as exc:
         summary.failure = "ended early by a signal"
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace, show: screen.Screen, summary: results.Summ
     cloud = clouds.Cloud(_ROOT, options.name, report=show.quote)
     plan = stage.Plan(keep=options.keep, attach=options.attach)
     with stage.Stage(cloud, plan, show) as where, _signals_end_it(show):
-        with _told_in_a_sentence(summary):
+        with _reported_in_a_sentence(summary):
             _play(options, where, show, summary)
             summary.failure = None
         summary.seconds["total"] = time.monotonic() - started
@@ -102,24 +102,24 @@ def _play(
 
 
 @contextlib.contextmanager
-def _told_in_a_sentence(summary: results.Summary) -> Iterator[None]:
-    """Make a failure of what went wrong; with ``GLANCE_SYNC_DEBUG=1``, a traceback."""
+def _reported_in_a_sentence(summary: results.Summary) -> Iterator[None]:
+    """Turn an exception into the failure; with ``GLANCE_SYNC_DEBUG=1``, show a traceback."""
     try:
         yield
     except Exception as exc:
         if os.environ.get(_DEBUG):
             raise
-        said = str(exc) or "it does not say why"
+        message = str(exc) or "without a message"
         if not isinstance(exc, _SENTENCES):
-            said = f"unexpected {type(exc).__name__}: {said}; {_DEBUG}=1 shows where"
-        summary.failure = said
+            message = f"unexpected {type(exc).__name__}: {message}; {_DEBUG}=1 shows a traceback"
+        summary.failure = message
 
 
 @contextlib.contextmanager
 def _signals_end_it(show: screen.Screen) -> Iterator[None]:
-    """Raise at the first signal; from then on, or from the end of the body, ignore them.
+    """Raise at the first signal; ignore all others, and those after the body.
 
-    So what has to be stopped is stopped, however impatient somebody is.
+    So the demo always stops its processes.
     """
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -130,14 +130,14 @@ def _signals_end_it(show: screen.Screen) -> Iterator[None]:
         for number in wanted:
             signal.signal(number, signal.SIG_IGN)
 
-    # What is ignored already, as under nohup, stays so.
+    # Keep signals ignored that are ignored already, as with nohup.
     wanted = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
     for number in wanted:
         signal.signal(number, end)
     try:
         yield
     except errors.Interrupted as exc:
-        show.say(f"Ended by {exc}; a moment, please")
+        show.say(f"Ended by {exc}; stopping everything")
         raise
     finally:
         ignore()

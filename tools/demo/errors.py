@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors of the demo, all of them sentences for the person who started it."""
+"""The errors of the demo. Their messages are sentences for the user."""
 
 
 class DemoError(Exception):
-    """Something is not as it should be; the message says what, where, and what was seen."""
+    """Something is wrong; the message says what, in which region, and what was seen."""
 
 
 class NoAnswer(DemoError):
-    """A service did not answer, or answered something that no user can use."""
+    """A service did not answer, or its answer was an error."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody wants the demo to end."""
+    """A signal ended the demo."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")

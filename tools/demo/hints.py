@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do with a cloud that was kept."""
+"""How to use a cloud that was kept."""
 
 import os
 import pathlib
@@ -8,28 +8,28 @@ from tools.demo import screen
 from tools.demo import stage
 
 _HINTS = """\
-as alice, in the cascading region and in another one:
+as alice, list the images of the cascading region and of another one:
   source {state}/openrc-alice
   .venv/bin/glance image-list
   .venv/bin/glance --os-region-name {region} image-list
 publish another image:
   .venv/bin/glance image-create --name mine --disk-format raw --container-format bare \\
     --file README.rst
-what the agent did and does:
+see what the agent does:
   .venv/bin/glance-sync --config-file {config} status
   .venv/bin/glance-sync --config-file {config} show IMAGE
   tail -f {log}
 stop and start the agent:
   kill {pid}
   .venv/bin/glance-sync-agent --config-file {config}
-stop it all; remove it all:
+stop everything; remove everything:
   tools/cloud/down --name {name}
   tools/cloud/wipe --name {name}
 """
 
 
 def show(where: stage.Stage, output: screen.Screen, root: pathlib.Path) -> None:
-    """Print how to play with what still runs."""
+    """Print how to use the running cloud."""
     pid = where.agent_pid
     output.say(
         f"Kept: the cloud '{where.cloud.name}' and"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of ``tools/demo.sh``, which explains them itself.
+"""The options of ``tools/demo.sh``, which has their help texts.
 
-Run as a program it only checks them: with any Python, before anything is installed.
+As a program it only checks them. It works with any Python, before an installation.
 """
 
 import argparse
@@ -15,7 +15,7 @@ _DEFAULT_SECONDS = 600.0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; exit with status 2 if there is something wrong with them."""
+    """Return the options; exit with status 2 if they have a mistake."""
     seconds = command_line.positive("a number of seconds")
     parser = command_line.Parser("tools/demo.sh")
     parser.add_argument("--keep", action="store_true")

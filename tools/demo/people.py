@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the users of the cloud do and see, through the public image API of each region."""
+"""The users of the cloud, at the public image API of each region."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -28,12 +28,12 @@ _LIBRARY_ERRORS = (
     OSError,
 )
 
-Record = Mapping[str, Any]  # an image, as the Images API v2 tells it
-Progress = Callable[[int], None]  # is told the bytes so far
+Record = Mapping[str, Any]  # an image of the Images API v2
+Progress = Callable[[int], None]  # called with the bytes so far
 
 
 class RandomData:
-    """Random bytes that know their sum; a file, to the one who uploads it.
+    """A file of random bytes that knows their hash.
 
     :param size: bytes.
     """
@@ -54,7 +54,7 @@ class RandomData:
 
     @property
     def sha512(self) -> str:
-        """The sum of what was read so far, in hex."""
+        """The hash of the bytes so far, in hex."""
         return self._sum.hexdigest()
 
 
@@ -73,7 +73,7 @@ class People:
     ) -> tuple[str, str]:
         """Publish an image of random bytes in the cascading region.
 
-        :returns: its id and the sha512 of what was sent.
+        :returns: its id and the sha512 of its bytes.
         """
         data = RandomData(size, progress)
         with self._asking("upload an image", self._cascading) as client:
@@ -90,9 +90,9 @@ class People:
     def look(self, region: str, image_id: str, user: str = OWNER) -> Record | None:
         """Return the image as the user sees it there; None: there is none for that user.
 
-        :raises NoAnswer: that region's Glance does not say.
+        :raises NoAnswer: that region's Glance is unreachable or refuses.
         """
-        with self._asking(f"look at image {image_id}", region, user) as client:
+        with self._asking(f"read the record of image {image_id}", region, user) as client:
             try:
                 return dict(client.images.get(image_id))
             except glance_exc.HTTPNotFound:
@@ -102,7 +102,7 @@ class People:
         """Read the data of an image; return its size and its sha512."""
         done, total = 0, hashlib.sha512()
         with self._asking(f"read image {image_id}", region) as client:
-            # Without do_checksum, which would ask for MD5 beside our sum.
+            # do_checksum would compute an MD5 as well.
             for chunk in client.images.data(image_id, do_checksum=False):
                 total.update(chunk)
                 done += len(chunk)
@@ -125,7 +125,7 @@ class People:
             client.image_members.delete(image_id, self._friend_project)
 
     def delete(self, image_id: str, region: str | None = None) -> None:
-        """Delete a source, or what is in another region; no error if there is none."""
+        """Delete a source, or an image of another region; no error if there is none."""
         what = f"delete image {image_id}"
         with (
             self._asking(what, region or self._cascading) as client,
@@ -157,7 +157,7 @@ class People:
 
 
 def _said(exc: BaseException) -> str:
-    """Return the operating system's own words if it was that; libraries wrap them in layers."""
+    """Return the message of the operating system, if there is one below the libraries'."""
     cause: BaseException | None = exc
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

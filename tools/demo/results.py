@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo saw, as it is printed in the end."""
+"""The results of the demo, which it prints at the end."""
 
 import dataclasses
 from typing import Any
@@ -34,7 +34,7 @@ class Image:
 
 @dataclasses.dataclass
 class Change:
-    """One change of a source, and when each region showed it."""
+    """One change of a source, and the seconds until each region showed it."""
 
     change: str
     image: str
@@ -52,7 +52,7 @@ class Summary:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)  # by part of the demo
     images: list[Image] = dataclasses.field(default_factory=list)
     changes: list[Change] = dataclasses.field(default_factory=list)
-    failure: str | None = "the demo did not come to its end"
+    failure: str | None = "the demo did not finish"
 
     @property
     def ok(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that a person sees: sentences and progress on stderr, the tables in the end."""
+"""The output: sentences and progress on stderr, and the tables at the end."""
 
 from collections.abc import Iterator
 import contextlib
@@ -15,7 +15,7 @@ from rich import text
 from tools.demo import results
 
 _MIB = 1024 * 1024
-_WIDTH = 118  # where there is no terminal to ask
+_WIDTH = 118  # without a terminal
 _PLAIN_SECONDS = 1.0  # between two lines about one bar
 
 
@@ -23,13 +23,13 @@ class Bars(Protocol):
     """Progress of several things at once."""
 
     def show(self, name: str, done: int, total: int, note: str = "") -> None:
-        """Tell how many bytes of a thing are done."""
+        """Show how many bytes are done."""
 
 
 class Screen:
-    """Where the demo prints.
+    """The output of the demo.
 
-    :param tables_to_stderr: because stdout carries JSON.
+    :param tables_to_stderr: keep stdout for JSON.
     """
 
     def __init__(self, *, tables_to_stderr: bool) -> None:
@@ -41,7 +41,7 @@ class Screen:
         self._talk.print(f"==> {sentence}", markup=False, highlight=False, soft_wrap=True)
 
     def quote(self, lines: str) -> None:
-        """Print what somebody else said."""
+        """Print lines of another program."""
         for line in lines.splitlines():
             self._talk.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
 
@@ -64,7 +64,7 @@ class Screen:
 
     def table_of_images(self, summary: results.Summary) -> None:
         """Print image x region."""
-        drawn = table.Table(title="What the regions hold, read back and hashed by the demo")
+        drawn = table.Table(title="All images of all regions, read back and hashed by the demo")
         drawn.add_column("image", no_wrap=True)
         drawn.add_column("region")
         drawn.add_column("status")
@@ -120,7 +120,7 @@ class _DrawnBars:
 
 
 class _PlainBars:
-    """A line now and then, for logs."""
+    """A line a second, for logs."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the demo takes place: a cloud and one agent, and how both are started and stopped."""
+"""The cloud and the agent of the demo: starts and stops both."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from tools.demo import screen
 
 _READY = ("Listening on topics", "Looked at ")  # in the agent's log
 _READY_SECONDS = 60.0
-#: Whoever ends the demo in the middle of a transfer does not want to see its end.
+#: A user who ends the demo does not want to wait for a transfer.
 _OPTIONS: agents.Options = {"DEFAULT": {"graceful_shutdown_timeout": 10}}
 _STOP_SECONDS = 40.0
 _POLL_SECONDS = 0.05
@@ -27,16 +27,16 @@ _LINE_CHARACTERS = 300
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to treat what is there and what will be left."""
+    """Whether the cloud is new, and whether it stays."""
 
     keep: bool  # leave cloud and agent running
-    attach: bool  # take the cloud as it is: start, and stop, nothing of it
+    attach: bool  # use a running cloud: start and stop nothing of it
 
 
 class Stage:
-    """A cloud and its agent; a context that stops, at its end, what is not to be kept.
+    """A cloud and its agent: a context that stops them at its end, unless they are kept.
 
-    The agent's pid file lies with those of the cloud, so that ``tools/cloud/down`` ends it, too.
+    The agent's pid file is among those of the cloud, so ``tools/cloud/down`` ends it, too.
     """
 
     def __init__(self, cloud: clouds.Cloud, plan: Plan, show: screen.Screen) -> None:
@@ -74,7 +74,7 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop agent and cloud, unless they are to be kept."""
+        """Stop agent and cloud, unless they are kept."""
         with self._lock:
             if self._plan.keep:
                 return
@@ -84,7 +84,7 @@ class Stage:
                 self.cloud.down()
 
     def start_cloud(self) -> clouds.Description:
-        """Bring up the cloud, and end an agent that an earlier demo left behind.
+        """Start the cloud, and end an agent of an earlier demo.
 
         :raises CloudError: it does not come up.
         """
@@ -98,7 +98,7 @@ class Stage:
         return self.cloud.up()
 
     def start_agent(self) -> None:
-        """Start the agent and wait until it hears and has looked at everything once.
+        """Start the agent; wait until it listens and has finished a full scan.
 
         :raises DemoError: it does not get that far.
         """
@@ -117,7 +117,7 @@ class Stage:
             time.sleep(_POLL_SECONDS)
 
     def check_agent(self) -> None:
-        """Look whether the agent lives.
+        """Check that the agent runs.
 
         :raises DemoError: it does not.
         """
@@ -125,7 +125,7 @@ class Stage:
             raise errors.DemoError("the agent has ended by itself")
 
     def stop_agent(self) -> None:
-        """End the agent if there is one, also one that an earlier demo left behind."""
+        """End the agent of this demo or of an earlier one, if it runs."""
         process = processes.load(self._pid_file)
         if process and processes.is_alive(process):
             self._screen.say(f"Stopping the agent, process {process.pid}")

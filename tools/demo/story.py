@@ -25,8 +25,8 @@ class Story:
     """The demonstration; fills a summary as it goes.
 
     :param size_mib: of the big image.
-    :param timeout_seconds: that the copies, and each change, may take.
-    :param keep: leave the big image for the person to play with.
+    :param timeout_seconds: limit for the copies, and for each change.
+    :param keep: leave the big image for the user.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Story:
                 self._remove_images()
 
     def _remove_images(self) -> None:
-        """Delete, as their owner, what this demo or one before it left in any region."""
+        """Delete, as their owner, the images of this demo and of earlier ones in all regions."""
         for region in self._summary.regions:
-            # A region that does not answer will be missed later, where it matters.
+            # A later step reports a region that does not answer.
             with contextlib.suppress(errors.NoAnswer):
                 for image_id in self._people.find(region, **_MARK):
                     self._people.delete(image_id, region)
@@ -127,7 +127,7 @@ class Story:
     def _verify(self) -> None:
         """Read every image back from every Glance.
 
-        :raises DemoError: one is not what was uploaded.
+        :raises DemoError: an image differs from the upload.
         """
         self._screen.say("Reading every copy back from its Glance, to hash it")
         wrong = []

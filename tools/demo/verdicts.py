@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what was read back is what was uploaded."""
+"""Whether a copy equals the upload."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from tools.demo import results
 
-#: What a copy has in common with its source besides custom properties and tags.
+#: The attributes that a copy shares with its source, besides custom properties and tags.
 _SAME = ("name", "disk_format", "container_format", "min_disk", "min_ram", "visibility", "owner")
 
 
@@ -23,7 +23,7 @@ def fault_of(
 
     :param source: the image in the cascading region, now.
     :param record: the image in the copy's region, now.
-    :param properties: those of the upload, as are the tags.
+    :param properties: of the upload, like ``tags``.
     """
     if (copy.size, copy.sha512) != (uploaded.size, uploaded.sha512):
         return (

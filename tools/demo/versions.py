@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which versions of everything the demo ran with."""
+"""The versions of the software that the demo uses."""
 
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,7 +14,7 @@ _DEBIAN = ("openssh-server", "rabbitmq-server")
 
 
 def find(root: pathlib.Path) -> dict[str, str]:
-    """Return name and version of what takes part; what is not found is left out.
+    """Return names and versions, without the packages that are not installed.
 
     :param root: the checkout.
     """

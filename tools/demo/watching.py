@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for the copies: the agent's table feeds the bars, the regions' Glances decide."""
+"""Waits for the copies. The agent's table feeds the bars; the regions' Glances decide."""
 
 from collections.abc import Sequence
 import contextlib
@@ -19,15 +19,15 @@ from tools.demo import screen
 from tools.demo import stage
 
 _POLL_SECONDS = 0.25
-#: Between two looks at a Glance while the agent does not claim to be done there.
-_LOOK_SECONDS = 2.0
+#: Between two requests to a Glance until the agent reports success there.
+_REQUEST_SECONDS = 2.0
 _REASON_CHARACTERS = 250
 
 Rows = dict[str, tasks.Task]  # by region
 
 
 class Reports:
-    """What the agent says of its tasks; for progress and for reasons, never for a verdict."""
+    """The agent's tasks, for progress and reasons; never for a verdict."""
 
     def __init__(self, config_file: pathlib.Path) -> None:
         conf = settings.parse_files(
@@ -50,7 +50,7 @@ class Reports:
 
 
 class Watch:
-    """Looks at the regions until all copies are there."""
+    """Asks the regions until all copies are there."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ class Watch:
             time.sleep(_POLL_SECONDS)
 
     def _look(self, image: results.Image, copy: results.Copy, row: tasks.Task | None) -> None:
-        """Ask the region: at once when the agent claims success, now and then otherwise."""
+        """Ask the region: at once if the agent reports success, otherwise every few seconds."""
         now = time.monotonic()
         key = (image.image_id, copy.region)
         claimed = row is not None and row.status is tasks.TaskStatus.SUCCESS
-        if not claimed and now - self._looked.get(key, 0.0) < _LOOK_SECONDS:
+        if not claimed and now - self._looked.get(key, 0.0) < _REQUEST_SECONDS:
             return
         self._looked[key] = now
         try:
@@ -130,7 +130,7 @@ def _regions(published: Sequence[results.Image]) -> list[str]:
 
 
 def _all_given_up(published: Sequence[results.Image], rows: dict[str, Rows]) -> bool:
-    """Tell whether the agent waits for an operator with all that is missing."""
+    """Return whether every missing copy waits for an operator."""
     waiting = [
         rows[image.image_id].get(copy.region) for image in published for copy in _missing(image)
     ]

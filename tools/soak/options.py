@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of ``tools/soak.sh``, which explains them itself.
+"""The options of ``tools/soak.sh``, which has their help texts.
 
-Run as a program it only checks them: with any Python, before anything is installed.
+As a program it only checks them. It works with any Python, before an installation.
 """
 
 import argparse
@@ -15,7 +15,7 @@ _DEFAULT_SECONDS = 240.0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; exit with status 2 if there is something wrong with them."""
+    """Return the options; exit with status 2 if they have a mistake."""
     number = command_line.positive("a number greater than 0")
     parser = command_line.Parser("tools/soak.sh")
     parser.add_argument("minutes", nargs="?", type=number, default=_DEFAULT_MINUTES)
