@@ -52,7 +52,7 @@ def judge(stage: stages.Stage) -> Iterator[judging.Judge]:
 def said(stage: stages.Stage, judge: judging.Judge) -> list[str]:
     """Give what the judge says, which is nothing so far."""
     stage.events.violations.clear()
-    judge.look(TWO)
+    judge.check(TWO)
     assert stage.events.violations == []
     return stage.events.violations
 
@@ -99,14 +99,14 @@ def gone(stage: stages.Stage) -> Iterator[list[str]]:
 def test_the_judge_finds_nothing_wrong_with_a_right_copy(stage, judge, said, gone):
     image = announced(stage)
     gone.append(copy(stage, image.image_id, plans.content(image)))
-    judge.look(TWO)
+    judge.check(TWO)
     assert said == []
 
 
 def test_the_judge_finds_an_active_copy_that_has_other_bytes(stage, judge, said, gone):
     gone.append(copy(stage, announced(stage).image_id, b"other"))
-    judge.look(TWO)
-    judge.look(TWO)
+    judge.check(TWO)
+    judge.check(TWO)
     assert [f"{gone[0]} in {TWO} is active and has other bytes" in one for one in said] == [True]
 
 
@@ -114,7 +114,7 @@ def test_the_judge_passes_over_a_copy_that_the_soak_damaged(stage, judge, said, 
     image = announced(stage)
     gone.append(copy(stage, image.image_id, b"other"))
     stage.damaged[TWO, gone[0]] = image.image_id
-    judge.look(TWO)
+    judge.check(TWO)
     assert said == []
 
 
@@ -124,7 +124,7 @@ def test_the_judge_passes_over_a_copy_whose_deletion_a_killed_glance_left_half_d
     image = announced(stage)  # its source is gone
     gone.append(copy(stage, image.image_id, plans.content(image)))
     stage.file(TWO, gone[0]).unlink()
-    judge.look(TWO)
+    judge.check(TWO)
     assert said == []
 
 
@@ -133,22 +133,22 @@ def test_the_judge_finds_an_active_copy_that_has_no_data(stage, judge, said, gon
     operations.User(stage, "alice").create(image)
     gone.append(copy(stage, image.image_id, plans.content(image)))
     stage.file(TWO, gone[0]).unlink()
-    judge.look(TWO)
+    judge.check(TWO)
     assert said == [f"{gone[0]} in {TWO} is an active copy and has no data"]
 
 
 def test_the_judge_finds_a_copy_outside_the_strategy(stage, judge, said, gone):
     image = announced(stage, sync_regions=THREE)
     gone.append(copy(stage, image.image_id, plans.content(image)))
-    judge.look(TWO)
+    judge.check(TWO)
     told = f"{gone[0]} in {TWO} is a copy of {image.image_id}"
     assert [one.startswith(told) for one in said] == [True]
 
 
 def test_the_judge_finds_a_copy_of_what_nobody_made(stage, judge, said, gone):
     gone.append(copy(stage, str(uuid.uuid4()), b""))
-    judge.look(TWO)
-    assert [one.endswith("which nobody made") for one in said] == [True]
+    judge.check(TWO)
+    assert [one.endswith("which no user made") for one in said] == [True]
 
 
 def test_the_judge_finds_an_image_of_somebody_else_whose_bytes_are_others(stage, judge, said):
@@ -160,7 +160,7 @@ def test_the_judge_finds_an_image_of_somebody_else_whose_bytes_are_others(stage,
     content = path.read_bytes()
     path.write_bytes(content[::-1])
     try:
-        judge.look(TWO)
+        judge.check(TWO)
         judge.check_foreign()
     finally:
         path.write_bytes(content)
@@ -172,7 +172,7 @@ def test_the_judge_finds_an_image_of_somebody_else_that_was_changed(stage, judge
     (image,) = (one for one in people.listed(THREE) if one["name"].endswith("-theirs-empty"))
     # It stays changed, for its time of change does; so the other tests look elsewhere.
     people.client(THREE, "admin").images.update(image["id"], min_ram=1)
-    judge.look(THREE)
+    judge.check(THREE)
     assert [one.startswith(f"{image['id']} of {THREE} is not ours") for one in said] == [True]
 
 
@@ -204,11 +204,11 @@ def test_the_judge_knows_what_users_made_of_a_copy_and_sees_who_touches_it(
     if kind == "queue":
         assert user.do(operation(image, "fill")) == "done"
     ((region, image_id),) = stage.theirs
-    judge.look(TWO)
+    judge.check(TWO)
     assert said == []
     assert judge.check_theirs() == (1, 0)
     stage.visitor().client(region, "admin").images.update(image_id, min_ram=1)
-    judge.look(TWO)
+    judge.check(TWO)
     assert [f"{image_id} of {TWO} is a user's" in one for one in said] == [True]
     assert judge.check_theirs()[1] == 1
     judge._touched.clear()
@@ -221,7 +221,7 @@ def test_what_glance_replicator_brought_is_a_user_s(stage, judge, said, gone):
     user = operations.User(stage, "alice")
     assert user.do(operation(image, "replicate")) == "done"
     assert list(stage.theirs) == [(THREE, gone[0])]
-    judge.look(THREE)
+    judge.check(THREE)
     assert not any(gone[0] in one for one in said)
 
 

@@ -46,15 +46,15 @@ def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iter
     """Answer requests of the method in the file ``refuse``; pass on the others."""
 
     def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if (status := _told(environ["REQUEST_METHOD"])) is None:
+        if (status := _refusal(environ["REQUEST_METHOD"])) is None:
             return application(environ, start_response)
-        start_response(f"{status} Told To", [("Content-Length", "0")])
+        start_response(f"{status} Refused", [("Content-Length", "0")])
         return []
 
     return refuse
 
 
-def _told(method: str) -> str | None:
+def _refusal(method: str) -> str | None:
     """Return the status for requests of a method; None: that of Glance."""
     # Glance must not run inside of an except block: it may log or chain that exception.
     try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users who work and things that break, both by chance, and a judge who believes nobody.
+"""Random users, random faults, and a judge that trusts no agent.
 
-A run has a plan for each of several lanes, made of a seed and of nothing else; each lane works
-its plan off in a thread of its own. So a seed repeats what is done and in which order, but not
-the moment at which an agent does what.
+A run has several lanes. Each lane has a plan that depends on the seed alone, and executes it in
+a thread of its own. So a seed repeats the operations and their order, but not the timing of the
+agents.
 """

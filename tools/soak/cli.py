@@ -28,10 +28,10 @@ _SENTENCES = (clouds.CloudError, agents.AgentError, databases.NoServerError)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it.
+    """Run the soak.
 
-    :returns: the exit status: 0 only if there was no violation; 1 if there was, or it did not
-        get that far; 128 + N when signal N ended it.
+    :returns: the exit status: 0 only without violations; 1 after violations or an error; 128 + N
+        if signal N ended it.
     """
     options = command_line.parse(arguments)
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     summary = report.Summary(seed=seed, minutes=options.minutes)
     try:
         with stages.built(clouds.Cloud(_ROOT, options.name)) as stage:
-            _say(f"Everything that happens is in {stage.events.path}")
+            _say(f"All events are in {stage.events.path}")
             try:
                 _run(stage, summary, options.converge)
             finally:
@@ -73,19 +73,19 @@ def _run(stage: stages.Stage, summary: report.Summary, converge_seconds: float) 
             stage.over.set()
         for one in running:
             one.result()
-        # The database ends with the thread that started it, so all threads go on to live.
+        # The database ends with the thread that started it, so all threads must live on.
         _end(stage, judge, summary, converge_seconds)
 
 
 def _end(
     stage: stages.Stage, judge: judging.Judge, summary: report.Summary, converge_seconds: float
 ) -> None:
-    """Judge what is left when nothing breaks any more."""
-    _say("Nothing breaks any more")
-    mended = time.monotonic()
-    stage.mend()
+    """Judge the state after the last fault."""
+    _say("The faults have ended")
+    ended = time.monotonic()
+    stage.restart_agents()
     judge.settle()
-    summary.converged_seconds = judge.converge(mended, converge_seconds)
+    summary.converged_seconds = judge.converge(ended, converge_seconds)
     summary.foreign = judge.check_foreign()
     summary.theirs, summary.touched = judge.check_theirs()
     summary.left = len([path for path in stage.left if path.exists()])
@@ -93,7 +93,7 @@ def _end(
 
 
 def _wait(stage: stages.Stage, running: Sequence[futures.Future[None]], seconds: float) -> None:
-    """Wait until the time is over, or a lane ended with a mistake of its own."""
+    """Wait until the time is over, or a lane ended with an exception."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         done, _ = futures.wait(
@@ -101,13 +101,13 @@ def _wait(stage: stages.Stage, running: Sequence[futures.Future[None]], seconds:
         )
         if done:
             return
-        stage.mend()
+        stage.restart_agents()
         _say(report.progress(stage.events, len(stage.images)))
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     for ignored in _SIGNALS:
-        signal.signal(ignored, signal.SIG_IGN)  # what has to be stopped is stopped
+        signal.signal(ignored, signal.SIG_IGN)  # always stop the processes
     raise KeyboardInterrupt(number)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened: every event with its time, counted, so that a violation can be traced."""
+"""All events with their times, counted, to trace a violation."""
 
 from collections import Counter
 import pathlib
@@ -8,7 +8,7 @@ import time
 
 
 class Events:
-    """A list of all that happened, in a file; used by all threads."""
+    """A list of all events, in a file. Thread safe."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
@@ -30,13 +30,13 @@ class Events:
             file.write(f"{now} {self.seconds:8.2f} {lane:<9} {text}\n")
 
     def count(self, lane: str, kind: str, outcome: str, detail: str) -> None:
-        """Write what became of an operation or a fault, and count it."""
+        """Write and count the outcome of an operation or a fault."""
         self.note(lane, f"{kind}: {outcome}: {detail}")
         with self._lock:
             self.counts[kind, outcome.partition(" ")[0]] += 1
 
     def violation(self, text: str) -> None:
-        """Write what must never be; the same only once."""
+        """Write a violation, each only once."""
         with self._lock:
             if text in self.violations:
                 return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What breaks, and is mended after a moment: services, hosts and agents."""
+"""Faults of services, hosts and agents, each repaired after a while."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -26,7 +26,7 @@ _MIDDLE = (
 
 
 class Lane:
-    """One lane of faults, which are in order and do not overlap; those of other lanes do."""
+    """One lane of faults. They do not overlap, except with those of other lanes."""
 
     def __init__(self, stage: stages.Stage, name: str) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Lane:
         }
 
     def work(self, seed: int) -> None:
-        """Break what the plan says until the time is over; then all is mended."""
+        """Cause the faults of the plan until the time is over."""
         for one in plans.faults(seed, self.name):
             self._stage.wait(one.pause)
             if self._stage.over.is_set():
@@ -69,11 +69,11 @@ class Lane:
             self._stage.events.count(self.name, one.kind, outcome, detail)
 
     def do(self, fault: plans.Fault) -> str:
-        """Break one thing and mend it; return what became of it."""
+        """Cause one fault and repair it; return the outcome."""
         try:
             return self._breaking[fault.kind](fault) or "done"
         except (*operations.REFUSED, sa.exc.DBAPIError) as exc:
-            # Something else is away at that time.
+            # Another fault made a service unavailable.
             return f"skipped ({type(exc).__name__}: {str(exc)[:100]!r})"
 
     # Services.
@@ -127,11 +127,11 @@ class Lane:
             connection.execute(sa.text(_CUT))
 
     def _crash(self, _one: plans.Fault) -> str | None:
-        """Kill one of its processes, upon which it cuts off everybody and recovers."""
+        """Kill one process of the database, which then drops all clients and recovers."""
         with self._database() as connection:
             pid = connection.scalar(sa.text(_MIDDLE))
         if pid is None:
-            return "skipped (nobody is connected)"
+            return "skipped (there is no connection)"
         _signal([pid], signal.SIGKILL)
         return None
 
@@ -159,7 +159,7 @@ class Lane:
     def _kill_agent(self, one: plans.Fault) -> None:
         agent = self._stage.agents[one.agent]
         with agent.lock:
-            self._stage.look_after(agent)
+            self._stage.ensure_running(agent)
             agent.kill()
             self._stage.wait(one.seconds)
             agent.start()
@@ -167,7 +167,7 @@ class Lane:
     def _restart_agent(self, one: plans.Fault) -> str | None:
         agent = self._stage.agents[one.agent]
         with agent.lock:
-            self._stage.look_after(agent)
+            self._stage.ensure_running(agent)
             try:
                 status = agent.stop()
             except agents.AgentError as exc:
@@ -180,7 +180,7 @@ class Lane:
     def _freeze_agent(self, one: plans.Fault) -> None:
         agent = self._stage.agents[one.agent]
         with agent.lock:
-            self._stage.look_after(agent)
+            self._stage.ensure_running(agent)
             agent.freeze(signal.SIGSTOP)
             try:
                 self._stage.wait(one.seconds)
@@ -190,7 +190,7 @@ class Lane:
     def _reload_agent(self, one: plans.Fault) -> None:
         agent = self._stage.agents[one.agent]
         with agent.lock:
-            self._stage.look_after(agent)
+            self._stage.ensure_running(agent)
             agent.signal(signal.SIGHUP)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody does to copies by hand, and what becomes of their bytes at rest."""
+"""Changes that an operator makes to copies, and damage of their data at rest."""
 
 from collections.abc import Callable, Mapping
 import os
@@ -11,7 +11,7 @@ from tools.soak import stage as stages
 
 
 class Hands:
-    """Somebody who may do everything in every region."""
+    """An operator with all permissions in every region."""
 
     def __init__(self, stage: stages.Stage) -> None:
         self._stage = stage
@@ -19,7 +19,7 @@ class Hands:
 
     @property
     def breaking(self) -> Mapping[str, Callable[[plans.Fault], str | None]]:
-        """What to do for each kind of fault; each returns what became of it."""
+        """The function for each kind of fault; it returns the outcome."""
         return {
             "copy deleted": self._delete,
             "copy changed": self._change,
@@ -35,7 +35,7 @@ class Hands:
         if copy["protected"]:
             client.images.update(copy["id"], protected=False)
         client.images.delete(copy["id"])
-        return f"done {_told(copy)}"
+        return f"done {_described(copy)}"
 
     def _change(self, one: plans.Fault) -> str:
         copy = self._copy(one)
@@ -45,7 +45,7 @@ class Hands:
             copy["id"], name=one.value, tags=["by hand"], min_disk=9, visibility="public",
             hw_disk_bus="by hand", protected=False, os_hidden=True,
         )
-        return f"done {_told(copy)}"
+        return f"done {_described(copy)}"
 
     def _deactivate(self, one: plans.Fault) -> str:
         copy = self._copy(one)
@@ -53,12 +53,12 @@ class Hands:
             return "skipped (no copy)"
         self._stage.held.add((one.region, copy["id"]))
         self._people.client(one.region, "admin").images.deactivate(copy["id"])
-        return f"done {_told(copy)}"
+        return f"done {_described(copy)}"
 
     def _damage(self, one: plans.Fault) -> str:
         copy = self._copy(one)
         if copy is None or not copy["size"]:
-            return "skipped (no copy that has data)"
+            return "skipped (no copy with data)"
         source_id = copy[marks.SOURCE_ID]
         self._stage.damaged[one.region, copy["id"]] = source_id
         try:
@@ -68,8 +68,8 @@ class Hands:
                 file.seek(-1, os.SEEK_CUR)
                 file.write(bytes([byte[0] ^ 1]))
         except FileNotFoundError:
-            return "skipped (gone in this moment)"
-        return f"done {_told(copy)} verify: {self._stage.verify(source_id)}"
+            return "skipped (deleted at the same time)"
+        return f"done {_described(copy)} verify: {self._stage.verify(source_id)}"
 
     def _copy(self, one: plans.Fault) -> Mapping[str, Any] | None:
         copies = sorted(
@@ -85,5 +85,5 @@ class Hands:
         return copies[int(one.pick * len(copies))] if copies else None
 
 
-def _told(copy: Mapping[str, Any]) -> str:
+def _described(copy: Mapping[str, Any]) -> str:
     return f"{copy['id']} of {copy[marks.SOURCE_ID]}"

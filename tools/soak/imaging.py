@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users make of copies with Nova, Cinder, glance-replicator and scripts."""
+"""Images that users make from copies with Nova, Cinder, glance-replicator and scripts."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,14 +12,14 @@ from tests.functional import servers
 from tools.soak import plans
 from tools.soak import stage as stages
 
-#: There was no copy, or nothing to be filled.
+#: There was no copy, or no image to fill.
 NOTHING: Final = object()
 
 _Make = Callable[[str, str], object]
 
 
 class Imaging:
-    """One user, who makes images that bear the mark of a copy and are none."""
+    """One user, who makes images with the mark of a copy that are no copies."""
 
     def __init__(self, stage: stages.Stage, user: str) -> None:
         self._stage = stage
@@ -31,7 +31,7 @@ class Imaging:
 
     @property
     def making(self) -> Mapping[str, Callable[[plans.Operation], object]]:
-        """What to do for each kind of operation."""
+        """The function for each kind of operation."""
         return {
             "snapshot": self._with(lambda *copy: self._servers.snapshot(*copy, user=self._other)),
             "shelve": self._with(lambda *copy: self._servers.snapshot(*copy, user=self._user)),
@@ -52,7 +52,7 @@ class Imaging:
         }
 
     def _with(self, make: _Make) -> Callable[[plans.Operation], object]:
-        """Return what makes an image of the copy that an operation is about."""
+        """Return a function that makes an image from the copy of an operation."""
 
         def make_of(one: plans.Operation) -> object:
             copy_id = self._copy(one)
@@ -77,7 +77,7 @@ class Imaging:
         return image_id
 
     def _forge(self, region: str, copy_id: str) -> None:
-        """Make what only its owner tells from a copy that a lost row knew."""
+        """Make an image that only its owner distinguishes from a copy with a lost row."""
         new = str(uuid.uuid4())
         self._stage.forged.add((region, new))
         self._servers.forge(region, copy_id, user=self._other, new=new)
@@ -87,14 +87,14 @@ class Imaging:
         if copy_id is None:
             return NOTHING
         into = next(region for region in plans.REGIONS if region != one.value)
-        # It may be there before the copy that belongs there.
-        place = into, one.image.image_id
-        is_new = copy_id == one.image.image_id and place not in self._stage.occupied
+        # The image may arrive before the copy.
+        key = into, one.image.image_id
+        is_new = copy_id == one.image.image_id and key not in self._stage.occupied
         if is_new:
-            self._stage.occupied.add(place)
+            self._stage.occupied.add(key)
         try:
             return self._servers.replicate(one.value, copy_id, into)
         except glance_exc.HTTPConflict:
             if is_new:
-                self._stage.occupied.discard(place)
+                self._stage.occupied.discard(key)
             raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must never be, looked for all the time; and what must be in the end."""
+"""Checks for violations during the run, and for convergence at the end."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -38,7 +38,7 @@ _AWAY = (
 
 
 class Judge:
-    """Who looks, with clients of its own, and believes no agent."""
+    """Checks everything with clients of its own, and trusts no agent."""
 
     def __init__(self, stage: stages.Stage) -> None:
         self._stage = stage
@@ -49,7 +49,7 @@ class Judge:
         self._touched: set[convergence.Key] = set()  # images of users
 
     def prepare(self) -> None:
-        """Put images of somebody else everywhere, and one source that is never deleted.
+        """Publish images of others everywhere, and one source that is never deleted.
 
         One of the others has that source's id.
         """
@@ -70,32 +70,32 @@ class Judge:
         self._foreign[region, made.image_id] = made.sha512
 
     def watch(self, _seed: int) -> None:
-        """Look for what must never be until the time is over."""
+        """Check all regions until the time is over."""
         while not self._stage.over.is_set():
             for region in plans.REGIONS:
-                # What is away has no say.
+                # A service that is away cannot be checked.
                 with contextlib.suppress(*_AWAY):
-                    self.look(region)
+                    self.check(region)
             self._stage.wait(_PAUSE_SECONDS)
 
-    def look(self, region: str) -> None:
-        """Look at one region."""
-        theirs = dict(self._stage.theirs)  # what its user changes from now on is another one
+    def check(self, region: str) -> None:
+        """Check one region."""
+        theirs = dict(self._stage.theirs)  # a change of its user replaces the entry
         found = {record["id"]: dict(record) for record in self._people.listed(region)}
         for record in found.values():
             is_copy = marks.source_of(record, region) is not None
             if is_copy and (region, record["id"]) not in self._stage.forged:
-                self._look_at_copy(region, record)
+                self._check_copy(region, record)
         for key, left in theirs.items():
             if key[0] == region and self._stage.theirs.get(key) is left:
-                self._look_at_theirs(key, left, found.get(key[1]))
+                self._check_users_image(key, left, found.get(key[1]))
         for image_id, was in self._then.records[region].items():
             if (now := found.get(image_id)) != was:
                 self._say(f"{image_id} of {region} is not ours, and was {was}; now {now}")
             if self._digest(region, image_id) != self._foreign.get((region, image_id)):
                 self._say(f"{image_id} of {region} is not ours and has other bytes")
 
-    def _look_at_theirs(
+    def _check_users_image(
         self, key: convergence.Key, left: servers.Theirs, now: Mapping[str, Any] | None
     ) -> None:
         region, image_id = key
@@ -106,29 +106,29 @@ class Judge:
             self._touched.add(key)
             self._say(f"{image_id} of {region} is a user's and has other bytes")
 
-    def _look_at_copy(self, region: str, record: Mapping[str, Any]) -> None:
+    def _check_copy(self, region: str, record: Mapping[str, Any]) -> None:
         copy_id, source_id = record["id"], record[marks.SOURCE_ID]
         image = self._stage.images.get(source_id)
         if image is None:
-            self._say(f"{copy_id} in {region} is a copy of {source_id}, which nobody made")
+            self._say(f"{copy_id} in {region} is a copy of {source_id}, which no user made")
             return
         if region not in plans.regions_of(image):
             self._say(f"{copy_id} in {region} is a copy of {source_id}: {image.fields}")
         if record["status"] in stages.DONE:
-            self._look_at_bytes(region, copy_id, self._stage.published[source_id])
+            self._check_bytes(region, copy_id, self._stage.published[source_id])
 
-    def _look_at_bytes(self, region: str, copy_id: str, image: users.Published) -> None:
+    def _check_bytes(self, region: str, copy_id: str, image: users.Published) -> None:
         digest = self._digest(region, copy_id)
         if digest is None:
-            self._look_for_data(region, copy_id, image.image_id)
+            self._check_data(region, copy_id, image.image_id)
         elif digest != image.sha512 and (region, copy_id) not in self._stage.damaged:
             self._say(f"{copy_id} in {region} is active and has other bytes than {image.image_id}")
 
-    def _look_for_data(self, region: str, copy_id: str, source_id: str) -> None:
+    def _check_data(self, region: str, copy_id: str, source_id: str) -> None:
         if (region, copy_id) in self._stage.damaged or self._is_gone(region, copy_id):
             return
-        # A Glance that was killed when it had removed the data and not yet the record keeps that
-        # until it is asked for it once more.
+        # A Glance that was killed during a deletion may keep the record without its data. The
+        # agent repeats the deletion.
         if self._people.record(self._people.cascading, source_id) is not None:
             self._say(f"{copy_id} in {region} is an active copy and has no data")
 
@@ -149,7 +149,7 @@ class Judge:
     # The end.
 
     def settle(self) -> None:
-        """Do what users would do once nothing breaks any more."""
+        """Do what users and operators would do after the last fault."""
         admin = self._people.client(user="admin").images
         sources = {one["id"]: one for one in self._people.listed(self._people.cascading)}
         for image_id, record in sources.items():
@@ -158,19 +158,19 @@ class Judge:
                 operations.User(self._stage, "alice").delete(image_id)
         for region in plans.REGIONS:
             self._settle_theirs(region)
-        # Nobody can replace a copy whose source nobody may read.
+        # No agent can replace a copy if its source is deactivated.
         for image_id in set(self._stage.damaged.values()) & set(sources):
             if sources[image_id]["status"] == "deactivated":
                 admin.reactivate(image_id)
         self._stage.events.note("judge", f"allows deletions: {self._stage.allow_deletions()}")
-        # Nobody but whoever deactivated a copy activates it.
+        # The agents never activate a held copy.
         for region, image_id in self._stage.held:
-            # It may have been deleted meanwhile, which Glance answers with either.
+            # If it was deleted meanwhile, Glance answers with either error.
             with contextlib.suppress(glance_exc.HTTPNotFound, glance_exc.HTTPForbidden):
                 self._people.client(region, "admin").images.reactivate(image_id)
 
     def _settle_theirs(self, region: str) -> None:
-        """Have users delete what they could not finish, and note what they did not look at."""
+        """Delete images that users could not finish."""
         for record in self._people.listed(region):
             key = region, record["id"]
             is_copy = marks.source_of(record, region) is not None
@@ -184,9 +184,9 @@ class Judge:
                 client.delete(record["id"])
 
     def converge(self, began: float, seconds: float) -> float | None:
-        """Wait until all is as it should be; return the seconds it took since ``began``.
+        """Wait until everything has converged; return the seconds since ``began``.
 
-        What is not after ``seconds`` is a violation, and there is None to return.
+        After ``seconds`` each remaining difference is a violation; then return None.
         """
         while True:
             verdict = self._verdict()
@@ -201,15 +201,15 @@ class Judge:
             if any(text in verdict for text in _DAMAGED):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._stage.events.note("judge", f"verify: {self._stage.verify()}")
-            # The database or a Glance may be busy: then the next time.
+            # If the database or a Glance is busy, the next round tries again.
             with contextlib.suppress(*_AWAY):
-                self._do_what_is_asked()
-            if not self._stage.mend():
-                self._say("an agent ended by itself when nothing broke any more")
+                self._settle_conflicts()
+            if not self._stage.restart_agents():
+                self._say("an agent ended by itself after the last fault")
             time.sleep(1)
 
-    def _do_what_is_asked(self) -> None:
-        """Settle as an operator what no agent may decide: images that nothing proves ours."""
+    def _settle_conflicts(self) -> None:
+        """Settle as an operator what no agent may decide: images without a proof."""
         rows = self._stage.agents[0].tasks()
         known = {(str(one.key.region), str(one.copy_id)): one for one in rows}
         sources = {one["id"] for one in self._people.listed(self._people.cascading)}
@@ -236,7 +236,7 @@ class Judge:
         return "in its Glance"
 
     def _verdict(self) -> str:
-        """Say what is not as it should be; empty: nothing."""
+        """Return all differences, a line each; empty: everything has converged."""
         records = {region: dict(found) for region, found in self._then.records.items()}
         for (region, image_id), left in self._stage.theirs.items():
             records[region][image_id] = left.record
@@ -255,7 +255,7 @@ class Judge:
                     shared=frozenset(self._shared()),
                 )
             )
-        except _AWAY as exc:  # a copy came or went, or changed its visibility, in this moment
+        except _AWAY as exc:  # a copy changed at the same time
             return f"unfinished: {type(exc).__name__}: {exc}"
 
     def _unwanted(self) -> Iterator[convergence.Key]:
@@ -269,7 +269,7 @@ class Judge:
                 yield record["id"]
 
     def check_theirs(self) -> tuple[int, int]:
-        """Look at all that users made; return how many these are, and how many were touched."""
+        """Check the images of users; return how many there are, and how many were touched."""
         owners = servers.Servers(self._people, self._stage.theirs)
         for key, sentence in owners.touched():
             self._touched.add(key)
@@ -277,8 +277,8 @@ class Judge:
         return len(self._stage.theirs), len(self._touched)
 
     def check_foreign(self) -> int:
-        """Read what is not ours through its Glance; return how many there are."""
+        """Read the images of others through their Glances; return how many there are."""
         for (region, image_id), sha512 in self._foreign.items():
             if self._people.sha512(region, image_id) != sha512:
-                self._say(f"{image_id} of {region} is not ours and is read with other bytes")
+                self._say(f"{image_id} of {region} is not ours: its Glance returns other bytes")
         return len(self._foreign)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users do with their images; a fault may let any of it fail."""
+"""Operations of users on their images; a fault may fail any of them."""
 
 from collections.abc import Callable, Mapping
 import contextlib
@@ -16,7 +16,7 @@ from tools.soak import imaging
 from tools.soak import plans
 from tools.soak import stage as stages
 
-#: What users are told when something is away, or is not as they think it is.
+#: Errors that users get if a service is away, or if the state is not what they expect.
 REFUSED = (
     glance_exc.BaseException,
     glance_exc.ClientException,
@@ -24,7 +24,7 @@ REFUSED = (
     requests.RequestException,
     json.JSONDecodeError,  # an answer without a body
 )
-#: What they are told when the service is away, so that they try again.
+#: Errors that they get if the service is away; they try again.
 UNANSWERED = (
     glance_exc.CommunicationError,
     glance_exc.HTTPInternalServerError,
@@ -33,14 +33,14 @@ UNANSWERED = (
     keystone_exc.HttpServerError,
 )
 _TRIES = 20
-#: What is asked for when there is no copy, or nothing to be filled.
+#: The outcome if there is no copy, or no image to fill.
 _NOTHING = "skipped (there is none)"
 _AGAIN_SECONDS = 2.0
 _PROPERTY = "hw_disk_bus"
 
 
 class User:
-    """One user, who works a plan off."""
+    """One user, who executes a plan."""
 
     def __init__(self, stage: stages.Stage, name: str) -> None:
         self.name = name
@@ -64,7 +64,7 @@ class User:
         }
 
     def work(self, seed: int) -> None:
-        """Do what the plan says until the time is over."""
+        """Execute the plan until the time is over."""
         for one in plans.operations(seed, self.name):
             self._stage.wait(one.pause)
             if self._stage.over.is_set():
@@ -74,7 +74,7 @@ class User:
             self._stage.events.count(self.name, one.kind, outcome, detail)
 
     def do(self, operation: plans.Operation) -> str:
-        """Do one thing, until there is an answer; return what became of it."""
+        """Execute one operation until there is an answer; return the outcome."""
         for _ in range(_TRIES):
             try:
                 done = self._doing[operation.kind](operation)
@@ -88,11 +88,11 @@ class User:
         return outcome
 
     def create(self, image: plans.Image, inherited: Mapping[str, str] | None = None) -> None:
-        """Publish an image, or go on where that was broken off.
+        """Publish an image, or continue an interrupted publication.
 
-        One that has no data in the end goes then.
+        The judge deletes an image without data at the end.
 
-        :param inherited: properties besides its own.
+        :param inherited: properties in addition to its own.
         """
         data = self._stage.announce(image)
         with contextlib.suppress(glance_exc.HTTPConflict):
@@ -105,7 +105,7 @@ class User:
             self._images().upload(image.image_id, io.BytesIO(data), image_size=image.size)
 
     def delete(self, image_id: str) -> None:
-        """Delete an image, and take its protection away first."""
+        """Remove the protection of an image, and delete it."""
         if self._images("admin").get(image_id).get("protected"):
             self._images("admin").update(image_id, protected=False)
         self._images("admin").delete(image_id)
@@ -117,7 +117,7 @@ class User:
         return nova.properties(copies[0]) if copies else {}
 
     def _change(self, one: plans.Operation) -> None:
-        """Change all that a user may change, what was there or not by the new name's digits."""
+        """Change everything that a user may change; the new name's last digit decides how."""
         digit = int(one.value[-1], 16)
         self._images().update(
             one.image.image_id,

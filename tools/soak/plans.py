@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a seed says: who does what, what breaks, and in which order; pure.
+"""The plans of a seed: operations of users and faults, in order; pure.
 
-A user's plan knows which images that user has made and what they are, so that it asks for nothing
-that makes no sense. Other plans cannot know what is there: they say ``pick``, a share of whatever
-is there at that time.
+A user's plan knows the images of that user, so it has only sensible operations. Other plans do not
+know the images: their ``pick`` chooses from those that exist at that time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +13,16 @@ import uuid
 
 MIB = 1024 * 1024
 REGIONS = ("RegionTwo", "RegionThree", "RegionFour")
-#: Where images go that say that they are snapshots.
+#: The regions of snapshots.
 SNAPSHOT_REGIONS = ("RegionTwo", "RegionFour")
 USERS = ("alice", "bob")
 AGENTS = 3
 
-#: Bytes; what goes through the image API, what goes through SSH, and what is nothing at all.
+#: Bytes: sizes for the image API, for SSH, and without data.
 SIZES: Mapping[int, int] = {
     0: 2, 1: 1, 1000: 3, 64 * 1024: 6, MIB: 4, 3 * MIB: 4, 9 * MIB: 3, 24 * MIB: 1,
 }
-#: What an image says of the regions it wants, beside nothing.
+#: Properties of an image that choose its regions.
 CHOICES: Mapping[tuple[tuple[str, str], ...], int] = {
     (): 10,
     (("sync_regions", "*"),): 1,
@@ -34,20 +33,20 @@ CHOICES: Mapping[tuple[tuple[str, str], ...], int] = {
 }
 VISIBILITIES: Mapping[str, int] = {"shared": 6, "private": 2, "community": 1, "public": 1}
 
-#: What users make of copies, which all have the properties of these, by weight.
+#: Images that users make from copies, with all their properties, by weight.
 IMAGED: Mapping[str, int] = {
     "snapshot": 4,
     "queue": 2,  # a snapshot that has no data yet
-    "fill": 2,  # one of those gets it
+    "fill": 2,  # one of those gets data
     "backup": 1,
     "shelve": 1,
-    "volumes": 1,  # a snapshot of a server that has volumes only
+    "volumes": 1,  # a snapshot of a server with volumes only
     "volume": 1,
     "script": 2,
     "forge": 1,  # by a script, and the mark names the image itself
     "replicate": 2,
 }
-#: What users do, by weight; of an image that is there, but for the first.
+#: Operations by weight; all but the first need an image.
 OPERATIONS: Mapping[str, int] = {
     "create": 24,
     "publish": 3,  # with all properties of a copy
@@ -64,7 +63,7 @@ OPERATIONS: Mapping[str, int] = {
     **IMAGED,
 }
 _MAKING = frozenset({"create", "publish"})
-#: What breaks, by lane and weight.
+#: Faults by lane and weight.
 FAULTS: Mapping[str, Mapping[str, int]] = {
     "services": {
         "broker stopped": 3,
@@ -116,7 +115,7 @@ PAUSES: Mapping[str, float] = {
     "hosts": 9.0,
     "hands": 4.0,
 }
-#: Images that a user has at most.
+#: The most images of a user.
 MOST = 25
 
 _T = TypeVar("_T")
@@ -135,32 +134,32 @@ class Image:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """Something that a user does."""
+    """One operation of a user."""
 
     pause: float  # seconds, before it
     user: str
     kind: str  # of OPERATIONS
     image: Image  # as it was published
     value: str = ""  # a name, a visibility, an answer, the region of a copy
-    origin: Image | None = None  # whose copy's properties an image gets that is published
+    origin: Image | None = None  # the new image gets the properties of a copy of this one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Something that breaks."""
+    """One fault."""
 
     pause: float  # seconds, before it
     kind: str  # of FAULTS
     region: str
     agent: int
-    seconds: float  # before it is mended
+    seconds: float  # until its repair
     pick: float  # from 0 to 1: which copy
-    value: str  # what a Glance refuses, and with which status; a new name
+    value: str  # method and status of a refusal; or a new name
 
 
 @dataclasses.dataclass
 class _Known:
-    """What a user knows of an image."""
+    """The state of an image, as its user knows it."""
 
     image: Image
     visibility: str
@@ -169,7 +168,7 @@ class _Known:
 
 
 def operations(seed: int, user: str) -> Iterator[Operation]:
-    """Tell without an end what a user does."""
+    """Yield the operations of a user, without an end."""
     chance = random.Random(f"{seed} {user}")  # noqa: S311 - repeatable, not secret
     there: list[_Known] = []
     number = 0
@@ -184,7 +183,7 @@ def operations(seed: int, user: str) -> Iterator[Operation]:
         elif kind == "publish" and there and len(there) < MOST:
             number += 1
             origin = chance.choice(there).image
-            # What says where it belongs is a property like any other, and handed on.
+            # The property that chooses the regions is inherited like any other.
             named = _image(chance, f"{user}-{number:04}")
             image = dataclasses.replace(named, fields=origin.fields)
             there.append(_Known(image, image.visibility))
@@ -201,7 +200,7 @@ def operations(seed: int, user: str) -> Iterator[Operation]:
 
 
 def faults(seed: int, lane: str) -> Iterator[Fault]:
-    """Tell without an end what breaks in a lane."""
+    """Yield the faults of a lane, without an end."""
     chance = random.Random(f"{seed} {lane}")  # noqa: S311 - repeatable, not secret
     while True:
         kind = _chosen(chance, FAULTS[lane])
@@ -217,7 +216,7 @@ def faults(seed: int, lane: str) -> Iterator[Fault]:
 
 
 def regions_of(image: Image) -> frozenset[str]:
-    """Return the regions that an image belongs in, which do not change as long as it lives."""
+    """Return the regions in which an image belongs; they never change."""
     chosen = image.fields.get("sync_regions", "*")
     if chosen == "none":
         return frozenset()
@@ -257,7 +256,7 @@ def _is_able(kind: str, known: _Known) -> bool:
 
 
 def _apply(kind: str, known: _Known, chance: random.Random) -> str:
-    """Remember what an operation makes of an image; return the operation's value."""
+    """Note the effect of an operation on an image; return the operation's value."""
     if kind in IMAGED:
         return chance.choice(REGIONS)
     match kind:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person reads: a line a minute, and the summary."""
+"""The output: a line a minute, and the summary."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,15 +11,15 @@ from tools.soak import plans
 
 @dataclasses.dataclass(kw_only=True)
 class Summary:
-    """What became of a run."""
+    """The results of a run."""
 
     seed: int
     minutes: float  # of users and faults
-    converged_seconds: float | None = None  # since the last fault; None: not yet, or not at all
-    foreign: int = 0  # images of somebody else that were compared byte for byte
-    theirs: int = 0  # images that users made of copies
-    touched: int = 0  # those of them that were not as their users left them, at any time
-    left: int = 0  # files that a Glance left when it was killed, and nobody can remove
+    converged_seconds: float | None = None  # since the last fault; None: it did not converge
+    foreign: int = 0  # images of others that were compared byte for byte
+    theirs: int = 0  # images that users made from copies
+    touched: int = 0  # those that anybody else changed at any time
+    left: int = 0  # files that a killed Glance left behind
 
 
 def progress(events: recording.Events, images: int) -> str:

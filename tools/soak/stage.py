@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where it takes place: a new cloud, a database, the agents, and what everybody knows of them."""
+"""The stage: a new cloud, a database, the agents, and the shared knowledge of all lanes."""
 
 from collections.abc import Iterator
 import contextlib
@@ -22,7 +22,7 @@ from tools import databases
 from tools.soak import events as recording
 from tools.soak import plans
 
-#: What broke is noticed soon, what comes after it comes soon, and nothing is given up for it.
+#: The agents notice faults soon, retry soon, and never give up.
 OPTIONS: agents.Options = {
     "DEFAULT": {
         "sync_strategy": "USER",
@@ -49,7 +49,7 @@ OPTIONS: agents.Options = {
     },
     "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
 }
-#: What an image of Glance's is that has data.
+#: The status of an image with data.
 DONE = ("active", "deactivated")
 _RULES = {"rules": [{"name": "everything", "regions": "*"}]}
 #: The beginning of a line that a library logged.
@@ -58,13 +58,13 @@ _VERIFY_SECONDS = 120.0
 
 
 class Agent(agents.Agent):
-    """An agent that somebody starts again if it ends by itself, and takes note."""
+    """An agent that is started again, with a note, if it ends by itself."""
 
     def __init__(self, cloud: clouds.Description, directory: pathlib.Path, url: str) -> None:
         super().__init__(cloud, directory, options={**OPTIONS, "database": {"connection": url}})
         (directory / "sync_strategy.yaml").write_text(yaml.safe_dump(_RULES))
         self.name = directory.name
-        self.lock = threading.Lock()  # held by who starts it and ends it
+        self.lock = threading.Lock()  # protects start and end
 
     def freeze(self, number: signal.Signals) -> None:
         """Stop or continue launcher and worker, which share a group."""
@@ -72,9 +72,9 @@ class Agent(agents.Agent):
             os.killpg(self.pid, number)
 
     def tracebacks(self) -> Iterator[str]:
-        """Return the first lines of all tracebacks that are ours, each once.
+        """Return the first lines of all tracebacks of the agent, each once.
 
-        What a library logs of what it raises as well is its own affair.
+        Some libraries log errors that they also raise; these do not count.
         """
         found: dict[str, None] = {}
         for line in self.log.read_text(errors="replace").splitlines():
@@ -84,7 +84,7 @@ class Agent(agents.Agent):
 
 
 class Stage:
-    """The cloud and all that is known of it; used by all threads."""
+    """The cloud and all that is known of it. Thread safe."""
 
     def __init__(
         self, cloud: clouds.Cloud, database: databases.Server, directory: pathlib.Path
@@ -93,21 +93,21 @@ class Stage:
         self.database = database
         self.described = cloud.describe()
         self.events = recording.Events(directory / "events.log")
-        self.over = threading.Event()  # nothing is begun any more
+        self.over = threading.Event()  # no lane starts anything new
         self.published: dict[str, users.Published] = {}
         self.images: dict[str, plans.Image] = {}
-        #: Images that users made of copies, as they left them. Who changes one takes it out first.
+        #: Images that users made from copies, as they left them. Remove one before you change it.
         self.theirs: dict[convergence.Key, servers.Theirs] = {}
-        self.forged: set[convergence.Key] = set()  # those of them whose mark names themselves
-        #: Where somebody else has the id of a source.
+        self.forged: set[convergence.Key] = set()  # those whose mark names themselves
+        #: Keys of copies whose id another image has.
         self.occupied: set[convergence.Key] = set()
-        #: Copies that we damaged, by region and id, and their sources. Glance gives out no id
-        #: twice, so that they stay what they are.
+        #: Copies that the soak damaged, by region and id, and their sources. Glance uses no id
+        #: twice.
         self.damaged: dict[tuple[str, str], str] = {}
-        #: Copies that somebody deactivated, by region and id. The agents leave them so.
+        #: Copies that an operator deactivated, by region and id. The agents hold them.
         self.held: set[convergence.Key] = set()
-        #: Files that a Glance left when it was killed in the middle of an upload or a deletion.
-        #: It knows nothing of them any more, so that nobody can remove them through it.
+        #: Files of a Glance that was killed during an upload or a deletion. That Glance does not
+        #: know them, so nobody can remove them through it.
         self.left: set[pathlib.Path] = set()
         self.agents = [
             Agent(self.described, directory / f"agent-{number}", database.url)
@@ -115,11 +115,11 @@ class Stage:
         ]
 
     def visitor(self) -> users.People:
-        """Return clients for one thread more."""
+        """Return clients for another thread."""
         return users.People(self.cloud)
 
     def announce(self, image: plans.Image) -> bytes:
-        """Let the judge know of an image, before anybody else does; return its bytes."""
+        """Announce an image to the judge before it is published; return its bytes."""
         data = plans.content(image)
         self.images[image.image_id] = image
         self.published[image.image_id] = users.Published(
@@ -131,11 +131,11 @@ class Stage:
         return data
 
     def file(self, region: str, image_id: str) -> pathlib.Path:
-        """Return where a region's Glance keeps the bytes of an image."""
+        """Return the file of an image in a region's Glance."""
         return pathlib.Path(self.described.region(region).datadir, image_id)
 
     def note_left(self, region: str) -> None:
-        """Note what a region's Glance, which does not run, has left."""
+        """Note the files that a region's Glance left; the Glance must not run."""
         for path in convergence.left(self.described.region(region)):
             self.left.add(path)
             self.events.note("stage", f"left in {region}: {path.name}")
@@ -146,8 +146,8 @@ class Stage:
             agent.start()
             agent.wait_for_log("Listening on topics")
 
-    def look_after(self, agent: Agent) -> bool:
-        """Start an agent again that ended by itself; tell whether it ran. Needs its lock."""
+    def ensure_running(self, agent: Agent) -> bool:
+        """Start an agent again if it ended by itself; return whether it ran. Needs its lock."""
         if agent.is_running():
             return True
         self.events.count("stage", "agent ended by itself", "noted", agent.tail(5))
@@ -155,27 +155,27 @@ class Stage:
         agent.start()
         return False
 
-    def mend(self) -> bool:
-        """Look after all agents; tell whether all of them ran."""
+    def restart_agents(self) -> bool:
+        """Ensure that all agents run; return whether all of them ran."""
         ran = True
         for agent in self.agents:
             with agent.lock:
-                ran = self.look_after(agent) and ran
+                ran = self.ensure_running(agent) and ran
         return ran
 
     def verify(self, *arguments: str) -> str:
-        """Run ``glance-sync verify``; return how it ended."""
+        """Run ``glance-sync verify``; return its status and its errors."""
         return self._run("verify", *arguments)
 
     def allow_deletions(self) -> str:
-        """Run ``glance-sync reconcile --allow-deletes``; return how it ended.
+        """Run ``glance-sync reconcile --allow-deletes``; return its status and its errors.
 
-        Messages about the newest image were lost with a broker, which only an operator can know.
+        Only an operator can know that a broker lost messages about the newest image.
         """
         return self._run("reconcile", "--allow-deletes", "1000")
 
     def delete_orphan(self, region: str, image_id: str) -> str:
-        """Run ``glance-sync orphan delete``; return how it ended."""
+        """Run ``glance-sync orphan delete``; return its status and its errors."""
         return self._run("orphan", "delete", image_id, "--region", region)
 
     def _run(self, *words: str) -> str:
@@ -187,7 +187,7 @@ class Stage:
         return f"status {done.returncode} {done.stderr.strip()[-300:]}"
 
     def end(self) -> None:
-        """Stop the agents, which have to end well."""
+        """Stop the agents; an error of one is a violation."""
         for agent in self.agents:
             if agent.is_running():
                 status = agent.stop()
@@ -197,15 +197,15 @@ class Stage:
                 self.events.violation(f"{agent.name} logged {line}")
 
     def wait(self, seconds: float) -> None:
-        """Wait, unless the time is over."""
+        """Wait until the seconds have passed or the time is over."""
         self.over.wait(seconds)
 
 
 @contextlib.contextmanager
 def built(cloud: clouds.Cloud) -> Iterator[Stage]:
-    """Build a stage on a cloud that is new; stop all of it at the end, and keep its data.
+    """Build a stage on a new cloud; stop all of it at the end, and keep its data.
 
-    :raises CloudError: the cloud does not come up.
+    :raises CloudError: the cloud does not start.
     :raises NoServerError: there is no PostgreSQL.
     """
     with contextlib.ExitStack() as stack:
