@@ -140,7 +140,7 @@ class Agent:
     def wait_for_log(self, text: str, timeout_seconds: float = 60.0) -> None:
         """Wait until the log has ``text``.
 
-        :raises AgentError: it has not, in time, or the agent ended.
+        :raises AgentError: the text did not appear in time, or the agent ended.
         """
         def said() -> bool:
             return text in self.log.read_text(errors="replace")
@@ -150,9 +150,9 @@ class Agent:
     def wait_until(
         self, condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0
     ) -> None:
-        """Wait for a condition of the outside world.
+        """Wait for a condition.
 
-        :raises AgentError: it did not come about in time, or the agent ended.
+        :raises AgentError: it did not become true in time, or the agent ended.
         """
         deadline = time.monotonic() + timeout_seconds
         while not condition():
@@ -169,7 +169,7 @@ class Agent:
 
 
 def write_sync_conf(cloud: clouds.Description, path: pathlib.Path, options: Options) -> None:
-    """Write a ``sync.conf`` for a cloud; its state lies beside it."""
+    """Write a ``sync.conf`` for a cloud, with the state beside it."""
     user = cloud.user("glance-sync")
     cascading = cloud.region(cloud.cascading_region)
     values: dict[str, dict[str, object]] = {

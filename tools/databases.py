@@ -44,7 +44,7 @@ class Plan:
 
     command: list[str]
     url: str
-    end: signal.Signals  # on which it cuts its clients off
+    end: signal.Signals  # drops its clients
 
 
 _Make = Callable[[pathlib.Path, str, int], Plan]
@@ -56,7 +56,7 @@ class Server:
     def __init__(self, plan: Plan, log: pathlib.Path) -> None:
         """Start it.
 
-        :raises NoServerError: it does not come up.
+        :raises NoServerError: it does not start.
         """
         self.url = plan.url
         self._plan = plan
@@ -65,7 +65,7 @@ class Server:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Have it not run for a moment; its clients are cut off."""
+        """Stop it while the context lasts; it drops its clients."""
         self.stop()
         try:
             yield
@@ -89,12 +89,12 @@ def postgresql(*, durable: bool = False) -> contextlib.AbstractContextManager[Se
 
 
 def mariadb(*, durable: bool = False) -> contextlib.AbstractContextManager[Server]:
-    """Serve a database of MariaDB's, in the same way."""
+    """Run a MariaDB server with one database, in the same way."""
     return _served(functools.partial(_mariadb, durable=durable))
 
 
 def _postgresql(home: pathlib.Path, password: str, port: int, *, durable: bool) -> Plan:
-    # Debian keeps them by version, and out of the way.
+    # Debian installs them in a directory for each version.
     found = pathlib.Path("/usr/lib/postgresql").glob("*/bin")
     programs = max(found, key=lambda path: float(path.parent.name), default=pathlib.Path())
     (home / "password").write_text(password)
@@ -127,17 +127,17 @@ def _mariadb(home: pathlib.Path, password: str, port: int, *, durable: bool) -> 
 
 
 def make_mariadb(data: pathlib.Path, users: pathlib.Path, password: str) -> None:
-    """Make the data of a server of MariaDB's, and the SQL that makes its user."""
+    """Make the data of a MariaDB server, and the SQL that makes its user."""
     run(
         program("mariadb-install-db"), "--no-defaults", f"--datadir={data}",
-        # Its root has no password otherwise.
+        # Otherwise its root has no password.
         "--auth-root-authentication-method=socket", "--skip-test-db",
     )
     users.write_text(_USERS_SQL.format(name=_NAME, address=ADDRESS, password=password))
 
 
 def mariadb_command(home: pathlib.Path, data: pathlib.Path, port: int) -> list[str]:
-    """Return how every server of MariaDB's is started."""
+    """Return the command of every MariaDB server."""
     return [
         program("mariadbd"), "--no-defaults", f"--datadir={data}",
         f"--socket={home}/socket-{port}", f"--pid-file={home}/pid-{port}",
@@ -147,7 +147,7 @@ def mariadb_command(home: pathlib.Path, data: pathlib.Path, port: int) -> list[s
 
 def mariadb_url(password: str, port: int) -> str:
     """Return the URL of a MariaDB server."""
-    # To get ready for TLS, which no server here offers, costs each connection 20 ms.
+    # Preparing TLS, which no server here offers, costs each connection 20 ms.
     return f"mysql+pymysql://{_NAME}:{password}@{ADDRESS}:{port}/{_NAME}?ssl_disabled=true"
 
 
@@ -164,8 +164,8 @@ def _served(make: _Make) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def directory() -> Iterator[pathlib.Path]:
-    """Give a directory for a server's data, until that has ended."""
-    # Not pytest's directory, which is closed to the user that a server runs as.
+    """Make a directory for a server's data, and remove it after the server has ended."""
+    # The user of the server cannot enter pytest's directory.
     home = pathlib.Path(tempfile.mkdtemp(prefix="glance-sync-"))
     try:
         if user := unprivileged():
@@ -179,7 +179,7 @@ def _start(plan: Plan, log: pathlib.Path) -> subprocess.Popen[bytes]:
     """Start a server and wait until it answers."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            # The kernel ends it if we are killed.
+            # The kernel ends the server if its parent is killed.
             ["setpriv", f"--pdeathsig={plan.end.name}", *_as_user(), *plan.command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )
@@ -187,7 +187,7 @@ def _start(plan: Plan, log: pathlib.Path) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with engine.connect() as connection:  # a node that joins others takes no statement
+            with engine.connect() as connection:  # a joining node accepts no statement
                 connection.exec_driver_sql("SELECT 1")
         except sa.exc.OperationalError as exc:
             if process.poll() is not None or time.monotonic() > deadline:
@@ -220,7 +220,7 @@ def _as_user() -> list[str]:
 
 
 def unprivileged() -> pwd.struct_passwd | None:
-    """Return the user that servers run as if we are root; None: we are not."""
+    """Return the user of the servers if root runs this; None: another user does."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes of Galera on loopback, for tests; the servers are those of ``tools/databases.py``."""
+"""Two nodes of Galera on loopback, for tests, with the servers of ``tools/databases.py``."""
 
 from collections.abc import Iterator
 import contextlib
@@ -14,8 +14,8 @@ from tools.cloud import planning
 
 _PROVIDER = pathlib.Path("/usr/lib/galera/libgalera_smm.so")
 _STATE_TRANSFER = "copied"
-#: Both nodes begin with the same data, so that of a state transfer nothing is left but the
-#: position. The methods that bring data are in Debian's mariadb-server, which makes a service.
+#: Both nodes start with the same data, so a state transfer only needs the position. The methods
+#: that send data are in Debian's mariadb-server, which makes a service.
 _STATE_TRANSFER_SCRIPT = """\
 #!/bin/sh
 while [ $# -gt 0 ]; do
@@ -51,9 +51,9 @@ class _Node:
 
 @contextlib.contextmanager
 def nodes() -> Iterator[tuple[databases.Server, databases.Server]]:
-    """Serve one database from two nodes. Their user may do everything.
+    """Run two nodes with one database. Their user has all permissions.
 
-    :raises NoServerError: they cannot be had.
+    :raises NoServerError: they cannot be started.
     """
     if not _PROVIDER.exists():
         raise databases.NoServerError(f"{_PROVIDER} is not there; galera-4 has it")
@@ -97,7 +97,7 @@ def _make(home: pathlib.Path, first: _Node, second: _Node, password: str) -> Non
 def _plan(
     home: pathlib.Path, node: _Node, other: _Node | None, password: str
 ) -> databases.Plan:
-    """Return how to start a node that joins another; None: it begins the cluster."""
+    """Return the options of a node that joins another; None: it starts the cluster."""
     ports = {
         "base_host": databases.ADDRESS,
         "base_port": node.group,

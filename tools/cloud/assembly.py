@@ -65,7 +65,7 @@ def configure(
 
 
 def fill_keystone(cloud: model.Description) -> model.Description:
-    """Make users and endpoints, unless that was done for the same ones before.
+    """Make users and endpoints, unless these exist already.
 
     :returns: the description, now with the project ids.
     :raises CloudError: Keystone refuses or does not answer.

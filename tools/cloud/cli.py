@@ -19,7 +19,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 def main(arguments: list[str]) -> int:
     """Run one command.
 
-    :returns: the exit status: 0, or 1 when something is down or went wrong.
+    :returns: the exit status: 0, or 1 if a service is down or an error happened.
     """
     options = _parser(arguments[:1]).parse_args(arguments)
     try:

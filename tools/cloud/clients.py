@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways in for people and tests: sessions, image clients, openrc files."""
+"""Clients for people and tests: sessions, image clients, openrc files."""
 
 import pathlib
 import shlex
@@ -19,7 +19,7 @@ def session(cloud: model.Description, user_name: str) -> "Session":
 
     :raises CloudError: there is no such user.
     """
-    # Imported here: the cloud starts with nothing but the standard library.
+    # Imported here, because the cloud starts with the standard library alone.
     from keystoneauth1 import session as keystone_session
     from keystoneauth1.identity import v3
 

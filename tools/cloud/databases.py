@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Empty SQLite databases of OpenStack services, migrated once and copied from then on."""
+"""Empty SQLite databases of OpenStack services, migrated once and then copied."""
 
 from collections.abc import Sequence
 import contextlib
@@ -21,9 +21,9 @@ _LOG_LINES = 15
 
 
 def copy_empty(project: str, venv: pathlib.Path, cache: pathlib.Path, to: pathlib.Path) -> None:
-    """Put an empty database of ``project`` (keystone, glance) at ``to``.
+    """Write an empty database of ``project`` (keystone, glance) to ``to``.
 
-    It is made at most once for each installed release: migrations take seconds.
+    Each installed release is migrated only once, because that takes seconds.
 
     :raises CloudError: the migration fails.
     """
@@ -45,7 +45,7 @@ def copy_empty(project: str, venv: pathlib.Path, cache: pathlib.Path, to: pathli
 
 
 def use_write_ahead_log(database: pathlib.Path) -> None:
-    """Let readers and one writer work at the same time, from now on."""
+    """Let readers and one writer work at the same time."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -9,8 +9,8 @@ from tools.cloud import probes
 from tools.cloud import services
 from tools.cloud import uwsgi
 
-# An upload is bound by two digests in one Python thread, which release the
-# interpreter lock only now and then: a second process doubles what two do.
+# Two digests in one Python thread limit an upload, and they seldom release the
+# interpreter lock. So a second process doubles the rate of two uploads.
 _PROCESSES = 2
 _THREADS = 16
 _CONFIG = """\
@@ -68,7 +68,7 @@ task_pool_threads = 8
 def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) -> None:
     """Write the configuration of every region's Glance and make its directories."""
     user = cloud.user("glance")
-    # Loopback is refused unless it is named, and every region is on loopback.
+    # Glance refuses loopback unless it is named, and every region is on loopback.
     loopback = f"[{','.join(region.glance_host for region in cloud.regions)}]"
     paste = venv / "etc" / "glance" / "glance-api-paste.ini"
     for region in cloud.regions:
@@ -94,7 +94,7 @@ def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) 
 
 
 def prepare(cloud: model.Description, venv: pathlib.Path, cache: pathlib.Path) -> None:
-    """Give every Glance that has none an empty database.
+    """Make an empty database for every Glance without one.
 
     :raises CloudError: glance-manage fails.
     """

@@ -34,7 +34,7 @@ class Identity:
         return self._json("GET", f"/{kind}?{query}")[kind]
 
     def ensure(self, kind: str, name: str, **attributes: Any) -> str:
-        """Return the id of the resource called ``name``; make it if it is missing."""
+        """Return the id of the resource ``name``; make it if it is missing."""
         if found := self.find(kind, f"name={name}"):
             return found[0]["id"]
         return self.create(kind, {"name": name, **attributes})
@@ -101,8 +101,8 @@ def fill(cloud: model.Description) -> model.Description:
 def log_everybody_in(cloud: model.Description) -> None:
     """Log each user in once, one after the other.
 
-    At the first log-in of a day Keystone notes the day, and on SQLite those of one user that come
-    at once fail: Glances then take their callers for strangers.
+    At the first log-in of a day Keystone notes the day. On SQLite, simultaneous log-ins of one
+    user then fail, and Glances refuse their callers.
 
     :raises CloudError: Keystone refuses or does not answer.
     """

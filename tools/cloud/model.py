@@ -26,9 +26,9 @@ class Region:
     glance_host: str
     glance_port: int
     glance_log: str
-    #: A local.conf put here overrides glance-api.conf. A file tell-size makes HEAD of an image
-    #: answer with a size and without a token, as if a proxy stood before the Glance. While a
-    #: file refuse with "PUT 503" is there, every PUT is answered with that.
+    #: A file local.conf here overrides glance-api.conf. With a file tell-size, HEAD of an image
+    #: answers with a size and without a token, like a proxy before the Glance. While a file
+    #: refuse contains "PUT 503", every PUT gets that answer.
     config_dir: str
     datadir: str  # of the filesystem store
     staging_dir: str

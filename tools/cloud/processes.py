@@ -40,8 +40,8 @@ class _Row:
 def spawn(command: list[str], env: Mapping[str, str], log: pathlib.Path) -> Process:
     """Start ``command`` in a session of its own, its output appended to ``log``.
 
-    ``posix_spawn`` leaves no object behind that would complain at exit about a
-    child that still runs.
+    A ``Popen`` object would warn at exit about a child that still runs; ``posix_spawn``
+    makes none.
 
     :raises OSError: the program cannot be started.
     """
@@ -111,7 +111,7 @@ def send(targets: Iterable[Process], number: signal.Signals) -> None:
 
 
 def stop(process: Process, grace_seconds: float) -> int:
-    """End it and all of its descendants; the descendants after their leader.
+    """End the process, and then all of its descendants.
 
     :param grace_seconds: between SIGTERM and SIGKILL.
     :returns: how many processes there were.

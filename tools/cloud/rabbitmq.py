@@ -11,7 +11,7 @@ from tools.cloud import model
 from tools.cloud import probes
 from tools.cloud import services
 
-# The program behind Debian's wrapper, which insists on its own system user.
+# Debian's wrapper of this program needs its own system user.
 _SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 _EPMD = "/usr/bin/epmd"
 _CONFIG = """\
@@ -99,7 +99,7 @@ def _environment(cloud: model.Description) -> dict[str, str]:
         RABBITMQ_NODE_IP_ADDRESS=broker.host,
         RABBITMQ_NODE_PORT=str(broker.port),
         RABBITMQ_PID_FILE=str(home / "rabbitmq.pid"),
-        # Idle schedulers that spin would take the processor from the Glances.
+        # Idle schedulers would spin, and slow down the Glances.
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=(
             f"+S {schedulers}:{schedulers} +sbwt none +sbwtdcpu none +sbwtdio none "
             "-noinput -kernel inet_dist_use_interface {127,0,0,1}"
@@ -128,7 +128,7 @@ def _definitions(cloud: model.Description) -> dict[str, object]:
 
 
 def _password_hash(password: str) -> str:
-    salt = b"loop"  # constant, so that a restart defines the same user
+    salt = b"loop"  # constant: a restart defines the same user
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 

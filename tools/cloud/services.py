@@ -16,7 +16,7 @@ from tools.cloud.probes import Probe
 
 _POLL_SECONDS = 0.1
 _LOG_LINES = 15
-_START_SECONDS = 120.0  # a machine that is busy with tests starts slowly
+_START_SECONDS = 120.0  # services start slowly while tests run
 _STOP_SECONDS = 20.0
 
 
@@ -61,7 +61,7 @@ class Service:
         """
         if self.process is not None:
             return False
-        self.stop()  # workers may have outlived a master that was killed
+        self.stop()  # workers may outlive a killed master
         self._wait_for_address()
         try:
             process = processes.spawn(self.command, self.env, self.log)
@@ -154,8 +154,8 @@ def run_all(steps: Sequence[Callable[[], object]]) -> None:
 def environment(home: pathlib.Path, **extra: str) -> dict[str, str]:
     """Return the environment of a service.
 
-    Nothing is inherited: oslo.config reads OS_* variables, Erlang reads
-    RABBITMQ_*, and an HTTP proxy would swallow requests to loopback.
+    It inherits nothing: oslo.config reads OS_* variables, Erlang reads RABBITMQ_*, and an
+    HTTP proxy would intercept requests to loopback.
     """
     return {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -40,7 +40,7 @@ Subsystem sftp internal-sftp
 
 
 def configure(cloud: model.Description) -> model.Description:
-    """Make keys that are missing, write every server's configuration.
+    """Make missing keys, and write the configuration of every server.
 
     :returns: the description, now with the host keys.
     """

@@ -14,8 +14,8 @@ procname-prefix-spaced = {name}
 processes = {processes}
 threads = {threads}
 master = true
-; Each worker loads the application itself: Glance starts threads while it loads,
-; and neither they nor the locks they hold survive a fork.
+; Each worker loads the application itself, because Glance starts threads while it
+; loads. Threads and their locks do not survive a fork.
 lazy-apps = true
 need-app = true
 die-on-term = true
@@ -26,15 +26,15 @@ enable-threads = true
 listen = {backlog}
 umask = 022
 buffer-size = 65535
-; An upload over a slow link may pause for long, and may last for hours.
+; An upload over a slow link may pause, and may last for hours.
 http-timeout = 3600
 socket-timeout = 3600
 ; glanceclient sends chunks of 1 MiB; the default limit is just below that.
 chunked-input-limit = 67108864
 chunked-input-timeout = 3600
 post-buffering = 0
-; uWSGI closes every connection after its answer and does not say so: clients would
-; send the next request into it and sometimes meet a reset.
+; uWSGI closes every connection after its answer without this header. Clients would
+; send the next request on it, and sometimes get a reset.
 add-header = Connection: close
 ignore-sigpipe = true
 ignore-write-errors = true

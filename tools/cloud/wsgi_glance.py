@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Glance's WSGI application, made safe for parallel writers on SQLite.
 
-A transaction that reads first and writes later cannot wait for the write lock:
-SQLite refuses it at once, and Glance answers 500 and leaves half an image
-behind. Taking the lock at the start makes it wait.
+A transaction that reads first cannot wait for the write lock later. SQLite refuses
+it at once, so Glance answers 500 and leaves half an image. With the lock from the
+start, the transaction waits.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ def _begin_immediate(  # type: ignore[no-untyped-def]
 
 
 def _telling_size(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Answer HEAD of an image with a size, as a proxy before a Glance would; pass on the rest."""
+    """Answer HEAD of an image with a size, like a proxy; pass on the other requests."""
 
     def tell(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "HEAD" or not _IMAGE.fullmatch(environ["PATH_INFO"]):

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The build backend: pbr, and a version of our own where there is no git.
+"""The build backend: pbr, with a version for trees without git.
 
-pbr takes the version from ``PBR_VERSION``, from the PKG-INFO of an sdist, or
-from git, and gives up where it finds none of them: in a plain copy of the
-tree, say, or where git is not installed. Copies like those get the first
-development version of the next release.
+pbr takes the version from ``PBR_VERSION``, the PKG-INFO of an sdist, or git. It
+fails without all of them, for example in a plain copy of the tree. Then this
+backend sets the first development version of the next release.
 
 pbr sets the version only for backends whose name starts with "pbr".
 """
@@ -14,8 +13,7 @@ import os
 from pbr import packaging
 from pbr.build import *  # noqa: F403,H303 - its hooks are ours
 
-#: The release that this tree leads to: the target of pbr's development
-#: versions until a tag has reached it.
+#: The next release. pbr's development versions lead to it until it has a tag.
 NEXT_RELEASE = "0.1.0"
 
 
