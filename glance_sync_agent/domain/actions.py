@@ -84,6 +84,8 @@ class SetActive:
 
     copy: Image
     active: bool
+    #: What else takes access away, to be executed even if the deactivation fails.
+    and_also: UpdateMetadata | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

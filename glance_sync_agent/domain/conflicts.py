@@ -60,6 +60,15 @@ def misread(copy: Image, expected: Multihash, found: Multihash) -> Conflict:
     )
 
 
+def size_differs(source: Image, copy: Image) -> Conflict:
+    """Return the conflict over a copy of another size whose source has no hash."""
+    return Conflict(
+        reason=f"{_name(copy)} has {copy.size} bytes, and its source {source.size}. The source "
+        "has no hash, so nothing proves which bytes are right; delete the copy there to have it "
+        "made again"
+    )
+
+
 def refused(why: str) -> Conflict:
     """Return the conflict with a Glance that does not take these bytes.
 

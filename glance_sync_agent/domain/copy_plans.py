@@ -33,8 +33,7 @@ def plan(case: Situation, source: Image, copy: Image, found: Identity) -> Action
     """Return what a copy of ours needs."""
     is_held = _is_held(source, copy, case.deactivated_id)
     if case.unwanted is not None:
-        is_deleted = case.deletes_unwanted and not found.on_probation
-        action: Action = _unwanted(case.unwanted, source, copy, delete=is_deleted)
+        action: Action = _unwanted(case, source, copy, found)
     else:
         action = _wanted(case, source, copy, found)
     damage = case.damage
@@ -43,14 +42,34 @@ def plan(case: Situation, source: Image, copy: Image, found: Identity) -> Action
     return _damaged(source, copy, damage, action)
 
 
-def narrowing_step(source: Image, copy: Image | None) -> UpdateMetadata | SetActive | None:
-    """Return what follows a source to a copy of ours whatever else is true of them."""
-    if copy is None or copy.status is ImageStatus.KILLED or names_itself(source):
+def narrowing_step(
+    source: Image, copy: Image | None, found: Identity | None
+) -> UpdateMetadata | SetActive | None:
+    """Return what takes access to a copy of ours away, as its source does; None: nothing.
+
+    It follows whatever else is true of the two. The owner of a source may write the mark of a
+    copy on it. The copies that our rows know still follow.
+
+    :param copy: of ours; None: there is none.
+    :param found: whose it is.
+    """
+    if copy is None or copy.status is ImageStatus.KILLED:
         return None
-    if _must_rest(source, copy):
-        return SetActive(copy=copy, active=False)
-    change = metadata_changes.change(source, copy)
-    return None if change is None else narrowing.narrowed(change)
+    if names_itself(source) and (found is None or not found.is_known):
+        return None
+    return _rest(source, copy) or _narrowed(source, copy)
+
+
+def before_deletion(case: Situation, copy: Image) -> UpdateMetadata | SetActive | None:
+    """Return what takes access to a copy away before it is deleted; None: nothing.
+
+    Glance may refuse the deletion for as long as a server runs from the copy.
+    """
+    if copy.status not in readiness.WITH_DATA:
+        return None
+    if case.source is None:
+        return narrowing.hidden(copy)
+    return narrowing_step(case.source, copy, case.identity)
 
 
 def busy(
@@ -86,12 +105,12 @@ def _is_held(source: Image, copy: Image, deactivated_id: ImageId | None) -> bool
 
 
 def _unwanted(
-    why: str, source: Image, copy: Image, *, delete: bool
+    case: Situation, source: Image, copy: Image, found: Identity
 ) -> Settled | DeleteCopy | UpdateMetadata | SetActive:
-    text = unwanted_text(why)
-    if delete:
+    text = unwanted_text(case.unwanted or "")
+    if case.deletes_unwanted and not found.on_probation:
         return DeleteCopy(copy=copy, reason=text)
-    if (step := narrowing_step(source, copy)) is not None:
+    if (step := narrowing_step(source, copy, found)) is not None:
         return step
     deactivated = " and deactivated" if copy.status is ImageStatus.DEACTIVATED else ""
     return Settled(
@@ -101,10 +120,16 @@ def _unwanted(
     )
 
 
-def _must_rest(source: Image, copy: Image) -> bool:
-    """Tell whether a copy is to be deactivated."""
-    is_deactivated = source.status is ImageStatus.DEACTIVATED
-    return is_deactivated and copy.status is ImageStatus.ACTIVE
+def _rest(source: Image, copy: Image) -> SetActive | None:
+    """Return the deactivation of a copy; None: it may stay active."""
+    if source.status is not ImageStatus.DEACTIVATED or copy.status is not ImageStatus.ACTIVE:
+        return None
+    return SetActive(copy=copy, active=False, and_also=_narrowed(source, copy))
+
+
+def _narrowed(source: Image, copy: Image) -> UpdateMetadata | None:
+    change = metadata_changes.change(source, copy)
+    return None if change is None else narrowing.narrowed(change)
 
 
 def _wanted(case: Situation, source: Image, copy: Image, found: Identity) -> Action:
@@ -132,11 +157,13 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
     proof = _proof(case, source, copy)
     if isinstance(proof, ReadBack) and copy.image_id == case.proven_id:
         proof = None
-    if isinstance(proof, DeleteCopy) or (proof is not None and source.multihash is None):
+    if isinstance(proof, DeleteCopy):
+        return proof
+    if isinstance(proof, ReadBack) and source.multihash is None:
         # Only this attempt knows the hash of a source that has none.
         return proof
-    if _must_rest(source, copy):
-        return SetActive(copy=copy, active=False)
+    if (rest := _rest(source, copy)) is not None:
+        return rest
     if (change := metadata_changes.change(source, copy)) is not None:
         return change
     if copy.status is not source.status:
@@ -148,7 +175,9 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
     return proof or _IN_SYNC
 
 
-def _proof(case: Situation, source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
+def _proof(
+    case: Situation, source: Image, copy: Image
+) -> DeleteCopy | ReadBack | Conflict | None:
     expected = source.multihash or case.sent
     return data_proofs.step(dataclasses.replace(source, multihash=expected), copy)
 

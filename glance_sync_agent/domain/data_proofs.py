@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the hashes and sizes of a source and its copy prove about the bytes."""
 
+from glance_sync_agent.domain import conflicts
+from glance_sync_agent.domain.actions import Conflict
 from glance_sync_agent.domain.actions import DeleteCopy
 from glance_sync_agent.domain.actions import ReadBack
 from glance_sync_agent.domain.images import Image
 
 
-def step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
+def step(source: Image, copy: Image) -> DeleteCopy | ReadBack | Conflict | None:
     """Return what the bytes of a copy need; None: they are the source's, as far as it shows.
 
     :param copy: active or deactivated.
@@ -26,6 +28,10 @@ def step(source: Image, copy: Image) -> DeleteCopy | ReadBack | None:
             expected=expected,
             reason=f"region {copy.region} {theirs}, and the source with {expected.algo}",
         )
+    if copy.size != source.size and expected is None:
+        # Glance hides the locations of remote data from an agent that lost a right, or shows
+        # none any more. The source then has a size that means nothing.
+        return conflicts.size_differs(source, copy)
     if copy.size != source.size:
         return DeleteCopy(
             copy=copy,

@@ -59,6 +59,19 @@ def narrowed(change: C) -> C | None:
     return kept if kept.attributes or kept.members else None
 
 
+def hidden(copy: Image) -> UpdateMetadata | None:
+    """Return what hides a copy from everybody but its owner; None: nothing needs to.
+
+    Members of a private image have no access, so they may stay.
+    """
+    visibility = copy.metadata.visibility
+    if not is_narrower(PRIVATE, visibility) or (visibility == SHARED and not copy.members):
+        return None
+    return UpdateMetadata(
+        copy=copy, attributes={_VISIBILITY: PRIVATE}, tags=None, properties={}, members={}
+    )
+
+
 def widens(change: UpdateMetadata | SetActive) -> bool:
     """Tell whether a change gives access to somebody."""
     if isinstance(change, SetActive):

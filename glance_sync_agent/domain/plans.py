@@ -40,6 +40,13 @@ def decide(situation: Situation) -> Action:
     to :class:`Settled`.
     """
     case = _without_the_gone(situation)
+    action = _decide(case)
+    if isinstance(action, DeleteCopy):
+        return copy_plans.before_deletion(case, action.copy) or action
+    return action
+
+
+def _decide(case: Situation) -> Action:
     source = case.source
     if source is None:
         return _without_source(case)
@@ -49,9 +56,11 @@ def decide(situation: Situation) -> Action:
     if case.misread is not None and case.copy is not None and case.identity is not None:
         return _misread(case.copy, case.identity, case.misread)
     if case.unwanted is None and (step := readiness.before_data(source)) is not None:
-        return copy_plans.narrowing_step(source, ours) or step
+        return copy_plans.narrowing_step(source, ours, case.identity) or step
     if (why := readiness.obstacle(source)) is not None:
-        return copy_plans.narrowing_step(source, ours) or Settled(code=Code.NOT_COPYABLE, text=why)
+        return copy_plans.narrowing_step(source, ours, case.identity) or Settled(
+            code=Code.NOT_COPYABLE, text=why
+        )
     if ours is None or case.identity is None:
         return _without_copy(case, source)
     return copy_plans.plan(case, source, ours, case.identity)

@@ -291,7 +291,9 @@ class MemoryTaskStore:
             task = dataclasses.replace(row.task, vanished=vanished)
             self._put(dataclasses.replace(row, task=task))
 
-    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+    def note_deactivated(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None
+    ) -> None:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(row.task, deactivated_id=copy_id)

@@ -323,7 +323,9 @@ class SqlTaskStore:
         """Remember that somebody deleted the copy, and how often that was so."""
         self._update(lease, vanished=vanished.times, vanished_at=vanished.last_at)
 
-    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+    def note_deactivated(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None
+    ) -> None:
         """Remember that a copy is deactivated by the agent, before it is."""
         self._update(lease, deactivated_id=copy_id)
 

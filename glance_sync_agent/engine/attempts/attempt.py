@@ -36,6 +36,9 @@ LOG = logging.getLogger(__name__)
 #: before what widens: these are ten. If it takes more, somebody keeps changing the copy.
 _MAX_STEPS = 12
 _UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why="")
+_UNDECIDED = strategy.Placement(
+    wanted=False, step=strategy.DecidedBy.STRATEGY, why="nobody can tell"
+)
 _NO_REGION = strategy.Placement(
     wanted=False,
     step=strategy.DecidedBy.STRATEGY,
@@ -103,16 +106,20 @@ class Attempt:
             if copy is None and not self._notes.has_lost and _is_deactivated(source):
                 copy = copies.find(self._service, evidence)
                 self._last = dataclasses.replace(self._last, copy=copy)
-            placement = self._placement(source)
+            placement, undecided = self._placement(source)
             situation = self._situation(context, placement, is_first=step == 0)
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)
+            if undecided is not None and not _takes_back(action):
+                raise undecided
             if _widens(action) and not self._reader.is_fresh:
                 self._reader.renew()
                 continue
             self._note(action, source, copy, is_first=step == 0)
             if isinstance(action, actions.Conclusion):
                 return outcomes.outcome(action, self._seen(placement, source, situation))
+            if source is None:
+                self._parts.sources.require_rights(self._task)
             postponed = self._execute(context, action)
             if postponed is not None:
                 return postponed
@@ -166,6 +173,10 @@ class Attempt:
     ) -> None:
         """Note what an action says about the copy, before it is executed."""
         makes_record = isinstance(action, actions.CopyData) and action.into is None
+        is_active = copy is not None and copy.status is images.ImageStatus.ACTIVE
+        if is_active and self._notes.deactivated_id and not isinstance(action, actions.SetActive):
+            # The deactivation never arrived, or was undone. A later one is somebody else's.
+            self._notes.deactivate(None)
         if makes_record and is_first:
             vanished_copies.note(self._lease, self._clock.now(), self._store)
         if not makes_record and not isinstance(action, actions.Wait):
@@ -217,11 +228,21 @@ class Attempt:
             snapshot_timeout=self._settings().limits.snapshot,
         )
 
-    def _placement(self, source: images.Image | None) -> strategy.Placement:
-        """Return whether the copy should be there. A copy as source has no placement."""
+    def _placement(
+        self, source: images.Image | None
+    ) -> tuple[strategy.Placement, errors.Undecided | None]:
+        """Return whether the copy should be there. A copy as source has no placement.
+
+        If Keystone cannot tell, the copy counts as unwanted, so that it still follows its source
+        in what takes access away. The error is returned, too.
+        """
         if source is None or identity.names_itself(source):
-            return _UNASKED
-        return self._parts.targets.verdicts(source).get(self._task.key.region, _NO_REGION)
+            return _UNASKED, None
+        try:
+            placements = self._parts.targets.verdicts(source)
+        except errors.Undecided as exc:
+            return _UNDECIDED, exc
+        return placements.get(self._task.key.region, _NO_REGION), None
 
     def _keep_lease(self) -> None:
         """Renew the lease between two steps, once a third of it is over.
@@ -243,6 +264,16 @@ def _widens(action: actions.Action) -> bool:
     match action:
         case actions.UpdateMetadata() | actions.SetActive():
             return narrowing.widens(action)
+    return False
+
+
+def _takes_back(action: actions.Action) -> bool:
+    """Tell whether an action only takes access away."""
+    match action:
+        case actions.UpdateMetadata():
+            return narrowing.narrowed(action) == action
+        case actions.SetActive(active=active):
+            return not active
     return False
 
 

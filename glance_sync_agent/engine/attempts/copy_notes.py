@@ -75,8 +75,8 @@ class CopyNotes:
         self._store.note_proven(self.lease, copy_id)
         self.proven_id = copy_id
 
-    def deactivate(self, copy_id: images.ImageId) -> None:
-        """Write down that the agent deactivates a copy, before it does.
+    def deactivate(self, copy_id: images.ImageId | None) -> None:
+        """Write down that the agent deactivates a copy, before it does; None: it is active.
 
         Without such a note, somebody else deactivated the copy, and it stays so.
 

@@ -130,14 +130,17 @@ class Executor:
             until = self._clock.now() + datetime.timedelta(seconds=_SLOT_SECONDS)
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
-        found = self._copying.read_back(copy, expected.algo, self._signs(context, copy))
+        signs = self._signs(context, copy, ends_on_request=True)
+        found = self._copying.read_back(copy, expected.algo, signs)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
             return Done(copy=copy, misread=misread)
         context.notes.prove(copy.image_id)
         return Done(copy=copy)
 
-    def _signs(self, context: Context, image: images.Image) -> progress.Progress:
+    def _signs(
+        self, context: Context, image: images.Image, *, ends_on_request: bool = False
+    ) -> progress.Progress:
         return progress.Progress(
             context.lease,
             image.size or 0,
@@ -145,6 +148,7 @@ class Executor:
             clock=self._clock,
             stop=self._runtime.stop,
             limits=self._limits(),
+            ends_on_request=ends_on_request,
         )
 
     def _change(
@@ -170,9 +174,22 @@ class Executor:
             return Done(copy=changed if changed is not None else service.get(copy_id))
         if not action.active:
             notes.deactivate(copy_id)
-        service.set_active(copy_id, active=action.active)
+        self._set_active(context, action)
+        if action.active:
+            # If somebody deactivates the copy later, it stays so.
+            notes.deactivate(None)
         LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
         return Done(copy=service.get(copy_id))
+
+    def _set_active(self, context: Context, action: actions.SetActive) -> None:
+        try:
+            context.service.set_active(action.copy.image_id, active=action.active)
+        except errors.SyncError:
+            # One refusal must not keep the other part of what users lost.
+            if action.and_also is not None:
+                context.service.update(action.and_also)
+                LOG.info("Updated the metadata of %s", context.key)
+            raise
 
     def _delete(self, context: Context, action: actions.DeleteCopy) -> Done:
         copy = context.read_again(action.copy)

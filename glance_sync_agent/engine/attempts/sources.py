@@ -65,6 +65,14 @@ class SourceViews:
             self._fill(key, view)
         return view.image.result()
 
+    def require_rights(self, task: tasks.Task) -> None:
+        """Prove that a source which is not found is not just hidden from the agent.
+
+        :raises ServiceUnavailable: its Glance does not answer.
+        :raises Refused: Glance does not show all images, so private ones look absent.
+        """
+        self._regions.image_service(self.region(task)).require_all_rights()
+
     def read_anew(self, task: tasks.Task) -> images.Image | None:
         """Read the source of a task now; later reads return this or a newer state.
 

@@ -44,7 +44,9 @@ class TaskNotes(Protocol):
         :raises LeaseLost: the lease is somebody else's.
         """
 
-    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+    def note_deactivated(
+        self, lease: tasks.Lease, copy_id: images.ImageId | None
+    ) -> None:
         """Remember that a copy is deactivated by the agent, before it is.
 
         It is remembered until an outcome tells of a copy that is not deactivated.

@@ -53,7 +53,13 @@ class Progress:
         clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Limits,
+        ends_on_request: bool = False,
     ) -> None:
+        """Begin now.
+
+        :param ends_on_request: whether a new request for the task ends the transfer.
+        """
+        self._ends_on_request = ends_on_request
         self._lease = lease
         self._size = size
         self._store = store
@@ -66,7 +72,7 @@ class Progress:
     def __call__(self, done: int) -> None:
         """Take note of ``done`` bytes.
 
-        :raises Cancelled: the agent is stopping.
+        :raises Cancelled: the agent is stopping, or the task was requested again.
         :raises TransferTimedOut: the transfer takes longer than allowed.
         :raises LeaseLost: somebody else works on the task.
         :raises ServiceUnavailable: the lease could not be renewed until it ran out.
@@ -84,6 +90,17 @@ class Progress:
         if now - self._reported >= self._limits.progress:
             self._reported = now
             self._report(done, now)
+            if self._ends_on_request and self._was_requested():
+                raise errors.Cancelled(f"{self._lease.task.key} was requested again")
+
+    def _was_requested(self) -> bool:
+        """Tell whether the source may have changed, so the copy may have to lose access."""
+        task = self._lease.task
+        try:
+            now = self._store.get(task.key)
+        except errors.ServiceUnavailable:
+            return False
+        return now is not None and now.generation != task.generation
 
     def _report(self, done: int, monotonic: float) -> None:
         now = self._clock.now()

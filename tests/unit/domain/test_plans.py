@@ -148,6 +148,11 @@ SOURCE_MISSING = actions.Settled(
 NOT_OURS = actions.Settled(
     code=Code.NOT_OURS, text="source is gone; the image in its place is not ours"
 )
+SIZE_DIFFERS = actions.Conflict(
+    reason=f"image {builders.IMAGE_ID} of region RegionTwo has 3 bytes, and its source 21. The "
+    "source has no hash, so nothing proves which bytes are right; delete the copy there to have "
+    "it made again"
+)
 SOURCE_RESTS = actions.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
 HELD = actions.Settled(
     code=Code.HELD,
@@ -155,6 +160,7 @@ HELD = actions.Settled(
     f"it stays deactivated until you run 'glance-sync sync --release {builders.IMAGE_ID} "
     "--region RegionTwo'",
 )
+DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
 THERE = builders.snapshot()
 STRANGERS = builders.snapshot(owner="mallory")
 FAULT = remotes.fault(elsewhere(STRANGERS))
@@ -368,7 +374,7 @@ TABLE = [
          source(visibility="private"), copy(visibility="public", status=Status.KILLED),
          wanted=False),
     case("unwanted, made private, and goes",
-         actions.DeleteCopy(copy=copy(visibility="public"), reason=UNWANTED),
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
          source(visibility="private"), copy(visibility="public"), wanted=False,
          delete_unwanted=True),
     case("unwanted, made private, and not ours", unwanted(UNWANTED),
@@ -379,8 +385,13 @@ TABLE = [
     case("made private without data",
          change_of(copy(visibility="public"), attributes={"visibility": "private"}),
          source(status=Status.QUEUED, visibility="private"), copy(visibility="public")),
-    case("itself a copy, and made private", uncopyable("source is itself a copy"),
+    case("marked as a copy by its owner, and made private",
+         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
          source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public")),
+    case("itself a copy, and made private, without a row",
+         uncopyable("source is itself a copy"),
+         source(visibility="private", mark=ITSELF_A_COPY), copy(visibility="public"),
+         known=False),
     case("unwanted loses its copy", actions.DeleteCopy(copy=copy(), reason=UNWANTED),
          source(name="new"), copy(), wanted=False, delete_unwanted=True),
     case("unwanted, a stranger's", unwanted(UNWANTED),
@@ -519,13 +530,11 @@ TABLE = [
         ),
         source(), copy(multihash=OTHER), proven_id=builders.IMAGE_ID,
     ),
-    case(
-        "wrong size where the source has no hash",
-        actions.DeleteCopy(
-            copy=copy(size=3), reason="copy has another size", mismatch=("21 bytes", "3 bytes")
-        ),
-        source(multihash=None), copy(size=3),
-    ),
+    case("another size, and the source has no hash", SIZE_DIFFERS,
+         source(multihash=None), copy(size=3)),
+    case("another size, made private, and the source has no hash",
+         change_of(copy(size=3, visibility="public"), attributes={"visibility": "private"}),
+         source(multihash=None, visibility="private"), copy(size=3, visibility="public")),
     case("source without hash", IN_SYNC,
          source(multihash=None), copy()),
     # copies that no row knows
@@ -669,7 +678,6 @@ def test_every_pair_has_its_one_answer(source, copy, flags, action):
     assert decide(source, copy, **flags) == action
 
 
-DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
 
 
 def removal(expected=None):
@@ -685,11 +693,70 @@ def removal(expected=None):
     [
         pytest.param(source(), id="in sync"),
         pytest.param(source(name="another"), id="other metadata"),
-        pytest.param(source(status=Status.DEACTIVATED), id="other status"),
+        pytest.param(source(visibility="public"), id="wider"),
     ],
 )
-def test_a_copy_that_is_damaged_is_removed_before_it_is_brought_in_step(there):
+def test_a_damaged_copy_goes_before_it_gains_anything(there):
     assert decide(there, copy(), damage=DAMAGE) == removal()
+
+
+@pytest.mark.parametrize("made", [copy(visibility="public"), copy(visibility="community")])
+def test_a_copy_of_a_deleted_source_is_hidden_before_it_goes(made):
+    """Because Glance refuses to delete an image from whose data a server runs."""
+    hidden = change_of(made, attributes={"visibility": "private"})
+    assert decide(None, made, may_delete=True) == hidden
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        copy(visibility="private"),
+        copy(),
+        queued(visibility="public"),
+        copy(visibility="public", status=Status.KILLED),
+    ],
+)
+def test_a_copy_that_only_its_owner_sees_goes_at_once(made):
+    gone = actions.DeleteCopy(copy=made, reason="source was deleted")
+    assert decide(None, made, may_delete=True) == gone
+
+
+def test_a_shared_copy_with_members_is_hidden_before_it_goes():
+    made = copy(members={"beta": Member.ACCEPTED})
+    hidden = change_of(made, attributes={"visibility": "private"})
+    assert decide(None, made, may_delete=True) == hidden
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags"),
+    [
+        ({}, {"damage": DAMAGE}),
+        ({"multihash": OTHER}, {}),
+        ({}, {"wanted": False, "delete_unwanted": True}),
+        ({"multihash": SHA256}, {"misread": situations.Misread(
+            copy_id=builders.IMAGE_ID, expected=builders.multihash(), found=OTHER)}),
+    ],
+    ids=["damaged", "other bytes", "unwanted", "misread"],
+)
+@pytest.mark.parametrize("how", ["private", "deactivated"])
+def test_a_copy_loses_what_its_source_lost_before_it_goes(fields, flags, how):
+    made = copy(visibility="public", **fields)
+    if how == "private":
+        change = change_of(made, attributes={"visibility": "private"})
+        assert decide(source(visibility="private"), made, **flags) == change
+    else:
+        rest = actions.SetActive(copy=made, active=False)
+        there = source(visibility="public", status=Status.DEACTIVATED)
+        assert decide(there, made, **flags) == rest
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_deactivation_that_fails_does_not_keep_the_rest(wanted):
+    made = copy(visibility="public")
+    change = change_of(made, attributes={"visibility": "private"})
+    there = source(status=Status.DEACTIVATED, visibility="private")
+    rest = actions.SetActive(copy=made, active=False, and_also=change)
+    assert decide(there, made, wanted=wanted) == rest
 
 
 @pytest.mark.parametrize("keeps", [True, False])
