@@ -15,8 +15,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.keystone import owner_projects
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.engine import ports
 from tests.fakes import scripted_http
 from tests.fakes import world as worlds
@@ -96,7 +96,7 @@ def _for_real(
         name=f"two-{unique}", filters={"region_id": TWO, "interface": "internal"},
     )
     admin.send("PUT", f"/OS-EP-FILTER/endpoint_groups/{group}/projects/{alpha}")
-    catalogue = endpoints.Keystone(
+    catalogue = KeystoneCatalogue(
         session=session, cascading_endpoint_url=described.region("RegionOne").glance_url
     )
     return Case(
@@ -144,7 +144,7 @@ def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
             token_endpoint.Token(f"{server.url}/v3", "token"), timeout_seconds=2
         )
         server.script = [scripted_http.Reply.of({"project": []})]
-        catalogue = endpoints.Keystone(session=session, cascading_endpoint_url="http://one")
+        catalogue = KeystoneCatalogue(session=session, cascading_endpoint_url="http://one")
         identity = owner_projects.KeystoneProjects(catalogue, session)
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             identity.project("alpha")

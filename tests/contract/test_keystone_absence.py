@@ -28,7 +28,7 @@ TOKEN = Reply.of(
 )
 CATALOGUE = Reply.of({"catalog": []})
 
-Make = Callable[[str], absence.Absence]
+Make = Callable[[str], absence.KeystoneAbsence]
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def now() -> list[float]:
 def make(now: list[float]) -> Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(url: str) -> absence.Absence:
+        def make(url: str) -> absence.KeystoneAbsence:
             auth = v3.Password(auth_url=f"{url}/v3", user_id="u", password="p", project_id="x")
             session = credentials.make_session(auth, timeout_seconds=2)
             session._connect_retries = 0  # they wait half a second
             stack.callback(session.session.close)
-            return absence.Absence(session, lambda: now[0])
+            return absence.KeystoneAbsence(session, lambda: now[0])
 
         yield make
 
@@ -60,7 +60,7 @@ def make(now: list[float]) -> Iterator[Make]:
 @pytest.mark.cloud
 def test_a_real_keystone_is_there(cloud: clouds.Cloud) -> None:
     session = cloud.session("glance-sync")
-    assert not absence.Absence(session)()
+    assert not absence.KeystoneAbsence(session)()
     session.session.close()
 
 

@@ -210,7 +210,7 @@ def test_a_closed_port_behind_the_host_is_worth_a_retry(
 ) -> None:
     port = planning.free_port(fakes.ADDRESS)
     sshd.permit(fakes.ADDRESS, port)
-    with pytest.raises(errors.ServiceUnavailable, match="not reachable from there"):
+    with pytest.raises(errors.ServiceUnavailable, match="cannot reach its Glance"):
         connect(sshd.login()).probe_forward(fakes.ADDRESS, port)
 
 

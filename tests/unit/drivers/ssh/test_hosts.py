@@ -102,8 +102,8 @@ class Visitors:
             self.met.append(exc)
 
 
-def test_who_waited_for_a_log_in_that_failed_does_not_try_himself(host, server):
-    host._lock = lock = locks.CountedLock()
+def test_who_waited_for_a_log_in_that_failed_does_not_log_in_again(host, server):
+    host._logging_in._lock = lock = locks.CountedLock()
     visitors = Visitors(host, 4)
     assert lock.was_left(4)
     server.hang_up()
@@ -113,7 +113,7 @@ def test_who_waited_for_a_log_in_that_failed_does_not_try_himself(host, server):
     assert server.connections == 1
 
 
-def test_who_comes_after_a_log_in_that_failed_tries_anew(host, server):
+def test_who_comes_after_a_log_in_that_failed_logs_in_again(host, server):
     server.hang_up()
     for _ in range(2):
         with pytest.raises(errors.ServiceUnavailable):
@@ -122,7 +122,7 @@ def test_who_comes_after_a_log_in_that_failed_tries_anew(host, server):
 
 
 def test_the_end_waits_for_no_log_in_and_none_begins_after_it(pool, host, server):
-    host._lock = lock = locks.CountedLock()
+    host._logging_in._lock = lock = locks.CountedLock()
     visitors = Visitors(host, 4)
     assert lock.was_left(4)
     assert server.taken.acquire(timeout=10)
