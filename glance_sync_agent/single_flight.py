@@ -42,6 +42,6 @@ class SingleFlight:
         return mine.result()
 
     def is_running(self, key: Hashable) -> bool:
-        """Tell whether a call of this key runs now."""
+        """Return whether a call of this key runs now."""
         with self._lock:
             return key in self._running

@@ -29,7 +29,7 @@ _NAMESPACE = "glance_sync_agent.stores"
 
 T = TypeVar("T")
 #: A region and the endpoint of its Glance, which may change in the catalogue.
-Place = tuple[images.RegionId, str]
+Key = tuple[images.RegionId, str]
 
 
 class StoreScheme(Protocol):
@@ -98,10 +98,10 @@ class RegionServices:
         self._ssh = hosts.SshHosts(timeouts=settings.ssh_timeouts)
         self._factories = _factories()
         self._lock = threading.Lock()
-        self._services: dict[Place, GlanceImageService] = {}
-        self._api_stores: dict[Place, api.Store] = {}
-        self._scheme_stores: dict[Place, ports.ImageStore | None] = {}
-        self._source_stores: dict[Place, ports.ImageStore] = {}
+        self._services: dict[Key, GlanceImageService] = {}
+        self._api_stores: dict[Key, api.Store] = {}
+        self._scheme_stores: dict[Key, ports.ImageStore | None] = {}
+        self._source_stores: dict[Key, ports.ImageStore] = {}
 
     def image_service(self, region: images.RegionId) -> GlanceImageService:
         """Return the region's Glance."""
@@ -173,18 +173,18 @@ class RegionServices:
 
     def _made(
         self,
-        made: dict[Place, T],
+        made: dict[Key, T],
         region: images.RegionId,
         make: Callable[[images.RegionId], T],
     ) -> T:
-        place = region, self._catalogue.endpoint(region)
+        key = region, self._catalogue.endpoint(region)
         with self._lock:
-            if place in made:
-                return made[place]
+            if key in made:
+                return made[key]
         # Outside the lock, because it may ask Keystone; a second one does no harm.
         new = make(region)
         with self._lock:
-            return made.setdefault(place, new)
+            return made.setdefault(key, new)
 
     def _make_service(self, region: images.RegionId) -> GlanceImageService:
         return GlanceImageService(

@@ -28,8 +28,8 @@ class GlanceAccess:
     """The answer of a Glance, for an operator."""
 
     version: str  # of the Images API; "unknown version" if Glance does not name it
-    #: Whether Glance accepts our user as an administrator, who may list the images of all
-    #: projects and create one with any id and owner.
+    #: Whether Glance accepts our user as an administrator. Only an administrator may list the
+    #: images of all projects, and create one with any id and owner.
     is_admin: bool
 
 
@@ -108,9 +108,9 @@ def may_upload(
     body = {"id": image_id, "name": TRIAL_NAME, "visibility": "private"}
     try:
         calls.ask_once("POST", "/images", body=body)
-        # Glance checks its policy first and then refuses data for a record without formats, so
-        # it never stores anything (glance/api/v2/image_data.py: upload;
-        # glance/domain/__init__.py: Image.status).
+        # Glance checks its policy first. Then it refuses data for a record without formats, so it
+        # never stores anything (glance/api/v2/image_data.py: upload; glance/domain/__init__.py:
+        # Image.status).
         answer = calls.ask_once(
             "PUT",
             f"/images/{image_id}/file",
@@ -136,7 +136,7 @@ def _delete(calls: Calls, region: images.RegionId, image_id: str) -> None:
 
 
 def is_admin(calls: Calls) -> bool:
-    """Tell whether Glance accepts our user as an administrator.
+    """Return whether Glance accepts our user as an administrator.
 
     :raises ServiceUnavailable: no answer, or one that means "not now".
     :raises Refused: Glance refuses the request for another reason.

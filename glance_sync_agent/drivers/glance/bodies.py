@@ -89,7 +89,7 @@ def members(body: object, region: images.RegionId) -> dict[str, images.MemberSta
 
 
 def is_project_id(text: str) -> bool:
-    """Tell whether a member may be a project id, and so part of a path."""
+    """Return whether a member may be a project id, and so part of a path."""
     return _PROJECT_ID.fullmatch(text) is not None
 
 

@@ -191,7 +191,7 @@ def _shown(failure: Exception) -> str:
 
 
 def _was_sent(error: BaseException | None) -> bool:
-    """Tell whether a request was sent and not answered."""
+    """Return whether a request was sent and not answered."""
     while error is not None:
         if isinstance(error, _AFTER_SENDING):
             return True

@@ -70,8 +70,8 @@ class ImageLocations:
         """Remove a location by its index in the list, the only handle there is.
 
         The index may belong to another location when the patch arrives, and Glance removes the
-        data with a location. So the patch first sets the list to what it was, which Glance
-        refuses if the URLs have changed (glance/location.py: _locations_proxy).
+        data with a location. So the patch first sets the list to what it was. Glance refuses
+        that if the URLs have changed (glance/location.py: _locations_proxy).
         """
         for _ in range(_TRIES):
             listed = self._listed(image_id)

@@ -18,7 +18,7 @@ _ANSWER_BYTES = 8192
 
 
 def has_address_of(host: str) -> bool:
-    """Tell whether ``host`` has an address of this machine."""
+    """Return whether ``host`` has an address of this machine."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         return any(_is_local(family, str(address[0])) for family, _, _, _, address in found)

@@ -30,7 +30,7 @@ class KeystoneAbsence:
         self._away_until = 0.0
 
     def __call__(self) -> bool:
-        """Tell whether Keystone is unreachable now; one that refuses us is reachable."""
+        """Return whether Keystone is unreachable now; one that refuses us is reachable."""
         with self._lock:  # threads that waited for an unreachable Keystone need not ask
             if self._monotonic() < self._away_until:
                 return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares URLs of image endpoints by their place and not by their spelling."""
+"""Compares URLs of image endpoints by where they lead, not by their spelling."""
 
 from collections.abc import Iterable
 import re
@@ -12,12 +12,12 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?$")
 
 #: Scheme, host, port and path; host and port are None if the URL has no valid ones.
-Place: TypeAlias = tuple[str, str | None, int | None, str]
+Address: TypeAlias = tuple[str, str | None, int | None, str]
 
 
-def normalised(url: str) -> Place:
-    """Return the place of an endpoint, without the version of its API."""
-    scheme, host, port, path = _place(url)
+def normalised(url: str) -> Address:
+    """Return the address of an endpoint, without the version of its API."""
+    scheme, host, port, path = _address(url)
     return scheme, host, port, _VERSION.sub("", path.rstrip("/")).rstrip("/")
 
 
@@ -28,17 +28,17 @@ def region_of(
 
     None: it is below none, or several regions share that endpoint.
     """
-    scheme, host, port, path = _place(url)
+    scheme, host, port, path = _address(url)
     found: dict[str, set[images.RegionId]] = {}
     for endpoint, region in endpoints:
-        *place, prefix = normalised(endpoint)
-        if place == [scheme, host, port] and path.startswith(f"{prefix}/"):
+        *address, prefix = normalised(endpoint)
+        if address == [scheme, host, port] and path.startswith(f"{prefix}/"):
             found.setdefault(prefix, set()).add(region)
     regions = found[max(found, key=len)] if found and host and port else set()
     return next(iter(regions)) if len(regions) == 1 else None
 
 
-def _place(url: str) -> Place:
+def _address(url: str) -> Address:
     try:
         parts = urllib.parse.urlsplit(url)
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port

@@ -40,7 +40,7 @@ class Channel:
             return self._channel.recv(size)
 
     def recv_ready(self) -> bool:
-        """Tell whether there is something to read: bytes, or the end."""
+        """Return whether there is something to read: bytes, or the end."""
         channel = self._channel
         return channel.recv_ready() or channel.closed or bool(channel.eof_received)
 

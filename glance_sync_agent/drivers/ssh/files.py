@@ -75,7 +75,7 @@ def free_bytes(
     directory: str,
     timeouts: streams.Timeouts,
 ) -> int | None:
-    """Return the free space for files of a directory; None: the host does not say.
+    """Return the free space for files of a directory; None: the host does not report it.
 
     :raises TransferInterrupted: the connection broke.
     :raises Refused: the account cannot use SFTP.

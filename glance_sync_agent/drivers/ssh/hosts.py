@@ -136,7 +136,7 @@ class SshHost:
             return files.find_name(transport, self.login, directory, is_wanted, self._timeouts)
 
     def free_bytes(self, directory: str) -> int | None:
-        """Return the free space for files of a directory; None: the host does not say.
+        """Return the free space for files of a directory; None: the host does not report it.
 
         :raises SyncError: as :meth:`open_file`.
         """
