@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver of Glance in front of every answer that a Glance, or a proxy, may give."""
+"""The driver of Glance with every answer that a Glance, or a proxy, may give."""
 
 from collections.abc import Callable, Iterator
 import json
@@ -105,7 +105,7 @@ def sent(server: scripted_http.Server) -> list[str]:
         pytest.param(Reply.html(429, "slower"), id="429 without a time"),
     ],
 )
-def test_what_passes_soon_is_tried_again(
+def test_a_short_failure_is_tried_again(
     server: scripted_http.Server, service: GlanceImageService, failure: Reply
 ) -> None:
     server.script = [failure, failure, Reply.of(record())]
@@ -139,7 +139,7 @@ def test_an_answer_that_any_image_may_get_names_the_region(
 
 
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
-def test_what_does_not_pass_is_tried_three_times(
+def test_a_long_failure_is_tried_three_times(
     server: scripted_http.Server, service: GlanceImageService, failure: Reply
 ) -> None:
     server.script = [failure]
@@ -158,7 +158,7 @@ def test_an_image_is_asked_for_once_because_it_may_have_been_made(
     assert sent(server) == ["POST /v2/images"]
 
 
-def test_a_service_that_names_a_time_is_not_asked_before_it(
+def test_a_service_that_names_a_time_is_not_asked_earlier(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(429, "slower", Retry_After="7")]
@@ -227,7 +227,7 @@ def test_a_slow_failure_is_not_repeated(
     assert len(server.requests) == 1
 
 
-def test_nobody_there_is_no_answer(make: Callable[..., GlanceImageService]) -> None:
+def test_a_refused_connection_is_no_answer(make: Callable[..., GlanceImageService]) -> None:
     with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
         make("http://127.0.0.1:1").get_record(IMAGE_ID)
     assert caught.value.region == REGION
@@ -290,7 +290,7 @@ def test_an_error_body_never_hides_the_status(
         assert words in str(caught.value)
 
 
-# What Glance, cursive and oslo.limit say; the latter behind two sentences of Glance.
+# The texts of Glance, cursive and oslo.limit; Glance puts two sentences before the last one.
 PROPERTIES = (
     "The limit has been exceeded on the number of allowed image properties. Attempted: 131, "
     "Maximum: 128"
@@ -323,7 +323,7 @@ RESERVED = "Attribute 'cinder_encryption_key_id' is reserved."
         ),
     ],
 )
-def test_a_refusal_says_what_to_do_about_it(
+def test_a_refusal_names_its_remedy(
     server: scripted_http.Server,
     service: GlanceImageService,
     status: int,
@@ -378,7 +378,7 @@ def test_a_conflict_is_a_taken_id(
         service.create(IMAGE_ID, builders.source())
 
 
-def test_a_copy_that_would_take_the_key_of_its_source_with_it_loses_that_first(
+def test_a_copy_loses_the_properties_that_delete_the_key_of_its_source_first(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
@@ -391,7 +391,7 @@ def test_a_copy_that_would_take_the_key_of_its_source_with_it_loses_that_first(
     assert {one["op"] for one in removed} == {"remove"}
 
 
-def test_a_copy_stays_while_it_would_take_the_key_of_its_source_with_it(
+def test_a_copy_stays_while_its_deletion_would_delete_the_key_of_its_source(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
@@ -432,7 +432,7 @@ def test_a_quota_that_keeps_a_record_from_being_made_may_be_raised(
         pytest.param(Reply(204), id="no content"),
     ],
 )
-def test_an_answer_that_is_no_image_tells_nothing(
+def test_an_answer_that_is_no_image_is_unavailable(
     server: scripted_http.Server, service: GlanceImageService, reply: Reply
 ) -> None:
     server.script = [reply]
@@ -457,7 +457,7 @@ def test_an_answer_that_is_no_image_tells_nothing(
         {"members": [{"member_id": "alpha"}]},
     ],
 )
-def test_an_answer_that_lists_no_members_tells_nothing(
+def test_an_answer_that_lists_no_members_is_unavailable(
     server: scripted_http.Server, service: GlanceImageService, body: object
 ) -> None:
     server.script = [Reply.of(body)]
@@ -465,7 +465,7 @@ def test_an_answer_that_lists_no_members_tells_nothing(
         service.members(builders.copy(visibility="shared"))
 
 
-def test_members_of_a_shared_image_that_may_not_be_seen_are_a_refusal(
+def test_hidden_members_of_a_shared_image_are_a_refusal(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(403, "not you"), Reply.of(record(visibility="shared"))]
@@ -487,7 +487,7 @@ def test_a_page_that_fails_ends_the_walk_with_an_error(
 
 
 @pytest.mark.parametrize("body", [[], {}, {"images": None}, {"images": [1]}, {"images": {}}])
-def test_a_page_that_is_none_ends_the_walk_with_an_error(
+def test_an_answer_that_is_no_page_ends_the_walk_with_an_error(
     server: scripted_http.Server, service: GlanceImageService, body: object
 ) -> None:
     server.script = [Reply.of(body)]
@@ -548,7 +548,7 @@ def test_a_walk_whose_page_was_all_deleted_ends_with_an_error(
     assert len(server.requests) == 11
 
 
-def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
+def test_an_unreadable_record_is_skipped_and_logged_once(
     server: scripted_http.Server, service: GlanceImageService, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script = [listing(record(id="odd", status="strange"), record())]
@@ -560,7 +560,7 @@ def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
     assert "odd" in caplog.text
 
 
-def test_of_records_that_make_no_sense_a_thousand_are_told_and_remembered(
+def test_at_most_a_thousand_unreadable_records_are_logged_and_remembered(
     server: scripted_http.Server, service: GlanceImageService, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = [record(id=f"odd {number}", status="strange") for number in range(1001)]
@@ -648,7 +648,7 @@ def test_a_conflict_that_stays_is_a_refusal(
 
 
 @pytest.mark.parametrize("script", [[NOT_FOUND], [Reply.html(409, "no"), NOT_FOUND]])
-def test_a_record_that_vanishes_during_an_update_is_looked_at_again(
+def test_a_record_that_vanishes_during_an_update_is_tried_again(
     server: scripted_http.Server, service: GlanceImageService, script: list[Reply]
 ) -> None:
     server.script = script
@@ -656,7 +656,7 @@ def test_a_record_that_vanishes_during_an_update_is_looked_at_again(
         service.update(update(builders.copy(), properties={"new": "1"}))
 
 
-def test_a_member_that_vanishes_during_an_update_is_looked_at_again(
+def test_a_member_that_vanishes_during_an_update_is_tried_again(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.of({}), NOT_FOUND]
@@ -690,7 +690,7 @@ def test_an_image_that_vanishes_before_it_is_unprotected_is_deleted(
 IN_DELETION = Reply.html(400, "Image status transition from deleted to deleted is not allowed")
 
 
-def test_an_image_that_somebody_else_deletes_at_the_same_time_is_deleted(
+def test_an_image_that_another_client_deletes_at_the_same_time_is_deleted(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [IN_DELETION, NOT_FOUND]

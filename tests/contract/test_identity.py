@@ -26,7 +26,7 @@ TWO, THREE = worlds.CASCADED
 
 
 class Administrator:
-    """Changes the real Keystone, and takes it back at the end."""
+    """Changes the real Keystone, and reverts that at the end."""
 
     def __init__(self, session: Any, stack: contextlib.ExitStack) -> None:
         self._session = session
@@ -49,7 +49,7 @@ class Case:
     """The port under test; a project of each sort."""
 
     identity: ports.ProjectDirectory
-    alpha: str  # tagged, somebody is a member, associated with RegionTwo by a group
+    alpha: str  # tagged, has a member, associated with RegionTwo by a group
     beta: str  # associated with nothing
 
 

@@ -46,7 +46,7 @@ TAKEN = Reply.of({"id": builders.IMAGE_ID, "status": "active"})
 
 @pytest.fixture(scope="module")
 def showing(cloud: clouds.Cloud) -> Iterator[str]:
-    """Give the URL of a real Glance that shows locations and takes those of HTTP."""
+    """Give the URL of a real Glance that shows locations and accepts those of HTTP."""
     region = cloud.describe().region(REGION)
     overrides = pathlib.Path(region.config_dir, "local.conf")
     overrides.write_text(CONFIG)
@@ -81,7 +81,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """Give the root of URLs that tell a size."""
+    """Give the root of URLs that answer a size."""
     with scripted_http.serving() as server:
         server.script = [Reply(body=b"x")]
         yield server.url
@@ -172,7 +172,7 @@ def test_an_image_without_bytes_would_get_a_size(
 ) -> None:
     image = region.publish(data=b"")
     region.service.add_location(image.image_id, entry)
-    assert region.users.image(image.image_id).size == 1  # and so nobody must do that
+    assert region.users.image(image.image_id).size == 1  # which no agent may do
 
 
 def test_an_image_that_has_nothing_but_a_location_is_active_without_a_hash(
@@ -232,7 +232,7 @@ def test_of_an_image_that_is_not_active_nothing_changes(
     assert shown(region, image) == before
 
 
-def test_of_an_image_that_is_gone_nothing_is_said(
+def test_locations_of_a_deleted_image_change_nothing(
     region: ImageRegion, entry: images.Location
 ) -> None:
     image = region.publish()
@@ -242,7 +242,7 @@ def test_of_an_image_that_is_gone_nothing_is_said(
     assert region.service.get(image.image_id) is None
 
 
-def test_many_who_remove_at_once_never_remove_the_data(
+def test_many_removals_at_once_never_remove_the_data(
     region: ImageRegion, entry: images.Location
 ) -> None:
     image = region.publish(data=DATA)
@@ -275,7 +275,7 @@ def test_a_glance_with_nothing_before_it_tells_nobody_a_size(region: ImageRegion
         region.service.require_public_size(image.image_id)
 
 
-def test_a_glance_that_does_not_show_locations_takes_none(
+def test_a_glance_that_does_not_show_locations_accepts_none(
     agent_session: sessions.Session, cloud: clouds.Cloud, entry: images.Location
 ) -> None:
     stock = GlanceImageService(
@@ -392,7 +392,7 @@ def test_an_answer_that_is_no_record_has_no_locations(
 
 
 @pytest.mark.parametrize("status", [400, 403, 413])
-def test_a_refusal_is_told_without_any_url(
+def test_a_refusal_names_no_url(
     server: scripted_http.Server, make: Callable[..., GlanceImageService], status: int
 ) -> None:
     server.script = [Reply.html(status, "No: swift+https://user:secret@host/c and http://two/x")]
@@ -423,7 +423,7 @@ def test_a_glance_that_fails_is_another_matter(
 
 
 @pytest.mark.parametrize("endpoint", ["", "/", "/v2", "/v2.16/"])
-def test_a_url_has_one_version_whatever_the_catalogue_says(
+def test_a_url_has_one_version_for_every_endpoint_of_the_catalogue(
     server: scripted_http.Server, make: Callable[..., GlanceImageService], endpoint: str
 ) -> None:
     url = make(f"{server.url}/image{endpoint}").image_url(IMAGE_ID)
@@ -453,7 +453,7 @@ def test_a_size_is_asked_for_as_glance_does_it(
         (Reply(headers={"Content-Length": "-1"}), "Content-Length -1"),
     ],
 )
-def test_an_answer_without_a_size_is_refused_with_what_it_takes(
+def test_an_answer_without_a_size_is_refused_with_the_remedy(
     server: scripted_http.Server, make: Callable[..., GlanceImageService], reply: Reply, seen: str
 ) -> None:
     server.script = [reply]
@@ -472,7 +472,7 @@ def test_no_answer_is_no_refusal(
     assert "://" not in str(found.value)
 
 
-# What a look at a Glance shows
+# What a probe of a Glance shows
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_no_answer_is_no_refusal(
         ([], Reply.html(403, "not you"), (None, None)),
     ],
 )
-def test_a_look_shows_what_is_missing(
+def test_a_probe_shows_what_is_missing(
     server: scripted_http.Server, listed: object, stores: Reply, expected: tuple[object, ...]
 ) -> None:
     session = credentials.make_session(

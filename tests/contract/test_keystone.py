@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver of Keystone: over the real one, and over one that says what it is told."""
+"""The driver of Keystone, with a real one and with scripted answers."""
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -138,7 +138,7 @@ def test_a_real_cloud_lets_the_agent_in(real: KeystoneCatalogue) -> None:
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_tells_which_project_is_ours(
+def test_a_real_cloud_names_our_project(
     cloud: clouds.Cloud, real: KeystoneCatalogue
 ) -> None:
     assert real.own_project() == cloud.describe().user("glance-sync").project_id
@@ -393,7 +393,7 @@ def test_a_token_that_ends_soon_is_replaced(
     assert [service.token(), service.token()] == ["old", "secret-token"]
 
 
-def test_a_token_that_somebody_did_not_take_is_replaced(
+def test_a_token_that_a_service_refused_is_replaced(
     server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
@@ -422,7 +422,7 @@ def test_a_keystone_in_trouble_is_unavailable(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_keystone_that_says_no_is_a_refusal(
+def test_a_keystone_that_refuses_is_a_refusal(
     server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], status: int
 ) -> None:
     server.script = [Reply.of({"error": {"message": "not you", "code": status}}, status)]
@@ -454,7 +454,7 @@ def test_a_keystone_that_is_not_there_is_unavailable(
         b'{"catalog": [{"type": "image", "endpoints": [{"region_id": "R"}]}]}',
     ],
 )
-def test_an_answer_that_is_no_catalogue_is_none(
+def test_an_answer_that_is_no_catalogue_gives_no_regions(
     server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], body: bytes
 ) -> None:
     server.script = [TOKEN, Reply(200, body, {"Content-Type": "application/json"})]

@@ -130,7 +130,7 @@ def test_a_region_that_cannot_be_read_its_own_way_is_read_through_its_image_api(
 def test_unreadable_files_are_reported_for_the_cascading_region_only(
     services, monkeypatch, caplog, region, is_reported
 ):
-    monkeypatch.setitem(ENDPOINTS, region, "http://127.0.0.1:1")  # where nobody listens
+    monkeypatch.setitem(ENDPOINTS, region, "http://127.0.0.1:1")  # where nothing listens
     blind = {"name": "filesystem", "parameters": {"host": "192.0.2.99", "login_user": "glance"}}
     made = services([entry(region, blind)])
     for _ in range(2):
