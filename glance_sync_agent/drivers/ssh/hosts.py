@@ -169,6 +169,8 @@ class SshHost:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[paramiko.Transport]:
         """Lend the connection; log in first if there is none that is alive."""
+        if self._closed.is_set():
+            raise self._cancelled()
         with self._lock:
             self._users += 1
         try:
@@ -184,8 +186,6 @@ class SshHost:
             if self._transport is not None and self._transport.is_active():
                 return self._transport
             self._drop()
-        if self._closed.is_set():
-            raise self._cancelled()
         transport = logins.log_in(self.login, self._timeouts)
         with self._lock:
             if not self._closed.is_set():

@@ -217,7 +217,8 @@ def test_the_way_to_the_database_does_not_move_the_clock():
 
 
 def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configure, file):
-    (file.parent / "glance_store.yaml").write_text("{glances: [{name: RegionTwo, schemes: []}]}")
+    entry = {"name": "RegionTwo", "schemes": [{"name": "filesystem", "parameters": {}}]}
+    (file.parent / "glance_store.yaml").write_text(repr({"glances": [entry]}))
     _conf, current = configure(
         """
         [ssh]
@@ -230,7 +231,7 @@ def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configur
         """
     )
     found = clouds.region_settings(current.settings, streams.Trust(insecure=True))
-    assert [entry.name for entry in found.entries] == ["RegionTwo"]
+    assert [one.name for one in found.entries] == ["RegionTwo"]
     assert found == regions.RegionSettings(
         entries=found.entries,
         store_file=file.parent / "glance_store.yaml",
