@@ -217,7 +217,7 @@ def test_the_way_to_the_database_does_not_move_the_clock():
 
 
 def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configure, file):
-    entry = {"name": "RegionTwo", "schemes": [{"name": "filesystem", "parameters": {}}]}
+    entry = {"name": "RegionTwo", "schemes": [{"name": "filesystem", "parameters": {"host": "h"}}]}
     (file.parent / "glance_store.yaml").write_text(repr({"glances": [entry]}))
     _conf, current = configure(
         """
