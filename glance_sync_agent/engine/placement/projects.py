@@ -4,7 +4,7 @@
 from collections.abc import Callable
 import functools
 import threading
-from typing import Any
+from typing import Any, assert_never
 
 import cachetools
 
@@ -49,9 +49,8 @@ class Projects:
         with self._lock:
             known = self._known.setdefault(project_id, {})
         for fact in needed:
-            if fact not in known:
-                learn = functools.partial(self._learn, known, project_id, fact)
-                self._asking.run((id(known), fact), learn)
+            learn = functools.partial(self._learn, known, project_id, fact)
+            self._asking.run((id(known), fact), learn)
         return strategy.OwnerFacts(
             project=known.get(rules.Fact.PROJECT),
             roles=known.get(rules.Fact.ROLES),
@@ -70,3 +69,5 @@ class Projects:
                 return self._identity.roles_on(project_id)
             case rules.Fact.ASSOCIATION:
                 return self._identity.association(project_id)
+            case never:
+                assert_never(never)
