@@ -24,9 +24,8 @@ from glance_sync_agent.drivers.transport import tls_failures
 
 LOG = logging.getLogger(__name__)
 
-JSON: Final = "application/json"
-JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
-
+_JSON: Final = "application/json"
+_JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 _BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
@@ -99,13 +98,14 @@ class Calls:
         path: str,
         *,
         body: object = None,
-        content_type: str = JSON,
+        content_type: str | None = None,
         expected: Collection[int] = (),
     ) -> Answer:
         """Send a request that may be sent twice.
 
         :param path: below ``/v2``, quoted.
         :param body: is sent as JSON; None: the request has none.
+        :param content_type: None: JSON, or that of Glance's JSON patches for a PATCH.
         :param expected: error statuses that are an answer to the caller.
         :raises ServiceUnavailable: no answer, or one that means "not now".
         :raises Refused: any other error status.
@@ -120,16 +120,17 @@ class Calls:
         path: str,
         *,
         body: object = None,
-        content_type: str = JSON,
+        content_type: str | None = None,
         expected: Collection[int] = (),
     ) -> Answer:
         """Send a request that must not be sent twice; otherwise as :meth:`ask`."""
         what = f"{method} /v2{path} of region {self._region}"
+        by_method = _JSON_PATCH if method == "PATCH" else _JSON
         try:
             response = self._session.request(
                 f"{self.root}/v2{path}",
                 method,
-                headers={"Content-Type": content_type},
+                headers={"Content-Type": content_type or by_method},
                 data=None if body is None else json.dumps(body),
                 raise_exc=False,
                 connect_retries=0,
@@ -179,7 +180,7 @@ def _body(response: Any, what: str) -> Any:
     try:
         return response.json()
     except (ValueError, RecursionError) as exc:
-        if not response.headers.get("Content-Type", "").startswith(JSON):
+        if not response.headers.get("Content-Type", "").startswith(_JSON):
             return None
         raise errors.ServiceUnavailable(
             f"{what}: HTTP {response.status_code} and no JSON"

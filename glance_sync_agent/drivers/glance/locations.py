@@ -13,7 +13,6 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance.calls import Answer
 from glance_sync_agent.drivers.glance.calls import Calls
-from glance_sync_agent.drivers.glance.calls import JSON_PATCH
 from glance_sync_agent.drivers.keystone import credentials
 
 #: How often the list may change after it was read and before our patch arrives.
@@ -104,13 +103,8 @@ class ImageLocations:
         return listed if isinstance(listed, list) else []
 
     def _patch(self, image_id: images.ImageId, operations: Sequence[object]) -> Answer:
-        return self._calls.ask(
-            "PATCH",
-            f"/images/{image_id}",
-            body=operations,
-            content_type=JSON_PATCH,
-            expected=(*_REFUSED, _GONE, _NOT_ACTIVE),
-        )
+        expected = (*_REFUSED, _GONE, _NOT_ACTIVE)
+        return self._calls.ask("PATCH", f"/images/{image_id}", body=operations, expected=expected)
 
 
 def _is_same(listed: object, location: images.Location) -> bool:

@@ -9,7 +9,6 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.glance.calls import Calls
-from glance_sync_agent.drivers.glance.calls import JSON_PATCH
 from glance_sync_agent.drivers.glance.calls import Retries
 from glance_sync_agent.drivers.glance.listing import Listing
 from glance_sync_agent.drivers.keystone import credentials
@@ -64,13 +63,7 @@ class GlanceMarkedRecords:
             {"op": "replace", "path": f"/{name}", "value": value}
             for name, value in properties.items()
         ]
-        self._calls.ask(
-            "PATCH",
-            f"/images/{image_id}",
-            body=body,
-            content_type=JSON_PATCH,
-            expected=(_GONE,),
-        )
+        self._calls.ask("PATCH", f"/images/{image_id}", body=body, expected=(_GONE,))
 
     def _marked(self, record: object) -> region_names.Marked:
         try:

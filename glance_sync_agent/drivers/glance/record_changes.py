@@ -10,7 +10,6 @@ from glance_sync_agent.domain import narrowing
 from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance.calls import Answer
 from glance_sync_agent.drivers.glance.calls import Calls
-from glance_sync_agent.drivers.glance.calls import JSON_PATCH
 from glance_sync_agent.drivers.transport import answers
 
 #: "Image status transition from deleted to deleted is not allowed": it is being deleted.
@@ -110,9 +109,7 @@ class RecordChanges:
         if answer.status == _FORBIDDEN:
             # It is protected now, whether or not the caller read that.
             unprotect = [{"op": "replace", "path": "/protected", "value": False}]
-            self._calls.ask(
-                "PATCH", path, body=unprotect, content_type=JSON_PATCH, expected=(_GONE,)
-            )
+            self._calls.ask("PATCH", path, body=unprotect, expected=(_GONE,))
             self._calls.ask("DELETE", path, expected=(_GONE,))
 
     def _exists(self, path: str) -> bool:
@@ -127,9 +124,7 @@ class RecordChanges:
         path = f"/images/{image_id}"
         expected: tuple[int, ...] = (_GONE, _CONFLICT)
         while operations:
-            answer = ask(
-                "PATCH", path, body=operations, content_type=JSON_PATCH, expected=expected
-            )
+            answer = ask("PATCH", path, body=operations, expected=expected)
             self._require(answer, image_id)
             if answer.status != _CONFLICT:
                 return self._as_answered(answer, image_id)
