@@ -22,7 +22,6 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.wiring import cloud as clouds
 from glance_sync_agent.wiring import configuration
-from glance_sync_agent.wiring import regions
 from glance_sync_agent.wiring import remembered
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +32,6 @@ CREDENTIALS = configuration.CREDENTIALS
 Cloud = clouds.Cloud
 CurrentSettings = configuration.CurrentSettings
 Listener = listeners.Listeners
-RegionServices = regions.RegionServices
 SystemClock = clouds.SystemClock
 check_cascading = remembered.check_cascading
 check_named_regions = remembered.check_named_regions
@@ -180,7 +178,7 @@ def build(
             wake=wake,
             stop=stop,
             ending=ending,
-            is_keystone_away=absence.Absence(cloud.session),
+            is_keystone_away=absence.KeystoneAbsence(cloud.session),
         )
     )
     engine.make_all()

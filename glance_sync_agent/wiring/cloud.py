@@ -11,14 +11,18 @@ from typing import Self
 
 from oslo_config import cfg
 
+from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import store_file
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.keystone import owner_projects
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
+from glance_sync_agent.drivers.regions import RegionServices
+from glance_sync_agent.drivers.regions import RegionSettings
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring import configuration
-from glance_sync_agent.wiring import regions
 
 LOG = logging.getLogger(__name__)
 
@@ -72,6 +76,27 @@ def clock_of(store: task_store.SqlTaskStore) -> SystemClock:
     return clock
 
 
+def region_settings(current: settings.Settings, trust: streams.Trust) -> RegionSettings:
+    """Read the store file, and return it with the other settings of the regions.
+
+    :raises ConfigurationError: the store file is wrong.
+    """
+    idle = current.idle_timeout_seconds
+    return RegionSettings(
+        entries=store_file.load(current.store_file) if current.store_file else (),
+        store_file=current.store_file,
+        known_hosts=current.known_hosts,
+        small_image_bytes=current.small_image_bytes,
+        timeouts=streams.Timeouts(
+            connect_seconds=current.connect_timeout_seconds, idle_seconds=idle
+        ),
+        ssh_timeouts=streams.Timeouts(
+            connect_seconds=current.ssh_connect_timeout_seconds, idle_seconds=idle
+        ),
+        trust=trust,
+    )
+
+
 class Cloud:
     """Opens each part when it is first used, so a command needs only what it uses.
 
@@ -121,28 +146,28 @@ class Cloud:
         return credentials.load(self.conf, configuration.CREDENTIALS)
 
     @functools.cached_property
-    def catalogue(self) -> endpoints.Keystone:
+    def catalogue(self) -> KeystoneCatalogue:
         """Keystone's catalogue; asks nobody yet.
 
         :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
         """
-        return endpoints.Keystone(
+        return KeystoneCatalogue(
             session=self.session,
             cascading_endpoint_url=self.current.settings.cascading_endpoint_url,
             interface=self.conf[configuration.CREDENTIALS].interface,
         )
 
     @functools.cached_property
-    def regions(self) -> regions.RegionServices:
+    def regions(self) -> RegionServices:
         """The Glances and stores of all regions; asks nobody yet.
 
         :raises ConfigurationError: the store file is wrong.
         """
-        return regions.RegionServices(
+        trust = credentials.trust(self.conf, configuration.CREDENTIALS)
+        return RegionServices(
             catalogue=self.catalogue,
             session=self.session,
-            current=self.current.settings,
-            trust=credentials.trust(self.conf, configuration.CREDENTIALS),
+            settings=region_settings(self.current.settings, trust),
             stop=self._stop,
         )
 

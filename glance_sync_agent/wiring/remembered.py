@@ -8,9 +8,9 @@ import fnmatch
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers.glance import mark_regions
+from glance_sync_agent.drivers.glance.marked_records import GlanceMarkedRecords
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.sql import known_regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine.marks import renaming
@@ -40,7 +40,7 @@ def check_cascading(
 def check_catalogue(
     current: configuration.CurrentSettings,
     store: task_store.SqlTaskStore,
-    catalogue: endpoints.Keystone,
+    catalogue: KeystoneCatalogue,
     now: datetime.datetime,
 ) -> Sequence[str]:
     """Compare the catalogue with sync.conf and with what the database remembers, and remember it.
@@ -101,7 +101,7 @@ def check_named_regions(
 
 def make_renaming(
     names: region_names.Renaming,
-    catalogue: endpoints.Keystone,
+    catalogue: KeystoneCatalogue,
     session: credentials.Session,
     known: known_regions.KnownRegions,
 ) -> renaming.RegionRenaming:
@@ -110,8 +110,8 @@ def make_renaming(
     :raises SyncError: Keystone does not answer.
     """
 
-    def marks_in(region: images.RegionId) -> mark_regions.GlanceMarkedRecords:
-        return mark_regions.GlanceMarkedRecords(
+    def marks_in(region: images.RegionId) -> GlanceMarkedRecords:
+        return GlanceMarkedRecords(
             region=region, session=session, endpoint=catalogue.endpoint(region)
         )
 

@@ -12,7 +12,7 @@ from keystoneauth1 import session as sessions
 import pytest
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.glance.image_service import GlanceImageService
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.fakes import glance as fake_glance
@@ -130,7 +130,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
         yield ImageRegion(service=service, users=service, owner=owner)
         return
     cloud = request.getfixturevalue("cloud")
-    real = records.Glance(
+    real = GlanceImageService(
         region=REGION,
         session=request.getfixturevalue("agent_session"),
         endpoint=cloud.describe().region(REGION).glance_url,

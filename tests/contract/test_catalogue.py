@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.engine import ports
 from tests.contract.conftest import new_id
 from tests.fakes import glance as fake_glance
@@ -31,7 +31,7 @@ def regions(request: pytest.FixtureRequest) -> Iterator[Regions]:
         )
         return
     described = request.getfixturevalue("cloud").describe()
-    real = endpoints.Keystone(
+    real = KeystoneCatalogue(
         session=request.getfixturevalue("agent_session"),
         cascading_endpoint_url=described.region(described.cascading_region).glance_url,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver of Glance in front of every answer that a Glance, or a proxy, may give."""
+"""The driver of Glance with every answer that a Glance, or a proxy, may give."""
 
 from collections.abc import Callable, Iterator
 import json
@@ -16,8 +16,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
-from glance_sync_agent.drivers.glance import http
-from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.glance.calls import Retries
+from glance_sync_agent.drivers.glance.image_service import GlanceImageService
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
@@ -28,7 +28,7 @@ from tests.unit import builders
 IMAGE_ID = builders.IMAGE_ID
 REGION = builders.REGION
 CUT = Reply(0)
-FAST = http.Retries(first_wait_seconds=0.001, longest_wait_seconds=0.002)
+FAST = Retries(first_wait_seconds=0.001, longest_wait_seconds=0.002)
 NOT_FOUND = Reply.html(404, "No image found")
 
 
@@ -44,14 +44,14 @@ def stop() -> threading.Event:
 
 
 @pytest.fixture
-def make(stop: threading.Event) -> Iterator[Callable[..., records.Glance]]:
+def make(stop: threading.Event) -> Iterator[Callable[..., GlanceImageService]]:
     sessions = []
 
-    def make(endpoint: str, retries: http.Retries = FAST) -> records.Glance:
+    def make(endpoint: str, retries: Retries = FAST) -> GlanceImageService:
         auth = token_endpoint.Token(endpoint, "secret-token")
         session = credentials.make_session(auth, timeout_seconds=0.3)
         sessions.append(session)
-        return records.Glance(
+        return GlanceImageService(
             region=REGION, session=session, endpoint=endpoint, stop=stop, retries=retries
         )
 
@@ -62,8 +62,8 @@ def make(stop: threading.Event) -> Iterator[Callable[..., records.Glance]]:
 
 @pytest.fixture
 def service(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
-) -> records.Glance:
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
+) -> GlanceImageService:
     return make(server.url)
 
 
@@ -105,8 +105,8 @@ def sent(server: scripted_http.Server) -> list[str]:
         pytest.param(Reply.html(429, "slower"), id="429 without a time"),
     ],
 )
-def test_what_passes_soon_is_tried_again(
-    server: scripted_http.Server, service: records.Glance, failure: Reply
+def test_a_short_failure_is_tried_again(
+    server: scripted_http.Server, service: GlanceImageService, failure: Reply
 ) -> None:
     server.script = [failure, failure, Reply.of(record())]
     assert service.get_record(IMAGE_ID) is not None
@@ -126,7 +126,7 @@ def test_what_passes_soon_is_tried_again(
 )
 def test_an_answer_that_any_image_may_get_names_the_region(
     server: scripted_http.Server,
-    service: records.Glance,
+    service: GlanceImageService,
     failure: Reply,
     region: str | None,
     fault: errors.Fault,
@@ -139,8 +139,8 @@ def test_an_answer_that_any_image_may_get_names_the_region(
 
 
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply.html(503, "so busy")])
-def test_what_does_not_pass_is_tried_three_times(
-    server: scripted_http.Server, service: records.Glance, failure: Reply
+def test_a_long_failure_is_tried_three_times(
+    server: scripted_http.Server, service: GlanceImageService, failure: Reply
 ) -> None:
     server.script = [failure]
     with pytest.raises(errors.ServiceUnavailable, match=f"GET /v2/images/{IMAGE_ID} of region"):
@@ -150,7 +150,7 @@ def test_what_does_not_pass_is_tried_three_times(
 
 @pytest.mark.parametrize("failure", [CUT, Reply(500), Reply(401), Reply.html(503, "busy")])
 def test_an_image_is_asked_for_once_because_it_may_have_been_made(
-    server: scripted_http.Server, service: records.Glance, failure: Reply
+    server: scripted_http.Server, service: GlanceImageService, failure: Reply
 ) -> None:
     server.script = [failure]
     with pytest.raises(errors.ServiceUnavailable):
@@ -158,8 +158,8 @@ def test_an_image_is_asked_for_once_because_it_may_have_been_made(
     assert sent(server) == ["POST /v2/images"]
 
 
-def test_a_service_that_names_a_time_is_not_asked_before_it(
-    server: scripted_http.Server, service: records.Glance
+def test_a_service_that_names_a_time_is_not_asked_earlier(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(429, "slower", Retry_After="7")]
     with pytest.raises(errors.ServiceUnavailable) as caught:
@@ -183,7 +183,7 @@ def test_a_service_that_names_a_time_is_not_asked_before_it(
 )
 def test_the_time_is_read_in_both_forms(
     server: scripted_http.Server,
-    service: records.Glance,
+    service: GlanceImageService,
     headers: dict[str, str],
     seconds: float | None,
 ) -> None:
@@ -194,7 +194,7 @@ def test_the_time_is_read_in_both_forms(
 
 
 def test_nothing_is_tried_again_once_the_agent_stops(
-    server: scripted_http.Server, service: records.Glance, stop: threading.Event
+    server: scripted_http.Server, service: GlanceImageService, stop: threading.Event
 ) -> None:
     stop.set()
     server.script = [CUT]
@@ -204,9 +204,9 @@ def test_nothing_is_tried_again_once_the_agent_stops(
 
 
 def test_a_stop_ends_the_wait_between_two_tries(
-    server: scripted_http.Server, make: Callable[..., records.Glance], stop: threading.Event
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], stop: threading.Event
 ) -> None:
-    patient = make(server.url, http.Retries(first_wait_seconds=60))
+    patient = make(server.url, Retries(first_wait_seconds=60))
     server.script = [CUT]
     timer = threading.Timer(0.05, stop.set)
     timer.start()
@@ -218,25 +218,25 @@ def test_a_stop_ends_the_wait_between_two_tries(
 
 
 def test_a_slow_failure_is_not_repeated(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
-    hasty = make(server.url, http.Retries(give_up_seconds=0))
+    hasty = make(server.url, Retries(give_up_seconds=0))
     server.script = [CUT]
     with pytest.raises(errors.ServiceUnavailable):
         hasty.get_record(IMAGE_ID)
     assert len(server.requests) == 1
 
 
-def test_nobody_there_is_no_answer(make: Callable[..., records.Glance]) -> None:
+def test_a_refused_connection_is_no_answer(make: Callable[..., GlanceImageService]) -> None:
     with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
         make("http://127.0.0.1:1").get_record(IMAGE_ID)
     assert caught.value.region == REGION
     assert caught.value.fault is errors.Fault.CONNECTION
 
 
-def test_silence_is_no_answer(make: Callable[..., records.Glance]) -> None:
+def test_silence_is_no_answer(make: Callable[..., GlanceImageService]) -> None:
     with scripted_http.silent() as url:
-        once = make(url, http.Retries(attempts=1))
+        once = make(url, Retries(attempts=1))
         with pytest.raises(errors.ServiceUnavailable, match="no answer") as caught:
             once.get_record(IMAGE_ID)
     assert caught.value.region == REGION
@@ -248,7 +248,7 @@ def test_silence_is_no_answer(make: Callable[..., records.Glance]) -> None:
 
 @pytest.mark.parametrize("status", [300, 400, 403, 405, 409, 413, 415, 418])
 def test_any_other_error_is_a_refusal_in_the_service_s_words(
-    server: scripted_http.Server, service: records.Glance, status: int
+    server: scripted_http.Server, service: GlanceImageService, status: int
 ) -> None:
     server.script = [Reply.html(status, "It&#x27;s &lt;b&gt; <i>not</i> allowed")]
     with pytest.raises(errors.Refused) as caught:
@@ -277,7 +277,7 @@ def test_any_other_error_is_a_refusal_in_the_service_s_words(
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", None])
 def test_an_error_body_never_hides_the_status(
     server: scripted_http.Server,
-    service: records.Glance,
+    service: GlanceImageService,
     body: bytes,
     words: str,
     kind: str | None,
@@ -290,7 +290,7 @@ def test_an_error_body_never_hides_the_status(
         assert words in str(caught.value)
 
 
-# What Glance, cursive and oslo.limit say; the latter behind two sentences of Glance.
+# The texts of Glance, cursive and oslo.limit; Glance puts two sentences before the last one.
 PROPERTIES = (
     "The limit has been exceeded on the number of allowed image properties. Attempted: 131, "
     "Maximum: 128"
@@ -323,9 +323,9 @@ RESERVED = "Attribute 'cinder_encryption_key_id' is reserved."
         ),
     ],
 )
-def test_a_refusal_says_what_to_do_about_it(
+def test_a_refusal_names_its_remedy(
     server: scripted_http.Server,
-    service: records.Glance,
+    service: GlanceImageService,
     status: int,
     said: str,
     remedies: list[str],
@@ -350,14 +350,18 @@ def test_a_refusal_says_what_to_do_about_it(
         assert all(one in str(caught.value) for one in remedies)
 
 
-def test_an_explanation_has_an_end(server: scripted_http.Server, service: records.Glance) -> None:
+def test_an_explanation_has_an_end(
+    server: scripted_http.Server, service: GlanceImageService
+) -> None:
     server.script = [Reply.html(400, "word " * 1000)]
     with pytest.raises(errors.Refused) as caught:
         service.get_record(IMAGE_ID)
     assert 300 <= len(str(caught.value)) < 400
 
 
-def test_no_message_holds_the_token(server: scripted_http.Server, service: records.Glance) -> None:
+def test_no_message_holds_the_token(
+    server: scripted_http.Server, service: GlanceImageService
+) -> None:
     for reply in (CUT, Reply.html(403, "no"), Reply(500), Reply.of([])):
         server.script = [reply]
         with pytest.raises(errors.SyncError) as caught:
@@ -367,15 +371,15 @@ def test_no_message_holds_the_token(server: scripted_http.Server, service: recor
 
 
 def test_a_conflict_is_a_taken_id(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(409, "already exists")]
     with pytest.raises(errors.ImageIdTaken, match="already exists"):
         service.create(IMAGE_ID, builders.source())
 
 
-def test_a_copy_that_would_take_the_key_of_its_source_with_it_loses_that_first(
-    server: scripted_http.Server, service: records.Glance
+def test_a_copy_loses_the_properties_that_delete_the_key_of_its_source_first(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
     server.script = [Reply.of(record()), Reply(204)]
@@ -387,8 +391,8 @@ def test_a_copy_that_would_take_the_key_of_its_source_with_it_loses_that_first(
     assert {one["op"] for one in removed} == {"remove"}
 
 
-def test_a_copy_stays_while_it_would_take_the_key_of_its_source_with_it(
-    server: scripted_http.Server, service: records.Glance
+def test_a_copy_stays_while_its_deletion_would_delete_the_key_of_its_source(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
     server.script = [Reply.html(403, "property protected")]
@@ -398,7 +402,7 @@ def test_a_copy_stays_while_it_would_take_the_key_of_its_source_with_it(
 
 
 def test_a_quota_that_keeps_a_record_from_being_made_may_be_raised(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(413, "image_count_total")]
     with pytest.raises(errors.UploadRefused, match="HTTP 413: image_count_total"):
@@ -428,8 +432,8 @@ def test_a_quota_that_keeps_a_record_from_being_made_may_be_raised(
         pytest.param(Reply(204), id="no content"),
     ],
 )
-def test_an_answer_that_is_no_image_tells_nothing(
-    server: scripted_http.Server, service: records.Glance, reply: Reply
+def test_an_answer_that_is_no_image_is_unavailable(
+    server: scripted_http.Server, service: GlanceImageService, reply: Reply
 ) -> None:
     server.script = [reply]
     with pytest.raises(errors.ServiceUnavailable, match=REGION):
@@ -453,16 +457,16 @@ def test_an_answer_that_is_no_image_tells_nothing(
         {"members": [{"member_id": "alpha"}]},
     ],
 )
-def test_an_answer_that_lists_no_members_tells_nothing(
-    server: scripted_http.Server, service: records.Glance, body: object
+def test_an_answer_that_lists_no_members_is_unavailable(
+    server: scripted_http.Server, service: GlanceImageService, body: object
 ) -> None:
     server.script = [Reply.of(body)]
     with pytest.raises(errors.ServiceUnavailable, match="members"):
         service.members(builders.copy(visibility="shared"))
 
 
-def test_members_of_a_shared_image_that_may_not_be_seen_are_a_refusal(
-    server: scripted_http.Server, service: records.Glance
+def test_hidden_members_of_a_shared_image_are_a_refusal(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(403, "not you"), Reply.of(record(visibility="shared"))]
     with pytest.raises(errors.Refused, match="not you"):
@@ -473,7 +477,7 @@ def test_members_of_a_shared_image_that_may_not_be_seen_are_a_refusal(
 
 
 def test_a_page_that_fails_ends_the_walk_with_an_error(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [listing(record(), further=True), Reply(500)]
     walk = service.pages(1)
@@ -483,8 +487,8 @@ def test_a_page_that_fails_ends_the_walk_with_an_error(
 
 
 @pytest.mark.parametrize("body", [[], {}, {"images": None}, {"images": [1]}, {"images": {}}])
-def test_a_page_that_is_none_ends_the_walk_with_an_error(
-    server: scripted_http.Server, service: records.Glance, body: object
+def test_an_answer_that_is_no_page_ends_the_walk_with_an_error(
+    server: scripted_http.Server, service: GlanceImageService, body: object
 ) -> None:
     server.script = [Reply.of(body)]
     with pytest.raises(errors.ServiceUnavailable, match="images"):
@@ -492,7 +496,7 @@ def test_a_page_that_is_none_ends_the_walk_with_an_error(
 
 
 def test_a_walk_that_goes_in_circles_ends_with_an_error(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [listing(record(), further=True)]
     with pytest.raises(errors.ServiceUnavailable, match="circles"):
@@ -500,7 +504,7 @@ def test_a_walk_that_goes_in_circles_ends_with_an_error(
 
 
 def test_a_walk_asks_for_every_project_s_images_in_a_stable_order(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     first, second, third = new_ids(3)
     server.script = [
@@ -519,7 +523,7 @@ def test_a_walk_asks_for_every_project_s_images_in_a_stable_order(
 
 
 def test_a_walk_goes_back_to_an_image_that_is_still_there(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     ids = new_ids(3)
     unknown = Reply.html(400, "No image found")
@@ -535,7 +539,7 @@ def test_a_walk_goes_back_to_an_image_that_is_still_there(
 
 
 def test_a_walk_whose_page_was_all_deleted_ends_with_an_error(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     page = listing(*(record(id=one) for one in new_ids(30)), further=True)
     server.script = [page, Reply.html(400, "No image found")]
@@ -544,8 +548,8 @@ def test_a_walk_whose_page_was_all_deleted_ends_with_an_error(
     assert len(server.requests) == 11
 
 
-def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
-    server: scripted_http.Server, service: records.Glance, caplog: pytest.LogCaptureFixture
+def test_an_unreadable_record_is_skipped_and_logged_once(
+    server: scripted_http.Server, service: GlanceImageService, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script = [listing(record(id="odd", status="strange"), record())]
     with caplog.at_level(logging.WARNING, "glance_sync_agent"):
@@ -556,8 +560,8 @@ def test_a_record_that_makes_no_sense_is_left_out_and_told_once(
     assert "odd" in caplog.text
 
 
-def test_of_records_that_make_no_sense_a_thousand_are_told_and_remembered(
-    server: scripted_http.Server, service: records.Glance, caplog: pytest.LogCaptureFixture
+def test_at_most_a_thousand_unreadable_records_are_logged_and_remembered(
+    server: scripted_http.Server, service: GlanceImageService, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = [record(id=f"odd {number}", status="strange") for number in range(1001)]
     server.script = [listing(*odd, record())]
@@ -568,7 +572,7 @@ def test_of_records_that_make_no_sense_a_thousand_are_told_and_remembered(
 
 
 def test_find_asks_for_hidden_images_only_if_some_are_missing(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [listing(record())]
     assert set(service.find([IMAGE_ID])) == {IMAGE_ID}
@@ -582,7 +586,7 @@ def test_find_asks_for_hidden_images_only_if_some_are_missing(
 
 
 def test_members_come_first_while_shared_and_last_otherwise(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.of(record())]
     fields = {"attributes": {"name": "x"}, "members": {"alpha": images.MemberStatus.PENDING}}
@@ -593,7 +597,7 @@ def test_members_come_first_while_shared_and_last_otherwise(
 
 
 def test_a_member_that_goes_does_not_wait_for_a_place_for_another_one(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply(204), Reply(204), Reply.html(413, "the limit on the number of members")]
     members = {"alpha": images.MemberStatus.PENDING, "beta": None, "gamma": None}
@@ -603,7 +607,7 @@ def test_a_member_that_goes_does_not_wait_for_a_place_for_another_one(
     assert sent(server) == [f"DELETE {path}/beta", f"DELETE {path}/gamma", f"POST {path}"]
 
 
-def test_an_update_is_one_patch(server: scripted_http.Server, service: records.Glance) -> None:
+def test_an_update_is_one_patch(server: scripted_http.Server, service: GlanceImageService) -> None:
     server.script = [Reply.of(record())]
     service.update(
         update(
@@ -625,7 +629,7 @@ def test_an_update_is_one_patch(server: scripted_http.Server, service: records.G
 
 
 def test_a_removal_of_what_is_gone_does_not_stop_the_rest(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(409, "gone"), Reply.of(record(there="1")), Reply.of(record())]
     service.update(update(builders.copy(), properties={"gone": None, "there": None, "new": "1"}))
@@ -636,7 +640,7 @@ def test_a_removal_of_what_is_gone_does_not_stop_the_rest(
 
 
 def test_a_conflict_that_stays_is_a_refusal(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(409, "no"), Reply.of(record()), Reply.html(409, "never")]
     with pytest.raises(errors.Refused, match="never"):
@@ -644,16 +648,16 @@ def test_a_conflict_that_stays_is_a_refusal(
 
 
 @pytest.mark.parametrize("script", [[NOT_FOUND], [Reply.html(409, "no"), NOT_FOUND]])
-def test_a_record_that_vanishes_during_an_update_is_looked_at_again(
-    server: scripted_http.Server, service: records.Glance, script: list[Reply]
+def test_a_record_that_vanishes_during_an_update_is_tried_again(
+    server: scripted_http.Server, service: GlanceImageService, script: list[Reply]
 ) -> None:
     server.script = script
     with pytest.raises(errors.TransientError, match="changed while"):
         service.update(update(builders.copy(), properties={"new": "1"}))
 
 
-def test_a_member_that_vanishes_during_an_update_is_looked_at_again(
-    server: scripted_http.Server, service: records.Glance
+def test_a_member_that_vanishes_during_an_update_is_tried_again(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.of({}), NOT_FOUND]
     members = {"alpha": images.MemberStatus.ACCEPTED}
@@ -665,7 +669,7 @@ def test_a_member_that_vanishes_during_an_update_is_looked_at_again(
 @pytest.mark.parametrize("status", [None, images.MemberStatus.ACCEPTED])
 def test_no_member_leads_a_request_elsewhere(
     server: scripted_http.Server,
-    service: records.Glance,
+    service: GlanceImageService,
     member: str,
     status: images.MemberStatus | None,
 ) -> None:
@@ -676,7 +680,7 @@ def test_no_member_leads_a_request_elsewhere(
 
 
 def test_an_image_that_vanishes_before_it_is_unprotected_is_deleted(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [Reply.html(403, "protected"), NOT_FOUND]
     service.delete(builders.copy())
@@ -686,8 +690,8 @@ def test_an_image_that_vanishes_before_it_is_unprotected_is_deleted(
 IN_DELETION = Reply.html(400, "Image status transition from deleted to deleted is not allowed")
 
 
-def test_an_image_that_somebody_else_deletes_at_the_same_time_is_deleted(
-    server: scripted_http.Server, service: records.Glance
+def test_an_image_that_another_client_deletes_at_the_same_time_is_deleted(
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [IN_DELETION, NOT_FOUND]
     service.delete(builders.copy())
@@ -695,14 +699,16 @@ def test_an_image_that_somebody_else_deletes_at_the_same_time_is_deleted(
 
 
 def test_a_deletion_that_failed_and_left_the_image_is_tried_again_later(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     server.script = [IN_DELETION, Reply.of(record())]
     with pytest.raises(errors.ServiceUnavailable, match="from deleted to deleted"):
         service.delete(builders.copy())
 
 
-def test_data_in_use_is_a_refusal(server: scripted_http.Server, service: records.Glance) -> None:
+def test_data_in_use_is_a_refusal(
+    server: scripted_http.Server, service: GlanceImageService
+) -> None:
     server.script = [Reply.html(409, "in use")]
     with pytest.raises(errors.Refused, match="in use"):
         service.delete(builders.copy())
@@ -710,7 +716,7 @@ def test_data_in_use_is_a_refusal(server: scripted_http.Server, service: records
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v2", "/v2/", "/v2.1", "/image", "/image/v2/"])
 def test_an_endpoint_with_a_version_is_the_one_without(
-    server: scripted_http.Server, make: Callable[..., records.Glance], suffix: str
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], suffix: str
 ) -> None:
     server.script = [NOT_FOUND]
     make(server.url + suffix).get_record(IMAGE_ID)
@@ -722,7 +728,7 @@ def test_an_endpoint_with_a_version_is_the_one_without(
 
 
 def test_images_are_found_by_exactly_their_name_among_hidden_ones_too(
-    server: scripted_http.Server, service: records.Glance
+    server: scripted_http.Server, service: GlanceImageService
 ) -> None:
     first, second, third = new_ids(3)
     server.script = [

@@ -15,8 +15,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
 from glance_sync_agent.drivers.keystone import owner_projects
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.engine import ports
 from tests.fakes import scripted_http
 from tests.fakes import world as worlds
@@ -26,7 +26,7 @@ TWO, THREE = worlds.CASCADED
 
 
 class Administrator:
-    """Changes the real Keystone, and takes it back at the end."""
+    """Changes the real Keystone, and reverts that at the end."""
 
     def __init__(self, session: Any, stack: contextlib.ExitStack) -> None:
         self._session = session
@@ -49,7 +49,7 @@ class Case:
     """The port under test; a project of each sort."""
 
     identity: ports.ProjectDirectory
-    alpha: str  # tagged, somebody is a member, associated with RegionTwo by a group
+    alpha: str  # tagged, has a member, associated with RegionTwo by a group
     beta: str  # associated with nothing
 
 
@@ -96,7 +96,7 @@ def _for_real(
         name=f"two-{unique}", filters={"region_id": TWO, "interface": "internal"},
     )
     admin.send("PUT", f"/OS-EP-FILTER/endpoint_groups/{group}/projects/{alpha}")
-    catalogue = endpoints.Keystone(
+    catalogue = KeystoneCatalogue(
         session=session, cascading_endpoint_url=described.region("RegionOne").glance_url
     )
     return Case(
@@ -144,7 +144,7 @@ def test_an_answer_that_makes_no_sense_is_no_answer() -> None:
             token_endpoint.Token(f"{server.url}/v3", "token"), timeout_seconds=2
         )
         server.script = [scripted_http.Reply.of({"project": []})]
-        catalogue = endpoints.Keystone(session=session, cascading_endpoint_url="http://one")
+        catalogue = KeystoneCatalogue(session=session, cascading_endpoint_url="http://one")
         identity = owner_projects.KeystoneProjects(catalogue, session)
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             identity.project("alpha")

@@ -21,8 +21,8 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import access
-from glance_sync_agent.drivers.glance import http
-from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.glance.calls import Retries
+from glance_sync_agent.drivers.glance.image_service import GlanceImageService
 from glance_sync_agent.drivers.keystone import credentials
 from tests.contract.conftest import ImageRegion
 from tests.contract.conftest import new_id
@@ -46,7 +46,7 @@ TAKEN = Reply.of({"id": builders.IMAGE_ID, "status": "active"})
 
 @pytest.fixture(scope="module")
 def showing(cloud: clouds.Cloud) -> Iterator[str]:
-    """Give the URL of a real Glance that shows locations and takes those of HTTP."""
+    """Give the URL of a real Glance that shows locations and accepts those of HTTP."""
     region = cloud.describe().region(REGION)
     overrides = pathlib.Path(region.config_dir, "local.conf")
     overrides.write_text(CONFIG)
@@ -67,7 +67,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
         service.shows_locations = True
         yield ImageRegion(service=service, users=service, owner=owner)
         return
-    real = records.Glance(
+    real = GlanceImageService(
         region=REGION,
         session=request.getfixturevalue("agent_session"),
         endpoint=request.getfixturevalue("showing"),
@@ -81,7 +81,7 @@ def region(request: pytest.FixtureRequest) -> Iterator[ImageRegion]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """Give the root of URLs that tell a size."""
+    """Give the root of URLs that answer a size."""
     with scripted_http.serving() as server:
         server.script = [Reply(body=b"x")]
         yield server.url
@@ -172,7 +172,7 @@ def test_an_image_without_bytes_would_get_a_size(
 ) -> None:
     image = region.publish(data=b"")
     region.service.add_location(image.image_id, entry)
-    assert region.users.image(image.image_id).size == 1  # and so nobody must do that
+    assert region.users.image(image.image_id).size == 1  # which no agent may do
 
 
 def test_an_image_that_has_nothing_but_a_location_is_active_without_a_hash(
@@ -232,7 +232,7 @@ def test_of_an_image_that_is_not_active_nothing_changes(
     assert shown(region, image) == before
 
 
-def test_of_an_image_that_is_gone_nothing_is_said(
+def test_locations_of_a_deleted_image_change_nothing(
     region: ImageRegion, entry: images.Location
 ) -> None:
     image = region.publish()
@@ -242,7 +242,7 @@ def test_of_an_image_that_is_gone_nothing_is_said(
     assert region.service.get(image.image_id) is None
 
 
-def test_many_who_remove_at_once_never_remove_the_data(
+def test_many_removals_at_once_never_remove_the_data(
     region: ImageRegion, entry: images.Location
 ) -> None:
     image = region.publish(data=DATA)
@@ -275,10 +275,10 @@ def test_a_glance_with_nothing_before_it_tells_nobody_a_size(region: ImageRegion
         region.service.require_public_size(image.image_id)
 
 
-def test_a_glance_that_does_not_show_locations_takes_none(
+def test_a_glance_that_does_not_show_locations_accepts_none(
     agent_session: sessions.Session, cloud: clouds.Cloud, entry: images.Location
 ) -> None:
-    stock = records.Glance(
+    stock = GlanceImageService(
         region=builders.REGION,
         session=agent_session,
         endpoint=cloud.describe().region(builders.REGION).glance_url,
@@ -305,19 +305,19 @@ def server() -> Iterator[scripted_http.Server]:
 
 
 @pytest.fixture
-def make(server: scripted_http.Server) -> Iterator[Callable[..., records.Glance]]:
+def make(server: scripted_http.Server) -> Iterator[Callable[..., GlanceImageService]]:
     made = []
 
-    def make(endpoint: str | None = None) -> records.Glance:
+    def make(endpoint: str | None = None) -> GlanceImageService:
         auth = token_endpoint.Token(server.url, "token")
         session = credentials.make_session(auth, timeout_seconds=2)
         made.append(session)
-        return records.Glance(
+        return GlanceImageService(
             region=REGION,
             session=session,
             endpoint=endpoint or server.url,
             stop=threading.Event(),
-            retries=http.Retries(attempts=1),
+            retries=Retries(attempts=1),
         )
 
     yield make
@@ -340,7 +340,7 @@ def patches(server: scripted_http.Server) -> list[Any]:
 
 
 def test_a_removal_holds_for_the_list_that_was_seen(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     server.script = [with_locations(FILE, LISTED, FILE, LISTED), TAKEN]
     make().remove_location(IMAGE_ID, COPY)
@@ -354,7 +354,7 @@ def test_a_removal_holds_for_the_list_that_was_seen(
 
 
 def test_a_list_that_changed_meanwhile_is_read_again(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     refused = Reply.html(400, "Original locations is not empty: [...]")
     server.script = [with_locations(FILE, LISTED), refused, with_locations(LISTED, FILE), TAKEN]
@@ -363,7 +363,7 @@ def test_a_list_that_changed_meanwhile_is_read_again(
 
 
 def test_a_list_that_changes_each_time_is_left_for_later(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     refused = Reply.html(400, "Original locations is not empty: [...]")
     server.script = [with_locations(FILE, LISTED), refused] * 5
@@ -376,7 +376,7 @@ def test_a_list_that_changes_each_time_is_left_for_later(
     "listed", [None, "x", [], [None], ["x"], [{}], [{"url": COPY.url}], [{**LISTED, "url": 5}]]
 )
 def test_a_list_without_that_location_is_as_wanted(
-    server: scripted_http.Server, make: Callable[..., records.Glance], listed: object
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], listed: object
 ) -> None:
     server.script = [Reply.of({"id": IMAGE_ID, "status": "active", "locations": listed})]
     make().remove_location(IMAGE_ID, COPY)
@@ -384,7 +384,7 @@ def test_a_list_without_that_location_is_as_wanted(
 
 
 def test_an_answer_that_is_no_record_has_no_locations(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     server.script = [Reply.of(["no", "record"])]
     make().remove_location(IMAGE_ID, COPY)
@@ -392,8 +392,8 @@ def test_an_answer_that_is_no_record_has_no_locations(
 
 
 @pytest.mark.parametrize("status", [400, 403, 413])
-def test_a_refusal_is_told_without_any_url(
-    server: scripted_http.Server, make: Callable[..., records.Glance], status: int
+def test_a_refusal_names_no_url(
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], status: int
 ) -> None:
     server.script = [Reply.html(status, "No: swift+https://user:secret@host/c and http://two/x")]
     with pytest.raises(errors.Refused) as caught:
@@ -405,7 +405,7 @@ def test_a_refusal_is_told_without_any_url(
 
 @pytest.mark.parametrize("status", [403, 413])
 def test_a_removal_that_is_refused_is_not_tried_again(
-    server: scripted_http.Server, make: Callable[..., records.Glance], status: int
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], status: int
 ) -> None:
     server.script = [with_locations(FILE, LISTED), Reply.html(status, "not you")]
     with pytest.raises(errors.Refused, match="not you"):
@@ -414,7 +414,7 @@ def test_a_removal_that_is_refused_is_not_tried_again(
 
 
 def test_a_glance_that_fails_is_another_matter(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     server.script = [Reply(503)]
     for change in (make().add_location, make().remove_location):
@@ -423,8 +423,8 @@ def test_a_glance_that_fails_is_another_matter(
 
 
 @pytest.mark.parametrize("endpoint", ["", "/", "/v2", "/v2.16/"])
-def test_a_url_has_one_version_whatever_the_catalogue_says(
-    server: scripted_http.Server, make: Callable[..., records.Glance], endpoint: str
+def test_a_url_has_one_version_for_every_endpoint_of_the_catalogue(
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], endpoint: str
 ) -> None:
     url = make(f"{server.url}/image{endpoint}").image_url(IMAGE_ID)
     assert url == f"{server.url}/image/v2/images/{IMAGE_ID}"
@@ -432,7 +432,7 @@ def test_a_url_has_one_version_whatever_the_catalogue_says(
 
 @pytest.mark.parametrize("reply", [Reply(body=b"x"), Reply(headers={"Content-Length": "999"})])
 def test_a_size_is_asked_for_as_glance_does_it(
-    server: scripted_http.Server, make: Callable[..., records.Glance], reply: Reply
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], reply: Reply
 ) -> None:
     server.script = [reply]
     make().require_public_size(IMAGE_ID)
@@ -453,8 +453,8 @@ def test_a_size_is_asked_for_as_glance_does_it(
         (Reply(headers={"Content-Length": "-1"}), "Content-Length -1"),
     ],
 )
-def test_an_answer_without_a_size_is_refused_with_what_it_takes(
-    server: scripted_http.Server, make: Callable[..., records.Glance], reply: Reply, seen: str
+def test_an_answer_without_a_size_is_refused_with_the_remedy(
+    server: scripted_http.Server, make: Callable[..., GlanceImageService], reply: Reply, seen: str
 ) -> None:
     server.script = [reply]
     with pytest.raises(errors.Refused, match="200 and a Content-Length above 0") as caught:
@@ -464,7 +464,7 @@ def test_an_answer_without_a_size_is_refused_with_what_it_takes(
 
 
 def test_no_answer_is_no_refusal(
-    server: scripted_http.Server, make: Callable[..., records.Glance]
+    server: scripted_http.Server, make: Callable[..., GlanceImageService]
 ) -> None:
     server.script = [Reply(0)]
     with pytest.raises(errors.ServiceUnavailable, match=f"HEAD /v2/images/{IMAGE_ID} of") as found:
@@ -472,7 +472,7 @@ def test_no_answer_is_no_refusal(
     assert "://" not in str(found.value)
 
 
-# What a look at a Glance shows
+# What a probe of a Glance shows
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_no_answer_is_no_refusal(
         ([], Reply.html(403, "not you"), (None, None)),
     ],
 )
-def test_a_look_shows_what_is_missing(
+def test_a_probe_shows_what_is_missing(
     server: scripted_http.Server, listed: object, stores: Reply, expected: tuple[object, ...]
 ) -> None:
     session = credentials.make_session(

@@ -520,7 +520,7 @@ def test_a_record_is_seen_by_its_owner_alone_whoever_sees_its_source(
 
 
 @pytest.mark.parametrize("visibility", VISIBILITIES)
-def test_an_update_tells_what_became_of_the_image_if_it_knows(
+def test_an_update_returns_the_changed_image_if_the_answers_show_it(
     region: ImageRegion, visibility: str
 ) -> None:
     made = region.service.create(new_id(), region.source(visibility="public"))

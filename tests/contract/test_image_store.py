@@ -18,7 +18,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
-from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.glance.image_service import GlanceImageService
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import filesystem
@@ -126,7 +126,7 @@ def over(request: pytest.FixtureRequest) -> Iterator[Callable[..., StoreRegion]]
     def make(real: RealStore) -> StoreRegion:
         cloud = request.getfixturevalue("cloud")
         description = cloud.describe()
-        service = records.Glance(
+        service = GlanceImageService(
             region=REGION,
             session=request.getfixturevalue("agent_session"),
             endpoint=description.region(REGION).glance_url,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver of Keystone: over the real one, and over one that says what it is told."""
+"""The driver of Keystone, with a real one and with scripted answers."""
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -15,7 +15,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
 from tools import cloud as clouds
@@ -84,10 +84,10 @@ def clock() -> SetClock:
 @pytest.fixture
 def make(
     server: scripted_http.Server, clock: SetClock
-) -> Iterator[Callable[..., endpoints.Keystone]]:
+) -> Iterator[Callable[..., KeystoneCatalogue]]:
     sessions = []
 
-    def make(auth_url: str | None = None, **options: Any) -> endpoints.Keystone:
+    def make(auth_url: str | None = None, **options: Any) -> KeystoneCatalogue:
         auth = v3.Password(
             auth_url=auth_url or f"{server.url}/v3", user_id="u", password="p", project_id="x"
         )
@@ -95,7 +95,7 @@ def make(
         session._connect_retries = 0  # they wait half a second
         sessions.append(session)
         defaults: dict[str, Any] = {"cascading_endpoint_url": "http://glance.one:9292/"}
-        return endpoints.Keystone(session=session, monotonic=clock, **(defaults | options))
+        return KeystoneCatalogue(session=session, monotonic=clock, **(defaults | options))
 
     yield make
     for session in sessions:
@@ -110,19 +110,19 @@ def asked(server: scripted_http.Server) -> list[str]:
 
 
 @pytest.fixture
-def real(cloud: clouds.Cloud) -> Iterator[endpoints.Keystone]:
+def real(cloud: clouds.Cloud) -> Iterator[KeystoneCatalogue]:
     description = cloud.describe()
     auth = cloud.session("glance-sync").auth
     assert auth is not None
     session = credentials.make_session(auth)
-    yield endpoints.Keystone(
+    yield KeystoneCatalogue(
         session=session, cascading_endpoint_url=description.region("RegionOne").glance_url
     )
     session.session.close()
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: endpoints.Keystone) -> None:
+def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: KeystoneCatalogue) -> None:
     described = cloud.describe().regions
     assert real.regions() == {region.name for region in described}
     assert real.cascading == "RegionOne"
@@ -132,14 +132,14 @@ def test_a_real_cloud_has_its_regions(cloud: clouds.Cloud, real: endpoints.Keyst
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_lets_the_agent_in(real: endpoints.Keystone) -> None:
+def test_a_real_cloud_lets_the_agent_in(real: KeystoneCatalogue) -> None:
     assert len(real.token()) > 100
     assert {"admin", "service"} <= real.roles()
 
 
 @pytest.mark.cloud
-def test_a_real_cloud_tells_which_project_is_ours(
-    cloud: clouds.Cloud, real: endpoints.Keystone
+def test_a_real_cloud_names_our_project(
+    cloud: clouds.Cloud, real: KeystoneCatalogue
 ) -> None:
     assert real.own_project() == cloud.describe().user("glance-sync").project_id
 
@@ -153,7 +153,7 @@ def test_a_wrong_password_is_a_refusal_that_names_the_section(cloud: clouds.Clou
         user_domain_name="Default",
     )
     session = credentials.make_session(auth)
-    service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
+    service = KeystoneCatalogue(session=session, cascading_endpoint_url="http://x")
     for question in (service.regions, service.token):
         with pytest.raises(errors.Refused, match=r"section \[service_credentials\]"):
             question()
@@ -164,7 +164,7 @@ def test_a_wrong_password_is_a_refusal_that_names_the_section(cloud: clouds.Clou
 
 
 def test_only_image_endpoints_of_the_interface_with_a_region_count(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     assert make().regions() == {"RegionOne", "RegionTwo"}
@@ -175,14 +175,14 @@ def test_only_image_endpoints_of_the_interface_with_a_region_count(
 
 
 def test_the_first_of_several_endpoints_of_a_region_counts(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN, catalogue(endpoint("R", "http://a"), endpoint("R", "http://b"))]
     assert make().endpoint(images.RegionId("R")) == "http://a"
 
 
 def test_a_region_that_is_not_there_is_unknown(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     with pytest.raises(errors.UnknownRegion, match=r"RegionNine .* RegionOne, RegionTwo"):
@@ -203,7 +203,7 @@ def test_a_region_that_is_not_there_is_unknown(
 )
 def test_the_cascading_region_is_found_however_its_url_is_written(
     server: scripted_http.Server,
-    make: Callable[..., endpoints.Keystone],
+    make: Callable[..., KeystoneCatalogue],
     configured: str,
     listed: str,
 ) -> None:
@@ -225,7 +225,7 @@ def test_the_cascading_region_is_found_however_its_url_is_written(
     ],
 )
 def test_an_unknown_cascading_url_is_an_error_that_lists_the_known(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], configured: str
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], configured: str
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     with pytest.raises(errors.ConfigurationError) as caught:
@@ -236,7 +236,7 @@ def test_an_unknown_cascading_url_is_an_error_that_lists_the_known(
 
 
 def test_a_cascading_url_of_two_regions_is_an_error(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     url = "http://glance.one:9292"
     server.script = [TOKEN, catalogue(endpoint("A", url), endpoint("B", f"{url}/v2"))]
@@ -245,7 +245,7 @@ def test_a_cascading_url_of_two_regions_is_an_error(
 
 
 def test_an_empty_catalogue_has_no_regions(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN, Reply.of({"catalog": []})]
     service = make()
@@ -255,7 +255,7 @@ def test_an_empty_catalogue_has_no_regions(
 
 
 def test_a_url_is_of_the_region_that_has_an_endpoint_there_of_any_interface(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN, TWO_REGIONS]
     service = make(interface="admin")
@@ -269,7 +269,7 @@ def test_a_url_is_of_the_region_that_has_an_endpoint_there_of_any_interface(
 
 
 def test_an_answer_is_good_for_a_minute(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], clock: SetClock
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], clock: SetClock
 ) -> None:
     service = make()
     server.script = [TOKEN, TWO_REGIONS]
@@ -281,19 +281,8 @@ def test_an_answer_is_good_for_a_minute(
     assert asked(server) == ["POST /v3/auth/tokens", *["GET /v3/auth/catalog"] * 2]
 
 
-def test_an_answer_can_be_forgotten(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
-) -> None:
-    service = make(cache_seconds=1e9)
-    server.script = [TOKEN, TWO_REGIONS]
-    service.regions()
-    server.script = [catalogue(endpoint("New", "http://new"))]
-    service.invalidate()
-    assert service.regions() == {"New"}
-
-
 def test_an_error_is_not_remembered(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     server.script = [TOKEN, Reply(503), TWO_REGIONS]
@@ -305,7 +294,7 @@ def test_an_error_is_not_remembered(
 @pytest.mark.parametrize("status", [503, 401])
 def test_a_keystone_that_fails_later_leaves_what_was_known(
     server: scripted_http.Server,
-    make: Callable[..., endpoints.Keystone],
+    make: Callable[..., KeystoneCatalogue],
     clock: SetClock,
     caplog: pytest.LogCaptureFixture,
     status: int,
@@ -316,7 +305,7 @@ def test_a_keystone_that_fails_later_leaves_what_was_known(
     server.script = [Reply(status)]
     clock.now = 60.0
     assert service.regions() == {"RegionOne", "RegionTwo"}
-    assert "Going on with the catalogue as it was" in caplog.text
+    assert "keeping the last one" in caplog.text
     new = catalogue(endpoint("New", "http://new"))
     server.script = [TOKEN, new] if status == 401 else [new]  # the token was good or was not
     clock.now = 120.0
@@ -325,7 +314,7 @@ def test_a_keystone_that_fails_later_leaves_what_was_known(
 
 def test_a_keystone_that_hangs_holds_up_one_thread_and_no_other(
     server: scripted_http.Server,
-    make: Callable[..., endpoints.Keystone],
+    make: Callable[..., KeystoneCatalogue],
     clock: SetClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -352,7 +341,7 @@ def test_a_keystone_that_hangs_holds_up_one_thread_and_no_other(
 
 
 def test_many_threads_ask_once(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     server.script = [TOKEN, TWO_REGIONS]
@@ -368,7 +357,7 @@ def test_many_threads_ask_once(
 
 
 def test_a_token_is_kept(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     server.script = [TOKEN]
@@ -378,7 +367,7 @@ def test_a_token_is_kept(
 
 
 def test_our_project_is_that_of_the_token_which_is_there(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     server.script = [PROJECT_TOKEN]
@@ -388,7 +377,7 @@ def test_our_project_is_that_of_the_token_which_is_there(
 
 
 def test_a_token_of_no_project_is_refused_with_what_to_do(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [TOKEN]
     with pytest.raises(errors.Refused, match=r"\[service_credentials\] a project_name"):
@@ -396,7 +385,7 @@ def test_a_token_of_no_project_is_refused_with_what_to_do(
 
 
 def test_a_token_that_ends_soon_is_replaced(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     ended = TOKEN.body.replace(EVER.encode(), b"2026-01-01T01:00:00.000000Z")
@@ -404,8 +393,8 @@ def test_a_token_that_ends_soon_is_replaced(
     assert [service.token(), service.token()] == ["old", "secret-token"]
 
 
-def test_a_token_that_somebody_did_not_take_is_replaced(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+def test_a_token_that_a_service_refused_is_replaced(
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     service = make()
     revoked = {**TOKEN.headers, "X-Subject-Token": "revoked"}
@@ -420,7 +409,7 @@ def test_a_token_that_somebody_did_not_take_is_replaced(
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
 def test_a_keystone_in_trouble_is_unavailable(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], status: int
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], status: int
 ) -> None:
     for script in ([Reply(status)], [TOKEN, Reply(status)]):
         server.script = script
@@ -433,8 +422,8 @@ def test_a_keystone_in_trouble_is_unavailable(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_keystone_that_says_no_is_a_refusal(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], status: int
+def test_a_keystone_that_refuses_is_a_refusal(
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], status: int
 ) -> None:
     server.script = [Reply.of({"error": {"message": "not you", "code": status}}, status)]
     for question in (make().regions, make().token, make().roles, make().own_project):
@@ -443,7 +432,7 @@ def test_a_keystone_that_says_no_is_a_refusal(
 
 
 def test_a_keystone_that_is_not_there_is_unavailable(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone]
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue]
 ) -> None:
     server.script = [Reply(0)]
     for url in (None, "http://127.0.0.1:1/v3"):
@@ -465,8 +454,8 @@ def test_a_keystone_that_is_not_there_is_unavailable(
         b'{"catalog": [{"type": "image", "endpoints": [{"region_id": "R"}]}]}',
     ],
 )
-def test_an_answer_that_is_no_catalogue_is_none(
-    server: scripted_http.Server, make: Callable[..., endpoints.Keystone], body: bytes
+def test_an_answer_that_is_no_catalogue_gives_no_regions(
+    server: scripted_http.Server, make: Callable[..., KeystoneCatalogue], body: bytes
 ) -> None:
     server.script = [TOKEN, Reply(200, body, {"Content-Type": "application/json"})]
     try:
@@ -479,7 +468,7 @@ def test_an_answer_that_is_no_catalogue_is_none(
 
 def test_a_log_in_without_keystone_gives_neither_roles_nor_token() -> None:
     session = credentials.make_session(token_endpoint.Token("http://127.0.0.1:1", None))
-    service = endpoints.Keystone(session=session, cascading_endpoint_url="http://x")
+    service = KeystoneCatalogue(session=session, cascading_endpoint_url="http://x")
     with pytest.raises(errors.Refused, match="log-in"):
         service.token()
     for question in (service.roles, service.own_project):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When Keystone counts as away: over the real one, and over one that says what it is told."""
+"""When Keystone counts as unreachable, with a real one and with scripted answers."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -28,7 +28,7 @@ TOKEN = Reply.of(
 )
 CATALOGUE = Reply.of({"catalog": []})
 
-Make = Callable[[str], absence.Absence]
+Make = Callable[[str], absence.KeystoneAbsence]
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ def now() -> list[float]:
 def make(now: list[float]) -> Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(url: str) -> absence.Absence:
+        def make(url: str) -> absence.KeystoneAbsence:
             auth = v3.Password(auth_url=f"{url}/v3", user_id="u", password="p", project_id="x")
             session = credentials.make_session(auth, timeout_seconds=2)
             session._connect_retries = 0  # they wait half a second
             stack.callback(session.session.close)
-            return absence.Absence(session, lambda: now[0])
+            return absence.KeystoneAbsence(session, lambda: now[0])
 
         yield make
 
 
 @pytest.mark.cloud
-def test_a_real_keystone_is_there(cloud: clouds.Cloud) -> None:
+def test_a_real_keystone_is_reachable(cloud: clouds.Cloud) -> None:
     session = cloud.session("glance-sync")
-    assert not absence.Absence(session)()
+    assert not absence.KeystoneAbsence(session)()
     session.session.close()
 
 
@@ -71,7 +71,7 @@ def test_one_that_answers_is_asked_each_time(make: Make, server: scripted_http.S
 
 
 @pytest.mark.parametrize("reply", [Reply(500), Reply(503), Reply(429), Reply(0)])
-def test_one_that_is_no_help_is_away_and_left_in_peace_for_seconds(
+def test_one_without_an_answer_is_unreachable_and_not_asked_for_seconds(
     make: Make, server: scripted_http.Server, now: list[float], reply: Reply
 ) -> None:
     is_away = make(server.url)
@@ -83,12 +83,12 @@ def test_one_that_is_no_help_is_away_and_left_in_peace_for_seconds(
     assert not is_away()
 
 
-def test_one_that_does_not_let_us_in_is_there(make: Make, server: scripted_http.Server) -> None:
+def test_one_that_refuses_us_is_reachable(make: Make, server: scripted_http.Server) -> None:
     server.script = [Reply(401)]
     assert not make(server.url)()
 
 
-def test_one_that_nobody_listens_for_is_away(make: Make) -> None:
+def test_one_that_is_not_running_is_unreachable(make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     assert make(f"http://127.0.0.1:{port}")()

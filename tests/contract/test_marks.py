@@ -14,9 +14,9 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers.glance import http
-from glance_sync_agent.drivers.glance import mark_regions
-from glance_sync_agent.drivers.glance import records
+from glance_sync_agent.drivers.glance.calls import Retries
+from glance_sync_agent.drivers.glance.image_service import GlanceImageService
+from glance_sync_agent.drivers.glance.marked_records import GlanceMarkedRecords
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.engine import ports
 from tests.contract import conftest
@@ -45,7 +45,7 @@ def place(request) -> Iterator[Place]:
     cloud = request.getfixturevalue("cloud")
     session = request.getfixturevalue("agent_session")
     endpoint = cloud.describe().region(REGION).glance_url
-    service = records.Glance(
+    service = GlanceImageService(
         region=REGION, session=session, endpoint=endpoint, stop=threading.Event()
     )
     users = conftest.RealUsers(cloud.glance(REGION, "admin").http_client, service)
@@ -68,7 +68,7 @@ def place(request) -> Iterator[Place]:
         assert found is not None
         return found.created_at
 
-    marks = mark_regions.GlanceMarkedRecords(region=REGION, session=session, endpoint=endpoint)
+    marks = GlanceMarkedRecords(region=REGION, session=session, endpoint=endpoint)
     yield Place(marks, put, created_at)
     users.delete_all_of(owner)
 
@@ -148,11 +148,11 @@ def test_an_answer_that_is_no_image_is_not_believed(record):
     with scripted_http.serving() as server:
         server.script = [scripted_http.Reply.of(record)]
         session = credentials.make_session(token_endpoint.Token(server.url, "token"))
-        marks = mark_regions.GlanceMarkedRecords(
+        marks = GlanceMarkedRecords(
             region=REGION,
             session=session,
             endpoint=server.url,
-            retries=http.Retries(attempts=1),
+            retries=Retries(attempts=1),
         )
         with pytest.raises(errors.ServiceUnavailable, match="makes no sense"):
             marks.get(builders.IMAGE_ID)

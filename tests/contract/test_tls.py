@@ -19,9 +19,9 @@ from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import region_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
-from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.glance import calls
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.transport import streams
@@ -100,12 +100,12 @@ def session_with(trust: streams.Trust, url: str) -> Any:
     )
 
 
-def calls_at(url: str, session: Any) -> http.Calls:
-    return http.Calls(
+def calls_at(url: str, session: Any) -> calls.Calls:
+    return calls.Calls(
         region=REGION,
         session=session,
         endpoint=url,
-        retries=http.Retries(attempts=1),
+        retries=calls.Retries(attempts=1),
         stop=threading.Event(),
     )
 
@@ -270,7 +270,7 @@ def test_a_handshake_with_keystone_is_not_counted_against_a_region(
         with pytest.raises(errors.HandshakeFailed, match="Keystone: the TLS") as caught:
             calls_at(glance.url, session).ask("GET", "/images")
         assert caught.value.region is None
-        catalogue = endpoints.Keystone(session=session, cascading_endpoint_url=glance.url)
+        catalogue = KeystoneCatalogue(session=session, cascading_endpoint_url=glance.url)
         with pytest.raises(errors.HandshakeFailed, match="cafile") as caught:
             catalogue.token()
         assert caught.value.region is None
@@ -326,7 +326,7 @@ def test_the_options_of_the_log_in_are_those_of_the_transfers(
     [
         ("cafile = /nowhere.pem", "certificates of cafile /nowhere.pem: .*No such file"),
         ("certfile = /nowhere.pem", "client certificate of certfile /nowhere.pem.*No such file"),
-        ("keyfile = {ours}/key.pem", "key.pem needs certfile, too"),
+        ("keyfile = {ours}/key.pem", "key.pem also needs certfile"),
         ("certfile = {ours}/certificate.pem", "client certificate of certfile .*certificate.pem"),
         ("certfile = {ours}/certificate.pem\nkeyfile = {theirs}/key.pem", "mismatch"),
         ("certfile = {locked}/certificate.pem\nkeyfile = {locked}/key.pem", "client certificate"),

@@ -27,22 +27,21 @@ _ALL_FIELDS = {*images.ATTRIBUTES, "tags"}
 _COMPUTED = {"id", "status", "size", "locations", "updated_at", "os_hash_algo", "os_hash_value"}
 #: ``image_property_quota``; those of ``os_glance_*`` count as well here.
 PROPERTY_QUOTA = 128
-#: How a file of the one format that is looked for begins (``require_image_format_match``).
+#: The first bytes of the only format that this Glance checks (``require_image_format_match``).
 _QCOW2 = b"QFI\xfb"
 
 
 def endpoint(region: str) -> str:
-    """Return where a region's Glance would be."""
+    """Return the endpoint of a region's Glance."""
     return f"http://{region.lower()}.example:9292"
 
 
 class FakeGlance:
     """``engine.ports.ImageService``; held to ``tests/contract/test_image_service.py``.
 
-    Records are kept as the API shows them and parsed at each look, so a mark is a property here
-    too. ``before`` is called with the name of an operation and its image id, or None, before
-    the operation does anything; what it raises is what the service raises. Those who act as
-    users (the methods below ``as a user``) are not interrupted.
+    Records are kept as the API shows them and parsed at each read, so a mark is a property here
+    too. Each operation first calls ``before`` with its name and its image id or None, and raises
+    what that raises. The methods of users, below ``As a user``, do not call it.
     """
 
     def __init__(
@@ -57,14 +56,14 @@ class FakeGlance:
         self.hash_algo = hash_algo
         self.shows_locations = False  # show_multiple_locations
         self.has_http_store = True
-        self.tells_size = False  # to a HEAD without a token, as something before a Glance may do
+        self.tells_size = False  # to a HEAD without a token, as a proxy may do
         self.now: Callable[[], datetime.datetime] = lambda: builders.NOW
-        self.new_id = lambda: str(uuid.uuid4())  # of images for which nobody chooses one
+        self.new_id = lambda: str(uuid.uuid4())  # of images that users make without an id
         self.lock = threading.RLock()
         self._records: dict[images.ImageId, dict[str, Any]] = {}
         self._members: dict[images.ImageId, dict[str, images.MemberStatus]] = {}
         self._data: dict[images.ImageId, bytes] = {}
-        self._used: set[images.ImageId] = set()  # Glance never gives an id out twice
+        self._used: set[images.ImageId] = set()  # Glance never reuses an id
         self.deleted_keys: list[str] = []  # of Barbican
 
     # The port.
@@ -290,7 +289,7 @@ class FakeGlance:
         self.delete(self.image(image_id))
 
     def image(self, image_id: images.ImageId) -> images.Image:
-        """Return an image that must be there."""
+        """Return an image that must exist."""
         image = self._read(image_id, with_members=True)
         assert image is not None, f"no image {image_id} in {self.region}"
         return image
@@ -300,7 +299,7 @@ class FakeGlance:
         return self._data[image_id]
 
     def damage(self, image_id: images.ImageId, data: bytes | None) -> None:
-        """Change the bytes of an image at rest, as no user can; None: they are gone."""
+        """Change the bytes of an image at rest, as no user can; None: they vanish."""
         if data is None:
             del self._data[image_id]
         else:

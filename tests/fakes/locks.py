@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lock that shows how far the threads of a test have come."""
+"""A lock that counts, so that a test knows where its threads are."""
 
 import threading
 
 
 class CountedLock:
-    """Takes the place of a lock; tells how often it was left."""
+    """Replaces a lock, and counts how often it was left."""
 
     def __init__(self) -> None:
         self._left = threading.Semaphore(0)
@@ -19,5 +19,5 @@ class CountedLock:
         self._left.release()
 
     def was_left(self, times: int) -> bool:
-        """Wait until it was left so often since the last call."""
+        """Wait until it was left so often since the last call; return False after 10 s."""
         return all(self._left.acquire(timeout=10) for _ in range(times))

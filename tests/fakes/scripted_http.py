@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTP server on loopback that says what a test tells it to say."""
+"""An HTTP server on loopback that gives the answers of a script."""
 
 from collections.abc import Iterator
 import contextlib
@@ -41,7 +41,7 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """A request of a client."""
 
     method: str
     path: str
@@ -57,7 +57,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Conversation)
         self._scheme = "https" if tls else "http"
-        if tls:  # hands are shaken at the first read, in the thread of that connection
+        if tls:  # the handshake is part of the first read, in the thread of that connection
             self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -67,11 +67,11 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The root of its URLs."""
         return f"{self._scheme}://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that hangs up, unless a test went wrong."""
+        """Ignore clients that hang up."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -102,7 +102,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -121,6 +121,6 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def silent() -> Iterator[str]:
-    """Give the URL of a server that takes connections and never answers."""
+    """Give the URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -36,7 +36,7 @@ UseDNS no
 Subsystem sftp internal-sftp
 """
 _START_SECONDS = 10.0
-#: What README gives an account that the files of images are read with.
+#: The command of README for an account that reads the files of images.
 READ_ONLY = "internal-sftp -R"
 _FORWARDING = 'restrict,port-forwarding,permitopen="{address}"'
 _CONFINED = {
@@ -54,9 +54,8 @@ def program() -> str | None:
 class Sshd:
     """An OpenSSH server with keys of its own.
 
-    The key ``confined`` may do nothing but forward to what :meth:`permit` says, ``reading``
-    nothing but read files, ``both`` these two, ``unconfined`` all that the account may, and
-    ``unknown`` nothing.
+    The key ``confined`` can only forward to the address of :meth:`permit`, ``reading`` only read
+    files, ``both`` these two, ``unconfined`` everything, and ``unknown`` nothing.
 
     :param more: lines for the end of its configuration.
     """

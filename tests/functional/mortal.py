@@ -18,28 +18,24 @@ from oslo_service import backend
 backend.init_backend(backend.BackendType.THREADING)  # before what imports oslo.messaging
 
 from glance_sync_agent.cmd.daemon import command  # noqa: E402
-from glance_sync_agent.drivers.glance import records  # noqa: E402
+from glance_sync_agent.drivers.glance.record_changes import RecordChanges  # noqa: E402
 from glance_sync_agent.drivers.sql import task_store  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 
 #: Where one step of the straight line ends and the next begins.
-CALLS = (
-    (task_store.SqlTaskStore, "request"),
-    (task_store.SqlTaskStore, "claim"),
-    (task_store.SqlTaskStore, "finish"),
-    (records.Glance, "create"),
-    (records.Glance, "update"),
-    (records.Glance, "delete"),
-    (filesystem.Store, "write"),
-)
+CALLS = {
+    "TaskStore": (task_store.SqlTaskStore, ("request", "claim", "finish")),
+    "Glance": (RecordChanges, ("create", "update", "delete")),
+    "Store": (filesystem.Store, ("write",)),
+}
 
 
 def main() -> int:
     """Run the agent; the first argument is the file, the others are the agent's."""
     order = pathlib.Path(sys.argv.pop(1))
-    for kind, name in CALLS:
-        original = getattr(kind, name)
-        setattr(kind, name, _mortal(original, f"{kind.__name__}.{name}", order))
+    for port, (kind, names) in CALLS.items():
+        for name in names:
+            setattr(kind, name, _mortal(getattr(kind, name), f"{port}.{name}", order))
     return command.main()
 
 

@@ -104,7 +104,7 @@ def connect() -> Iterator[Callable[..., hosts.SshHost]]:
 
 
 class Sink:
-    """A TCP server that counts what it gets and never says a word."""
+    """A TCP server that counts the bytes it gets and never answers."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -210,7 +210,7 @@ def test_a_closed_port_behind_the_host_is_worth_a_retry(
 ) -> None:
     port = planning.free_port(fakes.ADDRESS)
     sshd.permit(fakes.ADDRESS, port)
-    with pytest.raises(errors.ServiceUnavailable, match="not reachable from there"):
+    with pytest.raises(errors.ServiceUnavailable, match="cannot reach its Glance"):
         connect(sshd.login()).probe_forward(fakes.ADDRESS, port)
 
 
@@ -257,7 +257,7 @@ def test_a_changed_host_key_is_refused(
     ],
     ids=["wrong key", "wrong user", "no file", "no key", "nothing", "wrong password"],
 )
-def test_a_refused_log_in_says_what_was_tried_but_no_secret(
+def test_a_refused_log_in_names_what_was_tried_but_no_secret(
     sshd: fakes.Sshd,
     connect: Callable[..., hosts.SshHost],
     overrides: dict[str, str],
@@ -309,7 +309,7 @@ def test_a_host_that_does_not_listen_is_worth_a_retry(
         connect(sshd.login()).probe()
 
 
-def test_a_host_that_never_says_who_it_is_is_given_up(
+def test_a_host_without_a_banner_is_given_up(
     sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
 ) -> None:
     with socket.create_server((fakes.ADDRESS, 0)) as mute:
@@ -369,7 +369,7 @@ def test_a_host_that_freezes_in_the_middle_is_given_up_within_the_idle_timeout(
     assert time.monotonic() - started < 20
 
 
-def test_a_glance_that_takes_nothing_behind_the_host_is_given_up(
+def test_a_glance_that_reads_nothing_behind_the_host_is_given_up(
     sshd: fakes.Sshd, sink: Sink, connect: Callable[..., hosts.SshHost]
 ) -> None:
     sshd.permit(fakes.ADDRESS, sink.port)
@@ -431,7 +431,7 @@ def test_channels_of_many_threads_share_one_connection(
         assert sshd.sessions >= 2 * one
 
 
-def test_a_connection_that_nobody_uses_is_closed(
+def test_an_idle_connection_is_closed(
     sshd: fakes.Sshd, connect: Callable[..., hosts.SshHost]
 ) -> None:
     host = connect(sshd.login(), keep_seconds=0.2)
@@ -526,7 +526,7 @@ def test_what_is_no_regular_file_is_refused(
         pass
 
 
-def test_an_account_whose_shell_says_that_it_lets_nobody_in_reads_no_files(
+def test_an_account_whose_shell_refuses_log_ins_reads_no_files(
     forced: Callable[[str], logins.Login], connect: Callable[..., hosts.SshHost]
 ) -> None:
     host = connect(forced("echo This account is currently not available."))
@@ -589,7 +589,7 @@ def test_a_file_is_read_as_soon_as_that_is_allowed(
         assert b"".join(chunks) == b"data"
 
 
-def test_the_space_of_a_directory_is_told_to_who_may_use_sftp(
+def test_an_account_with_sftp_sees_the_space_of_a_directory(
     reading: logins.Login, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
 ) -> None:
     host = connect(reading)
@@ -611,7 +611,7 @@ def test_where_there_is_no_room_nothing_is_sent(
     assert not sink.started.is_set()
 
 
-def test_who_may_only_forward_sends_without_a_look_at_the_space(
+def test_an_account_that_only_forwards_sends_without_checking_the_space(
     sshd: fakes.Sshd, sink: Sink, tmp_path: pathlib.Path
 ) -> None:
     sshd.permit(fakes.ADDRESS, sink.port)
@@ -636,7 +636,7 @@ def test_a_host_that_hangs_where_its_space_is_asked_for_is_given_up(
 def writer(
     sshd: fakes.Sshd, directory: pathlib.Path, key: str, port: int
 ) -> Iterator[filesystem.Store]:
-    """Give a store that looks at no space of this machine itself."""
+    """Give a store that does not check the space of this machine itself."""
     login = sshd.login(key)
     endpoint = streams.endpoint(f"http://{fakes.ADDRESS}:{port}")
     context = stores.StoreContext(
@@ -696,7 +696,7 @@ def reader(
         yield store
 
 
-def test_the_files_of_images_are_read_by_who_may_do_nothing_else(
+def test_an_account_with_no_other_rights_reads_the_files_of_images(
     reading: logins.Login, tmp_path: pathlib.Path, connect: Callable[..., hosts.SshHost]
 ) -> None:
     path = tmp_path / "file"

@@ -24,7 +24,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.bus import probe
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 
 _TIMEOUT_SECONDS = 10
 _LOOKS_AT_ONCE = 16
@@ -159,7 +159,7 @@ class Checks:
         looks = self._regions(catalogue)
         return [_known(found), *(pool.submit(one) for one in looks)]
 
-    def _catalogue(self, catalogue: endpoints.Keystone) -> findings.Finding:
+    def _catalogue(self, catalogue: KeystoneCatalogue) -> findings.Finding:
         link = "catalogue"
         interface = self._conf[wiring.CREDENTIALS].interface
 
@@ -211,7 +211,7 @@ class Checks:
             except errors.SyncError:  # the link of the database says that
                 return None, frozenset()
 
-    def _regions(self, catalogue: endpoints.Keystone) -> list[Look]:
+    def _regions(self, catalogue: KeystoneCatalogue) -> list[Look]:
         session = self._cloud.session
         regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
         # A snapshot of another region may go to the cascading one, too.

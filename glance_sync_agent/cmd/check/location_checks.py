@@ -12,7 +12,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.glance import access
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 
 _NEEDED = (
     "in glance-api.conf of {region}: show_multiple_locations = true, a store of type http beside "
@@ -27,7 +27,7 @@ _RISK = (
 
 
 def looks(
-    regions: Sequence[images.RegionId], catalogue: endpoints.Keystone, session: Any, interface: str
+    regions: Sequence[images.RegionId], catalogue: KeystoneCatalogue, session: Any, interface: str
 ) -> list[Callable[[], findings.Finding]]:
     """Return the looks at all regions, of which the cascading one comes first."""
     source, *others = regions
@@ -38,7 +38,7 @@ def looks(
 
 
 def _cascading(
-    region: images.RegionId, catalogue: endpoints.Keystone, session: Any, interface: str
+    region: images.RegionId, catalogue: KeystoneCatalogue, session: Any, interface: str
 ) -> findings.Finding:
     """Look whether the cascading Glance takes locations, and who sees them."""
     link = f"locations {region}"
@@ -68,7 +68,7 @@ def _cascading(
 
 
 def _cascaded(
-    region: images.RegionId, catalogue: endpoints.Keystone, session: Any
+    region: images.RegionId, catalogue: KeystoneCatalogue, session: Any
 ) -> findings.Finding:
     """Look whether the cascading Glance would learn the size of an image of a region."""
     link = f"locations {region}"

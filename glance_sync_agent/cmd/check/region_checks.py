@@ -7,13 +7,13 @@ import pathlib
 from typing import Any, Protocol, runtime_checkable
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.glance import access
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
+from glance_sync_agent.drivers.regions import RegionServices
 
 _COMPARE = (
     "compare the fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' says on "
@@ -33,7 +33,7 @@ class Probed(Protocol):
 
 
 def glance(
-    region: images.RegionId, catalogue: endpoints.Keystone, session: Any, *, takes_copies: bool
+    region: images.RegionId, catalogue: KeystoneCatalogue, session: Any, *, takes_copies: bool
 ) -> findings.Finding:
     """Look at the Glance of a region, and at our rights there.
 
@@ -97,7 +97,7 @@ def project_map(
 
 def store(
     region: images.RegionId,
-    services: wiring.RegionServices,
+    services: RegionServices,
     file: pathlib.Path,
     *,
     is_source: bool,
@@ -169,7 +169,7 @@ def _store_remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncE
 
 
 def unused_entries(
-    services: wiring.RegionServices, regions: Sequence[images.RegionId], file: pathlib.Path
+    services: RegionServices, regions: Sequence[images.RegionId], file: pathlib.Path
 ) -> findings.Finding:
     """Look for entries of the store file that are of no region."""
     link = "unused entries"

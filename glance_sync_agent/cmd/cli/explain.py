@@ -16,7 +16,8 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
+from glance_sync_agent.drivers.regions import RegionServices
 
 _COLUMNS = ("region", "wanted", "decided_by", "why")
 _EXAMPLES = """\
@@ -73,7 +74,7 @@ class Explain(tables.Lister):
     def _mention(
         self,
         source: images.Image,
-        catalogue: endpoints.Keystone,
+        catalogue: KeystoneCatalogue,
         current: wiring.CurrentSettings,
     ) -> None:
         """Name what of an image the agent cannot follow."""
@@ -88,8 +89,8 @@ class Explain(tables.Lister):
 
     def _find(
         self,
-        services: wiring.RegionServices,
-        catalogue: endpoints.Keystone,
+        services: RegionServices,
+        catalogue: KeystoneCatalogue,
         image_id: images.ImageId,
     ) -> images.Image:
         """Return a source: an image of the cascading region, or a snapshot of another one.

@@ -13,7 +13,7 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.sql import task_store
 
 IN_CATALOGUE = " in Keystone's catalogue"
@@ -106,7 +106,7 @@ def require_region(
 def require_known_region(
     name: images.RegionId | None,
     store: task_store.SqlTaskStore,
-    open_catalogue: Callable[[], endpoints.Keystone],
+    open_catalogue: Callable[[], KeystoneCatalogue],
 ) -> None:
     """Make sure that a region that was named has tasks, or is in Keystone's catalogue.
 

@@ -15,7 +15,7 @@ from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.sql import known_regions
 from glance_sync_agent.drivers.sql import task_store
 
@@ -150,7 +150,7 @@ def _check_known(known: known_regions.KnownRegions, region: images.RegionId) -> 
         )
 
 
-def _check_catalogue(catalogue: endpoints.Keystone, names: region_names.Renaming) -> None:
+def _check_catalogue(catalogue: KeystoneCatalogue, names: region_names.Renaming) -> None:
     regions = catalogue.regions()
     if names.old in regions:
         raise errors.ConfigurationError(

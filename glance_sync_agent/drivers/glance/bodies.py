@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image records as Glance wants them and gives them: JSON on one side, our types on the other."""
+"""Translates image records between the JSON of Glance and our types."""
 
 from collections.abc import Mapping
 import re
@@ -10,17 +10,17 @@ from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 
-# Members are project ids. Glance takes any text for one, such as ".." or "a/b", that would
-# lead a later PUT or DELETE to another resource; no project has such an id, so nobody loses.
+# Members are project ids. Glance accepts any text for one; ".." or "a/b" would lead a later PUT
+# or DELETE to another resource. No project has such an id.
 _PROJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def creation(
     image_id: images.ImageId, region: images.RegionId, source: images.Image
 ) -> dict[str, object]:
-    """Return the body that makes a copy's record; marked as ours from its first moment.
+    """Return the body that makes a copy's record, with our mark.
 
-    Nobody but its owner sees it, whoever sees its source.
+    Only the owner sees the new record, even if more users see the source.
     """
     metadata = source.metadata
     body: dict[str, object] = {
@@ -35,13 +35,13 @@ def creation(
 
 
 def patch(changes: actions.UpdateMetadata) -> list[dict[str, object]]:
-    """Return the changes, members aside, as a JSON patch; empty if there are none."""
+    """Return the changes, except those of members, as a JSON patch; empty if there are none."""
     wanted: dict[str, object] = {**changes.attributes}
     if changes.tags is not None:
         wanted["tags"] = sorted(changes.tags)
     operations = [_operation("replace", name, value) for name, value in wanted.items()]
     for name, value in changes.properties.items():
-        # "add" replaces what is there, and so can be sent twice.
+        # "add" replaces an existing value, so it can be sent twice.
         operations.append(
             _operation("remove", name) if value is None else _operation("add", name, value)
         )
@@ -51,7 +51,7 @@ def patch(changes: actions.UpdateMetadata) -> list[dict[str, object]]:
 def without_removals(
     operations: list[dict[str, object]], record: Mapping[str, object]
 ) -> list[dict[str, object]]:
-    """Return ``operations`` without the removal of what ``record`` does not have."""
+    """Return ``operations`` without removals of properties that ``record`` lacks."""
     present = {_pointer(name) for name in record}
     return [one for one in operations if one["op"] != "remove" or one["path"] in present]
 
@@ -59,7 +59,7 @@ def without_removals(
 def image(record: object, region: images.RegionId) -> images.Image:
     """Read an image record.
 
-    :raises ServiceUnavailable: it is not one that we understand.
+    :raises ServiceUnavailable: it makes no sense.
     """
     try:
         if not isinstance(record, Mapping):
@@ -72,7 +72,7 @@ def image(record: object, region: images.RegionId) -> images.Image:
 
 
 def members(body: object, region: images.RegionId) -> dict[str, images.MemberStatus]:
-    """Read a list of members; what is no project id is left out.
+    """Read a list of members; members that are no project ids are left out.
 
     :raises ServiceUnavailable: it is not a list of members.
     """
@@ -89,7 +89,7 @@ def members(body: object, region: images.RegionId) -> dict[str, images.MemberSta
 
 
 def is_project_id(text: str) -> bool:
-    """Tell whether a member could be a project, and so be part of a path."""
+    """Return whether a member may be a project id, and so part of a path."""
     return _PROJECT_ID.fullmatch(text) is not None
 
 

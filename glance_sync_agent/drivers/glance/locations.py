@@ -11,38 +11,35 @@ from typing import Any, Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.glance import http
+from glance_sync_agent.drivers.glance.calls import Answer
+from glance_sync_agent.drivers.glance.calls import Calls
 from glance_sync_agent.drivers.keystone import credentials
 
-#: How often the list may change between the look at it and our patch.
+#: How often the list may change after it was read and before our patch arrives.
 _TRIES: Final = 3
 _CHANGED: Final = 400
 _GONE: Final = 404
 _NOT_ACTIVE: Final = 409
-_REFUSED: Final = frozenset({400, 403, 413})
+_REFUSED: Final = (400, 403, 413)
 _URL: Final = re.compile(r"\S+://\S+")
 
 
-class Locations:
-    """``/locations`` of image records. Thread safe."""
+class ImageLocations:
+    """``/locations`` of image records; the methods are those of ``ImageService``."""
 
     def __init__(
-        self,
-        *,
-        region: images.RegionId,
-        calls: http.Calls,
-        session: credentials.Session,
+        self, *, region: images.RegionId, calls: Calls, session: credentials.Session
     ) -> None:
         self._region = region
         self._calls = calls
         self._session = session
 
     def url(self, image_id: images.ImageId) -> str:
-        """Return where the record of an image is, or would be."""
+        """Return the URL that the record of an image has or would have. Sends nothing."""
         return f"{self._calls.root}/v2/images/{image_id}"
 
     def require_public_size(self, image_id: images.ImageId) -> None:
-        """Ask what Glance's http store asks of a location (glance_store/_drivers/http.py)."""
+        """Send what Glance's http store sends for a location (glance_store/_drivers/http.py)."""
         what = f"HEAD /v2/images/{image_id} of region {self._region} without a token"
         try:
             answer: Any = self._session.head(
@@ -55,12 +52,13 @@ class Locations:
         size = answer.headers.get("Content-Length", "")
         if answer.status_code >= 300 or not size.isdecimal() or int(size) == 0:
             raise errors.Refused(
-                f"{what}: HTTP {answer.status_code}, Content-Length {size or 'missing'}; it takes "
-                "200 and a Content-Length above 0, and something before that Glance that says so"
+                f"{what}: HTTP {answer.status_code}, Content-Length {size or 'missing'}; the "
+                "cascading Glance needs 200 and a Content-Length above 0, so put a proxy before "
+                "this Glance that answers that"
             )
 
     def add(self, image_id: images.ImageId, location: images.Location) -> None:
-        """Add at the end; a location that is there already is as good."""
+        """Add a location at the end, unless the image has it already."""
         value = {"url": location.url, "metadata": dict(location.metadata)}
         operation = {"op": "add", "path": "/locations/-", "value": value}
         answer = self._patch(image_id, [operation])
@@ -68,20 +66,20 @@ class Locations:
             raise self._refused(image_id, answer)
 
     def remove(self, image_id: images.ImageId, location: images.Location) -> None:
-        """Remove by the only handle there is, the place in the list.
+        """Remove a location by its index in the list, the only handle there is.
 
-        At that place may be another location by the time the patch arrives, and Glance removes
-        the data with a location. So the patch sets the list first, to what it was, which Glance
-        refuses if the URLs are others by now (glance/location.py: _locations_proxy).
+        The index may belong to another location when the patch arrives, and Glance removes the
+        data with a location. So the patch first sets the list to what it was. Glance refuses
+        that if the URLs have changed (glance/location.py: _locations_proxy).
         """
         for _ in range(_TRIES):
             listed = self._listed(image_id)
-            places = [place for place, one in enumerate(listed) if _is_that(one, location)]
-            if not places:
+            found = [index for index, one in enumerate(listed) if _is_same(one, location)]
+            if not found:
                 return
             same = {"op": "replace", "path": "/locations", "value": listed}
             removals = [
-                {"op": "remove", "path": f"/locations/{place}"} for place in reversed(places)
+                {"op": "remove", "path": f"/locations/{index}"} for index in reversed(found)
             ]
             answer = self._patch(image_id, [same, *removals])
             if answer.status not in _REFUSED:
@@ -89,36 +87,27 @@ class Locations:
             if answer.status != _CHANGED:
                 raise self._refused(image_id, answer)
         raise errors.TransientError(
-            f"the locations of image {image_id} of region {self._region} changed each time one "
-            "was to be removed"
+            f"the locations of image {image_id} of region {self._region} changed each time the "
+            "agent tried to remove one"
         )
 
-    def _refused(
-        self, image_id: images.ImageId, answer: http.Answer
-    ) -> errors.Refused:
+    def _refused(self, image_id: images.ImageId, answer: Answer) -> errors.Refused:
         return errors.Refused(
-            f"the Glance of region {self._region} lets us change no location of image "
-            f"{image_id}: HTTP {answer.status}: {_URL.sub('(URL)', answer.explanation)}"
+            f"the Glance of region {self._region} does not let the agent change locations of "
+            f"image {image_id}: HTTP {answer.status}: {_URL.sub('(URL)', answer.explanation)}"
         )
 
     def _listed(self, image_id: images.ImageId) -> Sequence[Any]:
-        answer = self._calls.ask("GET", f"/images/{image_id}", expected=frozenset({_GONE}))
+        answer = self._calls.ask("GET", f"/images/{image_id}", expected=(_GONE,))
         listed = answer.body.get("locations") if isinstance(answer.body, dict) else None
         return listed if isinstance(listed, list) else []
 
-    def _patch(
-        self, image_id: images.ImageId, operations: Sequence[object]
-    ) -> http.Answer:
-        return self._calls.ask(
-            "PATCH",
-            f"/images/{image_id}",
-            body=operations,
-            content_type=http.JSON_PATCH,
-            expected=_REFUSED | {_GONE, _NOT_ACTIVE},
-        )
+    def _patch(self, image_id: images.ImageId, operations: Sequence[object]) -> Answer:
+        expected = (*_REFUSED, _GONE, _NOT_ACTIVE)
+        return self._calls.ask("PATCH", f"/images/{image_id}", body=operations, expected=expected)
 
 
-def _is_that(listed: object, location: images.Location) -> bool:
+def _is_same(listed: object, location: images.Location) -> bool:
     return (
         isinstance(listed, dict)
         and listed.get("url") == location.url

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent knows of the machine that it runs on."""
+"""The machine that the agent runs on."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who an agent is among those that share a database."""
+"""The name of an agent, unique among the agents that share a database."""
 
 import os
 import pathlib
@@ -13,10 +13,9 @@ _CHARACTERS = 36
 
 
 def of(directory: pathlib.Path) -> str:
-    """Return the name of the agent of a state directory: its host, and an id that it keeps there.
+    """Return the name of the agent of a state directory: its host, and an id kept there.
 
-    Names of hosts alone are not unique: containers share them. The caller holds the lock of the
-    directory.
+    Containers share host names, so these are not unique. The caller holds the directory's lock.
 
     :raises ConfigurationError: the id can be neither read nor made.
     """
@@ -28,17 +27,17 @@ def of(directory: pathlib.Path) -> str:
         return f"{socket.gethostname()}:{uuid.UUID(kept)}"
     except OSError as exc:
         raise errors.ConfigurationError(
-            f"{path}: the agent's id cannot be read or made there: {exc.strerror}"
+            f"{path}: cannot read or make the agent's id: {exc.strerror}"
         ) from exc
     except ValueError as exc:
         raise errors.ConfigurationError(
-            f"{path} should hold the agent's id, a UUID; remove it while the agent does not run, "
-            "and a new one is made"
+            f"{path} should hold the agent's id, a UUID; remove the file while the agent is "
+            "stopped, and the agent makes a new one"
         ) from exc
 
 
 def _make(path: pathlib.Path) -> None:
-    """Make the file, whole or not at all."""
+    """Make the file atomically."""
     unfinished = path.with_suffix(".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(unfinished, flags, 0o640), "w") as file:

@@ -5,7 +5,7 @@ import ipaddress
 import socket
 import struct
 
-# Of netlink(7) and rtnetlink(7).
+# Of netlink(7) and rtnetlink(7). pyroute2 would save 15 lines, too few for a dependency.
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _NLM_F_REQUEST = 1
 _RTA_DST = 1
@@ -18,20 +18,20 @@ _ANSWER_BYTES = 8192
 
 
 def has_address_of(host: str) -> bool:
-    """Tell whether an address of ``host`` is one of this machine's."""
+    """Return whether ``host`` has an address of this machine."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
         return any(_is_local(family, str(address[0])) for family, _, _, _, address in found)
-    except (OSError, UnicodeError):  # a name that is none
+    except (OSError, UnicodeError):  # not a valid name
         return False
 
 
 def _is_local(family: int, address: str) -> bool:
-    """Ask the kernel whether what it sends to an address stays here.
+    """Ask the kernel whether packets to an address stay on this machine.
 
-    What is simpler does not tell: where net.ipv4.ip_nonlocal_bind is set, as it often is beside
-    keepalived, every address can be bound; and what is connected to the second address of an
-    interface, or to 127.0.0.2, comes from the first one.
+    Simpler ways fail. With net.ipv4.ip_nonlocal_bind, common beside keepalived, every address
+    can be bound. A connection to the second address of an interface, or to 127.0.0.2, comes from
+    the first one.
     """
     packed = ipaddress.ip_address(address).packed
     question = (

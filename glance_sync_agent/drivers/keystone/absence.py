@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether Keystone is away: to us, and so to the services that have to ask it about our token."""
+"""Whether Keystone is unreachable, for us and so for the services that check our token."""
 
 from collections.abc import Callable
 import threading
@@ -11,27 +11,27 @@ from keystoneauth1 import plugin
 from glance_sync_agent import errors
 from glance_sync_agent.drivers.keystone import credentials
 
-#: Seconds for an answer; one that takes longer helps no service either.
+#: A slower answer helps no service either.
 _TIMEOUT_SECONDS: Final = 10.0
-#: Seconds for which a Keystone that was away is taken to be so still.
+#: For so long an unreachable Keystone is not asked again.
 _AWAY_SECONDS: Final = 5.0
 
 
-class Absence:
-    """Asks Keystone for what takes the whole of it. Thread safe."""
+class KeystoneAbsence:
+    """Asks Keystone for something that needs all of its parts. Thread safe."""
 
     def __init__(
         self, session: credentials.Session, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Keep the parts; asks nobody yet."""
+        """Keep the parts; sends nothing yet."""
         self._session = session
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away_until = 0.0
 
     def __call__(self) -> bool:
-        """Tell whether Keystone does not answer now; one that says no is there."""
-        with self._lock:  # those who wait while it hangs need not ask
+        """Return whether Keystone is unreachable now; one that refuses us is reachable."""
+        with self._lock:  # threads that waited for an unreachable Keystone need not ask
             if self._monotonic() < self._away_until:
                 return True
             try:

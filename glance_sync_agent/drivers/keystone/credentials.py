@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log-in of ``[service_credentials]``, and the sessions that it gives."""
+"""The log-in of ``[service_credentials]``, and the sessions made with it."""
 
 from collections.abc import Iterator
 import contextlib
@@ -15,12 +15,12 @@ from glance_sync_agent import errors
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport import tls_failures
 
-#: Who we are and the connections that are open; what a driver needs to talk to a service.
+#: Our log-in and the open connections: all that a driver needs for a service.
 Session: TypeAlias = sessions.Session
 
-#: What a request through a session may raise before the other side has answered.
+#: What a request through a session may raise if there is no answer.
 FAILURES: Final = (exceptions.ClientException,)
-#: Those of them that TLS is the cause of.
+#: Those of them that TLS causes.
 TLS_FAILURES: Final = (exceptions.SSLError,)
 
 _SECTION: Final = "service_credentials"
@@ -33,8 +33,8 @@ _POOL_SIZE: Final = 64  # connections kept to one host, and hosts to which any a
 def options() -> list[Any]:
     """Return the oslo.config options of ``[service_credentials]`` that every log-in has.
 
-    Those of the ``auth_type`` are registered by :func:`load`, in the section that
-    ``auth_section`` names: of two plugins they may have one name and differ.
+    :func:`load` registers those of the ``auth_type``, in the section that ``auth_section``
+    names, because an option may differ between plugins.
     """
     found: list[Any] = [
         *loading.get_auth_common_conf_options(),
@@ -43,8 +43,9 @@ def options() -> list[Any]:
             "interface",
             default="public",
             choices=["public", "internal", "admin"],
-            help="Which endpoints of the catalogue the agent uses, and cascading_endpoint_url is "
-            "one of.",
+            help="Interface of the endpoints in the catalogue that the agent uses; "
+            "cascading_endpoint_url must be one of them. Change it if the agent's host cannot "
+            "reach the public endpoints.",
         ),
     ]
     for option in found:
@@ -56,12 +57,12 @@ def options() -> list[Any]:
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
-    """Return the same for oslo-config-generator, with those of the ``password`` plugin."""
+    """Return these options and those of the ``password`` plugin, for oslo-config-generator."""
     return [(_SECTION, [*options(), *loading.get_auth_plugin_conf_options("password")])]
 
 
 def load(conf: Any, group: str) -> Session:
-    """Make the session that the options of ``group`` describe; asks nobody yet.
+    """Make the session that the options of ``group`` describe; sends nothing yet.
 
     :param conf: an ``oslo_config.cfg.ConfigOpts`` with :func:`options` registered in ``group``.
     :raises ConfigurationError: an option is missing or wrong.
@@ -87,14 +88,14 @@ def load(conf: Any, group: str) -> Session:
 
 
 def trust(conf: Any, group: str) -> streams.Trust:
-    """Return what TLS connections to services go by, as the session's do.
+    """Return what TLS connections trust, the same as the session's.
 
-    :raises ConfigurationError: a file cannot be read, or is none of certificates or of keys.
+    :raises ConfigurationError: a file cannot be read, or holds no certificates or no key.
     """
     section = conf[group]
     if section.keyfile and not section.certfile:
         raise errors.ConfigurationError(
-            f"section [{group}]: keyfile = {section.keyfile} needs certfile, too"
+            f"section [{group}]: keyfile = {section.keyfile} also needs certfile"
         )
     found = streams.Trust(
         cafile=section.cafile,
@@ -103,7 +104,7 @@ def trust(conf: Any, group: str) -> streams.Trust:
         keyfile=section.keyfile,
     )
     try:
-        found.context()  # requests would raise what nobody expects, at the first request
+        found.context()  # requests would raise something unexpected at the first request
     except errors.ServiceUnavailable as exc:
         raise errors.ConfigurationError(f"section [{group}]: {exc}") from exc
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Keystone knows of the projects that own images."""
+"""Reads from Keystone the projects that own images."""
 
 from collections.abc import Callable
 import re
@@ -14,10 +14,9 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.drivers.keystone import endpoints
+from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 
-# Owners come from Glance, which takes any text for one; no project has an id that leads a
-# request to another resource.
+# Glance accepts any text as an owner; this keeps it from leading a request to another resource.
 _PROJECT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDENTITY: Final = {"interface": plugin.AUTH_INTERFACE, "version": (3,)}
 
@@ -25,22 +24,19 @@ T = TypeVar("T")
 
 
 class KeystoneProjects:
-    """``engine.ports.ProjectDirectory``; asks Keystone each time. Thread safe.
+    """Implements ``engine.ports.ProjectDirectory``; asks Keystone each time. Thread safe.
 
-    The agent's user has to see all projects: the role ``admin`` does, or ``reader`` on the
-    system.
+    The agent's user must see all projects: it needs the role ``admin``, or ``reader`` on the
+    system. Every method raises ``ServiceUnavailable`` if Keystone does not answer, and
+    ``Refused`` if it refuses.
     """
 
-    def __init__(self, catalogue: endpoints.Keystone, session: credentials.Session) -> None:
+    def __init__(self, catalogue: KeystoneCatalogue, session: credentials.Session) -> None:
         self._catalogue = catalogue
         self._session = session
 
     def project(self, project_id: str) -> rules.Project | None:
-        """Read a project; None if there is none.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone says no.
-        """
+        """Read a project; None if there is none."""
 
         def read(body: Any) -> rules.Project:
             found = body["project"]
@@ -56,13 +52,7 @@ class KeystoneProjects:
         return self._read(f"/projects/{project_id}", read, absent=None)
 
     def roles_on(self, project_id: str) -> frozenset[str]:
-        """Return the names of the roles that anybody has on a project.
-
-        Those that are inherited or implied are among them.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone says no.
-        """
+        """Return the names of all roles on a project, inherited and implied ones included."""
         if not _PROJECT_ID.fullmatch(project_id):
             return frozenset()
         return self._read(
@@ -72,13 +62,10 @@ class KeystoneProjects:
         )
 
     def association(self, project_id: str) -> strategy.Association:
-        """Return what the endpoint filter says of a project.
+        """Return the regions of a project by Keystone's endpoint filter.
 
-        A project without any association is not filtered, as Keystone has it
+        A project without any association is not filtered, as in Keystone itself
         (keystone/catalog/backends/sql.py: CatalogApi.get_v3_catalog).
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone says no.
         """
         if not _PROJECT_ID.fullmatch(project_id):
             return _NONE

@@ -15,7 +15,7 @@ _PROHIBITED, _CONNECT_FAILED = 1, 2  # RFC 4254, 5.1
 
 
 class Channel:
-    """A :class:`http_streams.Stream` over SSH."""
+    """A :class:`streams.Stream` over SSH."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
@@ -27,7 +27,7 @@ class Channel:
 
     def sendall(self, data: bytes) -> None:
         """Send all of ``data``."""
-        # Not paramiko's, which copies all that is left for each packet.
+        # paramiko's own sendall copies the whole rest for each packet.
         view = memoryview(data)
         while view:
             if not (count := self.send(view)):
@@ -35,12 +35,12 @@ class Channel:
             view = view[count:]
 
     def recv(self, size: int) -> bytes:
-        """Return up to ``size`` bytes, none at the end."""
+        """Return up to ``size`` bytes; none at the end."""
         with _as_os_error():
             return self._channel.recv(size)
 
     def recv_ready(self) -> bool:
-        """Tell whether there is something to read: bytes, or the end."""
+        """Return whether there is something to read: bytes, or the end."""
         channel = self._channel
         return channel.recv_ready() or channel.closed or bool(channel.eof_received)
 
@@ -49,7 +49,7 @@ class Channel:
         return streams.file_of(self)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Set how long a call waits for progress."""
+        """Set the seconds for which a call waits for progress."""
         self._channel.settimeout(seconds)
 
     def close(self) -> None:
@@ -69,8 +69,8 @@ def _as_os_error() -> Iterator[None]:
 def forward(transport: paramiko.Transport, login: logins.Login, host: str, port: int) -> Channel:
     """Open a connection from the host of ``transport`` to ``host:port``.
 
-    :raises ServiceUnavailable: one of the two does not answer.
-    :raises Refused: the account may not.
+    :raises ServiceUnavailable: one of the two is unreachable.
+    :raises Refused: the account must not forward.
     """
     what = f"forwarding from {login} to {host}:{port}"
     try:
@@ -78,11 +78,11 @@ def forward(transport: paramiko.Transport, login: logins.Login, host: str, port:
     except paramiko.ChannelException as exc:
         if exc.code == _PROHIBITED:
             raise errors.Refused(
-                f"{what}: {exc.text}. Its sshd_config needs AllowTcpForwarding local, and the"
-                " line of our key in its authorized_keys starts with"
+                f"{what}: {exc.text}. On that host, sshd_config needs AllowTcpForwarding local,"
+                " and the line of the agent's key in authorized_keys must start with"
                 f' restrict,port-forwarding,permitopen="{host}:{port}" ssh-ed25519 AAAA...'
             ) from exc
-        reason = "its Glance is not reachable from there: " if exc.code == _CONNECT_FAILED else ""
+        reason = "that host cannot reach its Glance: " if exc.code == _CONNECT_FAILED else ""
         raise errors.ServiceUnavailable(f"{what}: {reason}{exc.text}") from exc
     except (OSError, EOFError, paramiko.SSHException) as exc:
         raise errors.ServiceUnavailable(f"{what}: {logins.described(exc)}") from exc

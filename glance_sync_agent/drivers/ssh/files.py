@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file on an SSH host, read over SFTP, and the space that is left there."""
+"""Files on an SSH host, read over SFTP, and the free space there."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -7,16 +7,16 @@ import stat
 import threading
 
 import paramiko
-from paramiko import sftp as protocol
 
 from glance_sync_agent import errors
+from glance_sync_agent.drivers.ssh import compat
 from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.transport import streams
 
-# What OpenSSH answers at most (limits@openssh.com says 261120).
+# The largest answer of OpenSSH (limits@openssh.com: 261120).
 _REQUEST_BYTES = 255 * 1024
 _CHUNK_BYTES = 4 * _REQUEST_BYTES
-# Asked for at once, so that a round trip costs little; this much memory at most.
+# Requested at once, so that a round trip costs little; also the limit of memory.
 _AHEAD_CHUNKS = 8
 _WINDOW_BYTES = 8 * 1024 * 1024
 
@@ -33,14 +33,14 @@ def open_file(
     """Open a regular file; its chunks are of at most 1 MiB, and a few are read ahead.
 
     :param offset: of the first byte.
-    :raises ServiceUnavailable: no such file, or the host does not answer.
-    :raises Refused: it is no regular file, or may not be read, or there is no SFTP.
+    :raises ServiceUnavailable: no such file, or the host is unreachable.
+    :raises Refused: it is no regular file, or the account cannot read it or use SFTP.
     """
     what = f"SFTP of {path} from {login}"
     with contextlib.ExitStack() as stack:
         with _translated(what), _deadline(transport, timeouts.connect_seconds):
             sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
-            # SFTP knows no O_NOFOLLOW.
+            # SFTP has no O_NOFOLLOW.
             if not stat.S_ISREG(sftp.lstat(path).st_mode or 0):
                 raise errors.Refused(f"{what}: it is not a regular file")
             file = stack.enter_context(sftp.open(path, "rb", bufsize=0))
@@ -55,10 +55,10 @@ def find_name(
     is_wanted: Callable[[str], bool],
     timeouts: streams.Timeouts,
 ) -> str | None:
-    """Return a name of a directory; None if it holds none that is wanted.
+    """Return the first name in a directory that is wanted; None: there is none.
 
-    :raises ServiceUnavailable: no such directory, or the host does not answer.
-    :raises Refused: it may not be listed, or there is no SFTP.
+    :raises ServiceUnavailable: no such directory, or the host is unreachable.
+    :raises Refused: the account cannot list it or use SFTP.
     """
     what = f"SFTP of {directory} from {login}"
     with contextlib.ExitStack() as stack:
@@ -75,10 +75,10 @@ def free_bytes(
     directory: str,
     timeouts: streams.Timeouts,
 ) -> int | None:
-    """Return the space that is left for files of a directory; None if the host does not tell.
+    """Return the free space for files of a directory; None: the host does not report it.
 
     :raises TransferInterrupted: the connection broke.
-    :raises Refused: there is no SFTP.
+    :raises Refused: the account cannot use SFTP.
     """
     what = f"SFTP of the free space of {directory} from {login}"
     with contextlib.ExitStack() as stack:
@@ -86,16 +86,11 @@ def free_bytes(
         stack.enter_context(_deadline(transport, timeouts.idle_seconds))
         sftp = stack.enter_context(_session(transport, what, timeouts.idle_seconds))
         try:
-            # paramiko has no method for it (OpenSSH's PROTOCOL, "statvfs@openssh.com").
-            _kind, answer = sftp._request(  # type: ignore[attr-defined]  # noqa: SLF001
-                protocol.CMD_EXTENDED, "statvfs@openssh.com", directory
-            )
+            return compat.free_bytes(sftp, directory)
         except TimeoutError:
             raise
         except OSError:  # no such directory, or no such extension
             return None
-        _block, fragment, _blocks, _free, available = (answer.get_int64() for _ in range(5))
-        return int(fragment * available)
 
 
 def _chunks(file: paramiko.SFTPFile, offset: int, size: int, what: str) -> Iterator[bytes]:
@@ -122,7 +117,7 @@ def _session(
     try:
         channel.invoke_subsystem("sftp")
         client = paramiko.SFTPClient(channel)
-    # SFTPError: a shell that lets nobody in says so where SFTP is expected.
+    # SFTPError: a shell that refuses log-ins prints its text in place of SFTP's answer.
     except (EOFError, paramiko.SSHException, paramiko.SFTPError) as exc:
         if transport.is_active():
             raise errors.Refused(f"{what}: the account may not use SFTP") from exc
@@ -135,7 +130,7 @@ def _session(
 
 @contextlib.contextmanager
 def _deadline(transport: paramiko.Transport, seconds: float) -> Iterator[None]:
-    """Cut the connection after ``seconds``: some of paramiko's waits know no timeout."""
+    """Cut the connection after ``seconds``, because some of paramiko's waits have no timeout."""
     timer = threading.Timer(seconds, transport.close)
     timer.daemon = True
     timer.start()

@@ -2,7 +2,6 @@
 """One SSH connection to each host, shared by all of its transfers."""
 
 from collections.abc import Callable, Iterator
-from concurrent import futures
 import contextlib
 import dataclasses
 import threading
@@ -11,30 +10,30 @@ import time
 import paramiko
 
 from glance_sync_agent import errors
+from glance_sync_agent import single_flight
 from glance_sync_agent.drivers.ssh import channels
+from glance_sync_agent.drivers.ssh import compat
 from glance_sync_agent.drivers.ssh import files
 from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.transport import streams
 
-_Entry = futures.Future[paramiko.Transport]  # a log-in, for all who wait for it
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """What a log-in showed, for an operator to read."""
+class LoginReport:
+    """What a log-in showed, for an operator."""
 
     host_key: str  # type and fingerprint
-    server: str  # its version line
+    server: str  # version line
     cipher: str
-    seconds: float  # that it took
+    seconds: float  # that the log-in took
 
 
 class SshHosts:
     """The hosts of one process.
 
-    Nothing connects before it is used, so a process may fork after making this.
+    A host connects when it is first used, so a process may fork before that.
 
-    :param keep_seconds: a connection that nobody has used for so long is closed.
+    :param keep_seconds: a connection that is idle for so long is closed.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class SshHosts:
         self._hosts: dict[logins.Login, SshHost] = {}
 
     def host(self, login: logins.Login) -> "SshHost":
-        """Return the host; the same one for the same log-in."""
+        """Return the host of a log-in, always the same one."""
         with self._lock:
             if login not in self._hosts:
                 self._hosts[login] = SshHost(
@@ -56,7 +55,7 @@ class SshHosts:
             return self._hosts[login]
 
     def close(self) -> None:
-        """Cut all connections, for good; waits for no host. Idempotent."""
+        """Cut all connections for good, without waiting for a host. Idempotent."""
         self._closed.set()
         with self._lock:
             hosts = list(self._hosts.values())
@@ -65,9 +64,9 @@ class SshHosts:
 
 
 class SshHost:
-    """A host that a region's Glance can be reached from. Thread safe.
+    """A host that can reach a region's Glance. Thread safe.
 
-    :param closed: set when nobody may log in any more.
+    :param closed: set when no log-in may begin any more.
     """
 
     def __init__(
@@ -81,15 +80,15 @@ class SshHost:
         self._timeouts = timeouts
         self._keep_seconds = keep_seconds
         self._closed = closed
-        self._lock = threading.Lock()  # held for moments only, never while we log in
-        #: The log-in that is going on, or has worked.
-        self._entry: _Entry | None = None
-        self._users = 0  # those who wait for it included
+        self._logging_in = single_flight.SingleFlight()
+        self._lock = threading.Lock()  # never held during a log-in
+        self._transport: paramiko.Transport | None = None
+        self._users = 0  # those that wait for a log-in included
         self._idle_since = 0.0  # monotonic seconds
         self._timer: threading.Timer | None = None
 
     def cut(self) -> None:
-        """Cut the connection, whoever uses it; one that is being made ends up unused."""
+        """Cut the connection, even if it is in use."""
         with self._lock:
             self._drop()
 
@@ -97,9 +96,9 @@ class SshHost:
     def open_channel(self, host: str, port: int) -> Iterator[channels.Channel]:
         """Open a TCP connection from there to ``host:port``.
 
-        :raises ServiceUnavailable: the host, or the address behind it, does not answer.
+        :raises ServiceUnavailable: the host, or the address behind it, is unreachable.
         :raises Refused: the log-in or the forwarding is not allowed.
-        :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        :raises HostKeyMismatch: known_hosts has another key for the host, or none.
         :raises Cancelled: all connections were cut for good.
         """
         with self._connection() as transport:
@@ -116,10 +115,10 @@ class SshHost:
         """Open a regular file; chunks of at most 1 MiB.
 
         :param offset: of the first byte.
-        :raises ServiceUnavailable: no such file, or the host does not answer.
+        :raises ServiceUnavailable: no such file, or the host is unreachable.
         :raises TransferInterrupted: the connection broke.
         :raises Refused: the log-in, SFTP or the file is not allowed.
-        :raises HostKeyMismatch: the host is not the one that known_hosts knows.
+        :raises HostKeyMismatch: known_hosts has another key for the host, or none.
         :raises Cancelled: all connections were cut for good.
         """
         with self._connection() as transport, contextlib.ExitStack() as stack:
@@ -129,7 +128,7 @@ class SshHost:
             yield chunks
 
     def find_name(self, directory: str, is_wanted: Callable[[str], bool]) -> str | None:
-        """Return a name of a directory; None if it holds none that is wanted.
+        """Return the first name in a directory that is wanted; None: there is none.
 
         :raises SyncError: as :meth:`open_file`.
         """
@@ -137,30 +136,30 @@ class SshHost:
             return files.find_name(transport, self.login, directory, is_wanted, self._timeouts)
 
     def free_bytes(self, directory: str) -> int | None:
-        """Return the space that is left for files of a directory; None if the host does not tell.
+        """Return the free space for files of a directory; None: the host does not report it.
 
         :raises SyncError: as :meth:`open_file`.
         """
         with self._connection() as transport, self._forgetting_refusals():
             return files.free_bytes(transport, self.login, directory, self._timeouts)
 
-    def probe(self) -> Found:
-        """Log in, if we are not, and tell what was found.
+    def probe(self) -> LoginReport:
+        """Log in, if we are not, and report what the host showed.
 
         :raises SyncError: as :meth:`open_channel`.
         """
         started = time.monotonic()
         with self._connection() as transport:
             key = transport.get_remote_server_key()
-            return Found(
+            return LoginReport(
                 host_key=logins.shown(key),
                 server=transport.remote_version,
-                cipher=transport.remote_cipher,  # type: ignore[attr-defined]
+                cipher=compat.cipher(transport),
                 seconds=time.monotonic() - started,
             )
 
     def probe_forward(self, host: str, port: int) -> None:
-        """Try whether ``host:port`` can be reached from there; nothing is sent.
+        """Try whether the host can reach ``host:port``; sends nothing.
 
         :raises SyncError: as :meth:`open_channel`.
         """
@@ -169,60 +168,40 @@ class SshHost:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[paramiko.Transport]:
-        """Lend the connection; a new one if there is none that is alive.
-
-        The first to come logs in, the others wait for that. They share his failure, too: one
-        log-in after the other at a host that hangs would outlast their leases.
-        """
+        """Lend the connection; log in first if there is none that is alive."""
+        if self._closed.is_set():
+            raise self._cancelled()
         with self._lock:
-            entry, is_new = self._open_entry()
             self._users += 1
         try:
-            if is_new:
-                self._log_in(entry)
-            yield entry.result()
+            yield self._logging_in.run(self.login, self._alive)
         finally:
             with self._lock:
                 self._users -= 1
                 self._idle_since = time.monotonic()
                 self._watch(self._keep_seconds)
 
-    def _open_entry(self) -> tuple[_Entry, bool]:
-        """Return a log-in, and whether it is for the caller to do it."""
-        entry = self._entry
-        if entry is not None and (not entry.done() or entry.result().is_active()):
-            return entry, False
-        self._drop()
-        if self._closed.is_set():
-            raise self._cancelled()
-        self._entry = _Entry()
-        return self._entry, True
-
-    def _log_in(self, entry: _Entry) -> None:
-        try:
-            transport = logins.log_in(self.login, self._timeouts)
-        except BaseException as exc:
-            with self._lock:  # whoever comes now tries anew
-                if self._entry is entry:
-                    self._entry = None
-            entry.set_exception(exc)
-            raise
+    def _alive(self) -> paramiko.Transport:
         with self._lock:
-            if self._entry is entry:
-                entry.set_result(transport)
-                return
+            if self._transport is not None and self._transport.is_active():
+                return self._transport
+            self._drop()
+        transport = logins.log_in(self.login, self._timeouts)
+        with self._lock:
+            if not self._closed.is_set():
+                self._transport = transport
+                return transport
         transport.close()
-        entry.set_exception(self._cancelled())
+        raise self._cancelled()
 
     def _cancelled(self) -> errors.Cancelled:
         return errors.Cancelled(f"log-in as {self.login}: the agent is stopping")
 
     @contextlib.contextmanager
     def _forgetting_refusals(self) -> Iterator[None]:
-        """Log out after a refusal, unless others are in the middle of something.
+        """Log out after a refusal, unless others use the connection.
 
-        What an account may do is settled when it logs in, so after whoever mends that we have
-        to log in anew.
+        The rights of an account are those at its log-in, so corrected rights need a new one.
         """
         try:
             yield
@@ -233,16 +212,16 @@ class SshHost:
             raise
 
     def _drop(self) -> None:
-        entry, self._entry = self._entry, None
-        if entry is not None and entry.done():
-            entry.result().close()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _watch(self, seconds: float) -> None:
-        """Look after ``seconds`` whether the connection is in use; at most one timer waits."""
-        if self._entry is None or self._users or self._timer is not None:
+        """Check after ``seconds`` whether the connection is idle; at most one timer waits."""
+        if self._transport is None or self._users or self._timer is not None:
             return
         self._timer = threading.Timer(seconds, self._drop_if_idle)
         self._timer.daemon = True
@@ -251,7 +230,7 @@ class SshHost:
     def _drop_if_idle(self) -> None:
         with self._lock:
             if self._timer is not threading.current_thread():
-                return  # it was cancelled when it had started already
+                return  # it was cancelled after it had started
             self._timer = None
             left = self._idle_since + self._keep_seconds - time.monotonic()
             if left <= 0 and not self._users:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in: whose host key, which account, which proof.
+"""Logging in: host key, account and proof.
 
-The host key has to be in known_hosts, and there is no switch to let an unknown one pass.
+known_hosts must have the host key; no option accepts an unknown one.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from glance_sync_agent import errors
 from glance_sync_agent.drivers.transport import streams
 
 _SSH_PORT = 22
-# paramiko has GCM last, and it is three times as fast as the rest.
+# paramiko prefers other ciphers, although GCM is three times as fast.
 _FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _KEEPALIVE_SECONDS = 15
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """Where to log in, as whom and how."""
+    """A host, an account and its proofs."""
 
     host: str
     port: int = _SSH_PORT
@@ -45,9 +45,9 @@ class Login:
 def log_in(login: Login, timeouts: streams.Timeouts) -> paramiko.Transport:
     """Return a connection that is logged in.
 
-    :raises ServiceUnavailable: the host does not answer.
-    :raises HostKeyMismatch: it is not the one that known_hosts knows.
-    :raises Refused: it does not let us in.
+    :raises ServiceUnavailable: the host is unreachable.
+    :raises HostKeyMismatch: known_hosts has another key for the host, or none.
+    :raises Refused: the host refuses the log-in.
     """
     with contextlib.ExitStack() as stack:
         client = paramiko.SSHClient()
@@ -74,7 +74,7 @@ def _connect(
     sock = socket.create_connection((login.host, login.port), seconds)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # paramiko waits for ever when the host takes nothing any more; the kernel does not.
+        # paramiko waits for ever if the host reads no more; the kernel does not.
         sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeouts.idle_seconds * 1000)
         )
@@ -112,7 +112,7 @@ class _UnknownHostKey(paramiko.SSHException):
 
 
 class _RejectPolicy(paramiko.RejectPolicy):
-    """As its base, with an exception that can be told from others."""
+    """Raises an exception of its own for an unknown host key."""
 
     def missing_host_key(
         self, _client: paramiko.SSHClient, _hostname: str, key: paramiko.PKey
@@ -121,15 +121,15 @@ class _RejectPolicy(paramiko.RejectPolicy):
 
 
 class _Authentication:
-    """The key, then the password; neither an SSH agent nor the keys in a home directory."""
+    """The key, then the password; no SSH agent and no keys of a home directory."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        """Log in (an ``auth_strategy`` of paramiko's).
+        """Log in (paramiko: ``AuthStrategy.authenticate``).
 
-        :raises Refused: no way was accepted.
+        :raises Refused: the host accepts neither.
         """
         login = self._login
         tried = []
@@ -159,9 +159,9 @@ def _accepted(
     transport: paramiko.Transport, way: Callable[..., list[str]], user: str, proof: object
 ) -> bool:
     try:
-        return not way(user, proof)  # what is left to do
+        return not way(user, proof)  # the steps that are left
     except paramiko.AuthenticationException as exc:
-        # A host that went away in the middle looks the same but for this.
+        # paramiko raises the same if the host vanishes meanwhile.
         if not transport.is_active() or "timeout" in str(exc).lower():
             raise
         return False
@@ -173,13 +173,13 @@ def _error(login: Login, exc: Exception) -> errors.SyncError:
         case _UnknownHostKey():
             return errors.HostKeyMismatch(
                 f"{what}: {login.known_hosts} has no host key of {login.name},"
-                f" which shows {exc}. {_remedy(login)}"
+                f" whose key is {exc}. {_remedy(login)}"
             )
         case paramiko.BadHostKeyException():
             return errors.HostKeyMismatch(
                 f"{what}: {login.name} shows the host key {shown(exc.key)}, but"
-                f" {login.known_hosts} says {shown(exc.expected_key)}: the host was installed"
-                " anew, or somebody stands between."
+                f" {login.known_hosts} has {shown(exc.expected_key)}: the host was reinstalled,"
+                " or somebody intercepts the connection."
                 f" If you know why: ssh-keygen -R '{login.name}' -f {login.known_hosts}."
                 f" {_remedy(login)}"
             )
@@ -190,7 +190,7 @@ def _error(login: Login, exc: Exception) -> errors.SyncError:
 def _remedy(login: Login) -> str:
     return (
         f"Add it with: ssh-keyscan -p {login.port} {login.host} >> {login.known_hosts},"
-        " and compare it with the host's own"
+        " and compare it with the key on the host itself"
     )
 
 
@@ -200,5 +200,5 @@ def shown(key: paramiko.PKey) -> str:
 
 
 def described(exc: Exception) -> str:
-    """Return what an exception says, or at least what it is: some say nothing."""
+    """Return the message of an exception, or its type if it has none."""
     return str(exc) or type(exc).__name__

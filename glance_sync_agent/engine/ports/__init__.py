@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine needs from the world, by service.
+"""The engine's ports, by service.
 
-Each port has a real driver and an in-memory one, held to the same contract tests
+Each port has a real driver and an in-memory one, and both pass the same contract tests
 (``tests/contract``). A driver raises only :mod:`glance_sync_agent.errors`.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine needs of the Glances."""
+"""The engine's ports to the Glances."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,38 +12,38 @@ from glance_sync_agent.domain import region_names
 
 
 class ImageService(Protocol):
-    """The Glance of one region: records, not bytes."""
+    """The image records of one region's Glance.
+
+    Every method raises ``ServiceUnavailable`` if there is no answer that makes sense, and
+    ``Refused`` if Glance refuses (4xx). ``TransientError`` means that the image vanished during a
+    change. Images are without members unless stated otherwise.
+    """
 
     region: images.RegionId
 
     def get(self, image_id: images.ImageId) -> images.Image | None:
-        """Read an image with its members; None if there is no such image.
-
-        :raises ServiceUnavailable: no answer, so nothing is known.
-        :raises Refused: Glance said no (4xx other than 404).
-        """
+        """Read an image with its members; None if there is no such image."""
 
     def require_all_rights(self) -> None:
-        """Make sure that Glance shows us every project's images.
+        """Make sure that Glance shows us the images of all projects.
 
-        :raises ServiceUnavailable: no answer.
-        :raises Refused: it does not; what it does not show may be there all the same.
+        :raises Refused: it does not; images that it hides may exist.
         """
 
     def get_record(self, image_id: images.ImageId) -> images.Image | None:
         """Read an image without its members: one request instead of two."""
 
     def find(self, image_ids: Sequence[images.ImageId]) -> Mapping[images.ImageId, images.Image]:
-        """Read those of ``image_ids`` that exist, without members; at most 100 ids."""
+        """Read those of ``image_ids`` that exist; at most 100 ids."""
 
     def members(self, image: images.Image) -> Mapping[str, images.MemberStatus]:
         """Read the members of an image; empty unless its visibility is ``shared``."""
 
     def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
-        """Find the images whose mark names a source and themselves, without members."""
+        """Find the images whose mark names a source and themselves."""
 
     def referring_to(self, image_id: images.ImageId) -> Sequence[images.Image]:
-        """Find the images whose kernel or ramdisk is ``image_id``, without members."""
+        """Find the images whose kernel or ramdisk is ``image_id``."""
 
     def pages(
         self,
@@ -54,24 +54,22 @@ class ImageService(Protocol):
         marked_from: images.RegionId | None = None,
         marked_in: images.RegionId | None = None,
     ) -> Iterator[Sequence[images.Image]]:
-        """Walk all images of the region, hidden ones too, without members, in constant memory.
-
-        With ``snapshots_only``, those whose property ``image_type`` is ``snapshot`` or
-        ``backup``.
-
-        :param changed_since: leaves out what was changed before, to the second. Changes of
-            members are no changes of the image.
-        :param marked_from: leaves out images without a mark that names a source in this region;
-            those that inherited such a mark are among them.
-        :param marked_in: leaves out images without a mark that names a copy in this region.
+        """Walk all images of the region, hidden ones too, in constant memory.
 
         A walk that fails raises; it never ends early in silence.
+
+        :param snapshots_only: only images whose ``image_type`` is ``snapshot`` or ``backup``.
+        :param changed_since: only images that changed then or later, to the second. Changes of
+            members do not count.
+        :param marked_from: only images whose mark, inherited or not, names a source in this
+            region.
+        :param marked_in: only images whose mark names a copy in this region.
         """
 
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         """Make a queued record with the metadata of ``source`` and our mark.
 
-        Who may see it is not the source's: see :func:`narrowing.first_visibility`.
+        Its visibility may be narrower than the source's (:func:`narrowing.first_visibility`).
 
         :raises ImageIdTaken: the id is in use, or was once.
         """
@@ -79,7 +77,7 @@ class ImageService(Protocol):
     def update(self, changes: actions.UpdateMetadata) -> images.Image | None:
         """Apply changes to the record. Idempotent.
 
-        :returns: the image as it is then; None: the answers do not tell all of it.
+        :returns: the changed image; None: the answers do not show all of it.
         """
 
     def set_active(self, image_id: images.ImageId, *, active: bool) -> None:
@@ -88,43 +86,42 @@ class ImageService(Protocol):
     def delete(self, image: images.Image) -> None:
         """Unprotect if needed, then delete record and data. Idempotent.
 
-        Before that it loses the properties by which Glance would delete the key of its source,
-        see ``images.KEY_POLICIES``. If that fails, nothing is deleted.
+        The properties by which Glance would delete the key of the source are removed first
+        (``images.KEY_POLICIES``). If that fails, nothing is deleted.
 
         :param image: as it was read just now.
         """
 
     def image_url(self, image_id: images.ImageId) -> str:
-        """Return where the record of an image is, or would be. Asks nobody."""
+        """Return the URL that the record of an image has or would have. Sends nothing."""
 
     def require_public_size(self, image_id: images.ImageId) -> None:
-        """Make sure that a HEAD of an image's URL tells a size without a token.
+        """Make sure that a HEAD of an image's URL gives its size without a token.
 
-        It is what another Glance asks before it takes that URL for a location.
+        Another Glance sends this HEAD before it accepts the URL as a location.
 
-        :raises ServiceUnavailable: no answer.
-        :raises Refused: the answer tells none; that of a Glance with nothing before it.
+        :raises Refused: the answer has no size; a Glance without a proxy before it gives none.
         """
 
     def add_location(self, image_id: images.ImageId, location: images.Location) -> None:
-        """Put a location on an image. Idempotent; nothing if the image is not active any more.
+        """Add a location to an image. Idempotent; does nothing if the image is not active.
 
-        :raises Refused: this Glance takes no location, or not this one.
+        :raises Refused: this Glance accepts no locations, or not this one.
         """
 
     def remove_location(self, image_id: images.ImageId, location: images.Location) -> None:
-        """Take a location off an image, and no other one. Idempotent.
+        """Remove a location of an image, and no other one. Idempotent.
 
-        Glance removes the data behind it, where its store can do that.
+        Glance also removes the data behind it, if its store can.
 
-        :raises TransientError: others keep changing the locations of the image.
+        :raises TransientError: the locations of the image keep changing.
         """
 
 
 class ImageStore(Protocol):
     """A way to and from the bytes of one region's images; one per scheme.
 
-    Drivers are found through the entry point namespace ``glance_sync_agent.stores``.
+    The entry points ``glance_sync_agent.stores`` name the drivers.
     """
 
     def read(
@@ -132,64 +129,56 @@ class ImageStore(Protocol):
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Open the data of an image; chunks of at most 1 MiB.
 
-        The chunks may be asked for by one thread after another.
+        Threads may take the chunks in turn.
 
-        :param offset: bytes to leave out at the beginning, fewer than there are.
+        :param offset: bytes to skip at the beginning, fewer than the image has.
         :raises NoData: Glance has a record of it, and no data.
         :raises TransientError: it cannot be read now.
-        :raises Refused: this way will never lead to the data.
+        :raises Refused: this way never leads to the data.
         """
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record of the region, all of it or nothing.
 
-        The length is announced first, so that when ``chunks`` raises, or the agent dies, the
-        region discards what it got and the record stays ``queued``. An error raised by
-        ``chunks`` comes through as it is.
+        The length is announced first. So if ``chunks`` raises, or the agent dies, the region
+        discards the bytes and the record stays ``queued``. Errors of ``chunks`` pass unchanged.
 
         :param size: bytes that ``chunks`` yields in total.
-        :raises TransferInterrupted: the connection broke, or the record takes no data just now;
-            what became of the image, only the next look at it tells.
-        :raises FormatRefused: Glance finds that these are no bytes of the image's
-            ``disk_format``; the record stays.
-        :raises Refused: Glance or the SSH host said no.
+        :raises TransferInterrupted: the connection broke, or the record accepts no data now;
+            read the record to learn what happened.
+        :raises FormatRefused: the bytes do not fit the image's ``disk_format``; the record stays.
+        :raises Refused: Glance or the SSH host refused.
         """
 
 
 class Regions(Protocol):
-    """Gives the services of each region, made when first asked for."""
+    """The services of all regions, made when they are first used.
+
+    Every method raises ``UnknownRegion`` if the catalogue has no image endpoint for a region.
+    """
 
     def image_service(self, region: images.RegionId) -> ImageService:
-        """Return the region's Glance.
-
-        :raises UnknownRegion: the catalogue has no image endpoint for it.
-        """
+        """Return the region's Glance."""
 
     def store(self, region: images.RegionId, size: int) -> ImageStore:
         """Return the way to write ``size`` bytes into the region."""
 
     def source_store(self, region: images.RegionId) -> ImageStore:
-        """Return the way to read data of a region.
-
-        :raises UnknownRegion: the catalogue has no image endpoint for it.
-        """
+        """Return the way to read data of a region."""
 
     def served(self, region: images.RegionId) -> ImageStore:
-        """Return the way to read what the users of a region get, through its Glance alone.
-
-        :raises UnknownRegion: the catalogue has no image endpoint for it.
-        """
+        """Return the way to read through the region's Glance, as users do."""
 
 
 class MarkedRecords(Protocol):
-    """The names of regions on the images of one region."""
+    """The names of regions on the images of one region.
+
+    Every method raises ``ServiceUnavailable`` if there is no answer, and ``Refused`` if the
+    region's Glance refuses.
+    """
 
     def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
-        """Return the images with a property of ours that names a region.
-
-        :raises ServiceUnavailable: no answer.
-        :raises Refused: the region's Glance said no.
-        """
+        """Return the images with a property of ours that names a region."""
 
     def get(self, image_id: images.ImageId) -> region_names.Marked | None:
         """Read one image again; None: it is gone."""

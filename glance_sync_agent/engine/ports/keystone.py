@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine needs of Keystone."""
+"""The engine's ports to Keystone.
+
+Every method raises ``ServiceUnavailable`` if Keystone does not answer, and ``Refused`` if it
+refuses.
+"""
 
 from typing import Protocol
 
@@ -12,51 +16,39 @@ class Catalogue(Protocol):
     """Keystone's catalogue."""
 
     def regions(self) -> frozenset[images.RegionId]:
-        """Return every region with an image endpoint, the cascading one included.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        """
+        """Return every region with an image endpoint, the cascading one included."""
 
     @property
     def cascading(self) -> images.RegionId:
-        """The region where images are published."""
+        """The region where users publish images."""
 
     def own_project(self) -> str:
-        """Return the id of the project that our token is of.
+        """Return the id of the project of our token.
 
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in, or the token is of no project.
+        :raises Refused: the token has no project, or Keystone refuses the log-in.
         """
 
     def region_of(self, url: str) -> images.RegionId | None:
         """Return the region whose Glance ``url`` leads to, by an endpoint of any interface.
 
-        None: it leads to none of the catalogue, or several regions share that endpoint.
-
-        :raises ServiceUnavailable: Keystone does not answer.
+        None: no endpoint matches, or several regions share the endpoint.
         """
 
 
 class ProjectDirectory(Protocol):
-    """What Keystone knows of projects."""
+    """The projects, their roles and their regions, by Keystone."""
 
     def project(self, project_id: str) -> rules.Project | None:
-        """Read a project; None if there is none.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone says no.
-        """
+        """Read a project; None if there is none."""
 
     def roles_on(self, project_id: str) -> frozenset[str]:
-        """Return the names of the roles that anybody has on a project.
-
-        Those that are inherited or implied are among them.
+        """Return the names of all roles on a project, inherited and implied ones included.
 
         Empty if there is no such project.
         """
 
     def association(self, project_id: str) -> strategy.Association:
-        """Return what the endpoint filter says of a project.
+        """Return the regions of a project by Keystone's endpoint filter.
 
-        One that does not exist is filtered, and associated with nothing.
+        A project that does not exist is filtered, and has no regions.
         """

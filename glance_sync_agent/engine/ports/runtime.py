@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine needs of its process, and all that it needs in one place."""
+"""The engine's ports to its process, and all ports together."""
 
 from collections.abc import Callable
 import dataclasses
@@ -29,21 +29,21 @@ class Clock(Protocol):
 
 
 class StopFlag(Protocol):
-    """Set once, when the agent has to let go of what it is doing."""
+    """An event that is set once, when the agent stops."""
 
     def is_set(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait until it is set, for so many seconds at most; tell whether it is."""
+        """Wait until it is set, or for ``timeout`` seconds; return whether it is set."""
 
 
-Wake = Callable[[], None]  # tells the worker that there may be something due
+Wake = Callable[[], None]  # makes the worker look for due tasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """The world around the engine."""
+    """All services that the engine uses."""
 
     regions: Regions
     catalogue: Catalogue
@@ -56,7 +56,7 @@ class Ports:
 
 
 def _nothing() -> None:
-    """Wake nobody: the agent that runs elsewhere finds what is due by itself."""
+    """Wake no worker, because the agent in another process finds due tasks by itself."""
 
 
 def _at_once(function: Callable[[], None]) -> None:
@@ -65,14 +65,14 @@ def _at_once(function: Callable[[], None]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime:
-    """The process around the engine; the defaults are those of a command."""
+    """The process that runs the engine; the defaults are those of a command."""
 
     owner: str = "command"  # of leases
     submit: Callable[[Callable[[], None]], object] = _at_once  # runs in another thread
-    wake: Wake = _nothing  # called when there may be something due
-    #: Set when running transfers are to be called off.
+    wake: Wake = _nothing  # called when tasks may be due
+    #: Set when running transfers must stop.
     stop: StopFlag = dataclasses.field(default_factory=threading.Event)
-    #: Set when nothing new is to be begun.
+    #: Set when no new work may begin.
     ending: StopFlag = dataclasses.field(default_factory=threading.Event)
     is_keystone_away: Callable[[], bool] = lambda: False
     chance: Callable[[], float] = random.SystemRandom().random

@@ -8,7 +8,6 @@ import logging
 import subprocess
 import sys
 import textwrap
-import threading
 import types
 from typing import Any
 
@@ -18,16 +17,13 @@ from glance_sync_agent import errors
 from glance_sync_agent import wiring
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.drivers import regions
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.drivers.stores import api
-from glance_sync_agent.drivers.stores import fallback
-from glance_sync_agent.drivers.stores import filesystem
 from glance_sync_agent.drivers.transport import streams
-from glance_sync_agent.wiring import regions as wired_regions
+from glance_sync_agent.wiring import cloud as clouds
 from glance_sync_agent.wiring import remembered
 from tests.unit import builders
 
-MIB = 1024 * 1024
 CONF = """
 [DEFAULT]
 state_path = {directory}/state
@@ -43,31 +39,15 @@ ENDPOINTS = {
     "RegionThree": "http://192.0.2.13:9292",
     "RegionFour": "http://192.0.2.14:9292",
 }
-FILESYSTEM = {
-    "name": "filesystem",
-    "parameters": {"host": "192.0.2.99", "login_user": "glance", "datadir": "/images"},
-}
 
 
 class Catalogue:
     """Keystone's catalogue, without Keystone."""
 
     cascading = "RegionOne"
-    forgotten = False
 
     def regions(self):
         return frozenset(ENDPOINTS)
-
-    def endpoint(self, region):
-        if region not in ENDPOINTS:
-            raise errors.UnknownRegion(f"no region {region}")
-        return ENDPOINTS[region]
-
-    def forget_token(self):
-        self.forgotten = True
-
-    def token(self):
-        return "a token"
 
 
 @pytest.fixture(autouse=True)
@@ -95,38 +75,6 @@ def configure(file):
 
 def write(file, line):
     file.write_text(CONF.format(directory=file.parent, line=textwrap.dedent(line)))
-
-
-@pytest.fixture
-def services(configure, file):
-    """Return a function that makes the services for what a store file says."""
-    made = []
-
-    def make(entries=None, line=""):
-        if entries is not None:
-            (file.parent / "glance_store.yaml").write_text(repr({"glances": entries}))
-        _conf, current = configure(line)
-        catalogue: Any = Catalogue()
-        session: Any = types.SimpleNamespace(invalidate=lambda: None)
-        made.append(
-            wired_regions.RegionServices(
-                catalogue=catalogue,
-                session=session,
-                current=current.settings,
-                trust=streams.Trust(),
-                stop=threading.Event(),
-            )
-        )
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-        one.close()
-
-
-def entry(name, *schemes, service_ip="198.51.100.1"):
-    return {"name": name, "service_ip": service_ip, "schemes": list(schemes)}
 
 
 def test_mutable_options_follow_the_file(configure, file):
@@ -268,104 +216,31 @@ def test_the_way_to_the_database_does_not_move_the_clock():
     assert clock.now() - datetime.datetime.now(datetime.UTC) < datetime.timedelta(seconds=0.2)
 
 
-def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
-    made = services()
-    made.check()
-    assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
-    for region in ("RegionOne", "RegionTwo"):
-        assert isinstance(made.source_store(region), api.Store)
-
-
-def test_small_images_take_the_image_api_and_large_ones_ssh(services):
-    made = services([entry("RegionTwo", FILESYSTEM)], "[transfer]\nsmall_image_mib = 2")
-    assert isinstance(made.store("RegionTwo", 2 * MIB), api.Store)
-    assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.Store)
-    assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
-
-
-def test_a_token_that_an_upload_was_refused_for_is_given_up_where_it_came_from(services):
-    made = services()
-    made._context("RegionTwo").forget_token()
-    assert made._catalogue.forgotten
-
-
-def test_what_goes_to_the_cascading_region_takes_its_image_api(services):
-    made = services([entry("RegionOne", FILESYSTEM)])
-    assert isinstance(made.store("RegionOne", 100 * MIB), api.Store)
-    assert isinstance(made.scheme_store("RegionOne"), filesystem.Store)
-
-
-@pytest.mark.parametrize("region", ["RegionOne", "RegionTwo"])
-def test_a_region_that_cannot_be_read_its_own_way_is_read_through_its_image_api(
-    services, region
-):
-    made = services([entry(region, FILESYSTEM)])
-    assert isinstance(made.source_store(region), fallback.WithFallback)
-    assert made.source_store(region) is made.source_store(region)
-    with pytest.raises(errors.UnknownRegion):
-        made.source_store("RegionNine")
-
-
-@pytest.mark.parametrize(("region", "is_told"), [("RegionOne", True), ("RegionTwo", False)])
-def test_only_of_the_cascading_region_is_it_told_that_its_files_cannot_be_read(
-    services, monkeypatch, capsys, region, is_told
-):
-    monkeypatch.setitem(ENDPOINTS, region, "http://127.0.0.1:1")  # where nobody listens
-    blind = {"name": "filesystem", "parameters": {"host": "192.0.2.99", "login_user": "glance"}}
-    made = services([entry(region, blind)])
-    for _ in range(2):
-        with pytest.raises(errors.ServiceUnavailable, match=r"127\.0\.0\.1:1"):
-            made.source_store(region).read(builders.source()).__enter__()
-    assert capsys.readouterr().err.count("has no datadir to read from") == is_told
-
-
-def test_an_entry_is_found_by_name_and_else_by_address(services):
-    made = services(
-        [
-            entry("RegionTwo", FILESYSTEM),
-            entry("the third", FILESYSTEM, service_ip="192.0.2.13"),
-            entry("misleading", FILESYSTEM, service_ip="192.0.2.12"),
-        ]
+def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configure, file):
+    entry = {"name": "RegionTwo", "schemes": [{"name": "filesystem", "parameters": {"host": "h"}}]}
+    (file.parent / "glance_store.yaml").write_text(repr({"glances": [entry]}))
+    _conf, current = configure(
+        """
+        [ssh]
+        connect_timeout_seconds = 3
+        known_hosts = /etc/keys
+        [transfer]
+        small_image_mib = 2
+        connect_timeout_seconds = 5
+        idle_timeout_seconds = 7
+        """
     )
-    assert made.entry("RegionTwo").name == "RegionTwo"
-    assert made.entry("RegionThree").name == "the third"
-    assert made.entry("RegionFour") is None
-    with pytest.raises(errors.UnknownRegion):
-        made.entry("RegionNine")
-
-
-def test_a_scheme_without_a_driver_is_passed_over(services):
-    http = {"name": "http", "parameters": {"host": "192.0.2.99"}}
-    made = services([entry("RegionTwo", http, FILESYSTEM), entry("RegionThree", http)])
-    assert made.scheme("RegionTwo").name == "filesystem"
-    assert made.scheme("RegionThree") is None
-    assert isinstance(made.store("RegionThree", 100 * MIB), api.Store)
-
-
-def test_all_that_is_wrong_in_the_store_file_is_said_at_once(services, file):
-    bad = {"name": "filesystem", "parameters": {"hots": "192.0.2.99", "login_user": "glance"}}
-    made = services([entry("RegionTwo", bad), entry("RegionThree", bad)])
-    with pytest.raises(errors.ConfigurationError) as caught:
-        made.check()
-    said = str(caught.value)
-    assert "RegionTwo" in said
-    assert "RegionThree" in said
-    assert said.count("glance_store.yaml") >= 2
-    assert "hots" in said
-
-
-def test_an_entry_of_no_region_is_told_of(services, capsys):
-    services([entry("RegionNine", FILESYSTEM)]).check()
-    assert "RegionNine is of no region of the catalogue" in capsys.readouterr().err
-
-
-def test_services_are_made_once(services):
-    made = services([entry("RegionTwo", FILESYSTEM)])
-    for size in (1, 100 * MIB):
-        assert made.store("RegionTwo", size) is made.store("RegionTwo", size)
-    assert made.image_service("RegionTwo") is made.image_service("RegionTwo")
-    with pytest.raises(errors.UnknownRegion):
-        made.image_service("RegionNine")
+    found = clouds.region_settings(current.settings, streams.Trust(insecure=True))
+    assert [one.name for one in found.entries] == ["RegionTwo"]
+    assert found == regions.RegionSettings(
+        entries=found.entries,
+        store_file=file.parent / "glance_store.yaml",
+        known_hosts="/etc/keys",
+        small_image_bytes=2 * 1024 * 1024,
+        timeouts=streams.Timeouts(connect_seconds=5, idle_seconds=7),
+        ssh_timeouts=streams.Timeouts(connect_seconds=3, idle_seconds=7),
+        trust=streams.Trust(insecure=True),
+    )
 
 
 def test_settings_do_not_show_the_database_s_password(configure):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An agent has a name of its own, and keeps it."""
+"""An agent has its own name, and keeps it."""
 
 import socket
 import stat
@@ -26,18 +26,18 @@ def test_two_directories_are_two_agents(tmp_path):
     assert len(names) == 2
 
 
-def test_nobody_else_may_read_it(tmp_path):
+def test_other_users_cannot_read_it(tmp_path):
     agent_id.of(tmp_path)
     assert stat.S_IMODE((tmp_path / "agent.id").stat().st_mode) & 0o007 == 0
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "\0"])
-def test_a_file_that_holds_no_id_is_told(tmp_path, text):
+def test_a_file_without_an_id_is_an_error(tmp_path, text):
     (tmp_path / "agent.id").write_text(text)
     with pytest.raises(errors.ConfigurationError, match=r"agent\.id should hold .* UUID; remove"):
         agent_id.of(tmp_path)
 
 
-def test_a_directory_that_is_not_there_is_told(tmp_path):
+def test_a_missing_directory_is_an_error(tmp_path):
     with pytest.raises(errors.ConfigurationError, match=r"agent\.id: .* No such file"):
         agent_id.of(tmp_path / "missing")

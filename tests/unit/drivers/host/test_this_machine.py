@@ -37,22 +37,22 @@ def test_loopback_is_here(host):
 
 
 @pytest.mark.parametrize("host", [*ELSEWHERE, "nowhere.invalid", "", "[", "x" * 300])
-def test_what_is_elsewhere_or_nowhere_is_not_here(host):
+def test_other_addresses_and_bad_names_are_not_here(host):
     assert not this_machine.has_address_of(host)
 
 
-def test_that_an_address_can_be_bound_does_not_make_it_ours():
+def test_an_address_that_can_be_bound_may_be_elsewhere():
     with mock.patch.object(socket.socket, "bind", autospec=True):
         assert not this_machine.has_address_of(ELSEWHERE[0])
 
 
-def test_a_kernel_that_may_not_be_asked_says_no():
+def test_without_netlink_no_address_is_here():
     refusal = OSError(97, "Address family not supported by protocol")
     with mock.patch.object(socket.socket, "send", autospec=True, side_effect=refusal):
         assert not this_machine.has_address_of("127.0.0.1")
 
 
-def test_addresses_of_a_machine_where_every_address_can_be_bound_are_still_told_apart():
+def test_own_addresses_are_found_even_if_every_address_can_be_bound():
     unshare = ["unshare", "--map-root-user", "--net", "sh", "-e", "-c"]
     prepared = subprocess.run([*unshare, NETWORK], capture_output=True, text=True, check=False)
     if prepared.returncode:

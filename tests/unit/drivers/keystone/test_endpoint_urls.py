@@ -75,7 +75,7 @@ def test_a_url_is_of_the_region_below_whose_endpoint_it_is(url, region):
         pytest.param("", id="empty"),
     ],
 )
-def test_any_other_is_of_none(url):
+def test_any_other_url_has_no_region(url):
     assert endpoint_urls.region_of(url, ENDPOINTS) is None
     assert endpoint_urls.region_of(url, []) is None
 

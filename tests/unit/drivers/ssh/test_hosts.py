@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SSH host that does not answer, as those who share it see it.
+"""An unreachable SSH host that several threads share.
 
-What a real one does is in ``tests/integration/test_ssh.py``.
+``tests/integration/test_ssh.py`` has real hosts.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ PATIENT = streams.Timeouts(connect_seconds=20.0, idle_seconds=20.0)
 
 
 class MuteServer:
-    """Takes connections and says nothing, until it is told to hang up."""
+    """Accepts connections and sends nothing until it hangs up."""
 
     def __init__(self):
         self.taken = threading.Semaphore(0)
@@ -34,7 +34,7 @@ class MuteServer:
         self._thread.start()
 
     def hang_up(self):
-        """End the connections that there are, and each that comes."""
+        """End all connections, and each new one."""
         self._gone.set()
 
     def close(self):
@@ -80,7 +80,7 @@ def host(pool, server, tmp_path):
 
 
 class Visitors:
-    """Threads that log in, and what they met."""
+    """Threads that log in, and their errors."""
 
     def __init__(self, host, count):
         self.met: list[Any] = []
@@ -102,8 +102,8 @@ class Visitors:
             self.met.append(exc)
 
 
-def test_who_waited_for_a_log_in_that_failed_does_not_try_himself(host, server):
-    host._lock = lock = locks.CountedLock()
+def test_threads_that_wait_for_a_log_in_share_its_failure(host, server):
+    host._logging_in._lock = lock = locks.CountedLock()
     visitors = Visitors(host, 4)
     assert lock.was_left(4)
     server.hang_up()
@@ -113,7 +113,7 @@ def test_who_waited_for_a_log_in_that_failed_does_not_try_himself(host, server):
     assert server.connections == 1
 
 
-def test_who_comes_after_a_log_in_that_failed_tries_anew(host, server):
+def test_a_later_thread_logs_in_again_after_a_failure(host, server):
     server.hang_up()
     for _ in range(2):
         with pytest.raises(errors.ServiceUnavailable):
@@ -121,8 +121,8 @@ def test_who_comes_after_a_log_in_that_failed_tries_anew(host, server):
     assert server.connections == 2
 
 
-def test_the_end_waits_for_no_log_in_and_none_begins_after_it(pool, host, server):
-    host._lock = lock = locks.CountedLock()
+def test_closing_waits_for_no_log_in_and_none_begins_after_it(pool, host, server):
+    host._logging_in._lock = lock = locks.CountedLock()
     visitors = Visitors(host, 4)
     assert lock.was_left(4)
     assert server.taken.acquire(timeout=10)

@@ -79,8 +79,9 @@ def test_nobody_is_asked_about_an_image_without_an_owner(known, identity):
     assert not identity.asked
 
 
-def test_no_more_projects_are_remembered_than_fit(known, identity, monkeypatch):
+def test_no_more_projects_are_remembered_than_fit(identity, clock, monkeypatch):
     monkeypatch.setattr(projects, "_ENTRIES", 2)
+    known = projects.Projects(identity, clock, lambda: 60.0)
     for name in ("alpha", "beta", "gamma", "beta", "alpha"):
         known.facts(name, ROLES)
     assert [name for _what, name in identity.asked] == ["alpha", "beta", "gamma", "alpha"]
@@ -111,8 +112,8 @@ def test_of_those_who_ask_at_once_one_asks_keystone(known, identity):
     assert identity.asked == [("roles_on", "alpha")]
 
 
-def test_those_who_wait_for_one_without_an_answer_share_his_failure(known, identity, clock):
-    known._lock = lock = locks.CountedLock()
+def test_threads_that_wait_for_an_answer_share_its_failure(known, identity, clock):
+    known._asking._lock = lock = locks.CountedLock()
     all_wait = threading.Event()
     asked = []
 

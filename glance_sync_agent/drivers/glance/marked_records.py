@@ -8,16 +8,17 @@ from typing import Any, Final
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers.glance import http
-from glance_sync_agent.drivers.glance import listing
+from glance_sync_agent.drivers.glance.calls import Calls
+from glance_sync_agent.drivers.glance.calls import Retries
+from glance_sync_agent.drivers.glance.listing import Listing
 from glance_sync_agent.drivers.keystone import credentials
 
-_GONE: Final = frozenset({404})
+_GONE: Final = 404
 _NAMING: Final = (images.COPY_REGION, images.SOURCE_REGION)
 
 
 class GlanceMarkedRecords:
-    """Implements ``engine.ports.MarkedRecords``."""
+    """Implements ``engine.ports.MarkedRecords``, whose errors it raises."""
 
     def __init__(
         self,
@@ -25,63 +26,44 @@ class GlanceMarkedRecords:
         region: images.RegionId,
         session: credentials.Session,
         endpoint: str,
-        retries: http.Retries = http.Retries(),  # noqa: B008 (it is frozen)
+        retries: Retries = Retries(),  # noqa: B008 (it is frozen)
     ) -> None:
-        """Prepare; asks nobody yet.
+        """Prepare; sends nothing yet.
 
-        :param session: of a user who sees every project's images.
+        :param session: of a user who sees the images of all projects.
         :param endpoint: of the region's Glance, as in the catalogue.
         """
         self._region = region
-        self._calls = http.Calls(
+        self._calls = Calls(
             region=region,
             session=session,
             endpoint=endpoint,
             retries=retries,
             stop=threading.Event(),
         )
-        self._listing = listing.Listing(calls=self._calls, region=region)
+        self._listing = Listing(calls=self._calls, region=region)
 
     def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
-        """Return the images with a property of ours that names a region.
-
-        :raises ServiceUnavailable: no answer, or none that can be understood.
-        :raises Refused: Glance said no.
-        """
+        """Return the images with a property of ours that names a region."""
         found: dict[images.ImageId, region_names.Marked] = {}
         for key in _NAMING:
-            for hidden in ("false", "true"):
-                for page in self._listing.records({key: name, "os_hidden": hidden}):
-                    read = [self._marked(record) for record in page]
-                    found |= {one.image_id: one for one in read}
+            for page in self._listing.records({key: name}):
+                read = [self._marked(record) for record in page]
+                found |= {one.image_id: one for one in read}
         return list(found.values())
 
     def get(self, image_id: images.ImageId) -> region_names.Marked | None:
-        """Read one image again; None: it is gone.
-
-        :raises ServiceUnavailable: no answer, or none that can be understood.
-        :raises Refused: Glance said no.
-        """
-        answer = self._calls.ask("GET", f"/images/{image_id}", expected=_GONE)
-        return None if answer.status == 404 else self._marked(answer.body)
+        """Read one image again; None: it is gone."""
+        answer = self._calls.ask("GET", f"/images/{image_id}", expected=(_GONE,))
+        return None if answer.status == _GONE else self._marked(answer.body)
 
     def change(self, image_id: images.ImageId, properties: Mapping[str, str]) -> None:
-        """Give properties new values. Idempotent; nothing if the image is gone.
-
-        :raises ServiceUnavailable: no answer.
-        :raises Refused: Glance said no.
-        """
+        """Give properties new values. Idempotent; nothing if the image is gone."""
         body = [
             {"op": "replace", "path": f"/{name}", "value": value}
             for name, value in properties.items()
         ]
-        self._calls.ask(
-            "PATCH",
-            f"/images/{image_id}",
-            body=body,
-            content_type=http.JSON_PATCH,
-            expected=_GONE,
-        )
+        self._calls.ask("PATCH", f"/images/{image_id}", body=body, expected=(_GONE,))
 
     def _marked(self, record: object) -> region_names.Marked:
         try:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One request to one Glance: sent, retried if that is safe, and its answer judged.
+"""Requests to one Glance: sent, repeated if that is safe, and their answers judged.
 
-This is the only module that knows HTTP status codes as failures. It uses the HTTP layer of
-python-glanceclient and not its models: those need a client, and a schema fetched by it, for
-each thread, and make three requests of an update.
+Only this module takes HTTP status codes for failures. It uses the session of keystoneauth1 and
+not python-glanceclient, whose exceptions lose statuses and ``Retry-After``.
 """
 
+from collections.abc import Collection
 import dataclasses
 import json
 import logging
@@ -13,9 +13,8 @@ import re
 import threading
 from typing import Any, Final
 
-import glanceclient
-from glanceclient import exc as glance_errors
 import tenacity
+from urllib3 import exceptions as urllib3_errors
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -25,46 +24,39 @@ from glance_sync_agent.drivers.transport import tls_failures
 
 LOG = logging.getLogger(__name__)
 
-JSON: Final = "application/json"
-JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
-
+_JSON: Final = "application/json"
+_JSON_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 _BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
 _SHOWN_CHARACTERS: Final = 300
-#: Errors of urllib3 and requests that come once there is a connection. By name, for the errors
-#: that reach us are others, which keep them as their context.
-_AFTER_SENDING: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "ProtocolError"})
+#: What urllib3 raises after it has connected.
+_AFTER_SENDING: Final = (urllib3_errors.ReadTimeoutError, urllib3_errors.ProtocolError)
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What Glance said."""
+    """An answer of Glance."""
 
     status: int
     body: Any  # parsed JSON; None if there is none, or the status is an error
-    explanation: str  # of an error, in Glance's words
+    explanation: str = ""  # of an error, in Glance's words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Retries:
-    """The short retries of one call, for what passes within seconds."""
+    """How often one call is repeated if it fails for a moment."""
 
     attempts: int = 3
-    first_wait_seconds: float = 0.2  # doubled each time, plus as much again by chance
+    first_wait_seconds: float = 0.2  # doubles each time, plus as much again by chance
     longest_wait_seconds: float = 5.0
-    #: No attempt starts later than this, so that a service that lets us run into time-outs
-    #: holds a worker for one of them and not for three.
+    #: No attempt starts later, so that a service that times out holds a worker only once.
     give_up_seconds: float = 20.0
 
 
 class Calls:
     """The HTTP side of one region's Glance. Thread safe."""
-
-    # What glanceclient and keystoneauth1 keep between requests is a token behind a lock and a
-    # connection pool; its HTTP client holds nothing of a request. Its ``Client`` with the
-    # controllers would not be safe, and is not kept.
 
     def __init__(
         self,
@@ -75,22 +67,14 @@ class Calls:
         retries: Retries,
         stop: threading.Event,
     ) -> None:
-        """Prepare; asks nobody yet.
+        """Prepare; sends nothing yet.
 
         :param endpoint: of the region's Glance, as in the catalogue.
         :param stop: set when no further retry makes sense.
         """
         self._region = region
+        self._session = session
         self.root = _VERSION.sub("", endpoint).rstrip("/")  # without the version of the API
-        # The override keeps keystoneauth1 from looking for the endpoint at every request. Its
-        # own retries would repeat a POST whose answer was lost.
-        self._http = glanceclient.Client(
-            "2",
-            session=session,
-            region_name=region,
-            endpoint_override=self.root,
-            connect_retries=0,
-        ).http_client
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes_soon),
             stop=tenacity.stop_any(
@@ -114,13 +98,14 @@ class Calls:
         path: str,
         *,
         body: object = None,
-        content_type: str = JSON,
-        expected: frozenset[int] = frozenset(),
+        content_type: str | None = None,
+        expected: Collection[int] = (),
     ) -> Answer:
         """Send a request that may be sent twice.
 
         :param path: below ``/v2``, quoted.
-        :param body: is sent as JSON; None: there is none.
+        :param body: is sent as JSON; None: the request has none.
+        :param content_type: None: JSON, or that of Glance's JSON patches for a PATCH.
         :param expected: error statuses that are an answer to the caller.
         :raises ServiceUnavailable: no answer, or one that means "not now".
         :raises Refused: any other error status.
@@ -135,69 +120,50 @@ class Calls:
         path: str,
         *,
         body: object = None,
-        content_type: str = JSON,
-        expected: frozenset[int] = frozenset(),
+        content_type: str | None = None,
+        expected: Collection[int] = (),
     ) -> Answer:
         """Send a request that must not be sent twice; otherwise as :meth:`ask`."""
-        received: list[Any] = []
         what = f"{method} /v2{path} of region {self._region}"
+        by_method = _JSON_PATCH if method == "PATCH" else _JSON
         try:
-            response, content = self._http.request(
-                f"/v2{path}",
+            response = self._session.request(
+                f"{self.root}/v2{path}",
                 method,
-                # The type is set even without a body: by default glanceclient streams the
-                # answer, and a connection that breaks within it raises past every handler.
-                headers={"Content-Type": content_type},
+                headers={"Content-Type": content_type or by_method},
                 data=None if body is None else json.dumps(body),
-                hooks={"response": lambda answer, *_args, **_kwargs: received.append(answer)},
+                raise_exc=False,
+                connect_retries=0,
             )
-            return Answer(status=response.status_code, body=content, explanation="")
-        except credentials.TLS_FAILURES as exc:
-            is_ours = f"{self.root}/" in str(exc)  # else Keystone's
-            raise tls_failures.failed(
-                what if is_ours else f"{what}: Keystone",
-                exc,
-                region=self._region if is_ours else None,
-            ) from exc
-        except (
-            glance_errors.CommunicationError,
-            glance_errors.InvalidEndpoint,
-            *credentials.FAILURES,
-        ) as exc:
-            is_keystone = isinstance(exc, credentials.FAILURES)
-            raise errors.ServiceUnavailable(
-                f"{what}: no answer: {_shown(exc)}",
-                region=None if is_keystone else self._region,
-                fault=errors.Fault.REQUEST if _was_sent(exc) else errors.Fault.CONNECTION,
-            ) from exc
-        # glanceclient has no exception for some statuses, drops Retry-After, and trips over
-        # error bodies that are not what it expects; so the response itself is looked at.
-        except (
-            glance_errors.HTTPException,
-            ValueError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ) as exc:
-            if not received:
-                raise
-            return self._judged(received[-1], what, expected, exc)
+        except credentials.FAILURES as exc:
+            raise self._unanswered(what, exc) from exc
         except OSError as exc:  # requests cannot read a file of certificates
             raise errors.ServiceUnavailable(f"{what}: {_shown(exc)}") from exc
+        return self._judged(response, what, expected)
 
-    def _judged(
-        self, response: Any, what: str, expected: frozenset[int], cause: Exception
-    ) -> Answer:
+    def _unanswered(self, what: str, failure: Exception) -> errors.ServiceUnavailable:
+        is_ours = f"{self.root}/" in str(failure)  # else Keystone's
+        region = self._region if is_ours else None
+        if isinstance(failure, credentials.TLS_FAILURES):
+            return tls_failures.failed(
+                what if is_ours else f"{what}: Keystone", failure, region=region
+            )
+        return errors.ServiceUnavailable(
+            f"{what}: no answer: {_shown(failure)}",
+            region=region,
+            fault=errors.Fault.REQUEST if _was_sent(failure) else errors.Fault.CONNECTION,
+        )
+
+    def _judged(self, response: Any, what: str, expected: Collection[int]) -> Answer:
         status: int = response.status_code
         if status < 300:
-            raise errors.ServiceUnavailable(f"{what}: HTTP {status} and no JSON") from cause
+            return Answer(status=status, body=_body(response, what))
         said = answers.explanation(response.text)
         if status in expected:
             return Answer(status=status, body=None, explanation=said)
         message = f"{what}: HTTP {status}: {said or 'no explanation'}"
         if status == _BAD_REQUEST and tls_failures.wants_certificate(said):
-            raise tls_failures.failed(what, said, region=self._region) from cause
+            raise tls_failures.failed(what, said, region=self._region)
         if status >= 500 or status in _TRANSIENT_STATUSES:
             kind = errors.Unauthorized if status == _UNAUTHORIZED else errors.ServiceUnavailable
             raise kind(
@@ -205,8 +171,20 @@ class Calls:
                 retry_after=answers.retry_after(response.headers),
                 region=self._region if status >= 500 else None,
                 fault=errors.Fault.ANSWER,
-            ) from cause
-        raise errors.Refused(f"{message}{answers.remedy(said)}") from cause
+            )
+        raise errors.Refused(f"{message}{answers.remedy(said)}")
+
+
+def _body(response: Any, what: str) -> Any:
+    """Return the JSON of an answer; None if it has another type."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError) as exc:
+        if not response.headers.get("Content-Type", "").startswith(_JSON):
+            return None
+        raise errors.ServiceUnavailable(
+            f"{what}: HTTP {response.status_code} and no JSON"
+        ) from exc
 
 
 def _shown(failure: Exception) -> str:
@@ -214,9 +192,9 @@ def _shown(failure: Exception) -> str:
 
 
 def _was_sent(error: BaseException | None) -> bool:
-    """Tell whether a request reached somebody who then did not answer it."""
+    """Return whether a request was sent and not answered."""
     while error is not None:
-        if type(error).__name__ in _AFTER_SENDING:
+        if isinstance(error, _AFTER_SENDING):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue: which regions there are, and where their Glance is."""
+"""The catalogue: the regions of the cloud, and the URLs of their Glances."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import logging
-import threading
 import time
 from typing import Any, TypeAlias
 
@@ -14,15 +13,22 @@ from keystoneauth1 import plugin
 from keystoneauth1.access import service_catalog
 
 from glance_sync_agent import errors
+from glance_sync_agent import single_flight
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import endpoint_urls
 
 LOG = logging.getLogger(__name__)
 
+_READING = "catalogue"
 
-class Keystone:
-    """The catalogue as the agent's user sees it. Thread safe."""
+
+class KeystoneCatalogue:
+    """The catalogue as the agent's user sees it, and that user's token. Thread safe.
+
+    Every method raises ``ServiceUnavailable`` if Keystone does not answer, and ``Refused`` if it
+    refuses the log-in.
+    """
 
     def __init__(
         self,
@@ -33,36 +39,30 @@ class Keystone:
         cache_seconds: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the parts; nothing is asked before the first question.
+        """Keep the parts; sends nothing yet.
 
         :param cascading_endpoint_url: of the cascading Glance, as in the catalogue.
         :param interface: ``public``, ``internal`` or ``admin``.
-        :param cache_seconds: how long an answer of Keystone is good.
+        :param cache_seconds: for which an answer of Keystone is valid.
         """
         self._session = session
         self._cascading_url = cascading_endpoint_url
         self._interface = interface
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._known: _Endpoints | None = None
+        self._reading = single_flight.SingleFlight()
+        self._known: _ImageEndpoints | None = None
         self._known_until = 0.0
 
     def regions(self) -> frozenset[images.RegionId]:
-        """Return every region with an image endpoint, the cascading one included.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
-        """
+        """Return every region with an image endpoint, the cascading one included."""
         return frozenset(self._endpoints().urls)
 
     @property
     def cascading(self) -> images.RegionId:
-        """The region where images are published.
+        """The region where users publish images.
 
         :raises ConfigurationError: no region has that endpoint, or several have.
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
         """
         endpoints = self._endpoints().urls
         wanted = endpoint_urls.normalised(self._cascading_url)
@@ -76,7 +76,7 @@ class Keystone:
         listed = ", ".join(f"{region}: {url}" for region, url in sorted(endpoints.items()))
         raise errors.ConfigurationError(
             f"cascading_endpoint_url {self._cascading_url} is the {self._interface} image "
-            f"endpoint of {len(found) or 'no'} regions, and has to be that of one; the catalogue "
+            f"endpoint of {len(found) or 'no'} regions, but must be that of one; the catalogue "
             f"has {listed or 'none that this user may see'}"
         )
 
@@ -84,41 +84,28 @@ class Keystone:
         """Return the URL of the region's Glance as the catalogue has it.
 
         :raises UnknownRegion: the catalogue has no image endpoint for it.
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
         """
         endpoints = self._endpoints().urls
         if region not in endpoints:
             raise errors.UnknownRegion(
                 f"region {region} has no {self._interface} image endpoint in the catalogue; "
-                f"regions that have: {', '.join(sorted(endpoints)) or 'none'}"
+                f"regions with one: {', '.join(sorted(endpoints)) or 'none'}"
             )
         return endpoints[region]
 
     def image_endpoints(self) -> Mapping[str, images.RegionId]:
-        """Return the regions of all image endpoints, whatever their interface, by endpoint id.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
-        """
+        """Return the regions of the image endpoints of all interfaces, by endpoint id."""
         return self._endpoints().regions
 
     def region_of(self, url: str) -> images.RegionId | None:
         """Return the region whose Glance ``url`` leads to, by an endpoint of any interface.
 
-        None: it leads to none of the catalogue, or several regions share that endpoint.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
+        None: no endpoint matches, or several regions share the endpoint.
         """
         return endpoint_urls.region_of(url, self._endpoints().all)
 
     def token(self) -> str:
-        """Return a token with some minutes left.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
-        """
+        """Return a token with some minutes left."""
         with credentials.translated("get a token"):
             token = self._session.get_token()
         if token is None:
@@ -126,28 +113,23 @@ class Keystone:
         return token
 
     def forget_token(self) -> None:
-        """Have :meth:`token` return a new one: somebody did not take the one that we have."""
+        """Make :meth:`token` return a new one, because a service refused the current one."""
         self._session.invalidate()
 
     def roles(self) -> frozenset[str]:
-        """Return the names of the roles that our token carries.
-
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in.
-        """
+        """Return the names of the roles of our token."""
         return frozenset(self._access().role_names or ())
 
     def own_project(self) -> str:
-        """Return the id of the project that our token is of.
+        """Return the id of the project of our token.
 
-        :raises ServiceUnavailable: Keystone does not answer.
-        :raises Refused: Keystone does not let us in, or the token is of no project.
+        :raises Refused: the token has no project, or Keystone refuses the log-in.
         """
         project_id = self._access().project_id
         if not project_id:
             raise errors.Refused(
-                "our token is of no project: give [service_credentials] a project_name or a "
-                "project_id"
+                "the agent's token has no project: give [service_credentials] a project_name or "
+                "a project_id"
             )
         return str(project_id)
 
@@ -158,34 +140,32 @@ class Keystone:
                 raise errors.Refused("[service_credentials] auth_type gives no Keystone token")
             return auth.get_access(self._session)
 
-    def invalidate(self) -> None:
-        """Forget the catalogue, so that the next question goes to Keystone."""
-        with self._lock:
-            self._known = None
-
-    def _endpoints(self) -> "_Endpoints":
+    def _endpoints(self) -> "_ImageEndpoints":
         known = self._known
-        if known is not None and self._lock.locked():
-            return known  # somebody asks already, and a Keystone that hangs keeps him for minutes
-        with self._lock:
-            if self._known is None or self._monotonic() >= self._known_until:
-                self._known = self._refreshed(self._known)
-                self._known_until = self._monotonic() + self._cache_seconds
-            return self._known
+        if known is not None and self._reading.is_running(_READING):
+            return known  # a Keystone that hangs holds up one thread only
+        return self._reading.run(_READING, self._current)
 
-    def _refreshed(self, known: "_Endpoints | None") -> "_Endpoints":
+    def _current(self) -> "_ImageEndpoints":
+        known = self._known
+        if known is None or self._monotonic() >= self._known_until:
+            self._known = known = self._refreshed(known)
+            self._known_until = self._monotonic() + self._cache_seconds
+        return known
+
+    def _refreshed(self, known: "_ImageEndpoints | None") -> "_ImageEndpoints":
         try:
             return self._read()
         except (errors.ServiceUnavailable, errors.Refused) as exc:
             if known is None:
                 raise
-            # Regions seldom come and go; images that wait for a Keystone do so every day.
-            LOG.warning("Going on with the catalogue as it was: %s", exc)
+            # Regions seldom change, and images must not wait for Keystone.
+            LOG.warning("Keystone does not give the catalogue; keeping the last one: %s", exc)
             return known
 
-    def _read(self) -> "_Endpoints":
-        # The catalogue that came with the token is as old as the token, and giving the token up
-        # for a newer one would stop all work while Keystone restarts.
+    def _read(self) -> "_ImageEndpoints":
+        # The catalogue in the token is as old as the token. A new token for each reading would
+        # stop all work while Keystone restarts.
         with credentials.translated("read the catalogue"):
             answer = self._session.get(
                 "/auth/catalog",
@@ -194,7 +174,7 @@ class Keystone:
             try:
                 catalogue = service_catalog.ServiceCatalogV3(answer.json()["catalog"])
                 everywhere = catalogue.get_endpoints(service_type="image")
-                return _Endpoints(
+                return _ImageEndpoints(
                     urls=_urls(
                         catalogue.get_endpoints(service_type="image", interface=self._interface)
                     ),
@@ -208,7 +188,7 @@ class Keystone:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Endpoints:
+class _ImageEndpoints:
     """The image endpoints of the catalogue."""
 
     urls: Mapping[images.RegionId, str]  # of the interface in use
