@@ -14,15 +14,11 @@ RENEWAL_SECONDS = 30.0
 
 
 class LeaderLease:
-    """Makes this agent the leader of a job, unless another agent is. For one thread."""
+    """Makes ``owner`` the leader of a job, unless another agent is. For one thread."""
 
     def __init__(
         self, job: str, leases: ports.LeaderLeases, *, owner: str, clock: ports.Clock
     ) -> None:
-        """Begin without the lease.
-
-        :param owner: this agent's name in the lease.
-        """
         self._job = job
         self._leases = leases
         self._owner = owner

@@ -20,7 +20,10 @@ QUIET_SECONDS = 0.05
 
 
 class TaskRequests:
-    """Requests tasks. All methods raise ServiceUnavailable if the database does not answer."""
+    """Requests tasks, and notes which deletions of sources were announced.
+
+    All methods raise ServiceUnavailable if the database does not answer.
+    """
 
     def __init__(
         self,
@@ -31,10 +34,6 @@ class TaskRequests:
         wake: ports.Wake,
         note_deletion: Callable[[images.RegionId, images.ImageId], None],
     ) -> None:
-        """Keep the parts.
-
-        :param note_deletion: remembers that an event announced the deletion of a source.
-        """
         self._store = store
         self._targets = targets
         self._clock = clock

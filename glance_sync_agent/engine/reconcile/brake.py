@@ -21,7 +21,7 @@ _GONE = steps.Step(what=steps.StepKind.DELETE, why="source was deleted")
 
 
 class DeletionBrake:
-    """Holds deletions that look like an accident.
+    """Holds deletions that look like an accident, unless an operator accepted them.
 
     All methods raise ServiceUnavailable if the database does not answer.
     """
@@ -35,10 +35,6 @@ class DeletionBrake:
         *,
         is_accepted: bool,
     ) -> None:
-        """Keep the parts.
-
-        :param is_accepted: an operator confirmed that all missing sources were deleted.
-        """
         self._outside = outside
         self._missing = missing
         self._newest = newest

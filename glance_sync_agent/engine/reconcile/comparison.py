@@ -130,7 +130,7 @@ class Comparison:
             if not self._location_records.differs(pair.source, service, None):
                 return None
             why = _ENTRY_DIFFERS
-        # An operator who set sync_strategy to None wants no task but to take access back.
+        # With sync_strategy None, the only tasks are those that take access back.
         is_target = self._is_target(pair, region)
         return steps.Step(what=steps.StepKind.NOTE, why=why) if is_target else None
 

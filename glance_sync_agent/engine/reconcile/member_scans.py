@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import hashlib
 import json
-from typing import Protocol
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import scan_settings
 
 #: Names the fact of each region: by the region of the sources, the time up to which the members
-#: were compared, and whether the agent kept the members of copies then.
+#: were compared, and whether the agent set the members of copies then. Databases hold this name.
 _FACT = "members looked at in "
 #: The most that a late scan compares to catch up.
 _MOST_AT_ONCE = 1 / 24  # of all images
@@ -49,16 +48,6 @@ ALL = Share(start=0, length=1, period=1)
 NONE = Share(start=0, length=0, period=1)
 
 
-class MemberScans(Protocol):
-    """Gives each scan its share. Raises ServiceUnavailable if the database does not answer."""
-
-    def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
-        """Return the sources of ``origin`` whose members a scan compares in ``region``."""
-
-    def note(self, origin: images.RegionId, region: images.RegionId, share: Share) -> None:
-        """Remember that a scan compared the share. Idempotent."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class FixedShare:
     """Gives the same share to each scan, and remembers nothing: for an operator's commands."""
@@ -77,6 +66,8 @@ class FixedShare:
 class SpreadMemberScans:
     """Gives each scan the images whose time came since the last scan of the region.
 
+    All methods raise ServiceUnavailable if the database does not answer.
+
     The database keeps the end of the last share. So restarts cost nothing: after an hour without
     an agent, the scan compares one hour's images. After a longer time several scans catch up.
     """
@@ -87,19 +78,18 @@ class SpreadMemberScans:
         facts: ports.FactStore,
         clock: ports.Clock,
         intervals: Callable[[], scan_settings.ScanIntervals],
-        are_ours: Callable[[], bool],
+        are_ours: Callable[[], bool],  # whether the agent sets the members of copies
     ) -> None:
-        """Keep the parts.
-
-        :param are_ours: tells whether the agent keeps the members of copies.
-        """
         self._facts = facts
         self._clock = clock
         self._intervals = intervals
         self._are_ours = are_ours
 
     def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
-        """Return what is due; at the first scan, which starts the time, that is nothing."""
+        """Return the sources of ``origin`` whose members are due in ``region``.
+
+        At the first scan, which starts the time, that is none.
+        """
         intervals = self._intervals()
         if intervals.members == 0:
             return ALL
@@ -114,7 +104,7 @@ class SpreadMemberScans:
         return _due(min(until, now), now, period, _most(intervals))
 
     def note(self, origin: images.RegionId, region: images.RegionId, share: Share) -> None:
-        """Store where the next share begins."""
+        """Remember that a scan compared a share. Idempotent."""
         now = _milliseconds(self._clock.now().timestamp())
         end = now if share == ALL else share.end
         known = {**self._known(region), origin: [end, self._are_ours()]}
@@ -123,6 +113,9 @@ class SpreadMemberScans:
     def _known(self, region: images.RegionId) -> Mapping[str, Sequence[int]]:
         known: Mapping[str, Sequence[int]] = json.loads(self._facts.get(_FACT + region) or "{}")
         return known
+
+
+MemberScans = SpreadMemberScans | FixedShare
 
 
 def _due(since: int, now: int, period: int, most: int) -> Share:

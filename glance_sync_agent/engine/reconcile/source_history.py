@@ -24,17 +24,13 @@ class MissingSources:
 
     def __init__(
         self,
-        note: Callable[
+        note_missing: Callable[
             [images.ImageId, Iterable[images.RegionId], datetime.datetime | None], None
         ],
         clock: ports.Clock,
         grace_seconds: Callable[[], float],
     ) -> None:
-        """Keep the parts.
-
-        :param note: see :meth:`ports.TaskNotes.note_missing`.
-        """
-        self._note = note
+        self._note = note_missing
         self._clock = clock
         self._grace = grace_seconds
 

@@ -389,7 +389,7 @@ def test_data_that_is_damaged_where_it_is_never_arrives(showing):
     assert showing.three.image(image.image_id).status == "queued"
 
 
-def test_the_look_at_everything_knows_what_it_is_about(showing):
+def test_a_full_scan_finds_the_data_of_sources_elsewhere(showing):
     made = [showing.refer(showing.two.publish(DATA)), showing.refer(showing.three.publish(DATA))]
     assert showing.reconciliation.run().requested == 2
     showing.settle()
@@ -401,7 +401,7 @@ def test_the_look_at_everything_knows_what_it_is_about(showing):
     assert showing.three.image(made[0].image_id).metadata.name == "renamed"
 
 
-def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog):
+def test_a_source_whose_data_was_unreachable_is_scanned_again(showing, caplog):
     image = showing.refer(showing.two.publish(DATA))
     other = showing.source.publish(b"1")
 
@@ -422,7 +422,7 @@ def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog)
     assert showing.three.ids() == {other.image_id, image.image_id}
 
 
-def test_a_region_with_data_that_is_left_alone_or_failed_is_not_asked_again(
+def test_a_region_with_data_that_is_unavailable_or_failed_is_not_asked_again(
     showing, monkeypatch
 ):
     made = [showing.refer(showing.two.publish(DATA)) for _ in range(3)]
@@ -509,7 +509,7 @@ def test_one_that_was_waited_for_is_left_out_too(world):
     assert not waiting(world)
 
 
-def test_who_wants_them_gets_the_record(world):
+def test_with_an_option_images_without_data_get_a_record(world):
     world.policy = strategy.PlacementPolicy(volume_backed=True)
     image = publish_record(world, name="a server")
     copy = world.two.image(image.image_id)
@@ -521,7 +521,7 @@ def test_who_wants_them_gets_the_record(world):
     assert world.task(image).reason.endswith(" its source follows: it is private")
 
 
-def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
+def test_a_full_scan_follows_a_change_of_the_policy(world):
     image = publish_record(world)
     world.policy = strategy.PlacementPolicy(volume_backed=True)
     assert world.reconciliation.run().requested == 2
@@ -554,7 +554,7 @@ def test_a_shelved_server_is_left_out_and_the_row_says_why(world):
     assert not list(world.store.list())
 
 
-def test_who_wants_shelved_servers_gets_them_as_snapshots(world):
+def test_with_an_option_shelved_servers_are_snapshots(world):
     world.policy = strategy.PlacementPolicy(shelved=True, snapshot_regions=frozenset({THREE}))
     image = shelve(world)
     assert world.three.data(image.image_id) == DATA
@@ -643,7 +643,7 @@ def test_without_a_snapshot_region_the_strategy_decides(world):
     assert not world.three.ids()
 
 
-# The look at everything.
+# Full scans.
 
 
 def test_what_happened_unheard_is_found(world):
@@ -712,7 +712,7 @@ def test_snapshots_elsewhere_do_not_make_an_empty_cascading_region_believable(wo
     assert image.image_id in world.three.ids()
 
 
-def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog):
+def test_a_snapshot_region_that_does_not_answer_is_scanned_again(world, caplog):
     image = world.two.publish(DATA, properties=SNAPSHOT)
     world.source.publish(b"1")
 
@@ -752,7 +752,7 @@ def test_a_snapshot_region_that_is_left_alone_is_not_asked_either(world):
     assert world.reconciliation.run(again).sources == 2
 
 
-def test_an_agent_that_is_stopping_ends_the_look(world):
+def test_an_agent_that_is_stopping_ends_the_scan(world):
     world.two.publish(DATA, properties=SNAPSHOT)
     world.source.publish(b"1")
     world.stop.set()
