@@ -31,11 +31,11 @@ from glance_sync_agent.engine.placement import projects
 from glance_sync_agent.engine.placement import targets
 from glance_sync_agent.engine.placement import wanted_copies
 from glance_sync_agent.engine.reconcile import brake
-from glance_sync_agent.engine.reconcile import comparison
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import page_comparison
 from glance_sync_agent.engine.reconcile import pairs
+from glance_sync_agent.engine.reconcile import region_comparison
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
@@ -260,7 +260,7 @@ class Engine:
         pages = page_comparison.PageComparison(
             self.targets,
             pairs.Pairs(outside, self.targets, self.wanted_copies, self.remote_sources),
-            comparison.Comparison(
+            region_comparison.RegionComparison(
                 outside.regions,
                 self.targets,
                 self.wanted_copies,

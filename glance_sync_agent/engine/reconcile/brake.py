@@ -52,7 +52,7 @@ class DeletionBrake:
         :raises SyncError: the region does not answer.
         """
         before, now = self._newest.listed_at(origin), self._outside.clock.now()
-        state.listings[origin] = scan_state.Listing(newest=newest, now=now, before=before)
+        state.listings[origin] = scan_state.SourceListing(newest=newest, now=now, before=before)
         service = self._outside.regions.image_service(origin)
         if self._newest.are_lost(service, newest) and not self._is_accepted:
             _hold(origin, state)

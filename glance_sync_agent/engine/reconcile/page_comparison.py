@@ -10,10 +10,10 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine.placement.targets import Targets
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
-from glance_sync_agent.engine.reconcile.comparison import Comparison
 from glance_sync_agent.engine.reconcile.member_scans import Share
 from glance_sync_agent.engine.reconcile.pairs import Pair
 from glance_sync_agent.engine.reconcile.pairs import Pairs
+from glance_sync_agent.engine.reconcile.region_comparison import RegionComparison
 from glance_sync_agent.engine.reconcile.scan_state import ScanState
 from glance_sync_agent.engine.reconcile.scan_state import Shares
 
@@ -30,7 +30,7 @@ class PageComparison:
         self,
         targets: Targets,
         pairs: Pairs,
-        comparison: Comparison,
+        comparison: RegionComparison,
         members: member_scans.MemberScans,
         receive: differences.Receiver,
     ) -> None:

@@ -107,7 +107,7 @@ class Deletions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class SourceListing:
     """What the agent remembers of a region's sources after the scan."""
 
     newest: Sequence[images.Image]
@@ -127,7 +127,7 @@ class ScanState:
     report: ScanReport
     deletions: Deletions
     silent: set[images.RegionId]  # regions that get no request for sources or their data
-    listings: dict[images.RegionId, Listing] = dataclasses.field(default_factory=dict)
+    listings: dict[images.RegionId, SourceListing] = dataclasses.field(default_factory=dict)
     #: Whose members are compared, by the region of the sources.
     shares: dict[images.RegionId, Shares] = dataclasses.field(default_factory=dict)
     #: Missing sources that no scan has listed, by region.

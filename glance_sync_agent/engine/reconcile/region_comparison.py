@@ -32,7 +32,7 @@ _OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
 _ENTRY_DIFFERS = "the locations of the source do not match the copy"
 
 
-class Comparison:
+class RegionComparison:
     """Compares pairs. Writes nothing."""
 
     def __init__(
