@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The look at everything, on Glances in memory and the real table of tasks in SQLite.
+"""Full and incremental scans, on Glances in memory and the real table of tasks in SQLite.
 
 ``nothing``: a full pass that finds every copy in step. ``few``: one that finds one copy in a
 hundred missing and one stale. ``changes``: a pass over what changed since the last one, by its
