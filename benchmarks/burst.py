@@ -175,7 +175,7 @@ def _running(
         one.start()
         try:
             one.wait_for_log("Listening on")
-            one.wait_for_log("Looked at")
+            one.wait_for_log("Scanned")
             _wait_until_idle(one)
             yield one
         finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The look at everything, on Glances in memory and the real table of tasks in SQLite.
+"""Full and incremental scans, on Glances in memory and the real table of tasks in SQLite.
 
 ``nothing``: a full pass that finds every copy in step. ``few``: one that finds one copy in a
 hundred missing and one stale. ``changes``: a pass over what changed since the last one, by its
@@ -35,13 +35,14 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import assembly
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.engine.reconcile import scan_state
 
 PASSES = ("nothing", "changes", "shared", "few", "first")
-_INTERVALS = scan_settings.ScanIntervals(members=86400.0, everything=600.0)
+_INTERVALS = scan_settings.ScanIntervals(members=86400.0, full=600.0)
 #: As after the last pass; see engine/rounds.py.
 _MARGIN = datetime.timedelta(seconds=10)
 _ROWS = 10_000  # that are written at once
@@ -162,22 +163,22 @@ def _pass(
     regions: int,
     profile: pathlib.Path | None,
 ) -> dict[str, Any]:
-    """Look once; return what was found, and what it cost."""
+    """Scan once; return what was found, and what it cost."""
     visibility = "shared" if name == "shared" else "public"
     cloud = made_up.Cloud(count, regions, _COPIES[name], visibility=visibility)
     store = task_store.SqlTaskStore(f"sqlite:///{database}")
     _note_last_pass(cloud, store)
-    look = _look(cloud, store)
-    scope = scan.EVERYTHING
+    scanning = _scan(cloud, store)
+    scope = scan_state.FULL
     if name == "changes":
         since = made_up.changed_at(count - 1) - _MARGIN
-        scope = scan.Scope(since=since, deletions=False)
+        scope = scan_state.Scope(since=since, deletions=False)
     before, started = _peak_mib(), time.monotonic()
     if profile is None:
-        report = look.look(scope)
+        report = scanning.run(scope)
     else:
         profiler = cProfile.Profile()
-        report = profiler.runcall(look.look, scope)
+        report = profiler.runcall(scanning.run, scope)
         profiler.dump_stats(profile)
     seconds, peak = time.monotonic() - started, _peak_mib()
     store.close()
@@ -192,13 +193,10 @@ def _pass(
     }
 
 
-def _look(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> scan.Scan:
+def _scan(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> scan.Scan:
     engine = assembled.engine(cloud, store, change=_without_grace)
-    return engine.make_scan(
-        ask=compare.asking(engine.requests),
-        members=_members(store, made_up.Clock()),
-        max_deletes=lambda: 10,
-    )
+    kind = scan.ScanKind(members=_members(store, made_up.Clock()), max_deletes=lambda: 10)
+    return engine.make_scan(kind, differences.requesting(engine.requests))
 
 
 def _without_grace(settings: assembly.Settings) -> assembly.Settings:
@@ -209,7 +207,7 @@ def _without_grace(settings: assembly.Settings) -> assembly.Settings:
 
 def _note_last_pass(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> None:
     """Take note that all members were compared up to an interval ago."""
-    clock = made_up.Clock(ago=datetime.timedelta(seconds=_INTERVALS.everything))
+    clock = made_up.Clock(ago=datetime.timedelta(seconds=_INTERVALS.full))
     members = _members(store, clock)
     for region in sorted(cloud.regions() - {cloud.cascading}):
         members.note(cloud.cascading, region, members.share(cloud.cascading, region))

@@ -64,7 +64,7 @@ def running(cloud: clouds.Cloud, options: agents.Options) -> Iterator[agents.Age
         agent.start()
         try:
             agent.wait_for_log("Listening on")
-            agent.wait_for_log("Looked at")
+            agent.wait_for_log("Scanned")
             agent.wait_until(
                 lambda: all(task.status == "success" for task in agent.tasks()), "rest", 300
             )

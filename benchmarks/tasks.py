@@ -187,7 +187,7 @@ def _built(
     runtime = ports.Runtime(owner=owner, chance=lambda: 0.5, **given)
     engine = assembled.engine(cloud, store, runtime, change)
     idle: Any = types.SimpleNamespace(
-        run=lambda: 3600.0, ask_for_everything=lambda: None, end=lambda: None, look=lambda: 0,
+        run=lambda: 3600.0, request_full_scan=lambda: None, end=lambda: None, look=lambda: 0,
         start=lambda: None, stop=lambda: None,
     )
     working: Any = types.SimpleNamespace(

@@ -164,7 +164,7 @@ class Bench:
         agent.start()
         try:
             agent.wait_for_log("Listening on")
-            agent.wait_for_log("Looked at")
+            agent.wait_for_log("Scanned")
             agent.wait_until(lambda: _is_idle(agent), "an idle agent", 300)
             yield agent
         finally:

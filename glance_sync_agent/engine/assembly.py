@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins the parts of the engine, for the agent, the commands, the benchmarks and the tests."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 import dataclasses
-import datetime
 import functools
 
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import leadership
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.engine import snapshots
@@ -31,13 +30,18 @@ from glance_sync_agent.engine.marks import settling
 from glance_sync_agent.engine.placement import projects
 from glance_sync_agent.engine.placement import targets
 from glance_sync_agent.engine.placement import wanted_copies
-from glance_sync_agent.engine.reconcile import compare
-from glance_sync_agent.engine.reconcile import gone_sources
+from glance_sync_agent.engine.reconcile import brake
+from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import page_comparison
+from glance_sync_agent.engine.reconcile import pairs
+from glance_sync_agent.engine.reconcile import region_comparison
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import source_history
+from glance_sync_agent.engine.reconcile import source_walk
+from glance_sync_agent.engine.reconcile import task_walk
 from glance_sync_agent.engine.transfer import copying
 from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.verify import pacing
@@ -118,10 +122,10 @@ class Engine:
         """The way from an event to tasks."""
         return requests.TaskRequests(
             store=self.outside.store,
-            wanted=self.targets,
+            targets=self.targets,
             clock=self.outside.clock,
             wake=self.runtime.wake,
-            deletion_announced=self.newest.deleted,
+            note_deletion=self.newest.deleted,
         )
 
     @functools.cached_property
@@ -230,92 +234,73 @@ class Engine:
     def snapshots(self) -> snapshots.SnapshotWatch:
         """Waits for the data of snapshots."""
         return snapshots.SnapshotWatch(
-            regions=self.outside.regions,
-            store=self.outside.store,
-            requests=self.requests,
-            source_views=self.source_views,
-            joined=self.remote_sources,
+            self.outside, self.requests, self.source_views, self.remote_sources
         )
 
     # Scans.
 
-    def make_scan(
-        self,
-        *,
-        ask: compare.Ask,
-        members: member_scans.MemberScans,
-        max_deletes: Callable[[], int],
-        left_alone: Callable[[], Set[images.RegionId]] = frozenset,
-        is_dry: bool = False,
-        is_accepted: bool = False,
-    ) -> scan.Scan:
-        """Return what compares all sources with their copies.
+    def make_scan(self, kind: scan.ScanKind, receive: differences.Receiver) -> scan.Scan:
+        """Return a scan.
 
-        :param ask: is given what differs; the only part that may write.
-        :param left_alone: returns the regions that are not asked.
-        :param is_dry: nothing that was seen is remembered.
-        :param is_accepted: an operator says that what is missing was deleted.
+        :param receive: takes the differences; the only part that may write tasks.
         """
-        outside = self.outside
-        cascading = outside.catalogue.cascading
+        outside, stop = self.outside, self.runtime.stop
+        facts = source_history.ReadOnlyFacts(outside.facts) if kind.is_dry else outside.facts
+        deletion_brake = brake.DeletionBrake(
+            outside,
+            source_history.MissingSources(
+                source_history.note_nothing if kind.is_dry else outside.store.note_missing,
+                outside.clock,
+                lambda: self.settings().scans.gone_grace,
+            ),
+            source_history.NewestSources(facts),
+            receive,
+            is_accepted=kind.is_accepted,
+        )
+        pages = page_comparison.PageComparison(
+            self.targets,
+            pairs.Pairs(outside, self.targets, self.wanted_copies, self.remote_sources),
+            region_comparison.RegionComparison(
+                outside.regions,
+                self.targets,
+                self.wanted_copies,
+                self.location_records,
+                lambda: self.settings().attempts.delete_out_of_strategy,
+            ),
+            kind.members,
+            receive,
+        )
+        origins = self._snapshot_origins()
         return scan.Scan(
-            regions=outside.regions,
-            compared=compare.Differences(
-                regions=outside.regions,
-                store=outside.store,
-                wanted=self.targets,
-                wanted_as=self.wanted_copies,
-                recorded=self.location_records,
-                deletes_unwanted=lambda: self.settings().attempts.delete_out_of_strategy,
-                joined=self.remote_sources,
-                cascading=cascading,
-            ),
-            gone=gone_sources.GoneSources(
-                regions=outside.regions,
-                store=outside.store,
-                wanted=self.targets,
-                cascading=cascading,
-            ),
-            ask=ask,
-            cascading=cascading,
-            snapshot_origins=self._snapshot_origins(),
-            stop=self.runtime.stop,
-            max_deletes=max_deletes,
-            left_alone=left_alone,
-            missing=source_history.MissingSources(
-                note=_note_nothing if is_dry else source_history.noting(outside.store),
-                clock=outside.clock,
-                grace_seconds=lambda: self.settings().scans.gone_grace,
-            ),
-            newest=source_history.NewestSources(_ReadOnly(outside.facts))
-            if is_dry
-            else self.newest,
-            members=members,
-            is_accepted=is_accepted,
+            source_walk.SourceWalk(outside, pages, deletion_brake, stop, origins),
+            task_walk.TaskWalk(outside, pages, deletion_brake, receive, origins),
+            deletion_brake,
+            kind,
+            stop,
         )
 
     @functools.cached_property
     def scan(self) -> scan.Scan:
         """The scan of the agent."""
-        return self.make_scan(
-            ask=compare.asking(self.requests),
-            members=member_scans.SpreadMemberScans(
-                facts=self.outside.facts,
-                clock=self.outside.clock,
-                intervals=lambda: self.settings().scans.intervals,
-                are_ours=self.wanted_copies.have_our_members,
-            ),
-            max_deletes=lambda: self.settings().scans.max_deletes,
-            left_alone=self.region_health.open_regions,
+        members = member_scans.SpreadMemberScans(
+            facts=self.outside.facts,
+            clock=self.outside.clock,
+            intervals=lambda: self.settings().scans.intervals,
+            are_ours=self.wanted_copies.have_our_members,
         )
+        kind = scan.ScanKind(
+            members=members,
+            max_deletes=lambda: self.settings().scans.max_deletes,
+            unavailable=self.region_health.open_regions,
+        )
+        return self.make_scan(kind, differences.requesting(self.requests))
 
     @functools.cached_property
     def scan_schedule(self) -> scan_schedule.ScanSchedule:
         """Runs scans by the clock, in one of several agents."""
         return scan_schedule.ScanSchedule(
-            look=self.scan.look,
-            turns=self.outside.leader_leases,
-            owner=self.runtime.owner,
+            run_scan=self.scan.run,
+            lease=self._lease("reconcile"),
             clock=self.outside.clock,
             intervals=lambda: self.settings().scans.intervals,
             chance=self.runtime.chance,
@@ -386,10 +371,14 @@ class Engine:
             verify=self.read_back.verify,
             make_repairs=self.make_repairs,
             store=self.outside.store,
-            turns=self.outside.leader_leases,
-            owner=self.runtime.owner,
+            lease=self._lease("verify"),
             clock=self.outside.clock,
             interval=lambda: self.settings().verify.interval,
+        )
+
+    def _lease(self, job: str) -> leadership.LeaderLease:
+        return leadership.LeaderLease(
+            job, self.outside.leader_leases, owner=self.runtime.owner, clock=self.outside.clock
         )
 
     def _snapshot_origins(self) -> list[images.RegionId]:
@@ -409,20 +398,3 @@ def assemble(
     :param runtime: None: that of a command.
     """
     return Engine(outside, settings, runtime or ports.Runtime())
-
-
-class _ReadOnly:
-    """Facts that a dry run may read."""
-
-    def __init__(self, kept: ports.FactStore) -> None:
-        self._kept = kept
-
-    def get(self, name: str) -> str | None:
-        return self._kept.get(name)
-
-    def put(self, name: str, value: str) -> None:
-        """Remember nothing."""
-
-
-def _note_nothing(_row: tasks.Task, _since: datetime.datetime | None) -> None:
-    """Write nothing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many things, some at a time."""
+"""Batches of many things."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import itertools
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def of(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut into pieces of ``size``; the last may be shorter. Python 3.12 has it in itertools."""
+    """Yield batches of ``size``; the last may be shorter. Python 3.12 has itertools.batched."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

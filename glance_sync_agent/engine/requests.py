@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an event to requested tasks, in one commit."""
+"""Turns events into requested tasks, in one commit."""
 
 from collections.abc import Callable, Iterable, Mapping
 import datetime
@@ -10,60 +10,62 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.placement import targets
+from glance_sync_agent.engine.placement.targets import Targets
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between an event and the look at its image. An upload ends in an ``activate`` and an
-#: ``update`` a few milliseconds apart; with this pause they are one look instead of two.
+#: Seconds from an event to the attempt. An upload ends with an ``activate`` and an ``update``
+#: within milliseconds; with this pause they cost one attempt instead of two.
 QUIET_SECONDS = 0.05
 
 
 class TaskRequests:
-    """Turns events into rows. When :meth:`handle` returns, the event may be forgotten."""
+    """Requests tasks, and notes which deletions of sources were announced.
+
+    All methods raise ServiceUnavailable if the database does not answer.
+    """
 
     def __init__(
         self,
         *,
         store: ports.TaskStore,
-        wanted: targets.Targets,
+        targets: Targets,
         clock: ports.Clock,
         wake: ports.Wake,
-        deletion_announced: Callable[[images.RegionId, images.ImageId], None],
+        note_deletion: Callable[[images.RegionId, images.ImageId], None],
     ) -> None:
         self._store = store
-        self._deletion_announced = deletion_announced
-        self._targets = wanted
+        self._targets = targets
         self._clock = clock
         self._wake = wake
+        self._note_deletion = note_deletion
 
     def handle(
         self, event: events.ImageEvent, source_region: images.RegionId | None = None
     ) -> None:
         """Request the image of an event in every region that has or should have a copy.
 
-        Of a region other than the cascading one only snapshots are of interest, and what was
-        copied from there before. Copies are nobody's source.
+        In a cascaded region, only snapshots and sources of known copies count. An event about a
+        copy requests nothing. Acknowledge the event after this returns; bring it again if this
+        fails.
 
         :param source_region: where it happened; None: in the cascading region.
-        :raises ServiceUnavailable: the event could not be stored; bring it again.
         """
         home = source_region or self._targets.cascading
         if identity.is_named(event.mark, event.image_id, home):
             return
         is_deletion = event.kind is events.EventKind.DELETED
         if is_deletion:
-            self._deletion_announced(home, event.image_id)
+            self._note_deletion(home, event.image_id)
         if source_region is not None and not self._is_of_interest(event, source_region):
             return
         if source_region is None and not is_deletion and self._is_copy(event.image_id):
             return
-        count = self.request(
+        count = self.request_source(
             event.image_id,
+            source_region,
             may_delete=is_deletion,
             quiet_seconds=QUIET_SECONDS,
-            source_region=source_region,
-            of_source_only=True,
             project=event.project,
         )
         LOG.debug("Image %s %s: %d tasks requested", event.image_id, event.kind.name, count)
@@ -77,9 +79,9 @@ class TaskRequests:
         return any(task.source_region == source_region for task in known)
 
     def _is_copy(self, image_id: images.ImageId) -> bool:
-        """Tell whether an image of the cascading region is known as a copy.
+        """Tell whether a task knows an image of the cascading region as its copy.
 
-        An event of its members does not bear its mark.
+        An event about members does not show the mark of a copy.
         """
         return any(
             task.key.region == self._targets.cascading and task.copy_id == image_id
@@ -92,28 +94,50 @@ class TaskRequests:
         region: images.RegionId | None = None,
         *,
         may_delete: bool = False,
-        quiet_seconds: float = 0.0,
-        source_region: images.RegionId | None = None,
-        of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
-        """Request an image, in one region or in all that it concerns; return how many tasks.
+        """Request an image for an operator; return the number of tasks.
 
-        :param of_source_only: tasks of an image of another region with the same id are left
-            alone.
+        :param region: None: all regions that have or should have a copy.
         """
+        regions = self._targets.regions() if region is None else {region}
         now = self._clock.now()
-        regions = self._targets.regions(source_region) if region is None else {region}
         count = self._store.request(
             image_id,
             regions,
             now=now,
-            not_before=now + datetime.timedelta(seconds=quiet_seconds),
+            not_before=now,
             request_id=uuid.uuid4().hex,
             may_delete=may_delete,
             elsewhere=region is None,
+            project=project,
+        )
+        self._wake()
+        return count
+
+    def request_source(
+        self,
+        image_id: images.ImageId,
+        source_region: images.RegionId | None,
+        *,
+        may_delete: bool = False,
+        quiet_seconds: float = 0.0,
+        project: str | None = None,
+    ) -> int:
+        """Request a source in all regions that have or should have a copy; return the number.
+
+        Tasks of another region's image with the same id stay as they are.
+        """
+        now = self._clock.now()
+        count = self._store.request(
+            image_id,
+            self._targets.regions(source_region),
+            now=now,
+            not_before=now + datetime.timedelta(seconds=quiet_seconds),
+            request_id=uuid.uuid4().hex,
+            may_delete=may_delete,
             source_region=source_region,
-            of_source_only=of_source_only,
+            of_source_only=True,
             project=project,
         )
         self._wake()
@@ -128,7 +152,7 @@ class TaskRequests:
         source_region: images.RegionId | None = None,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
-        """Request images in one region, in one commit; return how many tasks."""
+        """Request images in one region, in one commit; return the number of tasks."""
         now = self._clock.now()
         count = self._store.request_in(
             region,

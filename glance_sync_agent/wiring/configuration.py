@@ -98,8 +98,8 @@ def _for_engine(found: settings.Settings) -> assembly.Settings:
         ),
         scans=scan_settings.ScanSettings(
             intervals=scan_settings.ScanIntervals(
-                everything=found.reconcile_interval,
-                changes=found.reconcile_changes_interval,
+                full=found.reconcile_interval,
+                incremental=found.reconcile_changes_interval,
                 members=found.members_interval,
             ),
             max_deletes=found.max_deletes,

@@ -523,7 +523,7 @@ class Cloud:
 
     def _work(self) -> None:
         """Look at everything, read every copy back, and work until nothing waits any more."""
-        self.agents[0].world.reconciliation.look()
+        self.agents[0].world.reconciliation.run()
         self._settle()
         self.agents[0].world.verification.run()
         self._settle()

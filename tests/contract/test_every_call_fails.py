@@ -136,7 +136,7 @@ class Story:
         """Nobody tells of it."""
         self.cloud.source.put_data(snapshot, DATA)
         self.cloud.leave(snapshot)
-        self._do(lambda: self.world.snapshots.look())
+        self._do(lambda: self.world.snapshots.check())
         self._work()
 
     def _stop_in_the_middle(self) -> None:
@@ -209,7 +209,7 @@ class Story:
             self.cloud.damage(self.cloud.regions.glances[spoilt.region], spoilt.image_id)
 
     def _look(self) -> None:
-        self.world.rounds.ask_for_everything()
+        self.world.rounds.request_full_scan()
         self._do(lambda: self.world.rounds.run())
         self._work()
 

@@ -19,6 +19,9 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import attempt_settings
 from glance_sync_agent.engine.attempts import large_slots
 from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.reconcile import differences
+from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.transfer import progress
@@ -168,7 +171,7 @@ class World:
             retries=retries, base=10.0, cap=100.0, give_up=give_up
         )
         self.breaker_policy = breakers.BreakerPolicy(failures=3, base=20.0, cap=80.0)
-        self.intervals = scan_settings.ScanIntervals(everything=600.0, changes=60.0)
+        self.intervals = scan_settings.ScanIntervals(full=600.0, incremental=60.0)
         self.members_interval = 0.0
         self.max_deletes = 2
         self.gone_grace = 0.0
@@ -265,6 +268,23 @@ class World:
                 max_bytes_per_second=self.bytes_per_second,
                 max_repairs=self.max_repairs,
             ),
+        )
+
+    def make_scan(
+        self, receive: differences.Receiver | None = None, **changes: Any
+    ) -> scan.Scan:
+        """Return a scan of all members.
+
+        :param receive: None: requests a task for each difference.
+        :param changes: fields of :class:`scan.ScanKind`.
+        """
+        kind = scan.ScanKind(
+            members=member_scans.FixedShare(member_scans.ALL),
+            max_deletes=lambda: self.max_deletes,
+        )
+        return self.engine.make_scan(
+            dataclasses.replace(kind, **changes),
+            receive or differences.requesting(self.intake),
         )
 
     def _wake(self) -> None:

@@ -135,7 +135,7 @@ class World:
             agent.wait_for_log("Listening on topics")
         if len(started) == len(self.agents):  # one of them looks
             self.wait_until(
-                lambda: any("Looked at " in agent.said() for agent in started), "a first look"
+                lambda: any("Scanned " in agent.said() for agent in started), "a first look"
             )
         gone = list(self.published)[self._deleted :]
         self._deleted = len(self.published)

@@ -49,7 +49,7 @@ class Agent(agents.Agent):
         """Start, and wait until it listens and has looked at everything once."""
         self.start()
         self.wait_for_log("Listening on topics")
-        self.wait_for_log("Looked at ")
+        self.wait_for_log("Scanned ")
 
     def said(self) -> str:
         """Return the log since the last start."""

@@ -345,7 +345,7 @@ def test_strategy_none_copies_nothing(make_alone, people):
     before = people.publish("before")
     agent = make_alone(options=with_options(DEFAULT={"sync_strategy": "None"}))
     agent.begin()
-    assert "Looked at" in agent.said()
+    assert "Scanned" in agent.said()
     after = people.publish("after")
     # The queue is read in order, and the end of the listener is told with its counts.
     agent.wait_until(lambda: conftest.ready(people.cloud, "glance-sync-agent") == 0, "no event")

@@ -232,7 +232,7 @@ def test_a_keystone_that_is_away_at_start_is_waited_for(
         other.start()
         other.wait_for_log("Starting although Keystone does not answer")
         other.wait_for_log("Started with process")
-    other.wait_for_log("Looked at ")
+    other.wait_for_log("Scanned ")
     image = people.publish("after Keystone")
     other.wait_until(lambda: people.in_step(image), "the copies")
     assert "Traceback" not in other.said()

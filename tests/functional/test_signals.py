@@ -205,7 +205,7 @@ def test_a_second_agent_waits_for_the_first_and_then_goes_on(make_agent, people)
     second.wait_for_log("another glance-sync-agent")
     assert first.stop() == 0
     second.wait_for_log("Started with process")
-    second.wait_for_log("Looked at ")
+    second.wait_for_log("Scanned ")
     assert second.stop() == 0
 
 

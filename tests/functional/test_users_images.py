@@ -83,9 +83,9 @@ def at_rest(agent: running.Agent) -> None:
 
 def looked(agent: running.Agent, times: int = 2) -> None:
     """Wait until everything was looked at a few times more."""
-    before = agent.said().count("Looked at ")
+    before = agent.said().count("Scanned ")
     agent.wait_until(
-        lambda: agent.said().count("Looked at ") >= before + times, "a look at everything"
+        lambda: agent.said().count("Scanned ") >= before + times, "a look at everything"
     )
     at_rest(agent)
 

@@ -16,7 +16,7 @@ from tools.cloud import processes
 from tools.demo import errors
 from tools.demo import screen
 
-_READY = ("Listening on topics", "Looked at ")  # in the agent's log
+_READY = ("Listening on topics", "Scanned ")  # in the agent's log
 _READY_SECONDS = 60.0
 #: A user who ends the demo does not want to wait for a transfer.
 _OPTIONS: agents.Options = {"DEFAULT": {"graceful_shutdown_timeout": 10}}

@@ -10,9 +10,10 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import steps
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
 
 _LINK = "first start"
 _REMEDY = "see the lines that fail above, or run 'glance-sync reconcile --dry-run'"
@@ -37,26 +38,27 @@ def look(
 
 def _missing(
     conf: cfg.ConfigOpts, current: wiring.CurrentSettings
-) -> tuple[Sequence[compare.Difference], Collection[images.RegionId]]:
+) -> tuple[Sequence[differences.Difference], Collection[images.RegionId]]:
     """Return the copies that are missing, and the regions that were not compared."""
-    found: list[compare.Difference] = []
+    found: list[differences.Difference] = []
 
-    def keep(some: Sequence[compare.Difference]) -> int:
+    def keep(some: Sequence[differences.Difference]) -> int:
         found.extend(one for one in some if one.step.what is steps.StepKind.COPY)
         return 0
 
     with wiring.Cloud(conf, current) as cloud:
-        report = cloud.engine().make_scan(
-            ask=keep,
+        kind = scan.ScanKind(
             max_deletes=lambda: 0,
             members=member_scans.FixedShare(member_scans.NONE),
             is_dry=True,
-        ).look(scan.Scope(deletions=False))
+        )
+        scope = scan_state.Scope(deletions=False)
+        report = cloud.engine().make_scan(kind, keep).run(scope)
     return found, report.failed_regions
 
 
 def summary(
-    found: Iterable[compare.Difference], failed: Collection[images.RegionId]
+    found: Iterable[differences.Difference], failed: Collection[images.RegionId]
 ) -> findings.Finding:
     """Return the line that says what is missing."""
     sizes: dict[images.RegionId, list[int | None]] = {}

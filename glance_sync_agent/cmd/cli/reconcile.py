@@ -10,9 +10,10 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import tables
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
 
 _COLUMNS = ("image_id", "image_name", "region", "what", "why")
 _EXAMPLES = """\
@@ -61,30 +62,32 @@ class Reconcile(tables.Lister):
         """Return the columns and the rows."""
         conf, current = self.app.configure()
         region = named.region(parsed_args)
-        scope = scan.Scope(only=None if region is None else frozenset({region}))
+        scope = scan_state.Scope(only=None if region is None else frozenset({region}))
         allowed = parsed_args.allow_deletes
         limit = current.settings.max_deletes if allowed is None else allowed
-        found: list[compare.Difference] = []
+        found: list[differences.Difference] = []
         with wiring.Cloud(conf, current) as cloud:
             if region is not None:
                 known = cloud.catalogue.regions()
                 named.require_region(region, known, where=named.IN_CATALOGUE)
             engine = cloud.engine()
             # A dry run has nothing that could write: no way to request, and scans only read.
-            ask = _nothing if parsed_args.dry_run else compare.asking(engine.requests)
+            receive = (
+                _nothing if parsed_args.dry_run else differences.requesting(engine.requests)
+            )
 
-            def keep(some: Sequence[compare.Difference]) -> int:
+            def keep(some: Sequence[differences.Difference]) -> int:
                 found.extend(some)
-                return ask(some)
+                return receive(some)
 
-            report = engine.make_scan(
-                ask=keep,
+            kind = scan.ScanKind(
                 # A dry run shows all that would go, and what keeps it from going.
                 max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
                 members=member_scans.FixedShare(member_scans.ALL),
                 is_dry=parsed_args.dry_run,
                 is_accepted=allowed is not None,
-            ).look(scope)
+            )
+            report = engine.make_scan(kind, keep).run(scope)
         if parsed_args.dry_run:
             gone = len({one.image_id for one in found if one.may_delete})
             report.held_back = gone if gone > limit else 0
@@ -97,7 +100,7 @@ class Reconcile(tables.Lister):
         return super().run(parsed_args) or int(self._is_partial)
 
     def _tell(
-        self, report: scan.ScanReport, count: int, *, limit: int, dry_run: bool
+        self, report: scan_state.ScanReport, count: int, *, limit: int, dry_run: bool
     ) -> None:
         did = "would be requested; nothing was written" if dry_run else "requested"
         self.app.say(f"Compared {report.sources} images with their copies: {count} {did}")
@@ -134,9 +137,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _nothing(found: Sequence[compare.Difference]) -> int:
+def _nothing(found: Sequence[differences.Difference]) -> int:
     return len(found)
 
 
-def _row(one: compare.Difference) -> Sequence[Any]:
+def _row(one: differences.Difference) -> Sequence[Any]:
     return one.image_id, one.image_name or "", one.region, one.step.what.value, one.step.why

@@ -182,7 +182,7 @@ class Daemon(service.ServiceBase):
         while not self._stopping.is_set():
             if self._look.wait(wait):
                 self._look.clear()
-                agent.engine.scan_schedule.ask_for_everything()
+                agent.engine.scan_schedule.request_full_scan()
             if self._stopping.is_set() or not self._current.settings.sync_enabled:
                 wait = None
                 continue
@@ -196,7 +196,7 @@ class Daemon(service.ServiceBase):
             if not self._current.settings.sync_enabled:
                 continue
             try:
-                agent.engine.snapshots.look()
+                agent.engine.snapshots.check()
             except errors.SyncError as exc:
                 LOG.warning("Could not look at the snapshots: %s", exc)
 

@@ -1,47 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which images' members a look asks for.
+"""The images whose members a scan compares.
 
-No listing shows members, and a change of them leaves no trace in the image. So each image and
-each of its copies costs a request. Those requests are spread over the looks of a day: each
-image has its time of day, and a look asks for those whose time has come since the last one.
-What else costs a request for each image is asked for at the same time.
+No listing shows members, and a change of them does not change the image. So the members of each
+image and of each copy cost a request. The scans of a day share these requests: each image has its
+time of day, and a scan compares the images whose time came since the scan before. Other requests
+for single images follow the same shares.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import hashlib
 import json
-from typing import Protocol
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import scan_settings
 
-#: Names for each region, by that of the sources, the time up to which members were looked at, and
-#: whether they were the agent's business then. If not, nobody knows what they are.
+#: Names the fact of each region: by the region of the sources, the time up to which the members
+#: were compared, and whether the agent set the members of copies then. Databases hold this name.
 _FACT = "members looked at in "
-#: A look that comes late makes up for what was missed by asking for so much at most.
+#: The most that a late scan compares to catch up.
 _MOST_AT_ONCE = 1 / 24  # of all images
-_LATE_FACTOR = 2  # times the share of a look that is in time
+_LATE_FACTOR = 2  # times the share of a scan that is in time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """The images whose members one look asks for, by their time in each period."""
+    """The images whose members one scan compares, by their time in each period."""
 
     start: int  # milliseconds, as the next two
     length: int
     period: int
-    is_first: bool = False  # there was no look before this one
+    is_first: bool = False  # there was no scan before
 
     def has(self, image_id: images.ImageId) -> bool:
-        """Tell whether the time of an image is in this share."""
+        """Tell whether an image belongs to this share."""
         digest = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
         return (int.from_bytes(digest, "big") - self.start) % self.period < self.length
 
     @property
     def end(self) -> int:
-        """Where the next share begins."""
+        """Return where the next share begins."""
         return self.start + self.length
 
 
@@ -49,30 +48,14 @@ ALL = Share(start=0, length=1, period=1)
 NONE = Share(start=0, length=0, period=1)
 
 
-class MemberScans(Protocol):
-    """Shares the members out to the looks."""
-
-    def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
-        """Return the sources of ``origin`` whose members a look in ``region`` asks for.
-
-        :raises ServiceUnavailable: the database does not answer.
-        """
-
-    def note(self, origin: images.RegionId, region: images.RegionId, share: Share) -> None:
-        """Take note that a look asked for all of a share. Idempotent.
-
-        :raises ServiceUnavailable: the database does not answer.
-        """
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class FixedShare:
-    """Asks for the same in each look, and takes no notes: for an operator's commands."""
+    """Gives the same share to each scan, and remembers nothing: for an operator's commands."""
 
     same: Share
 
     def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
-        """Return it."""
+        """Return the share."""
         del origin, region
         return self.same
 
@@ -81,11 +64,12 @@ class FixedShare:
 
 
 class SpreadMemberScans:
-    """Asks in each look for those whose time has come since the last look of that region.
+    """Gives each scan the images whose time came since the last scan of the region.
 
-    Where that look ended is remembered in the database. So it does not matter how often an
-    agent starts: one that was away for an hour asks for one hour's images. After a longer
-    absence several looks make up for it, in the order of time, so that nobody is left out.
+    All methods raise ServiceUnavailable if the database does not answer.
+
+    The database keeps the end of the last share. So restarts cost nothing: after an hour without
+    an agent, the scan compares one hour's images. After a longer time several scans catch up.
     """
 
     def __init__(
@@ -94,19 +78,18 @@ class SpreadMemberScans:
         facts: ports.FactStore,
         clock: ports.Clock,
         intervals: Callable[[], scan_settings.ScanIntervals],
-        are_ours: Callable[[], bool],
+        are_ours: Callable[[], bool],  # whether the agent sets the members of copies
     ) -> None:
-        """Keep the parts.
-
-        :param are_ours: tells whether the members of copies are the agent's business.
-        """
         self._facts = facts
         self._clock = clock
         self._intervals = intervals
         self._are_ours = are_ours
 
     def share(self, origin: images.RegionId, region: images.RegionId) -> Share:
-        """Return what is due; nothing at the very first look, from which the time counts."""
+        """Return the sources of ``origin`` whose members are due in ``region``.
+
+        At the first scan, which starts the time, that is none.
+        """
         intervals = self._intervals()
         if intervals.members == 0:
             return ALL
@@ -121,7 +104,7 @@ class SpreadMemberScans:
         return _due(min(until, now), now, period, _most(intervals))
 
     def note(self, origin: images.RegionId, region: images.RegionId, share: Share) -> None:
-        """Remember where the next share begins."""
+        """Remember that a scan compared a share. Idempotent."""
         now = _milliseconds(self._clock.now().timestamp())
         end = now if share == ALL else share.end
         known = {**self._known(region), origin: [end, self._are_ours()]}
@@ -132,23 +115,26 @@ class SpreadMemberScans:
         return known
 
 
-def _due(since: int, now: int, period: int, most: int) -> Share:
-    """Return what is due after so long; where it is too much, the part that was due first.
+MemberScans = SpreadMemberScans | FixedShare
 
-    :param most: milliseconds' worth that one look asks for.
+
+def _due(since: int, now: int, period: int, most: int) -> Share:
+    """Return what is due, or if that is too much, the part that was due first.
+
+    :param most: milliseconds.
     """
     if now - since >= period <= most:
         return Share(start=now - period, length=period, period=period)
-    # Whole periods that nobody looked change nothing about whose turn is next.
+    # After whole periods without a scan, the same images are next as without them.
     missed = max((now - since) // period - 1, 0)
     start = since + missed * period
     return Share(start=start, length=min(now - start, most), period=period)
 
 
 def _most(intervals: scan_settings.ScanIntervals) -> int:
-    if intervals.everything == 0:
+    if intervals.full == 0:
         return _milliseconds(intervals.members)
-    seconds = max(intervals.members * _MOST_AT_ONCE, intervals.everything * _LATE_FACTOR)
+    seconds = max(intervals.members * _MOST_AT_ONCE, intervals.full * _LATE_FACTOR)
     return _milliseconds(min(seconds, intervals.members))
 
 

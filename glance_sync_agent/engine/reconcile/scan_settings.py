@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator chose about scans."""
+"""What an operator chooses about scans."""
 
 from collections.abc import Set
 import dataclasses
@@ -9,11 +9,11 @@ from glance_sync_agent.domain import images
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ScanIntervals:
-    """Seconds from the end of a scan to the next one; 0: there is no next one."""
+    """Seconds from the end of a scan to the next one of its kind; 0: no next one."""
 
-    everything: float  # of full scans
-    changes: float = 60.0  # of incremental scans
-    members: float = 86400.0  # in which each image's members are read once; 0: in each scan
+    full: float
+    incremental: float = 60.0
+    members: float = 86400.0  # in which each image's members are compared; 0: in each scan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

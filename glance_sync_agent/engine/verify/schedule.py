@@ -35,26 +35,18 @@ class VerifySchedule:
         verify: Callable[[tasks.Task, read_back.Watch], read_back.ReadBackResult],
         make_repairs: Callable[[], repairs.Repairs],
         store: ports.TaskStore,
-        turns: ports.LeaderLeases,
-        owner: str,
+        lease: leadership.LeaderLease,
         clock: ports.Clock,
         interval: Callable[[], float],
     ) -> None:
         """Begin with nothing.
 
-        :param owner: who we are among those that take turns.
         :param interval: seconds in which every copy is verified once; 0: none is.
         """
         self._verify = verify
         self._make_repairs = make_repairs
         self._store = store
-        self._turn = leadership.LeaderLease(
-            "verify",
-            lost="another agent verifies the copies now",
-            turns=turns,
-            owner=owner,
-            clock=clock,
-        )
+        self._lease = lease
         self._clock = clock
         self._interval = interval
         self._not_before = clock.monotonic()
@@ -67,7 +59,7 @@ class VerifySchedule:
             return leadership.RENEWAL_SECONDS
         failure = None
         try:
-            if not self._turn.take():
+            if not self._lease.take():
                 self._due = None
                 return leadership.RENEWAL_SECONDS
             if self._clock.monotonic() >= self._not_before:
@@ -89,7 +81,7 @@ class VerifySchedule:
 
         :raises ServiceUnavailable: the database does not answer.
         """
-        self._turn.end()
+        self._lease.give_back()
 
     def _verify_what_is_due(self) -> None:
         started = self._clock.monotonic()
@@ -102,8 +94,8 @@ class VerifySchedule:
         for task in self._due:
             if task.status in read_back.UNSETTLED:
                 continue  # not read and not noted, so that the next walk finds it
-            finding = self._verify(task, lambda _task, _done, _total: self._turn.keep_on())
-            self._turn.keep_on()
+            finding = self._verify(task, lambda _task, _done, _total: self._lease.renew())
+            self._lease.renew()
             done.take(finding)
             verdicts[finding.verdict] += 1
             size += finding.size

@@ -4,8 +4,9 @@
 import pytest
 
 from glance_sync_agent.engine import assembly
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
+from glance_sync_agent.engine.reconcile import scan as scans
 from tests.fakes import world as worlds
 
 
@@ -24,12 +25,12 @@ def scan(engine, found, *, is_dry):
         found.extend(some)
         return len(some)
 
-    return engine.make_scan(
-        ask=keep,
+    kind = scans.ScanKind(
         members=member_scans.FixedShare(member_scans.ALL),
         max_deletes=lambda: 10,
         is_dry=is_dry,
-    ).look()
+    )
+    return engine.make_scan(kind, keep).run()
 
 
 def test_a_command_works_in_its_own_thread(world, engine):
@@ -46,7 +47,7 @@ def test_a_dry_scan_remembers_nothing(world, engine):
     world.source.publish()
     facts = world.engine.outside.facts
     before = dict(facts._kept)
-    found: list[compare.Difference] = []
+    found: list[differences.Difference] = []
     scan(engine, found, is_dry=True)
     assert {one.region for one in found} == set(worlds.CASCADED)
     assert dict(facts._kept) == before

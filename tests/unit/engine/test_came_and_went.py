@@ -88,7 +88,7 @@ def test_a_snapshot_that_was_deleted_before_it_had_data_costs_no_request(world, 
     image = create(world, **SNAPSHOT)
     waiting = list(world.store.list())
     assert [task.status for task in waiting] == [tasks.TaskStatus.PENDING] * 5
-    world.snapshots.look()
+    world.snapshots.check()
     world.run(seconds=10.0)
     delete(world, image)
     world.settle()
@@ -101,7 +101,7 @@ def test_a_snapshot_that_was_deleted_before_it_had_data_costs_no_request(world, 
 def test_a_snapshot_that_was_killed_costs_no_request(world, asked):
     image = create(world, **SNAPSHOT)
     world.source.change(image.image_id, status="killed")
-    world.snapshots.look()
+    world.snapshots.check()
     world.run()
     delete(world, image)
     world.settle()
@@ -122,7 +122,7 @@ def test_a_snapshot_that_went_in_another_region_costs_no_request_in_the_others(
         home.delete_as_user(there.image_id)
     else:
         home.change(there.image_id, status=status)
-    world.snapshots.look()
+    world.snapshots.check()
     world.run()
     assert {task.reason for task in world.store.list()} >= {
         f"snapshot was {status or 'deleted'} in region RegionTwo before it was copied"

@@ -173,7 +173,7 @@ def test_a_snapshot_of_a_stranger_that_keeps_a_source_from_a_region_is_told_of(c
     world.changed(golden.image_id)
     world.run()
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert "cannot be copied to region RegionTwo" in caplog.text
     assert world.task(golden, THREE).status == "failure"
@@ -186,7 +186,7 @@ def test_a_snapshot_of_a_stranger_that_keeps_a_source_from_a_region_is_told_of(c
         THREE,
     )
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert DATA in world.two._data.values()
 
@@ -196,9 +196,9 @@ def test_a_snapshot_of_a_stranger_that_keeps_a_source_from_a_region_is_told_of(c
 
 def copies_after_grace(world):
     world.gone_grace = DAY
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run(seconds=DAY + 1)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     return world.two.ids()
 
@@ -206,7 +206,7 @@ def copies_after_grace(world):
 def test_copies_outlive_a_glance_that_lost_all_and_took_a_new_image_before_the_next_look(
     world, copied
 ):
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.clock.advance(100)
     world.source._records.clear()
     world.source.publish(b"of a user, a minute later", owner="bob")
@@ -219,7 +219,7 @@ def test_copies_outlive_a_restored_glance_that_took_a_new_image_before_the_next_
     golden = world.source.publish(DATA, owner="alpha")
     world.changed(golden.image_id)
     world.run()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.clock.advance(100)
     world.source._records.pop(golden.image_id)  # younger than the backup
     world.source.publish(b"of a user, a minute later", owner="bob")
@@ -234,7 +234,7 @@ def test_copies_outlive_a_restored_glance_whose_newest_image_was_deleted_before(
     world.run()
     world.clock.advance(100)
     newest = world.source.publish(b"short-lived", owner="bob")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.source.delete_as_user(newest.image_id)
     world.deleted(newest.image_id)
     world.source._records.pop(golden.image_id)  # younger than the backup
@@ -251,9 +251,9 @@ def test_an_image_that_is_deleted_during_a_look_holds_no_deletion_up(world, copi
             world.deleted(newest.image_id)
 
     world.two.before = delete  # after the page was read, and before its newest is remembered
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
-    assert world.reconciliation.look().restored == set()
+    assert world.reconciliation.run().restored == set()
 
 
 def test_a_late_message_of_a_deletion_ends_the_suspicion_that_a_glance_was_restored(
@@ -262,12 +262,12 @@ def test_a_late_message_of_a_deletion_ends_the_suspicion_that_a_glance_was_resto
     """The agent was restarted: it looks at everything before it has read its messages."""
     world.clock.advance(100)
     newest = world.source.publish(b"short-lived", owner="bob")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.source.delete_as_user(newest.image_id)
-    assert world.reconciliation.look().restored == {ONE}
+    assert world.reconciliation.run().restored == {ONE}
     world.deleted(newest.image_id)
     world.settle()
-    assert world.reconciliation.look().restored == set()
+    assert world.reconciliation.run().restored == set()
 
 
 def test_a_deletion_that_is_told_while_a_region_is_out_of_the_catalogue_is_done_afterwards(
@@ -282,7 +282,7 @@ def test_a_deletion_that_is_told_while_a_region_is_out_of_the_catalogue_is_done_
     world.deleted(copied.image_id)
     world.settle()
     world.catalogue.names = known
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert copied.image_id not in world.two.ids()
 
@@ -311,7 +311,7 @@ def test_an_agent_that_lost_its_rights_in_a_region_forgets_no_copy(world, monkey
         world.source.delete_as_user(private.image_id)
         world.deleted(private.image_id)
         world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     is_known = any(task.key.region == TWO for task in world.store.list())
     assert is_known or private.image_id not in world.two.ids()
@@ -403,7 +403,7 @@ def test_odd_marks_on_sources_and_on_images_in_the_way_raise_nothing(world, prop
     world.two.publish(b"there", image_id=source.image_id, properties={**marks, **properties})
     world.changed(source.image_id)
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     list(world.census.find(TWO))
     payload = {"id": source.image_id, "status": "active", "properties": properties}
     assert events.parse("image.update", payload) is not None
@@ -428,7 +428,7 @@ def test_a_copy_that_lost_its_mark_is_reported_once_its_source_is_gone(world, co
     world.source.delete_as_user(copied.image_id)
     world.deleted(copied.image_id)
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     is_there = copied.image_id in world.two.ids()
     assert not is_there or reported(world, TWO, copied.image_id)
@@ -459,7 +459,7 @@ def test_an_orphan_of_a_region_that_is_no_source_any_more_is_reported():
     world.store.__init__()  # the database is lost,
     world.three.delete_as_user(snapshot.image_id)  # so is the source,
     world = worlds.World(outside)  # and its bus is not in sync.conf any more
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert reported(world, TWO, snapshot.image_id)
 
@@ -472,7 +472,7 @@ def test_an_image_of_a_former_region_of_copies_that_became_the_cascading_one_is_
     golden = world.source.publish(DATA, image_id=OTHER, owner="alpha", properties=marks)
     world.changed(golden.image_id)
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert world.two.ids() or reported(world, ONE, OTHER)
 
@@ -494,7 +494,7 @@ def test_what_is_called_an_orphan_has_a_source_that_is_gone(world, copied):
 def test_a_copy_that_no_row_knows_and_nobody_wants_is_taken_back_or_reported(world, copied):
     world.store.__init__()
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     world.count_marked()
     world.settle()
@@ -502,7 +502,7 @@ def test_a_copy_that_no_row_knows_and_nobody_wants_is_taken_back_or_reported(wor
     world.source.change(copied.image_id, visibility="private")
     world.changed(copied.image_id)
     world.settle()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     is_public = world.two.image(copied.image_id).metadata.visibility == "public"
     assert not is_public or reported(world, TWO, copied.image_id)
@@ -599,7 +599,7 @@ def test_a_record_on_probation_is_not_deleted_for_being_out_of_strategy(world, i
     adopted(world, image)
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.deletes_unwanted = True
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert image.image_id in world.two.ids()
 
@@ -616,7 +616,7 @@ def test_a_record_that_no_row_knows_is_not_deleted_for_being_out_of_strategy(wor
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.deletes_unwanted = True
     assert row.known_copy is not None
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert image.image_id in world.two.ids()
 
@@ -652,13 +652,13 @@ def test_an_image_of_a_user_with_the_id_of_a_copy_that_was_read_back_is_not_dele
 def test_the_deletion_of_an_image_that_says_that_it_is_a_copy_is_heard(world, copied):
     marks = builders.marks(copied.image_id, ONE, source_id=OTHER, source_region="RegionNine")
     world.source.change(copied.image_id, **marks)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.source.delete_as_user(copied.image_id)
     payload = {"id": copied.image_id, "status": "deleted", "properties": marks}
     world.intake.handle(events.parse("image.delete", payload))
     world.settle()
     assert not world.two.ids()
-    assert world.reconciliation.look().restored == set()
+    assert world.reconciliation.run().restored == set()
 
 
 # Reports.

@@ -30,7 +30,7 @@ def copied(world):
 
 
 def look(world):
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
 
 

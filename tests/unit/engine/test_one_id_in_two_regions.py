@@ -5,7 +5,7 @@ import pytest
 
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 from tests.fakes import world as worlds
 
 ONE = worlds.CASCADING
@@ -23,15 +23,15 @@ def world():
 
 @pytest.fixture
 def found(world):
-    """Return where what the looks find is kept."""
-    kept: list[compare.Difference] = []
-    ask = world.reconciliation._ask
+    """Return where what the scans find is kept."""
+    kept: list[differences.Difference] = []
+    request = differences.requesting(world.intake)
 
     def keep(some):
         kept.extend(some)
-        return ask(some)
+        return request(some)
 
-    world.reconciliation._ask = keep
+    world.reconciliation = world.make_scan(keep)
     return kept
 
 
@@ -60,7 +60,7 @@ def sources(world, image):
 
 
 def look(world):
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     world.settle()
     return report
 
@@ -130,7 +130,7 @@ def test_an_image_with_the_id_of_a_snapshot_is_told_of_in_a_look(world, squatted
     told = [(one.region, one.step.what, one.step.why) for one in found
             if (one.image_id, one.region) == (squatted.image_id, TWO)]
     assert told == [
-        (TWO, "report", "a copy of another region's image with the same id is there")
+        (TWO, "report", "the region has a copy of another region's image with the same id")
     ]
     assert world.task(squatted) == before
     assert "1 images of region RegionOne cannot be copied to region RegionTwo" in caplog.text

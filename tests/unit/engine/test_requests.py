@@ -79,5 +79,5 @@ def test_a_task_knows_the_project_of_its_image(world):
     world.intake.handle(event)
     assert {task.project for task in world.store.list()} == {"one"}
     other = world.source.publish(b"2", owner="two")
-    world.reconciliation.look()
+    world.reconciliation.run()
     assert {task.project for task in world.store.find([other.image_id])} == {"two"}

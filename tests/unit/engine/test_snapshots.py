@@ -13,7 +13,8 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
+from glance_sync_agent.engine.reconcile import source_walk
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -62,20 +63,20 @@ def test_any_other_image_without_data_is_not(world):
 
 def test_it_is_copied_when_it_is_active_and_no_event_said_so(world):
     image = announce(world)
-    assert world.snapshots.look() == 0
+    assert world.snapshots.check() == 0
     world.source.put_data(image.image_id, DATA)
-    assert world.snapshots.look() == 1
+    assert world.snapshots.check() == 1
     world.run()
     assert world.two.data(image.image_id) == world.three.data(image.image_id) == DATA
     assert not waiting(world)
-    assert world.snapshots.look() == 0
+    assert world.snapshots.check() == 0
 
 
 def test_while_it_waits_no_task_is_due_and_nothing_is_written(world):
     announce(world)
     before = list(world.store.list())
     assert world.run(seconds=299) == 0
-    world.snapshots.look()
+    world.snapshots.check()
     assert list(world.store.list()) == before
 
 
@@ -87,7 +88,7 @@ def test_a_hundred_of_them_cost_one_question(world):
     world.run()
     asked = []
     world.source.before = lambda name, _image_id: asked.append(name)
-    world.snapshots.look()
+    world.snapshots.check()
     assert asked == ["find"]
     assert len(waiting(world)) == 200
 
@@ -118,7 +119,7 @@ def test_one_that_was_deleted_is_told_from_one_that_was_killed(world):
     deleted, killed = announce(world), announce(world)
     world.source.delete_as_user(deleted.image_id)
     world.source.change(killed.image_id, status="killed")
-    assert world.snapshots.look() == 2
+    assert world.snapshots.check() == 2
     world.run()
     assert world.task(deleted).reason == "snapshot was deleted before it had data"
     assert world.task(killed).reason == "snapshot was killed before it had data"
@@ -149,11 +150,11 @@ def test_a_glance_that_does_not_answer_is_asked_again(world, caplog):
         raise errors.ServiceUnavailable("no answer")
 
     world.source.before = away
-    assert world.snapshots.look() == 0
-    assert "Could not look at the snapshots of region RegionOne: no answer" in caplog.text
+    assert world.snapshots.check() == 0
+    assert "Could not check the snapshots of region RegionOne: no answer" in caplog.text
     world.source.before = lambda _name, _image_id: None
     world.source.put_data(image.image_id, DATA)
-    assert world.snapshots.look() == 1
+    assert world.snapshots.check() == 1
 
 
 def test_a_copy_that_fails_after_the_waiting_is_not_waited_for_any_more(world):
@@ -165,7 +166,7 @@ def test_a_copy_that_fails_after_the_waiting_is_not_waited_for_any_more(world):
             raise errors.TransferInterrupted("the disk is full")
 
     world.two.before = full
-    world.snapshots.look()
+    world.snapshots.check()
     world.run()
     assert world.task(image).attempts == 1
     assert not waiting(world)
@@ -222,10 +223,10 @@ def test_data_that_is_not_there_yet_is_waited_for(showing, status):
     image = refer(showing, there)
     assert waiting(showing) == [(THREE, f"snapshot is {status} in region RegionTwo")]
     assert showing.task(image, THREE).attempts == 0
-    assert showing.snapshots.look() == 0
+    assert showing.snapshots.check() == 0
     showing.two.change(there.image_id, status="queued")
     showing.two.put_data(there.image_id, DATA)
-    assert showing.snapshots.look() == 1
+    assert showing.snapshots.check() == 1
     showing.run()
     assert showing.three.data(image.image_id) == DATA
     assert not waiting(showing)
@@ -238,7 +239,7 @@ def test_a_hundred_of_them_cost_one_question_to_each_region(showing):
     asked = []
     for service in showing.regions.glances.values():
         service.before = lambda name, _id, region=service.region: asked.append((region, name))
-    assert showing.snapshots.look() == 0
+    assert showing.snapshots.check() == 0
     assert asked == [(ONE, "find"), (TWO, "find")]
     assert len(waiting(showing)) == 100
 
@@ -263,7 +264,7 @@ def test_data_that_was_deleted_is_told_from_data_that_was_killed(showing, waited
     showing.two.delete_as_user(deleted.image_id)
     showing.two.change(killed.image_id, status="killed")
     if waited:
-        assert showing.snapshots.look() == 2
+        assert showing.snapshots.check() == 2
     for image in made:
         showing.changed(image.image_id)
     showing.run()
@@ -272,7 +273,7 @@ def test_data_that_was_deleted_is_told_from_data_that_was_killed(showing, waited
         {THREE: "snapshot was killed in region RegionTwo before it was copied"},
     ]
     assert {showing.task(image, THREE).status for image in made} == {"failure"}
-    assert showing.reconciliation.look().requested == 0
+    assert showing.reconciliation.run().requested == 0
 
 
 def test_a_record_that_waited_for_data_is_no_copy_of_what_was_lost(showing):
@@ -307,7 +308,7 @@ def test_a_copy_outlives_the_data_it_was_made_of_but_not_its_source(showing):
     assert showing.three.data(image.image_id) == DATA
     assert reasons(showing, image) == {THREE: "snapshot was deleted in region RegionTwo"}
     assert showing.task(image, THREE).status == "success"
-    assert showing.reconciliation.look().requested == 0
+    assert showing.reconciliation.run().requested == 0
     showing.source.delete_as_user(image.image_id)
     showing.deleted(image.image_id)
     showing.run()
@@ -366,8 +367,8 @@ def test_data_in_a_region_that_does_not_answer_is_tried_again(showing, caplog):
         raise errors.ServiceUnavailable("no answer")
 
     showing.two.before = away
-    assert showing.snapshots.look() == 0
-    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    assert showing.snapshots.check() == 0
+    assert "Could not check the snapshots of region RegionTwo: no answer" in caplog.text
     assert len(waiting(showing)) == 1
     other = refer(showing, showing.three.publish(DATA))
     late = refer(showing, showing.two.publish(DATA))
@@ -388,19 +389,19 @@ def test_data_that_is_damaged_where_it_is_never_arrives(showing):
     assert showing.three.image(image.image_id).status == "queued"
 
 
-def test_the_look_at_everything_knows_what_it_is_about(showing):
+def test_a_full_scan_finds_the_data_of_sources_elsewhere(showing):
     made = [showing.refer(showing.two.publish(DATA)), showing.refer(showing.three.publish(DATA))]
-    assert showing.reconciliation.look().requested == 2
+    assert showing.reconciliation.run().requested == 2
     showing.settle()
     assert showing.three.data(made[0].image_id) == showing.two.data(made[1].image_id) == DATA
-    assert showing.reconciliation.look().requested == 0
+    assert showing.reconciliation.run().requested == 0
     showing.source.change(made[0].image_id, name="renamed")
-    assert showing.reconciliation.look().requested == 1
+    assert showing.reconciliation.run().requested == 1
     showing.settle()
     assert showing.three.image(made[0].image_id).metadata.name == "renamed"
 
 
-def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog):
+def test_a_source_whose_data_was_unreachable_is_scanned_again(showing, caplog):
     image = showing.refer(showing.two.publish(DATA))
     other = showing.source.publish(b"1")
 
@@ -408,24 +409,24 @@ def test_what_could_not_be_seen_for_its_data_is_looked_at_again(showing, caplog)
         raise errors.ServiceUnavailable("no answer")
 
     showing.two.before = away
-    report = showing.reconciliation.look()
+    report = showing.reconciliation.run()
     assert (report.failed_regions, report.requested) == ({TWO}, 1)
-    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    assert "Could not read the snapshots of region RegionTwo: no answer" in caplog.text
     showing.settle()
     assert showing.three.ids() == {other.image_id}
     showing.two.before = lambda _name, _image_id: None
-    scope = scan.Scope(only=report.failed_regions, deletions=False)
-    again = showing.reconciliation.look(scope)
+    scope = scan_state.Scope(only=report.failed_regions, deletions=False)
+    again = showing.reconciliation.run(scope)
     assert (again.failed_regions, again.requested) == (set(), 2)
     showing.settle()
     assert showing.three.ids() == {other.image_id, image.image_id}
 
 
-def test_a_region_with_data_that_is_left_alone_or_failed_is_not_asked_again(
+def test_a_region_with_data_that_is_unavailable_or_failed_is_not_asked_again(
     showing, monkeypatch
 ):
     made = [showing.refer(showing.two.publish(DATA)) for _ in range(3)]
-    monkeypatch.setattr(scan, "PAGE_SIZE", 1)
+    monkeypatch.setattr(source_walk, "PAGE_SIZE", 1)
     asked = []
 
     def away(name, _image_id):
@@ -433,7 +434,7 @@ def test_a_region_with_data_that_is_left_alone_or_failed_is_not_asked_again(
         raise errors.ServiceUnavailable("no answer")
 
     showing.two.before = away
-    report = showing.reconciliation.look()
+    report = showing.reconciliation.run()
     assert (report.sources, report.failed_regions) == (len(made), {TWO})
     assert asked == ["find"]
     asked.clear()
@@ -442,12 +443,12 @@ def test_a_region_with_data_that_is_left_alone_or_failed_is_not_asked_again(
         failures=3, since=now, retry_at=now + datetime.timedelta(seconds=10.0)
     )
     showing.breakers.change(TWO, lambda _: left_alone)
-    assert showing.reconciliation.look().failed_regions == {TWO}
+    assert showing.reconciliation.run().failed_regions == {TWO}
     assert asked == []
     showing.two.before = lambda _name, _image_id: None
     showing.clock.advance(10.0)
-    scope = scan.Scope(only=report.failed_regions, deletions=False)
-    assert showing.reconciliation.look(scope).requested == len(made)
+    scope = scan_state.Scope(only=report.failed_regions, deletions=False)
+    assert showing.reconciliation.run(scope).requested == len(made)
 
 
 def test_the_map_on_the_source_names_its_copies_too(showing):
@@ -460,7 +461,7 @@ def test_the_map_on_the_source_names_its_copies_too(showing):
     assert known.locations is not None
     assert [one.metadata.get("action") for one in known.locations] == [None, "upload"]
     assert reasons(showing, image) == {THREE: "in sync"}
-    assert showing.reconciliation.look().requested == 0
+    assert showing.reconciliation.run().requested == 0
 
 
 # Records of volumes.
@@ -485,7 +486,7 @@ def test_a_record_of_volumes_is_left_out_and_the_row_says_why(world):
             "not wanted here: it is a snapshot of a server whose disks are volumes, so it has no "
             "data, and [snapshots] volume_backed is false"
         )
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
     world.source.delete_as_user(image.image_id)
     world.deleted(image.image_id)
     world.run()
@@ -502,13 +503,13 @@ def test_one_that_was_waited_for_is_left_out_too(world):
     image = announce(world)
     world.source.change(image.image_id, block_device_mapping="[]")
     world.source.put_data(image.image_id, b"")
-    assert world.snapshots.look() == 1
+    assert world.snapshots.check() == 1
     world.run()
     assert "volume_backed is false" in world.task(image).reason
     assert not waiting(world)
 
 
-def test_who_wants_them_gets_the_record(world):
+def test_with_an_option_images_without_data_get_a_record(world):
     world.policy = strategy.PlacementPolicy(volume_backed=True)
     image = publish_record(world, name="a server")
     copy = world.two.image(image.image_id)
@@ -520,10 +521,10 @@ def test_who_wants_them_gets_the_record(world):
     assert world.task(image).reason.endswith(" its source follows: it is private")
 
 
-def test_who_changes_his_mind_gets_it_by_the_look_at_everything(world):
+def test_a_full_scan_follows_a_change_of_the_policy(world):
     image = publish_record(world)
     world.policy = strategy.PlacementPolicy(volume_backed=True)
-    assert world.reconciliation.look().requested == 2
+    assert world.reconciliation.run().requested == 2
     world.settle()
     assert world.task(image).reason == "in sync"
 
@@ -546,14 +547,14 @@ def test_a_shelved_server_is_left_out_and_the_row_says_why(world):
     task = world.task(image)
     assert (task.status, task.copy_id) == ("success", None)
     assert task.reason.endswith("and [snapshots] shelved is false")
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
     world.source.delete_as_user(image.image_id)  # as Nova does when it is unshelved
     world.deleted(image.image_id)
     world.run()
     assert not list(world.store.list())
 
 
-def test_who_wants_shelved_servers_gets_them_as_snapshots(world):
+def test_with_an_option_shelved_servers_are_snapshots(world):
     world.policy = strategy.PlacementPolicy(shelved=True, snapshot_regions=frozenset({THREE}))
     image = shelve(world)
     assert world.three.data(image.image_id) == DATA
@@ -593,7 +594,7 @@ def test_it_is_waited_for_where_it_is_made(world):
     happened(world, image.image_id)
     assert waiting(world) == [(THREE, "snapshot is queued")]
     world.two.put_data(image.image_id, DATA)
-    assert world.snapshots.look() == 1
+    assert world.snapshots.check() == 1
     world.run()
     assert world.three.data(image.image_id) == DATA
 
@@ -642,7 +643,7 @@ def test_without_a_snapshot_region_the_strategy_decides(world):
     assert not world.three.ids()
 
 
-# The look at everything.
+# Full scans.
 
 
 def test_what_happened_unheard_is_found(world):
@@ -652,12 +653,12 @@ def test_what_happened_unheard_is_found(world):
     # It stays: without its newest snapshot, a Glance looks as if it was restored from a backup.
     world.two.publish(b"newest", properties=SNAPSHOT)
     world.source.publish(b"1")
-    report = world.reconciliation.look()
-    assert report == scan.ScanReport(sources=3, requested=4)
+    report = world.reconciliation.run()
+    assert report == scan_state.ScanReport(sources=3, requested=4)
     world.settle()
     assert world.three.data(image.image_id) == DATA
     world.two.delete_as_user(image.image_id)
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert (report.deleted_sources, report.requested) == (1, 1)
     world.settle()
     assert image.image_id not in world.three.ids()
@@ -674,8 +675,8 @@ def test_a_region_that_cannot_tell_has_lost_nothing(world, caplog):
             raise errors.Refused("no administrator any more")
 
     world.two.before = demoted
-    assert world.reconciliation.look().deleted_sources == 0
-    assert "Nothing is taken for deleted in region RegionTwo" in caplog.text
+    assert world.reconciliation.run().deleted_sources == 0
+    assert "No image counts as deleted in region RegionTwo" in caplog.text
     assert image.image_id in world.three.ids()
 
 
@@ -690,7 +691,7 @@ def test_a_region_that_lost_its_images_has_deleted_no_snapshot(world, caplog, is
         world.changed(published.image_id)
         world.run()
         assert world.two.ids()
-    assert world.reconciliation.look().deleted_sources == 0
+    assert world.reconciliation.run().deleted_sources == 0
     world.settle()
     assert image.image_id in world.three.ids()
     assert "in region RegionTwo: it lists no image of its own" in caplog.text
@@ -704,14 +705,14 @@ def test_snapshots_elsewhere_do_not_make_an_empty_cascading_region_believable(wo
     world.run()
     world.two.publish(DATA, properties=SNAPSHOT)
     world.source.delete_as_user(image.image_id)
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert (report.sources, report.deleted_sources) == (1, 0)
     assert "lists no image at all" in caplog.text
     world.settle()
     assert image.image_id in world.three.ids()
 
 
-def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog):
+def test_a_snapshot_region_that_does_not_answer_is_scanned_again(world, caplog):
     image = world.two.publish(DATA, properties=SNAPSHOT)
     world.source.publish(b"1")
 
@@ -720,12 +721,12 @@ def test_a_snapshot_region_that_does_not_answer_is_looked_at_again(world, caplog
             raise errors.ServiceUnavailable("no answer")
 
     world.two.before = away
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert report.failed_regions == {TWO}
-    assert "Could not look at the snapshots of region RegionTwo: no answer" in caplog.text
+    assert "Could not read the snapshots of region RegionTwo: no answer" in caplog.text
     world.two.before = lambda _name, _image_id: None
-    scope = scan.Scope(only=report.failed_regions, deletions=False)
-    world.reconciliation.look(scope)
+    scope = scan_state.Scope(only=report.failed_regions, deletions=False)
+    world.reconciliation.run(scope)
     world.settle()
     assert image.image_id in world.three.ids()
 
@@ -736,26 +737,26 @@ def test_a_snapshot_region_that_is_left_alone_is_not_asked_either(world):
     world.source.publish(b"1")
     asked = []
     world.two.before = lambda name, _image_id: asked.append(name)
-    changes = scan.Scope(without={TWO}, deletions=False)
-    assert world.reconciliation.look(changes).sources == 1
+    changes = scan_state.Scope(without={TWO}, deletions=False)
+    assert world.reconciliation.run(changes).sources == 1
     now = world.clock.now()
     left_alone = breakers.Breaker(
         failures=3, since=now, retry_at=now + datetime.timedelta(seconds=10.0)
     )
     world.breakers.change(TWO, lambda _: left_alone)
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert (report.sources, report.failed_regions) == (1, {TWO})
     assert not asked
     world.clock.advance(10.0)
-    again = scan.Scope(only=report.failed_regions, deletions=False)
-    assert world.reconciliation.look(again).sources == 2
+    again = scan_state.Scope(only=report.failed_regions, deletions=False)
+    assert world.reconciliation.run(again).sources == 2
 
 
-def test_an_agent_that_is_stopping_ends_the_look(world):
+def test_an_agent_that_is_stopping_ends_the_scan(world):
     world.two.publish(DATA, properties=SNAPSHOT)
     world.source.publish(b"1")
     world.stop.set()
-    assert world.reconciliation.look().deleted_sources == 0
+    assert world.reconciliation.run().deleted_sources == 0
 
 
 def test_an_awaited_image_is_a_snapshot_without_data_that_is_no_copy(world):

@@ -80,7 +80,7 @@ def test_an_image_that_is_wanted_nowhere_is_made_private_everywhere(world, polic
     if by == "event":
         world.changed(image.image_id)
     else:
-        world.reconciliation.look()
+        world.reconciliation.run()
     world.run()
     assert seen(world, image) == {TWO: "private", THREE: "private"}
     assert world.two.image(image.image_id).metadata.name != "new"
@@ -98,13 +98,13 @@ def test_an_image_that_is_wanted_nowhere_is_deactivated_everywhere_and_stays_so(
         if by == "event":
             world.changed(image.image_id)
         else:
-            world.reconciliation.look()
+            world.reconciliation.run()
         world.run()
         assert world.two.image(image.image_id).status is Status.DEACTIVATED
         assert world.task(image).reason.endswith("it is public and deactivated")
     # It was by us, so that it comes back where it is wanted.
     world.policy = strategy.PlacementPolicy()
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.two.image(image.image_id).status is Status.ACTIVE
 
@@ -128,7 +128,7 @@ def test_what_widens_goes_nowhere_where_the_image_is_not_wanted(world):
     world.source.change(image.image_id, visibility="public")
     world.changed(image.image_id)
     world.run()
-    world.reconciliation.look()
+    world.reconciliation.run()
     assert world.run() == 0
     assert seen(world, image) == {TWO: "private", THREE: "private"}
 
@@ -144,7 +144,7 @@ def test_members_and_visibility_are_left_alone_where_they_are_not_ours(world):
     assert world.two.image(image.image_id).members == {"beta": "accepted"}
     # By the operator's word every copy is private, and so is one that nobody wants.
     world.metadata = metadata_policy.MetadataPolicy(visibility=metadata_policy.Visibility.PRIVATE)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert seen(world, image) == {TWO: "private", THREE: "private"}
 
@@ -157,7 +157,7 @@ def test_a_scan_asks_a_region_once_for_what_is_not_wanted_there(world):
         world.policy = policy
         calls: list[str] = []
         world.two.before = lambda name, _id, calls=calls: calls.append(name)
-        world.reconciliation.look()
+        world.reconciliation.run()
         assert calls == ["find"]
 
 
@@ -166,9 +166,9 @@ def test_a_scan_under_none_asks_for_nothing_but_what_is_taken_back(world):
     world.deletes_unwanted = True
     world.policy = OFF
     world.source.change(image.image_id, name="new")
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
     world.source.change(image.image_id, visibility="private")
-    assert world.reconciliation.look().requested == 2
+    assert world.reconciliation.run().requested == 2
     world.run()
     assert world.two.image(image.image_id).metadata.visibility == "private"
 
@@ -178,7 +178,7 @@ def test_a_scan_under_none_asks_no_region_that_has_no_copy(world):
     world.source.publish(b"never copied")
     calls = []
     world.two.before = lambda name, _id: calls.append(name)
-    world.reconciliation.look()
+    world.reconciliation.run()
     assert calls == []
 
 
@@ -188,13 +188,13 @@ def test_a_copy_in_a_region_where_no_images_go_any_more_is_taken_back_as_well():
     world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({worlds.CASCADING}))
     image = world.two.publish(b"snapshot", visibility="public", properties=SNAPSHOT)
     world.source.publish(b"keeper")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.source.image(image.image_id).metadata.visibility == "public"
     world.policy = ELSEWHERE
     world.deletes_unwanted = True
     world.two.change(image.image_id, visibility="private")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.source.image(image.image_id).metadata.visibility == "private"
 
@@ -208,7 +208,7 @@ def test_an_image_that_another_project_got_is_taken_from_the_one_that_had_it(wor
     if by == "event":
         world.changed(image.image_id)
     else:
-        world.reconciliation.look()
+        world.reconciliation.run()
     world.run()
     assert world.task(image).reason.startswith("not wanted here")
     copies = [one.image(image.image_id).metadata for one in (world.two, world.three)]
@@ -242,7 +242,7 @@ def test_a_copy_that_nobody_wants_belongs_to_whom_the_policy_gives_it(
     world.changed(image.image_id)
     world.run()
     assert world.two.image(image.image_id).metadata.owner == after
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 # What a region refuses
@@ -501,18 +501,18 @@ def test_a_copy_that_somebody_else_deactivated_stays_so_and_says_how_to_undo_tha
     assert f"glance-sync sync --release {image.image_id} --region RegionTwo" in task.reason
     # It counts as settled: no look asks for it again, whatever that look is for.
     for _ in range(2):
-        assert world.reconciliation.look().requested == 0
+        assert world.reconciliation.run().requested == 0
 
 
 def test_a_scan_notes_once_what_somebody_else_deactivated(world):
     image = published(world)
     world.two.set_active(image.image_id, active=False)
-    assert world.reconciliation.look().requested == 1
+    assert world.reconciliation.run().requested == 1
     world.run()
     assert "somebody else deactivated" in world.task(image).reason
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
     world.two.set_active(image.image_id, active=True)
-    assert world.reconciliation.look().requested == 1
+    assert world.reconciliation.run().requested == 1
     world.run()
     assert world.task(image).reason == "in sync"
 
@@ -523,10 +523,10 @@ def test_a_member_that_goes_is_none_of_a_copy_that_somebody_else_deactivated(wor
     world.changed(image.image_id)
     world.run()
     world.two.set_active(image.image_id, active=False)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     world.source.share(image.image_id, "beta", None)
-    assert world.reconciliation.look().requested == 2
+    assert world.reconciliation.run().requested == 2
     world.run()
     assert world.two.image(image.image_id).members == {}
 
@@ -538,10 +538,10 @@ def test_a_copy_that_somebody_else_deactivated_is_no_location_of_its_source(worl
     image = published(world)
     assert len(world.source.image(image.image_id).locations) == 3
     world.two.set_active(image.image_id, active=False)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert len(world.source.image(image.image_id).locations) == 2
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 def test_what_we_deactivated_is_reactivated_with_its_source(world):
@@ -600,12 +600,12 @@ def test_a_lost_database_does_not_know_who_deactivated_a_copy(world):
     world.run()
     world.store._rows.clear()
     world.source.set_active(image.image_id, active=True)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.two.image(image.image_id).status is Status.DEACTIVATED
     assert "somebody else deactivated" in world.task(image).reason
     assert world.task(image).copy_id == image.image_id
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 def test_an_operator_releases_a_copy(world):
@@ -647,6 +647,6 @@ def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_lat
     world.catalogue.names = everywhere
     world.source.change(source.image_id, sync_regions="none")
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert "beta" not in world.two.image(source.image_id).members

@@ -96,7 +96,7 @@ class Cloud:
 
     def look(self) -> None:
         """Look at everything, and work."""
-        self.world.reconciliation.look()
+        self.world.reconciliation.run()
         self.settle()
 
     def copies(self, region: images.RegionId, source_id: images.ImageId) -> list[images.ImageId]:

@@ -7,14 +7,14 @@ from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import first_start
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import steps
-from glance_sync_agent.engine.reconcile import compare
+from glance_sync_agent.engine.reconcile import differences
 
 OK, WARN, _, _ = findings.Level
 GIB = 1024**3
 
 
 def missing(region, size):
-    return compare.Difference(
+    return differences.Difference(
         image_id=images.ImageId("6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e"),
         image_name="cirros",
         region=images.RegionId(region),

@@ -280,7 +280,7 @@ def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monke
     image = stage.world.source.publish(b"1")
     stage.daemon.start()
     eventually(lambda: image.image_id in stage.world.two.ids())
-    assert "Could not look at the images: no answer" in caplog.text
+    assert "Could not scan the images: no answer" in caplog.text
 
 
 def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):
@@ -343,7 +343,7 @@ class LateEvent(threading.Event):
 
 
 def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
-    stage.world.intervals = scan_settings.ScanIntervals(everything=0.0, changes=0.05)
+    stage.world.intervals = scan_settings.ScanIntervals(full=0.0, incremental=0.05)
     stage.daemon._look = look = LateEvent()
     image = stage.world.source.publish(visibility="shared")
     stage.world.clock.advance(3600.0)
@@ -425,9 +425,9 @@ def test_switched_off_the_agent_looks_at_no_snapshot(stage, monkeypatch):
     stage.enable(enabled=False)
     looks = []
     watch = stage.world.engine.snapshots
-    original = watch.look
+    original = watch.check
     monkeypatch.setattr(
-        type(watch), "look", lambda _self: looks.append(original())
+        type(watch), "check", lambda _self: looks.append(original())
     )
     stage.world.source.put_data(image.image_id, b"1")
     threading.Event().wait(0.2)

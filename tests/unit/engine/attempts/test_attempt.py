@@ -247,7 +247,7 @@ def test_a_source_deleted_while_we_were_dead_is_not_forgotten_before_its_copy(
     world.source.delete_as_user(image.image_id)
     world.run()
     other = world.source.publish(b"a cloud with no image at all deletes nothing")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.two.ids() == world.three.ids() == {other.image_id}
     assert set(world.store.image_ids()) == {other.image_id}
@@ -276,9 +276,9 @@ def test_a_source_that_goes_while_its_bytes_are_sent_takes_its_copies_along(
     if by == "event":
         world.deleted(image.image_id)
     else:
-        world.reconciliation.look()
+        world.reconciliation.run()
         world.clock.advance(86400.0)  # it has to be missing for a day
-        world.reconciliation.look()
+        world.reconciliation.run()
     world.run()
     assert made not in world.two.ids()
     assert image.image_id not in world.store.image_ids()

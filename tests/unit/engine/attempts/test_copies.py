@@ -124,7 +124,7 @@ def test_an_image_with_an_inherited_mark_on_the_id_stays_and_the_copy_gets_anoth
     assert world.two.data(task.copy_id) == DATA
     assert world.two.image(image.image_id) == theirs
     # A look finds nothing to do, and a later change finds the copy.
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
     world.source.change(image.image_id, name="renamed")
     world.changed(image.image_id)
     world.run()

@@ -180,7 +180,7 @@ def test_a_change_of_a_large_copy_that_was_found_waits_for_no_place_either(world
         per_region=3,
         large_image_bytes=len(LARGE),
     )
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert world.task(image).status == "success"
     for number in range(2):

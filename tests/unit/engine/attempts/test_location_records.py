@@ -255,12 +255,12 @@ def test_turned_on_it_finds_the_copies_that_are_there_already(recorded):
     recorded.world.record_locations = False
     image = recorded.publish()
     recorded.run()
-    assert recorded.world.reconciliation.look().requested == 0
+    assert recorded.world.reconciliation.run().requested == 0
     recorded.world.record_locations = True
-    assert recorded.world.reconciliation.look().requested == 2
+    assert recorded.world.reconciliation.run().requested == 2
     assert recorded.run() == 2
     assert recorded.of(image) == {TWO: image.image_id, THREE: image.image_id}
-    assert recorded.world.reconciliation.look().requested == 0
+    assert recorded.world.reconciliation.run().requested == 0
 
 
 def test_turned_on_again_it_makes_good_what_changed_meanwhile(recorded, image):
@@ -270,10 +270,10 @@ def test_turned_on_again_it_makes_good_what_changed_meanwhile(recorded, image):
     recorded.changed(image)
     assert recorded.of(image) == {TWO: image.image_id, THREE: image.image_id}
     recorded.world.record_locations = True
-    assert recorded.world.reconciliation.look().requested == 2
+    assert recorded.world.reconciliation.run().requested == 2
     assert recorded.run() == 2
     assert recorded.of(image) == {}
-    assert recorded.world.reconciliation.look().requested == 0
+    assert recorded.world.reconciliation.run().requested == 0
 
 
 # Where it cannot be done
@@ -337,7 +337,7 @@ def test_where_no_locations_are_shown_a_look_finds_nothing_to_do(recorded):
     recorded.world.source.shows_locations = False
     recorded.publish()
     recorded.run()
-    assert recorded.world.reconciliation.look().requested == 0
+    assert recorded.world.reconciliation.run().requested == 0
 
 
 def test_the_next_look_makes_good_what_could_not_be_done(recorded):
@@ -346,7 +346,7 @@ def test_the_next_look_makes_good_what_could_not_be_done(recorded):
     recorded.run()
     assert recorded.of(image) == {}
     recorded.failure = None
-    recorded.world.reconciliation.look()
+    recorded.world.reconciliation.run()
     assert recorded.run() == 2
     assert set(recorded.of(image)) == {TWO, THREE}
 

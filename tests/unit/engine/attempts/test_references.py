@@ -64,7 +64,7 @@ def test_a_copy_names_the_copy_that_has_an_id_of_its_own(world, name):
     assert there != kernel.image_id
     assert named(world, image, TWO, name) == there
     assert named(world, image, THREE, name) == kernel.image_id
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 def test_a_kernel_that_comes_later_is_named_without_a_look_at_everything(world):
@@ -76,7 +76,7 @@ def test_a_kernel_that_comes_later_is_named_without_a_look_at_everything(world):
     world.run()
     assert named(world, image) == world.task(kernel).copy_id
     assert named(world, image, THREE) == kernel.image_id
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 def test_a_kernel_that_is_copied_anew_is_named_by_its_new_id(world):
@@ -141,10 +141,10 @@ def test_a_look_at_everything_finds_what_was_not_requested(world, caplog):
     assert world.task(kernel).status is tasks.TaskStatus.SUCCESS
     assert named(world, image) == kernel.image_id
 
-    assert world.reconciliation.look().requested == 1
+    assert world.reconciliation.run().requested == 1
     world.run()
     assert named(world, image) == world.task(kernel).copy_id
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run().requested == 0
 
 
 def test_nobody_asks_who_names_a_copy_with_its_source_s_id(world):

@@ -341,12 +341,12 @@ def test_the_look_at_everything_leaves_it_alone_as_well(world):
     asked = down(world)
     world.run()
     asked.clear()
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert report.failed_regions == {TWO}
     assert not asked
     world.clock.advance(20.0)
     up(world)
-    assert not world.reconciliation.look().failed_regions
+    assert not world.reconciliation.run().failed_regions
 
 
 def bad(world, made, *, seconds=0.0, fault=errors.Fault.ANSWER, methods=("create",)):

@@ -84,7 +84,7 @@ def test_an_event_of_the_image_does_not_end_the_waiting(world):
     world.changed(image.image_id)
     world.run()
     assert not exists(world, image)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.run()
     assert not exists(world, image)
 

@@ -8,7 +8,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -96,7 +96,7 @@ def test_a_deleted_image_takes_its_copy_along_without_keystone(world):
 def test_keystone_is_not_asked_about_copies_nor_under_all(world):
     marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
     publish(world, image_id=builders.IMAGE_ID, properties=marks)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.policy = strategy.PlacementPolicy()
     publish(world)
     assert not world.identity.asked
@@ -105,12 +105,12 @@ def test_keystone_is_not_asked_about_copies_nor_under_all(world):
 def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
     images_ = [publish(world, name=str(number)) for number in range(3)]
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
-    assert world.reconciliation.look() == scan.ScanReport(sources=3, requested=3)
+    assert world.reconciliation.run() == scan_state.ScanReport(sources=3, requested=3)
     world.settle()
     assert all(regions(world, one) == {TWO, THREE} for one in images_)
     nobody = rules.Rule(title="rule 1", match=rules.Match(), regions=[])
     world.policy = dataclasses.replace(USER, rules=[nobody])
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     (reason,) = {task.reason for task in world.store.list()}
     assert reason == (
@@ -118,7 +118,7 @@ def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
         "and only what narrows access to its source follows: it is private"
     )
     world.policy = USER
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert world.task(images_[0], TWO).reason == "in sync"
 
@@ -128,7 +128,7 @@ def test_a_look_without_keystone_concludes_nothing(world):
     world.clock.advance(world.cache_seconds)
     world.identity.is_down = True
     with pytest.raises(errors.Undecided):
-        world.reconciliation.look()
+        world.reconciliation.run()
     assert world.task(image).status == "success"
 
 
@@ -138,6 +138,6 @@ def test_what_failed_and_is_wanted_no_more_is_forgotten_at_the_next_look(world):
     assert world.task(image).status == "failure"
     world.identity.associated["alpha"] = frozenset()
     world.clock.advance(world.cache_seconds)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert not list(world.store.list())

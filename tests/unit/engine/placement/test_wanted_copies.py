@@ -7,7 +7,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -59,9 +59,9 @@ def turn(world, policy):
     Nothing is left to do afterwards.
     """
     world.metadata = policy
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     world.settle()
-    assert world.reconciliation.look() == scan.ScanReport(sources=report.sources)
+    assert world.reconciliation.run() == scan_state.ScanReport(sources=report.sources)
     return report.requested
 
 
@@ -130,7 +130,7 @@ def test_the_event_path_and_the_look_want_the_same(world, policy):
     world.metadata = policy
     world.changed(image.image_id)
     world.run()
-    assert world.reconciliation.look() == scan.ScanReport(sources=1)
+    assert world.reconciliation.run() == scan_state.ScanReport(sources=1)
 
 
 @pytest.mark.parametrize("step", ["create", "write", "get_record"])
@@ -143,7 +143,7 @@ def test_a_reload_in_the_middle_of_an_attempt_is_brought_about_after_it(
         if name == step:
             world.two.before = lambda _name, _id: None
             world.metadata = after
-            world.reconciliation.look()
+            world.reconciliation.run()
 
     world.metadata = before
     world.two.before = reload
@@ -225,7 +225,7 @@ def test_a_lost_database_adopts_copies_of_mapped_owners_and_no_stranger_s(world)
     assert world.task(image).status == "success"
     world.store._rows.clear()
     world.two.change(image.image_id, owner="alpha")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert "to project alpha, where a copy would belong to alpha-two" in world.task(image).reason
 
@@ -270,7 +270,7 @@ def test_while_keystone_does_not_name_our_project_copies_wait_as_they_are(world,
     ours, world.catalogue.own_project = world.catalogue.own_project, refuse
     world.metadata = AGENT
     new = world.source.publish(b"1", owner="alpha")
-    report = world.reconciliation.look()
+    report = world.reconciliation.run()
     assert report.failed_regions == {TWO, THREE}
     for one in (image, new):
         world.changed(one.image_id)
@@ -310,5 +310,5 @@ def test_an_image_that_is_itself_a_copy_stays_none(world):
     world.metadata = ALL_AT_ONCE
     marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
     world.source.publish(b"1", image_id=builders.IMAGE_ID, properties=marks)
-    assert world.reconciliation.look() == scan.ScanReport(sources=1)
+    assert world.reconciliation.run() == scan_state.ScanReport(sources=1)
     assert not world.two.ids()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose members a look asks for, and how many requests a look takes where nothing is to do."""
+"""Whose members a scan compares, and how many requests a scan takes if nothing differs."""
 
 import collections
 import dataclasses
@@ -14,8 +14,8 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.reconcile import member_scans
-from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
@@ -27,17 +27,17 @@ TWO, THREE = worlds.CASCADED
 FIVE = [images.RegionId(f"RegionOf{number}") for number in range(5)]
 DAY = 86400.0
 TEN_MINUTES = 600.0
-#: As a scan that nobody asked for looks.
-QUIET = scan.Scope(failed_before=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
+#: The scope of a scan by the clock.
+QUIET = scan_state.Scope(failed_before=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
 IDS = [images.ImageId(f"{number:08x}-0000-4000-8000-000000000000") for number in range(3000)]
 
 
 class Spread:
-    """What one agent asks for, look by look."""
+    """What one agent compares, scan by scan."""
 
-    def __init__(self, clock, facts, *, members=DAY, everything=TEN_MINUTES):
+    def __init__(self, clock, facts, *, members=DAY, full=TEN_MINUTES):
         self.clock = clock
-        self.intervals = scan_settings.ScanIntervals(members=members, everything=everything)
+        self.intervals = scan_settings.ScanIntervals(members=members, full=full)
         self.are_ours = True
         self.spread = member_scans.SpreadMemberScans(
             facts=facts,
@@ -46,8 +46,8 @@ class Spread:
             are_ours=lambda: self.are_ours,
         )
 
-    def look(self, seconds=0.0, *, region=TWO, origin=ONE):
-        """Let time pass, look, and return the images whose members were asked for."""
+    def scan(self, seconds=0.0, *, region=TWO, origin=ONE):
+        """Let time pass, scan, and return the images whose members are compared."""
         self.clock.advance(seconds)
         share = self.spread.share(origin, region)
         self.spread.note(origin, region, share)
@@ -69,128 +69,128 @@ def spread(clock, facts):
     return Spread(clock, facts)
 
 
-def test_the_very_first_look_asks_for_no_members(spread):
-    assert spread.look() == []
+def test_the_very_first_scan_asks_for_no_members(spread):
+    assert spread.scan() == []
 
 
 def test_each_image_is_asked_for_once_in_each_interval(spread):
-    spread.look()
+    spread.scan()
     for _day in range(2):
         asked = collections.Counter(
-            itertools.chain.from_iterable(spread.look(TEN_MINUTES) for _ in range(144))
+            itertools.chain.from_iterable(spread.scan(TEN_MINUTES) for _ in range(144))
         )
         assert asked == dict.fromkeys(IDS, 1)
 
 
-def test_no_look_asks_for_more_than_its_share(spread):
-    spread.look()
+def test_no_scan_asks_for_more_than_its_share(spread):
+    spread.scan()
     share = len(IDS) * TEN_MINUTES / DAY
-    counts = [len(spread.look(TEN_MINUTES)) for _ in range(144)]
+    counts = [len(spread.scan(TEN_MINUTES)) for _ in range(144)]
     assert max(counts) < 2 * share  # the images' times of day are spread by chance
 
 
 def test_an_agent_that_restarts_each_hour_asks_for_one_hours_images_and_for_all_in_a_day(
     clock, facts
 ):
-    Spread(clock, facts).look()
+    Spread(clock, facts).scan()
     counts: collections.Counter[str] = collections.Counter()
     for _ in range(24):
-        asked = Spread(clock, facts).look(3600.0)
+        asked = Spread(clock, facts).scan(3600.0)
         assert 80 < len(asked) < 180  # 125 are an hour's
         counts.update(asked)
     assert counts == dict.fromkeys(IDS, 1)
 
 
 @pytest.mark.parametrize("days", [0.9, 1.0, 1.1, 7.3])
-def test_after_a_long_absence_several_looks_make_up_for_it(clock, facts, days):
-    Spread(clock, facts).look()
+def test_after_a_long_absence_several_scans_make_up_for_it(clock, facts, days):
+    Spread(clock, facts).scan()
     agent = Spread(clock, facts)
     clock.advance(days * DAY)
     asked: collections.Counter[str] = collections.Counter()
     for _ in range(144):
-        more = agent.look(TEN_MINUTES)
+        more = agent.scan(TEN_MINUTES)
         assert len(more) < len(IDS) / 24 * 1.5
         asked.update(more)
     assert asked.keys() == set(IDS)
-    on_time = [len(agent.look(TEN_MINUTES)) for _ in range(20)]
+    on_time = [len(agent.scan(TEN_MINUTES)) for _ in range(20)]
     assert max(on_time) < 2 * len(IDS) * TEN_MINUTES / DAY
 
 
-def test_looks_that_are_rare_ask_for_what_became_due_meanwhile(clock, facts):
-    agent = Spread(clock, facts, everything=DAY / 4)
-    agent.look()
-    counts = [len(agent.look(DAY / 4)) for _ in range(4)]
+def test_scans_that_are_rare_ask_for_what_became_due_meanwhile(clock, facts):
+    agent = Spread(clock, facts, full=DAY / 4)
+    agent.scan()
+    counts = [len(agent.scan(DAY / 4)) for _ in range(4)]
     assert sum(counts) == len(IDS)
     assert max(counts) < len(IDS) / 4 * 1.2
 
 
-def test_a_look_that_takes_place_less_often_than_the_interval_asks_for_all(clock, facts):
+def test_a_scan_that_takes_place_less_often_than_the_interval_asks_for_all(clock, facts):
     agent = Spread(clock, facts, members=300.0)
-    assert agent.look() == []
-    assert agent.look(TEN_MINUTES) == IDS
-    assert agent.look(TEN_MINUTES * 10) == IDS
+    assert agent.scan() == []
+    assert agent.scan(TEN_MINUTES) == IDS
+    assert agent.scan(TEN_MINUTES * 10) == IDS
 
 
-def test_where_there_is_no_next_look_one_asks_for_all_that_is_due(clock, facts):
-    agent = Spread(clock, facts, everything=0.0)
-    agent.look()
-    assert 1400 < len(agent.look(DAY / 2)) < 1600
-    assert agent.look(3 * DAY) == IDS
+def test_where_there_is_no_next_scan_one_asks_for_all_that_is_due(clock, facts):
+    agent = Spread(clock, facts, full=0.0)
+    agent.scan()
+    assert 1400 < len(agent.scan(DAY / 2)) < 1600
+    assert agent.scan(3 * DAY) == IDS
 
 
-def test_with_an_interval_of_0_each_look_asks_for_all(clock, facts):
+def test_with_an_interval_of_0_each_scan_asks_for_all(clock, facts):
     agent = Spread(clock, facts, members=0.0)
-    assert agent.look() == agent.look() == IDS
-    agent.intervals = scan_settings.ScanIntervals(members=DAY, everything=TEN_MINUTES)
-    assert agent.look() == []
+    assert agent.scan() == agent.scan() == IDS
+    agent.intervals = scan_settings.ScanIntervals(members=DAY, full=TEN_MINUTES)
+    assert agent.scan() == []
 
 
-def test_a_look_that_did_not_end_well_is_made_up_for_by_the_next(spread):
-    spread.look()
+def test_a_scan_that_did_not_end_well_is_made_up_for_by_the_next(spread):
+    spread.scan()
     spread.clock.advance(TEN_MINUTES)
     share = spread.spread.share(ONE, TWO)
     missed = [one for one in IDS if share.has(one)]
     assert missed
-    assert set(missed) < set(spread.look(TEN_MINUTES))
+    assert set(missed) < set(spread.scan(TEN_MINUTES))
 
 
 def test_each_region_and_each_origin_has_a_time_of_its_own(spread):
-    spread.look()
+    spread.scan()
     spread.clock.advance(TEN_MINUTES)
-    assert spread.look(region=THREE) == []
-    assert spread.look(origin=THREE) == []
-    assert len(spread.look()) > 5
+    assert spread.scan(region=THREE) == []
+    assert spread.scan(origin=THREE) == []
+    assert len(spread.scan()) > 5
 
 
 def test_a_clock_that_was_ahead_keeps_nobody_from_asking(spread):
-    spread.look(10 * DAY)
+    spread.scan(10 * DAY)
     spread.clock.advance(-10 * DAY)
-    assert spread.look() == []
-    assert len(spread.look(TEN_MINUTES)) > 5
+    assert spread.scan() == []
+    assert len(spread.scan(TEN_MINUTES)) > 5
 
 
 def test_members_are_asked_for_at_once_when_they_become_our_business(spread):
-    spread.look()
+    spread.scan()
     spread.are_ours = False
     for _ in range(2):
-        assert 5 < len(spread.look(TEN_MINUTES)) < 50
+        assert 5 < len(spread.scan(TEN_MINUTES)) < 50
     spread.are_ours = True
-    assert spread.look(1.0) == IDS
-    assert len(spread.look(TEN_MINUTES)) < 50
+    assert spread.scan(1.0) == IDS
+    assert len(spread.scan(TEN_MINUTES)) < 50
 
 
-def test_only_the_very_first_look_is_the_first(spread):
+def test_only_the_very_first_scan_is_the_first(spread):
     assert spread.spread.share(ONE, TWO).is_first
-    spread.look()
+    spread.scan()
     assert not spread.spread.share(ONE, TWO).is_first
     assert spread.spread.share(ONE, THREE).is_first
 
 
-def test_an_operators_look_asks_for_the_same_each_time():
+def test_an_operators_scan_asks_for_the_same_each_time():
     for share in (member_scans.ALL, member_scans.NONE):
-        looks = member_scans.FixedShare(share)
-        looks.note(ONE, TWO, share)
-        assert looks.share(ONE, TWO) is share
+        fixed = member_scans.FixedShare(share)
+        fixed.note(ONE, TWO, share)
+        assert fixed.share(ONE, TWO) is share
     assert all(map(member_scans.ALL.has, IDS))
     assert not any(map(member_scans.NONE.has, IDS))
 
@@ -259,7 +259,7 @@ def requests_of(world, scope=QUIET, **expected):
     regions = world.regions.glances
     for region in regions.values():
         region.asked.clear()
-    report = world.reconciliation.look(scope)
+    report = world.reconciliation.run(scope)
     assert report.requested == expected.get("requested", 0)
     return sum((region.asked for region in regions.values()), collections.Counter())
 
@@ -289,7 +289,7 @@ def test_members_that_changed_unheard_follow_within_the_interval():
     requests = 0
     for _ in range(144):
         world.clock.advance(TEN_MINUTES)
-        requests += world.reconciliation.look(QUIET).requested
+        requests += world.reconciliation.run(QUIET).requested
     world.settle()
     assert requests == 5
     for region in FIVE:
@@ -320,9 +320,9 @@ def test_a_region_that_failed_is_asked_later_for_what_was_due_meanwhile():
     assert requests_of(world)["members"] == 0
 
 
-def test_a_look_at_what_changed_asks_for_no_members():
+def test_a_scan_at_what_changed_asks_for_no_members():
     world = quiet_world(8)
-    world.intervals = dataclasses.replace(world.intervals, everything=0.0)
+    world.intervals = dataclasses.replace(world.intervals, full=0.0)
     requests_of(world)
     world.clock.advance(2 * DAY)
     scope = dataclasses.replace(QUIET, since=builders.LONG_AGO, deletions=False)
@@ -330,7 +330,7 @@ def test_a_look_at_what_changed_asks_for_no_members():
     assert requests_of(world)["members"] > 0
 
 
-def test_a_look_that_is_stopped_leaves_the_members_to_the_next_one():
+def test_a_scan_that_is_stopped_leaves_the_members_to_the_next_one():
     world = quiet_world(150)
     requests_of(world)
     world.clock.advance(12 * 3600.0)
@@ -360,7 +360,7 @@ def test_members_that_are_not_our_business_are_not_asked_for():
 def test_copies_that_no_other_project_sees_have_no_members_to_ask_for():
     world = quiet_world(8)
     world.metadata = metadata_policy.MetadataPolicy(visibility=metadata_policy.Visibility.PRIVATE)
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     world.members_interval = 0.0
     assert requests_of(world)["members"] == 0
@@ -398,6 +398,6 @@ def test_images_without_data_cost_a_scan_no_question_in_a_region(regions):
     for service in (world.two, world.three)[:regions]:
         service.before = lambda name, _image_id: asked.append(name)
     world.source.make(visibility="shared")
-    assert world.reconciliation.look(QUIET).requested == 0
-    assert world.reconciliation.look().requested == 0
+    assert world.reconciliation.run(QUIET).requested == 0
+    assert world.reconciliation.run().requested == 0
     assert asked == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The look at everything finds what happened while nobody listened."""
+"""A full scan finds what happened while nobody listened."""
 
 import dataclasses
 import datetime
@@ -9,8 +9,9 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.engine.reconcile import gone_sources
-from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import scan_state
+from glance_sync_agent.engine.reconcile import source_walk
+from glance_sync_agent.engine.reconcile import task_walk
 from tests.fakes import glance as fake_glance
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -37,50 +38,50 @@ def copied(world):
     return made
 
 
-def look(world, **expected):
-    """Look, compare the report, and do what was requested."""
-    report = world.reconciliation.look()
-    assert report == scan.ScanReport(**expected)
+def run_scan(world, **expected):
+    """Scan, compare the report, and do what was requested."""
+    report = world.reconciliation.run()
+    assert report == scan_state.ScanReport(**expected)
     world.settle()
     return report
 
 
 def test_a_cloud_in_step_requests_nothing(world, copied):
-    look(world, sources=3)
+    run_scan(world, sources=3)
 
 
 def test_images_published_unheard_are_copied(world):
     made = world.source.publish(b"1")
     hidden = world.source.publish(b"2", os_hidden=True)
-    look(world, sources=2, requested=4)
+    run_scan(world, sources=2, requested=4)
     assert world.two.ids() == world.three.ids() == {made.image_id, hidden.image_id}
-    look(world, sources=2)
+    run_scan(world, sources=2)
 
 
 def test_metadata_changed_unheard_follows(world, copied):
     world.source.change(copied[0].image_id, name="renamed")
-    look(world, sources=3, requested=2)
+    run_scan(world, sources=3, requested=2)
     assert world.two.image(copied[0].image_id).metadata.name == "renamed"
 
 
 def test_members_changed_unheard_follow(world, copied):
     world.source.share(copied[0].image_id, "beta")
-    look(world, sources=3, requested=2)
+    run_scan(world, sources=3, requested=2)
     assert world.two.image(copied[0].image_id).members == {"beta": "pending"}
 
 
 def test_only_the_region_that_differs_is_requested(world, copied):
     world.two.delete_as_user(copied[0].image_id)
-    look(world, sources=3, requested=1)
+    run_scan(world, sources=3, requested=1)
     assert world.task(copied[0]).status == "success"
     assert world.task(copied[0], THREE).generation == 1
 
 
 def test_a_copy_with_an_id_of_its_own_is_known_by_its_row(world, copied):
     world.two.delete_as_user(copied[0].image_id)
-    look(world, sources=3, requested=1)
+    run_scan(world, sources=3, requested=1)
     assert world.task(copied[0]).copy_id != copied[0].image_id
-    look(world, sources=3)
+    run_scan(world, sources=3)
 
 
 def test_a_lost_database_is_rebuilt_so_that_copies_do_not_outlive_their_sources(world, copied):
@@ -90,11 +91,11 @@ def test_a_lost_database_is_rebuilt_so_that_copies_do_not_outlive_their_sources(
         assert name != "create"
 
     world.two.before = nothing_is_copied_again
-    look(world, sources=3, requested=6)
+    run_scan(world, sources=3, requested=6)
     assert {task.status for task in world.store.list()} == {"success"}
-    look(world, sources=3)
+    run_scan(world, sources=3)
     world.source.delete_as_user(copied[0].image_id)
-    look(world, sources=2, requested=2, deleted_sources=1)
+    run_scan(world, sources=2, requested=2, deleted_sources=1)
     assert copied[0].image_id not in world.two.ids()
 
 
@@ -111,20 +112,20 @@ def test_a_lost_database_leaves_no_copy_of_another_id_active_for_its_deactivated
         worlds.Outside(clock=world.clock, catalogue=world.catalogue, regions=world.regions)
     )
     world.source.change(image.image_id, status="deactivated")
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert world.two.image(copy_id).status == "deactivated"
     assert world.task(image).copy_id == copy_id
 
 
-def test_copies_that_no_row_knows_are_looked_for_at_first_and_then_in_their_turn(world):
+def test_copies_that_no_row_knows_are_searched_for_at_first_and_then_in_their_share(world):
     image = world.source.publish(b"1")
     world.source.change(image.image_id, status="deactivated")
     world.members_interval = 86400.0
     asked = []
     world.two.before = lambda name, _image_id: asked.append(name)
     for _ in range(1 + 144 + 144):
-        assert world.reconciliation.look().requested == 0
+        assert world.reconciliation.run().requested == 0
         world.clock.advance(600.0)
     assert asked.count("copies_of") == 1 + 2
 
@@ -133,19 +134,19 @@ def test_images_without_data_and_copies_are_no_sources(world):
     world.source.make(name="queued")
     marks = builders.marks(builders.IMAGE_ID, worlds.CASCADING)
     world.source.publish(b"1", image_id=builders.IMAGE_ID, properties=marks)
-    look(world, sources=2)
+    run_scan(world, sources=2)
 
 
 def test_without_a_strategy_nothing_is_requested(world):
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
     world.source.publish(b"1")
-    look(world, sources=1)
+    run_scan(world, sources=1)
 
 
 def test_a_conflict_is_requested_so_that_its_row_says_so(world):
     made = world.source.publish(b"1")
     world.two.publish(b"2", image_id=made.image_id)
-    look(world, sources=1, requested=2)
+    run_scan(world, sources=1, requested=2)
     assert world.task(made).status == "failure"
 
 
@@ -153,17 +154,17 @@ def test_a_failure_is_told_no_longer_than_there_is_something_to_do(world):
     image = world.source.publish(b"1")
     world.source.set_active(image.image_id, active=False)
     world.two.make(image_id=image.image_id)
-    look(world, sources=1, requested=1)
+    run_scan(world, sources=1, requested=1)
     assert world.task(image).status == "failure"
     world.two.delete_as_user(image.image_id)
-    look(world, sources=1, requested=1)
+    run_scan(world, sources=1, requested=1)
     assert not list(world.store.list())
-    look(world, sources=1)
+    run_scan(world, sources=1)
 
 
 def test_an_image_deleted_unheard_takes_its_copies_along(world, copied):
     world.source.delete_as_user(copied[0].image_id)
-    look(world, sources=2, requested=2, deleted_sources=1)
+    run_scan(world, sources=2, requested=2, deleted_sources=1)
     assert world.two.ids() == world.three.ids() == {one.image_id for one in copied[1:]}
 
 
@@ -172,7 +173,7 @@ def test_more_deletions_than_the_brake_allows_delete_nothing(world, copied, capl
     gone = copied[:2]
     for one in gone:
         world.source.delete_as_user(one.image_id)
-    look(world, sources=1, deleted_sources=2, held_back=2)
+    run_scan(world, sources=1, deleted_sources=2, held_back=2)
     assert len(world.two.ids()) == 3
     expected = "2 sources are gone or out of strategy, and one scan may delete the copies of 1 at"
     assert expected in caplog.text
@@ -180,7 +181,7 @@ def test_more_deletions_than_the_brake_allows_delete_nothing(world, copied, capl
         caplog.text
     )
     world.max_deletes = 2
-    look(world, sources=1, requested=4, deleted_sources=2)
+    run_scan(world, sources=1, requested=4, deleted_sources=2)
     assert len(world.two.ids()) == 1
 
 
@@ -188,7 +189,7 @@ def test_a_region_that_lists_no_image_at_all_is_not_believed(world, copied, capl
     for one in copied:
         world.source.delete_as_user(one.image_id)
     world.max_deletes = 100
-    look(world)
+    run_scan(world)
     assert len(world.two.ids()) == 3
     assert "lists no image at all" in caplog.text
 
@@ -197,7 +198,7 @@ def test_an_image_missing_from_a_listing_but_there_is_not_deleted(world, copied)
     original = world.source.find
     world.source.find = lambda ids: {k: v for k, v in original(ids).items()
                                      if k != copied[0].image_id}
-    look(world, sources=3)
+    run_scan(world, sources=3)
 
 
 def test_a_source_listing_that_fails_concludes_nothing(world, copied):
@@ -207,7 +208,7 @@ def test_a_source_listing_that_fails_concludes_nothing(world, copied):
 
     world.source.before = before
     with pytest.raises(errors.ServiceUnavailable):
-        world.reconciliation.look()
+        world.reconciliation.run()
     assert world.store.next_due() is None
 
 
@@ -219,45 +220,45 @@ def test_a_region_that_fails_is_left_out_and_named(world, caplog):
             raise errors.ServiceUnavailable("RegionTwo does not answer")
 
     world.two.before = before
-    look(world, sources=1, requested=1, failed_regions={TWO})
+    run_scan(world, sources=1, requested=1, failed_regions={TWO})
     assert world.three.ids() == {made.image_id}
     assert "Could not compare region RegionTwo" in caplog.text
 
 
 def test_pages_are_walked_to_the_end(world, monkeypatch):
-    monkeypatch.setattr(scan, "PAGE_SIZE", 2)
+    monkeypatch.setattr(source_walk, "PAGE_SIZE", 2)
     for number in range(5):
         world.source.publish(b"%d" % number)
-    look(world, sources=5, requested=10)
+    run_scan(world, sources=5, requested=10)
     for image_id in sorted(world.source.ids())[:3]:  # of equal age, so that the last one stays
         world.source.delete_as_user(image_id)
     world.max_deletes = 3
-    look(world, sources=2, requested=6, deleted_sources=3)
+    run_scan(world, sources=2, requested=6, deleted_sources=3)
     assert len(world.two.ids()) == 2
 
 
-def test_stopping_ends_the_look(world, monkeypatch):
-    monkeypatch.setattr(scan, "PAGE_SIZE", 1)
+def test_stopping_ends_the_scan(world, monkeypatch):
+    monkeypatch.setattr(source_walk, "PAGE_SIZE", 1)
     for number in range(3):
         world.source.publish(b"%d" % number)
     world.stop.set()
-    report = world.reconciliation.look()
-    assert dataclasses.replace(report) == scan.ScanReport(sources=1, requested=2)
+    report = world.reconciliation.run()
+    assert dataclasses.replace(report) == scan_state.ScanReport(sources=1, requested=2)
 
 
-def test_a_region_that_did_not_answer_is_looked_at_again_alone(world):
+def test_a_region_that_did_not_answer_is_scanned_again_alone(world):
     made = world.source.publish(b"1")
-    report = world.reconciliation.look(scan.Scope(only={TWO}, deletions=False))
-    assert report == scan.ScanReport(sources=1, requested=1)
+    report = world.reconciliation.run(scan_state.Scope(only={TWO}, deletions=False))
+    assert report == scan_state.ScanReport(sources=1, requested=1)
     world.settle()
     assert world.two.ids() == {made.image_id}
     assert not world.three.ids()
 
 
-def test_a_second_look_at_one_region_deletes_nothing(world, copied):
+def test_a_second_scan_at_one_region_deletes_nothing(world, copied):
     world.source.delete_as_user(copied[0].image_id)
-    again = scan.Scope(only={TWO}, deletions=False)
-    assert world.reconciliation.look(again) == scan.ScanReport(sources=2)
+    again = scan_state.Scope(only={TWO}, deletions=False)
+    assert world.reconciliation.run(again) == scan_state.ScanReport(sources=2)
     world.settle()
     assert len(world.two.ids()) == 3
 
@@ -265,25 +266,25 @@ def test_a_second_look_at_one_region_deletes_nothing(world, copied):
 def test_what_cannot_be_reached_any_more_counts_for_nothing(world, copied):
     world.catalogue.names -= {THREE}
     world.source.delete_as_user(copied[0].image_id)
-    look(world, sources=2, requested=1 + 3, deleted_sources=1)
+    run_scan(world, sources=2, requested=1 + 3, deleted_sources=1)
     assert copied[0].image_id not in world.two.ids()
     assert len(world.three.ids()) == 3
     world.catalogue.names = frozenset({worlds.CASCADING})
     world.source.delete_as_user(copied[1].image_id)
-    look(world, sources=1, requested=2)
+    run_scan(world, sources=1, requested=2)
     assert len(world.two.ids()) == 2
 
 
 def test_the_tasks_of_a_region_that_left_say_so_until_it_is_back(world, copied):
     world.catalogue.names -= {THREE}
-    look(world, sources=3, requested=3)
+    run_scan(world, sources=3, requested=3)
     task = world.task(copied[0], THREE)
     assert (task.status, task.attempts) == ("success", 0)
     assert task.reason == "its region is not in Keystone's catalogue any more"
-    look(world, sources=3)
+    run_scan(world, sources=3)
     world.source.change(copied[1].image_id, name="renamed")
     world.catalogue.names |= {THREE}
-    look(world, sources=3, requested=3 + 1)
+    run_scan(world, sources=3, requested=3 + 1)
     assert world.task(copied[0], THREE).reason == "in sync"
     assert world.three.image(copied[1].image_id).metadata.name == "renamed"
 
@@ -291,7 +292,7 @@ def test_the_tasks_of_a_region_that_left_say_so_until_it_is_back(world, copied):
 def test_a_region_that_is_new_is_filled(world, copied):
     world.catalogue.names |= {FOUR}
     world.regions.glances[FOUR] = fake_glance.FakeGlance(FOUR)
-    look(world, sources=3, requested=3)
+    run_scan(world, sources=3, requested=3)
     assert world.regions.glances[FOUR].ids() == {one.image_id for one in copied}
 
 
@@ -303,7 +304,7 @@ def test_who_is_no_administrator_any_more_concludes_nothing(world, copied):
     world.source.delete_as_user(copied[0].image_id)
     world.source.before = demoted
     with pytest.raises(errors.Refused):
-        world.reconciliation.look()
+        world.reconciliation.run()
     world.settle()
     assert copied[0].image_id in world.two.ids()
 
@@ -320,46 +321,46 @@ def test_what_was_announced_does_not_count_against_the_brake(world, copied):
     world.settle()
     assert world.task(copied[0]).status == "failure"
     world.two.before = lambda _name, _image_id: None
-    assert world.reconciliation.look().held_back == 0
+    assert world.reconciliation.run().held_back == 0
     world.settle()
     assert copied[0].image_id not in world.two.ids()
 
 
 def test_the_rights_are_proven_once_for_many_images(world, copied, monkeypatch):
-    monkeypatch.setattr(gone_sources, "_BATCH", 1)
+    monkeypatch.setattr(task_walk, "_BATCH", 1)
     asked = []
     world.source.before = lambda name, _image_id: asked.append(name)
     world.source.delete_as_user(copied[0].image_id)
-    look(world, sources=2, requested=2, deleted_sources=1)
+    run_scan(world, sources=2, requested=2, deleted_sources=1)
     assert asked.count("require_all_rights") == 1
 
 
-def test_a_look_at_one_region_on_demand_finds_what_is_gone_there(world, copied):
+def test_a_scan_at_one_region_on_demand_finds_what_is_gone_there(world, copied):
     world.source.delete_as_user(copied[0].image_id)
-    report = world.reconciliation.look(scan.Scope(only={TWO}))
-    assert report == scan.ScanReport(sources=2, requested=1, deleted_sources=1)
+    report = world.reconciliation.run(scan_state.Scope(only={TWO}))
+    assert report == scan_state.ScanReport(sources=2, requested=1, deleted_sources=1)
     world.settle()
     assert copied[0].image_id not in world.two.ids()
     assert copied[0].image_id in world.three.ids()
 
 
-def test_what_is_gone_in_other_regions_only_is_none_of_this_look(world, copied):
+def test_what_is_gone_in_other_regions_only_is_none_of_this_scan(world, copied):
     world.source.delete_as_user(copied[0].image_id)
-    report = world.reconciliation.look(scan.Scope(only=set()))
-    assert report == scan.ScanReport(sources=2)
+    report = world.reconciliation.run(scan_state.Scope(only=set()))
+    assert report == scan_state.ScanReport(sources=2)
 
 
-def test_a_look_at_changes_reads_nothing_else(world, copied):
+def test_a_scan_at_changes_reads_nothing_else(world, copied):
     world.clock.advance(3600)
     since = world.clock.now()
     world.source.change(copied[0].image_id, name="renamed")
     world.source.change(copied[2].image_id, name="renamed, hidden")
-    report = world.reconciliation.look(scan.Scope(since=since, deletions=False))
-    assert report == scan.ScanReport(sources=2, requested=4)
+    report = world.reconciliation.run(scan_state.Scope(since=since, deletions=False))
+    assert report == scan_state.ScanReport(sources=2, requested=4)
     assert report.newest == since.replace(microsecond=0)
     later = since + datetime.timedelta(seconds=1)
-    report = world.reconciliation.look(scan.Scope(since=later, deletions=False))
-    assert report == scan.ScanReport()
+    report = world.reconciliation.run(scan_state.Scope(since=later, deletions=False))
+    assert report == scan_state.ScanReport()
     assert report.newest is None
 
 
@@ -367,22 +368,22 @@ def test_a_region_is_left_out_when_that_is_wanted(world):
     world.source.publish(b"1")
     asked = []
     world.two.before = lambda name, _image_id: asked.append(name)
-    report = world.reconciliation.look(scan.Scope(without={TWO}, deletions=False))
-    assert report == scan.ScanReport(sources=1, requested=1)
+    report = world.reconciliation.run(scan_state.Scope(without={TWO}, deletions=False))
+    assert report == scan_state.ScanReport(sources=1, requested=1)
     assert not asked
 
 
 @pytest.mark.parametrize("origins", [(), (TWO,)])
-def test_who_may_not_go_on_ends_the_look(origins):
+def test_who_may_not_go_on_ends_the_scan(origins):
     world = worlds.World(snapshot_origins=origins)
     where = world.two if origins else world.source
     where.publish(b"1", properties={"image_type": "snapshot"})
 
     def lost():
-        raise errors.LeaseLost("another agent looks")
+        raise errors.LeaseLost("another agent leads")
 
     with pytest.raises(errors.LeaseLost):
-        world.reconciliation.look(keep_on=lost)
+        world.reconciliation.run(renew_lease=lost)
     assert world.store.next_due() is None
 
 
@@ -397,8 +398,7 @@ def test_each_difference_says_what_it_is_and_why(world, copied):
         found.extend(some)
         return len(some)
 
-    world.reconciliation._ask = keep
-    world.reconciliation.look()
+    world.make_scan(keep).run()
     said = {(one.image_id, one.region): (one.step.what, one.step.why) for one in found}
     assert said == {
         (copied[0].image_id, TWO): ("update", "name"),
@@ -422,37 +422,37 @@ def test_a_copy_stays_where_its_image_does_not_belong_any_more(world, copied):
     unwant(world, copied[0])
     world.changed(copied[0].image_id)
     world.settle()
-    look(world, sources=3)
+    run_scan(world, sources=3)
     assert copied[0].image_id in world.two.ids()
     assert "the copy stays, and only what narrows access" in world.task(copied[0]).reason
 
 
-def test_with_delete_out_of_strategy_the_next_look_removes_it(world, copied):
+def test_with_delete_out_of_strategy_the_next_scan_removes_it(world, copied):
     world.deletes_unwanted = True
     unwant(world, copied[0])
     world.changed(copied[0].image_id)
     world.settle()
     assert copied[0].image_id in world.two.ids()  # an event alone removes nothing
-    look(world, sources=3, requested=2)
+    run_scan(world, sources=3, requested=2)
     assert copied[0].image_id not in world.two.ids() | world.three.ids()
     assert not world.store.find([copied[0].image_id])
     assert copied[1].image_id in world.two.ids()
-    look(world, sources=3)
+    run_scan(world, sources=3)
 
 
 def test_switched_on_later_it_removes_what_had_stayed(world, copied):
     unwant(world, copied[0])
-    look(world, sources=3, requested=2)
-    look(world, sources=3)
+    run_scan(world, sources=3, requested=2)
+    run_scan(world, sources=3)
     world.deletes_unwanted = True
-    look(world, sources=3, requested=2)
+    run_scan(world, sources=3, requested=2)
     assert copied[0].image_id not in world.two.ids()
 
 
 def test_what_comes_back_in_time_is_kept(world, copied):
     world.deletes_unwanted = True
     unwant(world, copied[0])
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.source.change(copied[0].image_id, sync_regions=None)
     world.settle()
     assert copied[0].image_id in world.two.ids()
@@ -464,11 +464,11 @@ def test_more_out_of_strategy_than_the_brake_allows_stay(world, copied, caplog):
     world.max_deletes = 2
     for image in copied:
         unwant(world, image)
-    look(world, sources=3, held_back=3)
+    run_scan(world, sources=3, held_back=3)
     assert len(world.two.ids()) == len(world.three.ids()) == 3
     assert "3 sources are gone or out of strategy" in caplog.text
     world.max_deletes = 3
-    look(world, sources=3, requested=6)
+    run_scan(world, sources=3, requested=6)
     assert not world.two.ids()
 
 
@@ -477,7 +477,7 @@ def test_what_is_gone_and_what_is_out_of_strategy_count_together(world, copied):
     world.max_deletes = 1
     unwant(world, copied[0])
     world.source.delete_as_user(copied[1].image_id)
-    look(world, sources=2, deleted_sources=1, held_back=2)
+    run_scan(world, sources=2, deleted_sources=1, held_back=2)
     assert copied[1].image_id in world.two.ids()
 
 
@@ -485,7 +485,7 @@ def test_a_stranger_s_image_is_never_out_of_our_strategy(world, copied):
     world.deletes_unwanted = True
     world.two.change(copied[0].image_id, glance_sync_source_id=None)
     unwant(world, copied[0])
-    world.reconciliation.look()
+    world.reconciliation.run()
     world.settle()
     assert copied[0].image_id in world.two.ids()
     assert copied[0].image_id not in world.three.ids()
@@ -493,12 +493,12 @@ def test_a_stranger_s_image_is_never_out_of_our_strategy(world, copied):
 
 def test_a_keystone_that_is_away_removes_nothing(world):
     world.source.publish(b"1", owner="alpha")
-    look(world, sources=1, requested=2)
+    run_scan(world, sources=1, requested=2)
     world.deletes_unwanted = True
     world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.USER)
     world.identity.is_down = True
     with pytest.raises(errors.Undecided):
-        world.reconciliation.look()
+        world.reconciliation.run()
     world.settle()
     assert len(world.two.ids()) == len(world.three.ids()) == 1
 
@@ -506,7 +506,7 @@ def test_a_keystone_that_is_away_removes_nothing(world):
 def test_without_a_strategy_copies_stay(world, copied):
     world.deletes_unwanted = True
     world.policy = dataclasses.replace(world.policy, strategy=strategy.Strategy.NONE)
-    look(world, sources=3)
+    run_scan(world, sources=3)
     assert len(world.two.ids()) == 3
 
 
@@ -522,10 +522,10 @@ def test_without_being_asked_a_task_that_waits_for_its_next_attempt_is_left_alon
     world.run()
     before = world.task(image)
     assert (before.status, before.attempts) == ("pending", 1)
-    scope = scan.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
+    scope = scan_state.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.run(scope) == scan_state.ScanReport(sources=1)
     assert world.task(image) == before
-    assert world.reconciliation.look() == scan.ScanReport(sources=1, requested=1)
+    assert world.reconciliation.run() == scan_state.ScanReport(sources=1, requested=1)
     assert world.task(image).attempts == 0
 
 
@@ -536,11 +536,11 @@ def test_without_being_asked_a_failure_is_taken_up_after_a_rest(world):
     world.run()
     failed_at = world.task(image).updated_at
     assert world.task(image).status == "failure"
-    scope = scan.Scope(failed_before=failed_at)
-    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
+    scope = scan_state.Scope(failed_before=failed_at)
+    assert world.reconciliation.run(scope) == scan_state.ScanReport(sources=1)
     later = failed_at + datetime.timedelta(seconds=1)
-    scope = scan.Scope(failed_before=later)
-    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1, requested=1)
+    scope = scan_state.Scope(failed_before=later)
+    assert world.reconciliation.run(scope) == scan_state.ScanReport(sources=1, requested=1)
 
 
 def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
@@ -548,8 +548,8 @@ def test_without_being_asked_a_waiting_snapshot_is_left_to_its_watch(world):
     world.changed(image.image_id)
     world.run()
     assert world.task(image).waiting_since is not None
-    scope = scan.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope) == scan.ScanReport(sources=1)
+    scope = scan_state.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.run(scope) == scan_state.ScanReport(sources=1)
 
 
 def test_without_being_asked_a_deletion_that_fails_keeps_its_own_time(world, copied):
@@ -565,7 +565,7 @@ def test_without_being_asked_a_deletion_that_fails_keeps_its_own_time(world, cop
     world.run()
     before = world.task(image)
     assert (before.status, before.attempts, before.may_delete) == ("pending", 1, True)
-    scope = scan.Scope(failed_before=world.clock.now())
-    assert world.reconciliation.look(scope).requested == 0
+    scope = scan_state.Scope(failed_before=world.clock.now())
+    assert world.reconciliation.run(scope).requested == 0
     assert world.task(image) == before
-    assert world.reconciliation.look().requested == 1
+    assert world.reconciliation.run().requested == 1

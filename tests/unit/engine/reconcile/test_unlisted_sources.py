@@ -7,7 +7,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.reconcile import member_scans
-from glance_sync_agent.engine.reconcile import scan
+from glance_sync_agent.engine.reconcile import pairs
+from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import glance
 from tests.fakes import world as worlds
 
@@ -42,8 +43,8 @@ def unlist(world, image, **changes):
     world.three.change(image.image_id, image_type=None, **changes)
 
 
-def look(world, scope=scan.EVERYTHING):
-    report = world.reconciliation.look(scope)
+def run_scan(world, scope=scan_state.FULL):
+    report = world.reconciliation.run(scope)
     world.settle()
     return report
 
@@ -55,25 +56,25 @@ def visibility(world, image):
 def test_what_its_owner_takes_back_reaches_the_copies(world):
     image = publish(world, visibility="public")
     unlist(world, image, visibility="private")
-    look(world)
+    run_scan(world)
     assert visibility(world, image) == "private"
 
 
 def test_a_listed_snapshot_of_a_region_to_which_nobody_listens_is_compared(world):
     image = publish(world, visibility="public")
     world.three.change(image.image_id, visibility="private")
-    look(world)
+    run_scan(world)
     assert visibility(world, image) == "private"
 
 
 def test_members_that_go_are_missed_in_their_turn(world):
     image = publish(world, visibility="shared")
     world.three.share(image.image_id, "alpha")
-    look(world)
+    run_scan(world)
     assert set(world.two.members(world.two.image(image.image_id))) == {"alpha"}
     unlist(world, image)
     world.three.share(image.image_id, "alpha", None)
-    look(world)
+    run_scan(world)
     assert not world.two.members(world.two.image(image.image_id))
 
 
@@ -86,8 +87,7 @@ def test_whose_members_were_asked_for_is_noted(world):
         def note(self, origin, region, share):
             noted.append((origin, region, share))
 
-    world.reconciliation._members = Noting(member_scans.ALL)
-    look(world)
+    world.make_scan(members=Noting(member_scans.ALL)).run()
     assert noted.count((THREE, TWO, member_scans.ALL)) == 1
 
 
@@ -99,7 +99,7 @@ def test_it_is_copied_to_no_other_region(world):
     world.regions.glances[four] = glance.FakeGlance(four)
     world.store.disown(world.task(image).key, image.image_id)
     before = world.task(image)
-    look(world)
+    run_scan(world)
     assert world.task(image) == before
     assert {task.key.region for task in world.store.list(image_id=image.image_id)} == {TWO}
 
@@ -107,9 +107,9 @@ def test_it_is_copied_to_no_other_region(world):
 def test_only_regions_that_are_asked_for_are_compared(world):
     image = publish(world, visibility="public")
     unlist(world, image, visibility="private")
-    look(world, scan.Scope(only=frozenset({THREE})))
+    run_scan(world, scan_state.Scope(only=frozenset({THREE})))
     assert visibility(world, image) == "public"
-    look(world, scan.Scope(only=frozenset({TWO})))
+    run_scan(world, scan_state.Scope(only=frozenset({TWO})))
     assert visibility(world, image) == "private"
 
 
@@ -123,48 +123,48 @@ def test_a_region_that_failed_is_not_asked_again(world):
         raise errors.ServiceUnavailable("away")
 
     world.two.before = away
-    assert look(world).failed_regions == {TWO}
+    assert run_scan(world).failed_regions == {TWO}
     assert asked == ["find"]
     world.two.before = lambda _name, _image_id: None
-    look(world)
+    run_scan(world)
     assert visibility(world, image) == "private"
 
 
-def test_a_source_whose_data_cannot_be_seen_is_left_for_the_next_look(world, monkeypatch):
+def test_a_source_whose_data_cannot_be_seen_is_left_for_the_next_scan(world, monkeypatch):
     image = publish(world, visibility="public")
     unlist(world, image, visibility="private")
-    pairs = world.reconciliation._differences.pairs
+    read = pairs.Pairs.of
 
-    def without_data(page, *, without=frozenset()):
-        found, failures = pairs(page, without=without)
+    def without_data(self, page, *, without=frozenset()):
+        found, failures = read(self, page, without=without)
         if page[0].region != THREE:
             return found, failures
         return [], {TWO: errors.ServiceUnavailable("away")}
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.reconciliation._differences, "pairs", without_data)
-        assert look(world).failed_regions == {TWO}
+        patch.setattr(pairs.Pairs, "of", without_data)
+        assert run_scan(world).failed_regions == {TWO}
     assert visibility(world, image) == "public"
 
 
 def test_what_keystone_does_not_tell_of_them_holds_nothing_else_up(world, monkeypatch):
     image = publish(world)
     unlist(world, image)
-    pairs = world.reconciliation._differences.pairs
+    read = pairs.Pairs.of
 
-    def undecided(page, *, without=frozenset()):
+    def undecided(self, page, *, without=frozenset()):
         if page[0].region == THREE:
             raise errors.Undecided("Keystone does not say where images of project bob belong")
-        return pairs(page, without=without)
+        return read(self, page, without=without)
 
-    monkeypatch.setattr(world.reconciliation._differences, "pairs", undecided)
-    assert look(world).failed_regions == {THREE}
+    monkeypatch.setattr(pairs.Pairs, "of", undecided)
+    assert run_scan(world).failed_regions == {THREE}
 
 
 def test_while_a_region_counts_as_restored_its_sources_are_compared(world):
     image = publish(world, visibility="public")
     unlist(world, image, visibility="private")
-    world.reconciliation.look(scan.Scope(deletions=False))
+    world.reconciliation.run(scan_state.Scope(deletions=False))
     world.newest.lost(THREE, {"lost"})
-    look(world)
+    run_scan(world)
     assert visibility(world, image) == "private"

@@ -534,7 +534,7 @@ def test_who_lost_the_turn_stops_and_replaces_nothing(world, daily, image, caplo
 
     world.three.before = before
     assert daily.run() == 30.0
-    assert "another agent verifies the copies now" in caplog.text
+    assert "another agent leads 'verify' now" in caplog.text
     assert world.task(image, THREE).status == "success"
     assert daily.run() == 30.0
 

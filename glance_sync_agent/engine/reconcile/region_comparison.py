@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds what differs between sources and their copies in a region."""
+
+from collections.abc import Callable, Iterator, Sequence
+import datetime
+import logging
+
+from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import situations
+from glance_sync_agent.domain import steps
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts import copies
+from glance_sync_agent.engine.attempts.location_records import LocationRecords
+from glance_sync_agent.engine.placement.targets import Targets
+from glance_sync_agent.engine.placement.wanted_copies import WantedCopies
+from glance_sync_agent.engine.reconcile.differences import Difference
+from glance_sync_agent.engine.reconcile.member_scans import Share
+from glance_sync_agent.engine.reconcile.pairs import Pair
+
+LOG = logging.getLogger(__name__)
+
+#: Codes that no longer hold for an image that is out of strategy. No scan compares members in a
+#: region that is out of the catalogue, so members may have been removed meanwhile.
+_OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
+
+_ENTRY_DIFFERS = "the locations of the source do not match the copy"
+
+
+class RegionComparison:
+    """Compares pairs. Writes nothing."""
+
+    def __init__(
+        self,
+        regions: ports.Regions,
+        targets: Targets,
+        wanted_copies: WantedCopies,
+        location_records: LocationRecords,
+        deletes_unwanted: Callable[[], bool],
+    ) -> None:
+        self._regions = regions
+        self._targets = targets
+        self._wanted_copies = wanted_copies
+        self._location_records = location_records
+        self._deletes_unwanted = deletes_unwanted
+
+    def find(
+        self,
+        region: images.RegionId,
+        pairs: Sequence[Pair],
+        failed_before: datetime.datetime | None,
+        share: Share,
+    ) -> Iterator[Difference]:
+        """Yield what differs in a region, which gets one request for all pairs.
+
+        :param failed_before: see :class:`Scope`.
+        :param share: the sources whose members are compared, and whose copies are searched for
+            if no task knows them.
+        :raises SyncError: the region does not answer.
+        """
+        service = self._regions.image_service(region)
+        yield from self._taken(region, pairs)
+        pairs = [
+            pair
+            for pair in pairs
+            if region not in pair.taken
+            and not tasks.is_settled(pair.rows.get(region), failed_before)
+        ]
+        ids = [pair.copy_id(region) for pair in pairs if self._may_have_copy(pair, region)]
+        found = service.find(ids) if ids else {}
+        for pair in pairs:
+            copy = found.get(pair.copy_id(region))
+            is_wanted = pair.is_wanted(region)
+            if is_wanted:
+                if copy is None and (share.is_first or share.has(pair.source.image_id)):
+                    copy = _unknown_copy(service, pair)
+                step = self._step(service, pair, copy, share)
+            else:
+                step = self._unwanted(service, pair, copy)
+            if step is not None:
+                may_delete = step.what is steps.StepKind.DELETE and not is_wanted
+                yield _difference(pair, region, step, may_delete=may_delete)
+
+    def _taken(self, region: images.RegionId, pairs: Sequence[Pair]) -> Iterator[Difference]:
+        """Yield what a region cannot hold, because another image's copy has the id."""
+        found = [pair for pair in pairs if region in pair.taken and pair.is_wanted(region)]
+        why = "the region has a copy of another region's image with the same id"
+        for pair in found:
+            yield _difference(pair, region, steps.Step(what=steps.StepKind.REPORT, why=why))
+        if found:
+            first = found[0].source
+            LOG.warning(
+                "%d images of region %s cannot be copied to region %s: copies of other regions' "
+                "images have the same ids there. One of them is %s. Publish them again with other "
+                "ids", len(found), first.region, region, first.image_id,
+            )
+
+    def _may_have_copy(self, pair: Pair, region: images.RegionId) -> bool:
+        if pair.is_wanted(region):
+            return region in pair.rows or copies.is_possible(pair.source)
+        return pair.has_copy(region) or (region in pair.rows and self._deletes(pair, region))
+
+    def _is_target(self, pair: Pair, region: images.RegionId) -> bool:
+        """Tell whether any image of the source's region may go to a region."""
+        return region in self._targets.regions(pair.source_region)
+
+    def _deletes(self, pair: Pair, region: images.RegionId) -> bool:
+        return self._deletes_unwanted() and self._is_target(pair, region)
+
+    def _unwanted(
+        self, service: ports.ImageService, pair: Pair, copy: images.Image | None
+    ) -> steps.Step | None:
+        region, row = service.region, pair.rows.get(service.region)
+        placement = pair.placements.get(region)
+        unwanted = placement.why if placement else "no image of its region goes here"
+        why = f"out of strategy: {unwanted}"
+        if copy is not None:
+            action = self._action(region, pair, copy, unwanted=unwanted)
+            if isinstance(action, actions.DeleteCopy):
+                return steps.Step(what=steps.StepKind.DELETE, why=why)
+            if isinstance(action, actions.UpdateMetadata | actions.SetActive):
+                return steps.step_of(action)
+        is_done = row is not None and row.status is tasks.TaskStatus.SUCCESS
+        if row is None or (is_done and row.code not in _OUTDATED):
+            if not self._location_records.differs(pair.source, service, None):
+                return None
+            why = _ENTRY_DIFFERS
+        # With sync_strategy None, the only tasks are those that take access back.
+        is_target = self._is_target(pair, region)
+        return steps.Step(what=steps.StepKind.NOTE, why=why) if is_target else None
+
+    def _step(
+        self, service: ports.ImageService, pair: Pair, copy: images.Image | None, share: Share
+    ) -> steps.Step | None:
+        row = pair.rows.get(service.region)
+        action = self._action(service.region, pair, copy)
+        if not isinstance(action, actions.Settled) or not action.is_in_step:
+            return steps.step_of(action) or _outdated_failure(pair.source, row)
+        if row is None:
+            # After the loss of the database, only a task proves later that the source existed.
+            # Without it the copy would outlive the source.
+            return steps.Step(what=steps.StepKind.ADOPT, why="the copy has no task")
+        if row.code is not action.code:
+            why = f"{action.text}, but the task says: {row.reason}"
+            return steps.Step(what=steps.StepKind.NOTE, why=why)
+        recorded = None if action.code is Code.HELD else copy
+        if self._location_records.differs(pair.source, service, recorded):
+            return steps.Step(what=steps.StepKind.NOTE, why=_ENTRY_DIFFERS)
+        if copy is not None and self._have_other_members(service, pair, copy, share):
+            return steps.Step(what=steps.StepKind.UPDATE, why="members")
+        return None
+
+    def _action(
+        self,
+        region: images.RegionId,
+        pair: Pair,
+        copy: images.Image | None,
+        *,
+        unwanted: str | None = None,
+    ) -> actions.Action:
+        row = pair.rows.get(region)
+        wanted = self._wanted_copies.in_region(region, pair.own_ids)(pair.source, copy)
+        found = None if copy is None else identity.whose(copy, _evidence(pair, wanted, row))
+        situation = situations.Situation(
+            source=wanted,
+            copy=copy,
+            identity=found,
+            unwanted=unwanted,
+            deletes_unwanted=unwanted is not None and self._deletes(pair, region),
+            proven_id=None if row is None else row.proven_id,
+            deactivated_id=None if row is None else row.deactivated_id,
+        )
+        return plans.decide(situation)
+
+    def _have_other_members(
+        self, service: ports.ImageService, pair: Pair, copy: images.Image, share: Share
+    ) -> bool:
+        """Request the members: neither a listing nor a record shows a change of them."""
+        if copy.metadata.visibility != "shared" or not self._wanted_copies.have_our_members():
+            return False
+        return share.has(pair.source.image_id) and pair.members() != service.members(copy)
+
+
+def _difference(
+    pair: Pair, region: images.RegionId, step: steps.Step, *, may_delete: bool = False
+) -> Difference:
+    source = pair.source
+    return Difference(
+        image_id=source.image_id,
+        image_name=source.metadata.name,
+        region=region,
+        step=step,
+        source_region=pair.source_region,
+        may_delete=may_delete,
+        size=source.size,
+        project=source.metadata.owner,
+    )
+
+
+def _unknown_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:
+    """Find the copy with an id of its own whose task was lost.
+
+    An attempt to copy an active source finds it; a deactivated source is not copied.
+    """
+    source = pair.source
+    if source.status is not images.ImageStatus.DEACTIVATED or service.region in pair.rows:
+        return None
+    return copies.find(service, _evidence(pair, source, None))
+
+
+def _evidence(pair: Pair, wanted: images.Image, row: tasks.Task | None) -> identity.Evidence:
+    return identity.Evidence(
+        key=images.key_of(pair.source),
+        source=wanted,
+        known=None if row is None else row.known_copy,
+        proven_id=None if row is None else row.proven_id,
+        regions=pair.catalogue,
+    )
+
+
+def _outdated_failure(source: images.Image, row: tasks.Task | None) -> steps.Step | None:
+    """Return the step for a task that reports a failure although nothing is to be done.
+
+    The loss of a snapshot before it was copied is a failure that lasts.
+    """
+    if row is None or row.status is not tasks.TaskStatus.FAILURE or remotes.loss(source):
+        return None
+    why = f"nothing to do, but the task says: {row.reason}"
+    return steps.Step(what=steps.StepKind.NOTE, why=why)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Walks the tasks to find sources that are gone, and sources that no listing shows."""
+
+from collections.abc import Mapping, Sequence, Set
+import dataclasses
+import logging
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import steps
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import batches
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.reconcile import differences
+from glance_sync_agent.engine.reconcile.brake import DeletionBrake
+from glance_sync_agent.engine.reconcile.page_comparison import PageComparison
+from glance_sync_agent.engine.reconcile.scan_state import ScanState
+
+LOG = logging.getLogger(__name__)
+
+_BATCH = 100  # ids; Glance takes that many in one ``id=in:`` filter
+
+_REGION_GONE = steps.Step(what=steps.StepKind.NOTE, why=plans.REGION_GONE.text)
+
+
+class TaskWalk:
+    """Gives the brake what is gone, and compares what the walk of the listings missed."""
+
+    def __init__(
+        self,
+        outside: ports.Ports,
+        pages: PageComparison,
+        brake: DeletionBrake,
+        receive: differences.Receiver,
+        snapshot_origins: Sequence[images.RegionId],
+    ) -> None:
+        self._outside = outside
+        self._cascading = outside.catalogue.cascading
+        self._pages = pages
+        self._brake = brake
+        self._receive = receive
+        self._snapshot_origins = snapshot_origins
+
+    def run(self, state: ScanState) -> None:
+        """Walk all tasks, image by image.
+
+        :raises SyncError: the cascading region, the database or Keystone does not answer.
+        """
+        reachable = self._outside.catalogue.regions()
+        lookup = SourceLookup(
+            regions=self._outside.regions,
+            cascading=self._cascading,
+            untrusted=frozenset(state.report.restored),
+        )
+        skipped = state.silent - {self._cascading}
+        for batch in batches.of(self._outside.store.image_ids(), _BATCH):
+            by_origin: dict[images.RegionId, list[tasks.Task]] = {}
+            unreachable = []
+            for task in self._outside.store.find(batch):
+                if task.key.region in reachable:
+                    origin = task.source_region or self._cascading
+                    by_origin.setdefault(origin, []).append(task)
+                elif task.code is not Code.REGION_GONE:
+                    unreachable.append(differences.of_task(task, _REGION_GONE))
+            state.report.requested += self._receive(unreachable)
+            for origin in sorted(by_origin.keys() - skipped):
+                self._check(origin, by_origin[origin], lookup, state)
+        for origin in sorted(state.shares.keys() - {self._cascading, *self._snapshot_origins}):
+            self._pages.note_members(origin, state)
+
+    def _check(
+        self,
+        origin: images.RegionId,
+        rows: Sequence[tasks.Task],
+        lookup: "SourceLookup",
+        state: ScanState,
+    ) -> None:
+        gone, present = lookup.find(origin, {row.key.image_id for row in rows})
+        there = [row for row in rows if row.key.image_id in present]
+        self._brake.found(there)
+        # An owner may have removed ``image_type``, or the operator a region from
+        # ``region_transport_urls``. The copies must still lose what their source took back.
+        unlisted = [one for one in present.values() if self._is_unlisted(one)]
+        if unlisted:
+            self._pages.compare_known(there, unlisted, state)
+        for image_id in gone:
+            state.renew_lease()
+            self._brake.judge(origin, [row for row in rows if row.key.image_id == image_id], state)
+
+    def _is_unlisted(self, source: images.Image) -> bool:
+        if source.region == self._cascading:
+            return False
+        return source.region not in self._snapshot_origins or not images.is_typed_snapshot(source)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SourceLookup:
+    """Proves for one scan which sources are gone. Writes nothing."""
+
+    regions: ports.Regions
+    cascading: images.RegionId
+    untrusted: Set[images.RegionId]  # their images do not count as gone
+    #: Regions that proved that they show the agent all images.
+    privileged: set[images.RegionId] = dataclasses.field(default_factory=set)
+
+    def find(
+        self, origin: images.RegionId, image_ids: Set[images.ImageId]
+    ) -> tuple[Sequence[images.ImageId], Mapping[images.ImageId, images.Image]]:
+        """Return which of at most 100 images are gone, and which are there, without members.
+
+        :raises SyncError: the cascading region does not answer; another one proves nothing then.
+        """
+        try:
+            service = self.regions.image_service(origin)
+            if origin not in self.privileged:
+                # Glance hides the images of other owners from an agent that lost its rights.
+                service.require_all_rights()
+                self.privileged.add(origin)
+            present = dict(service.find(sorted(image_ids)))
+            if origin in self.untrusted:
+                return (), present
+            # A listing proves only presence; a 404 for the very image proves absence.
+            records = [service.get_record(one) for one in sorted(image_ids - present.keys())]
+            present |= {one.image_id: one for one in records if one is not None}
+            gone = sorted(image_ids - present.keys())
+            if not gone or _has_own_images(service):
+                return gone, present
+            failure = (
+                "it lists no image of its own, as if it lost its database. The copies of "
+                f"{len(gone)} images stay"
+            )
+        except errors.SyncError as exc:
+            if origin == self.cascading:
+                raise
+            failure = str(exc)
+        LOG.warning("No image counts as deleted in region %s: %s", origin, failure)
+        return (), {}
+
+
+def _has_own_images(service: ports.ImageService) -> bool:
+    """Tell whether a region lists any image that is no copy.
+
+    A region that lost its images soon has copies again, which prove nothing.
+    """
+    return any(
+        not identity.names_itself(image) for page in service.pages(_BATCH) for image in page
+    )
