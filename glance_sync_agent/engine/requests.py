@@ -107,12 +107,14 @@ class TaskRequests:
         count = self._store.request(
             image_id,
             regions,
-            now=now,
-            not_before=now + datetime.timedelta(seconds=quiet_seconds),
-            request_id=uuid.uuid4().hex,
-            may_delete=may_delete,
+            ports.Request(
+                request_id=uuid.uuid4().hex,
+                now=now,
+                not_before=now + datetime.timedelta(seconds=quiet_seconds),
+                may_delete=may_delete,
+                source_region=source_region,
+            ),
             elsewhere=region is None,
-            source_region=source_region,
             of_source_only=of_source_only,
             project=project,
         )
@@ -133,11 +135,13 @@ class TaskRequests:
         count = self._store.request_in(
             region,
             image_ids,
-            now=now,
-            not_before=now,
-            request_id=uuid.uuid4().hex,
-            may_delete=may_delete,
-            source_region=source_region,
+            ports.Request(
+                request_id=uuid.uuid4().hex,
+                now=now,
+                not_before=now,
+                may_delete=may_delete,
+                source_region=source_region,
+            ),
             projects=projects,
         )
         self._wake()

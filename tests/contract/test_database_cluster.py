@@ -17,6 +17,7 @@ from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import connections
 from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 from tests.contract import lost_commits
 
@@ -267,7 +268,7 @@ def store(way) -> Iterator[task_store.SqlTaskStore]:
 
 
 def ask(store: task_store.SqlTaskStore) -> None:
-    store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    store.request(IMAGE, [REGION], ports.Request(now=NOW, not_before=NOW, request_id="request-1"))
 
 
 def claim(store: task_store.SqlTaskStore, seconds: float = 0) -> list[tasks.Lease]:

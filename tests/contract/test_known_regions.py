@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from concurrent import futures
+import dataclasses
 import datetime
 import threading
 
@@ -16,9 +17,11 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 LATER = NOW + datetime.timedelta(seconds=60)
 ONE, TWO, THREE, NEW = map(images.RegionId, ("One", "Two", "Three", "New"))
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
@@ -38,11 +41,8 @@ def ask(store, image_id, *regions, source_region=None):
     store.request(
         image_id,
         regions,
-        now=NOW,
-        not_before=NOW,
-        request_id="request-1",
+        dataclasses.replace(REQUEST, source_region=source_region),
         elsewhere=False,
-        source_region=source_region,
     )
 
 
@@ -228,7 +228,7 @@ def test_the_copies_that_tasks_of_regions_know_are_told_by_id_and_time(store):
 def test_a_thousand_tasks_of_both_names_become_one_each(store):
     ids = [images.ImageId(f"{number:08}-0000-4000-8000-000000000000") for number in range(1001)]
     for region in (TWO, NEW):
-        store.request_in(region, ids, now=NOW, not_before=NOW, request_id="request-1")
+        store.request_in(region, ids, REQUEST)
     assert store.known_regions().rename(TWO, NEW, NOW) == usage(1001)
     assert keys(store) == [(one, NEW) for one in ids]
 
@@ -274,7 +274,7 @@ def leased(store):
 
 
 def looking(store):
-    store.turns().take("look", owner="agent-1", now=NOW, until=LATER)
+    store.leader_leases().take("look", owner="agent-1", now=NOW, until=LATER)
 
 
 @pytest.mark.parametrize("works", [leased, looking])

@@ -30,9 +30,11 @@ from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import schema
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 REGION = images.RegionId("RegionTwo")
@@ -65,7 +67,7 @@ def url(request, tmp_path) -> Iterator[str]:
 
 
 def ask(store: task_store.SqlTaskStore) -> int:
-    return store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    return store.request(IMAGE, [REGION], REQUEST)
 
 
 def claim(store: task_store.SqlTaskStore) -> list[tasks.Lease]:
@@ -111,7 +113,7 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
 
 def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
     for name in ("brought", "found", "absent", "waiting"):
-        store.request(name, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+        store.request(name, [REGION], REQUEST)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for name in ("tasks_by_due_time", "tasks_by_project"):
             connection.execute(f"DROP INDEX {name}")
@@ -470,7 +472,7 @@ def test_a_claim_looks_again_when_it_takes_a_task(store):
 def test_claims_on_a_server_do_not_wait_for_each_other(url):
     store, other = databases.made(url), task_store.SqlTaskStore(url)
     for image_id in (IMAGE, OTHER):
-        store.request(image_id, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+        store.request(image_id, [REGION], REQUEST)
     won: list[tasks.Lease] = []
     with futures.ThreadPoolExecutor(1) as pool:
         after_first_select(
@@ -528,7 +530,7 @@ def test_a_reason_is_cut_before_it_fills_the_table(url):
 def test_a_time_without_a_zone_is_a_bug_and_is_refused(store):
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(errors.SyncError, match="no time zone"):
-        store.request(IMAGE, [REGION], now=naive, not_before=naive, request_id="r")
+        store.request(IMAGE, [REGION], ports.Request(now=naive, not_before=naive, request_id="r"))
     assert store.get(KEY) is None
 
 
@@ -611,9 +613,7 @@ def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
 def name(store: task_store.SqlTaskStore, image_id: images.ImageId, region: str, text: str) -> None:
     """Make a task of an image with a name."""
     where = images.RegionId(region)
-    store.request(
-        image_id, [where], now=NOW, not_before=NOW, request_id="request-1", elsewhere=False
-    )
+    store.request(image_id, [where], REQUEST, elsewhere=False)
     until = NOW + datetime.timedelta(seconds=60)
     (lease,) = store.claim(where, 1, owner="agent-1", now=NOW, until=until)
     known = identity.KnownCopy(copy_id=image_id, created_at=NOW)

@@ -24,6 +24,7 @@ from tests.contract import databases
 from tests.fakes import task_store as fake
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 COPY = images.ImageId("30000000-0000-4000-8000-000000000003")
@@ -60,14 +61,20 @@ def later(seconds: float) -> datetime.datetime:
 
 def ask(store: ports.TaskStore, *regions: str, **changes: Any) -> int:
     """Request tasks for IMAGE, by default in REGION and due at once."""
+    request, others = split(REQUEST, changes)
     arguments = {
         "image_id": IMAGE,
         "regions": [images.RegionId(region) for region in regions] or [REGION],
-        "now": NOW,
-        "not_before": NOW,
-        "request_id": "request-1",
+        "request": request,
     }
-    return store.request(**{**arguments, **changes})
+    return store.request(**{**arguments, **others})
+
+
+def split(value: Any, changes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return a value with the changes of its fields, and the other changes."""
+    fields = {field.name for field in dataclasses.fields(value)} & changes.keys()
+    changed = dataclasses.replace(value, **{name: changes[name] for name in fields})
+    return changed, {name: changes[name] for name in changes.keys() - fields}
 
 
 def claim(store: ports.TaskStore, **changes: Any) -> tasks.Lease:
@@ -77,14 +84,16 @@ def claim(store: ports.TaskStore, **changes: Any) -> tasks.Lease:
 
 
 def claims(store: ports.TaskStore, **changes: Any) -> list[tasks.Lease]:
+    claim_filter, others = split(ports.ANY_TASK, changes)
     arguments = {
         "region": REGION,
         "limit": 10,
         "owner": "agent-1",
         "now": NOW,
         "until": later(60),
+        "claim_filter": claim_filter,
     }
-    return list(store.claim(**{**arguments, **changes}))
+    return list(store.claim(**{**arguments, **others}))
 
 
 def task(store: ports.TaskStore, key: tasks.TaskKey = KEY) -> tasks.Task:
@@ -961,8 +970,9 @@ def test_an_outcome_that_is_superseded_leaves_no_progress(store):
 
 def ask_in(store: ports.TaskStore, *image_ids: images.ImageId, **changes: Any) -> int:
     """Request tasks for images in REGION, due at once."""
-    arguments: dict[str, Any] = {"now": NOW, "not_before": NOW, "request_id": "request-2"}
-    return store.request_in(REGION, image_ids, **(arguments | changes))
+    second = dataclasses.replace(REQUEST, request_id="request-2")
+    request, others = split(second, changes)
+    return store.request_in(REGION, image_ids, request, **others)
 
 
 def test_several_images_are_requested_in_one_region_as_one_by_one(store):

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Mapping, Set
 import dataclasses
-import datetime
 import itertools
 from typing import Any
 
@@ -12,22 +11,19 @@ import sqlalchemy as sa
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.engine import ports
 
 _TASKS = tables.TASKS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """Images that are to be looked at; the fields are those of ``engine.ports.TaskStore``."""
+class RequestedTasks:
+    """The tasks that a request is for; the fields are those of ``engine.ports.TaskQueue``."""
 
+    request: ports.Request
     image_ids: Set[images.ImageId]
     regions: Set[images.RegionId]
-    now: datetime.datetime
-    not_before: datetime.datetime
-    request_id: str
-    may_delete: bool
-    elsewhere: bool
-    source_region: images.RegionId | None
+    elsewhere: bool = False
     projects: Mapping[images.ImageId, str] = dataclasses.field(default_factory=dict)
     #: A task that gave up keeps its attempts, so that it has one more and not all of them again.
     is_scan: bool = False
@@ -54,7 +50,7 @@ class Request:
         wanted = set(itertools.product(self.image_ids, self.regions))
         present = {(row.image_id, row.region): row.project for row in found}
         if self.of_source_only:
-            others = [row for row in found if row.source_region != self.source_region]
+            others = [row for row in found if row.source_region != self.request.source_region]
             for row in others:
                 key = row.image_id, row.region
                 if key in wanted and self._takes_over(row.copy_id, row.status):
@@ -62,7 +58,7 @@ class Request:
                 else:
                     wanted.discard(key)
                     del present[key]
-            mine &= _TASKS.c.source_region.is_not_distinct_from(self.source_region)
+            mine &= _TASKS.c.source_region.is_not_distinct_from(self.request.source_region)
         if present:
             connection.execute(self._again().where(mine))
             self._hand_over(connection, mine, present)
@@ -84,7 +80,7 @@ class Request:
         take nothing back from it any more.
         """
         is_free = copy_id is None and status != rows.PROCESSING
-        return is_free and self.source_region is None and not self.may_delete
+        return is_free and self.request.source_region is None and not self.request.may_delete
 
     def _project(self, image_id: str) -> str:
         return tables.project_text(self.projects.get(images.ImageId(image_id), ""))
@@ -106,7 +102,7 @@ class Request:
             connection.execute(change.values(project=project))
 
     def _asked(self) -> dict[str, object]:
-        return {"request_id": self.request_id, "updated_at": self.now}
+        return {"request_id": self.request.request_id, "updated_at": self.request.now}
 
     def _first(self) -> dict[str, object]:
         """Return what is written where there is no task, but for its key."""
@@ -115,12 +111,12 @@ class Request:
             "status": rows.PENDING,
             "attempts": 0,
             "generation": 1,
-            "may_delete": self.may_delete,
-            "not_before": self.not_before,
+            "may_delete": self.request.may_delete,
+            "not_before": self.request.not_before,
             **rows.REQUESTED,
-            "source_region": self.source_region,
+            "source_region": self.request.source_region,
             "bytes_done": 0,
-            "created_at": self.now,
+            "created_at": self.request.now,
         }
 
     def _again(self) -> sa.Update:
@@ -130,9 +126,10 @@ class Request:
         values of the earlier ones, so the status, at which the others look, comes last.
         """
         is_processing = rows.IS_PROCESSING
-        sooner = rows.IS_PENDING & (_TASKS.c.not_before < self.not_before)
+        sooner = rows.IS_PENDING & (_TASKS.c.not_before < self.request.not_before)
         # Alone in a CASE it would be sent as it is, zone and all, and not as the column has it.
-        requested = sa.literal(self.not_before, _TASKS.c.not_before.type)
+        requested = sa.literal(self.request.not_before, _TASKS.c.not_before.type)
+        may_delete = sa.literal(self.request.may_delete)
         status = sa.case((is_processing, rows.PROCESSING), else_=rows.PENDING)
         # A copy that was found and not brought. Its size would be taken for that of bytes to
         # come, see task_rows.is_below.
@@ -140,7 +137,7 @@ class Request:
         total = sa.case((is_found, sa.null()), else_=_TASKS.c.bytes_total)
         return sa.update(_TASKS).ordered_values(
             (_TASKS.c.generation, _TASKS.c.generation + 1),
-            (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, sa.literal(self.may_delete))),
+            (_TASKS.c.may_delete, sa.or_(_TASKS.c.may_delete, may_delete)),
             (_TASKS.c.not_before, sa.case((sooner, _TASKS.c.not_before), else_=requested)),
             *((_TASKS.c[name], sa.case((is_processing, _TASKS.c[name]), else_=value))
               for name, value in rows.REQUESTED.items()),

@@ -6,7 +6,7 @@ depends on what an earlier statement read. No statement needs ``RETURNING``, whi
 for UPDATE.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
 import functools
@@ -30,6 +30,7 @@ from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import schema
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_requests
+from glance_sync_agent.engine import ports
 
 _TASKS = tables.TASKS
 _PAGE_ROWS = 500
@@ -93,15 +94,10 @@ class SqlTaskStore:
         :raises ConfigurationError: the schema is missing or too old.
         """
         now = datetime.datetime.now(datetime.UTC)
-        request = task_requests.Request(
+        request = task_requests.RequestedTasks(
+            request=ports.Request(request_id=uuid.uuid4().hex, now=now, not_before=now),
             image_ids={images.ImageId(str(uuid.uuid4()))},
             regions={images.RegionId("a trial that is taken back")},
-            now=now,
-            not_before=now,
-            request_id=uuid.uuid4().hex,
-            may_delete=False,
-            elsewhere=False,
-            source_region=None,
         )
 
         def work(connection: sa.Connection) -> None:
@@ -113,8 +109,8 @@ class SqlTaskStore:
 
         self._database.try_write("write tasks", work)
 
-    def turns(self) -> leadership.SqlLeaderLeases:
-        """Return the turns that are kept beside the tasks."""
+    def leader_leases(self) -> leadership.SqlLeaderLeases:
+        """Return the leader leases of the agents that share the database."""
         return leadership.SqlLeaderLeases(self._database)
 
     def breakers(self) -> breakers.SqlBreakerStore:
@@ -124,6 +120,7 @@ class SqlTaskStore:
     def facts(self) -> facts.SqlFactStore:
         """Return what is remembered beside the tasks."""
         return facts.SqlFactStore(self._database)
+
     def known_regions(self) -> known_regions.KnownRegions:
         """Return what the database knows of regions as such."""
         return known_regions.KnownRegions(self._database)
@@ -143,13 +140,9 @@ class SqlTaskStore:
         self,
         image_id: images.ImageId,
         regions: Iterable[images.RegionId],
+        request: ports.Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
         elsewhere: bool = True,
-        source_region: images.RegionId | None = None,
         of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
@@ -157,15 +150,11 @@ class SqlTaskStore:
 
         With ``elsewhere`` false, in ``regions`` only.
         """
-        asked = task_requests.Request(
+        asked = task_requests.RequestedTasks(
+            request=request,
             image_ids={image_id},
             regions=frozenset(regions),
-            now=now,
-            not_before=not_before,
-            request_id=request_id,
-            may_delete=may_delete,
             elsewhere=elsewhere,
-            source_region=source_region,
             projects={} if project is None else {image_id: project},
             of_source_only=of_source_only,
         )
@@ -178,24 +167,15 @@ class SqlTaskStore:
         self,
         region: images.RegionId,
         image_ids: Iterable[images.ImageId],
+        request: ports.Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
-        source_region: images.RegionId | None = None,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Ask for images to be looked at in one region, all of them or none."""
-        asked = task_requests.Request(
+        asked = task_requests.RequestedTasks(
+            request=request,
             image_ids=frozenset(image_ids),
             regions={region},
-            now=now,
-            not_before=not_before,
-            request_id=request_id,
-            may_delete=may_delete,
-            elsewhere=False,
-            source_region=source_region,
             projects=projects or {},
             is_scan=True,
             of_source_only=True,
@@ -247,21 +227,23 @@ class SqlTaskStore:
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
-        below: int | None = None,
-        without: Collection[images.ImageId] = (),
-        projects: Sequence[str] = (),
-        with_data: bool | None = None,
+        claim_filter: ports.ClaimFilter = ports.ANY_TASK,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first."""
         due = rows.due(now)
-        wanted = [_TASKS.c.region == region, *rows.is_below(below)]
-        if without:
-            wanted.append(_TASKS.c.image_id.not_in(without))
+        wanted = [_TASKS.c.region == region, *rows.is_below(claim_filter.below)]
+        if claim_filter.without:
+            wanted.append(_TASKS.c.image_id.not_in(claim_filter.without))
 
         def work(connection: sa.Connection) -> list[tasks.Lease]:
             leases = []
             for row in rows.claimable(
-                connection, wanted, due=due, limit=limit, projects=projects, with_data=with_data
+                connection,
+                wanted,
+                due=due,
+                limit=limit,
+                projects=claim_filter.projects,
+                with_data=claim_filter.with_data,
             ):
                 lease = tasks.Lease(task=tables.task(row), token=uuid.uuid4().hex)
                 taken = (
@@ -626,17 +608,14 @@ def _asked(
     now: datetime.datetime,
     request_id: str,
     source_region: images.RegionId | None = None,
-) -> task_requests.Request:
+) -> task_requests.RequestedTasks:
     """Return the request of one task, by name and due at once."""
-    return task_requests.Request(
+    return task_requests.RequestedTasks(
+        request=ports.Request(
+            request_id=request_id, now=now, not_before=now, source_region=source_region
+        ),
         image_ids={key.image_id},
         regions={key.region},
-        now=now,
-        not_before=now,
-        request_id=request_id,
-        may_delete=False,
-        elsewhere=False,
-        source_region=source_region,
     )
 
 

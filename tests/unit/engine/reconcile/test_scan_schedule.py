@@ -11,7 +11,7 @@ from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
 from tests.fakes import clock as clocks
-from tests.fakes import turns as fake_turns
+from tests.fakes import leader_leases as fake_leases
 from tests.fakes import world as worlds
 
 TWO = worlds.CASCADED[0]
@@ -71,7 +71,7 @@ def clock():
 
 @pytest.fixture
 def turns():
-    return fake_turns.MemoryTurns()
+    return fake_leases.MemoryLeaderLeases()
 
 
 @pytest.fixture
