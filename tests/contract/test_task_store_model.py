@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SQL task store does what the one in memory does, whatever is done to them."""
+"""The SQL task store behaves like the one in memory, whatever the calls."""
 
 from collections.abc import Callable
 import datetime
@@ -64,7 +64,7 @@ outcomes = st.one_of(
 
 
 class TaskStores(stateful.RuleBasedStateMachine):
-    """Does the same to both and compares answers and tables."""
+    """Makes the same calls to both stores and compares answers and tables."""
 
     leases = stateful.Bundle("leases")
 
@@ -221,7 +221,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
-def test_a_database_keeps_what_the_memory_keeps(kind, request, tmp_path):
+def test_a_database_behaves_like_the_store_in_memory(kind, request, tmp_path):
     opened = functools.partial(databases.opened, kind, tmp_path, request.getfixturevalue)
     stateful.run_state_machine_as_test(
         functools.partial(TaskStores, opened),  # type: ignore[arg-type] # a factory will do

@@ -191,7 +191,7 @@ class MemoryTaskStore:
     def _in_turn(
         self, keys: Sequence[tasks.TaskKey], projects: Sequence[str], limit: int
     ) -> list[tasks.TaskKey]:
-        """Put what was abandoned first, then as many of each project."""
+        """Put abandoned tasks first, then an equal share of each project."""
         waiting = tasks.TaskStatus.PENDING
         first = [key for key in keys if self._rows[key].task.status is not waiting]
         for number, project in enumerate(projects):
@@ -521,7 +521,7 @@ class MemoryTaskStore:
     def _held(self, lease: tasks.Lease) -> _Row:
         row = self._rows.get(lease.task.key)
         if row is None or row.token != lease.token:
-            raise errors.LeaseLost(f"the lease on {lease.task.key} is somebody else's")
+            raise errors.LeaseLost(f"another agent holds the lease on {lease.task.key}")
         return row
 
     def _put(self, row: _Row) -> None:
@@ -573,7 +573,7 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
 def _first(
     key: tasks.TaskKey, now: datetime.datetime, source_region: images.RegionId | None
 ) -> tasks.Task:
-    """Return a task that nobody has asked for yet."""
+    """Return a task that was not requested yet."""
     return tasks.Task(
         key=key,
         status=tasks.TaskStatus.PENDING,

@@ -19,27 +19,27 @@ backend.init_backend(backend.BackendType.THREADING)  # before what imports oslo.
 
 from glance_sync_agent.cmd.daemon import command  # noqa: E402
 from glance_sync_agent.drivers.glance import records  # noqa: E402
-from glance_sync_agent.drivers.sql import task_store  # noqa: E402
+from glance_sync_agent.drivers.sql import task_queue  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 
 #: Where one step of the straight line ends and the next begins.
 CALLS = (
-    (task_store.SqlTaskStore, "request"),
-    (task_store.SqlTaskStore, "claim"),
-    (task_store.SqlTaskStore, "finish"),
-    (records.Glance, "create"),
-    (records.Glance, "update"),
-    (records.Glance, "delete"),
-    (filesystem.Store, "write"),
+    ("TaskStore", task_queue.SqlTaskQueue, "request"),
+    ("TaskStore", task_queue.SqlTaskQueue, "claim"),
+    ("TaskStore", task_queue.SqlTaskQueue, "finish"),
+    ("Glance", records.Glance, "create"),
+    ("Glance", records.Glance, "update"),
+    ("Glance", records.Glance, "delete"),
+    ("Store", filesystem.Store, "write"),
 )
 
 
 def main() -> int:
     """Run the agent; the first argument is the file, the others are the agent's."""
     order = pathlib.Path(sys.argv.pop(1))
-    for kind, name in CALLS:
+    for port, kind, name in CALLS:
         original = getattr(kind, name)
-        setattr(kind, name, _mortal(original, f"{kind.__name__}.{name}", order))
+        setattr(kind, name, _mortal(original, f"{port}.{name}", order))
     return command.main()
 
 
