@@ -31,7 +31,7 @@ def engine(
         catalogue=cloud,
         projects=cloud,
         store=store,
-        leader_leases=store.turns(),
+        leader_leases=store.leader_leases(),
         breakers=store.breakers(),
         facts=store.facts(),
         clock=made_up.Clock(),  # that of the database is the same

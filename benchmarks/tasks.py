@@ -145,7 +145,9 @@ def _fill(store: task_store.SqlTaskStore, count: int, regions: int) -> None:
     names, now = made_up.regions(regions), made_up.Clock().now()
     for number in range(count // regions):
         store.request(
-            made_up.image_id(number), names, now=now, not_before=now, request_id=f"{number:032x}"
+            made_up.image_id(number),
+            names,
+            ports.Request(now=now, not_before=now, request_id=f"{number:032x}"),
         )
 
 

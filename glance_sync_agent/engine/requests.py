@@ -105,10 +105,9 @@ class TaskRequests:
         count = self._store.request(
             image_id,
             regions,
-            now=now,
-            not_before=now,
-            request_id=uuid.uuid4().hex,
-            may_delete=may_delete,
+            ports.Request(
+                request_id=uuid.uuid4().hex, now=now, not_before=now, may_delete=may_delete
+            ),
             elsewhere=region is None,
             project=project,
         )
@@ -132,11 +131,13 @@ class TaskRequests:
         count = self._store.request(
             image_id,
             self._targets.regions(source_region),
-            now=now,
-            not_before=now + datetime.timedelta(seconds=quiet_seconds),
-            request_id=uuid.uuid4().hex,
-            may_delete=may_delete,
-            source_region=source_region,
+            ports.Request(
+                request_id=uuid.uuid4().hex,
+                now=now,
+                not_before=now + datetime.timedelta(seconds=quiet_seconds),
+                may_delete=may_delete,
+                source_region=source_region,
+            ),
             of_source_only=True,
             project=project,
         )
@@ -157,11 +158,13 @@ class TaskRequests:
         count = self._store.request_in(
             region,
             image_ids,
-            now=now,
-            not_before=now,
-            request_id=uuid.uuid4().hex,
-            may_delete=may_delete,
-            source_region=source_region,
+            ports.Request(
+                request_id=uuid.uuid4().hex,
+                now=now,
+                not_before=now,
+                may_delete=may_delete,
+                source_region=source_region,
+            ),
             projects=projects,
         )
         self._wake()

@@ -13,7 +13,6 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.bus import listeners
-from glance_sync_agent.drivers.bus import notifications
 from glance_sync_agent.drivers.bus import probe
 from glance_sync_agent.drivers.host import agent_id
 from glance_sync_agent.drivers.keystone import absence
@@ -86,16 +85,16 @@ def make_listeners(
     :param reachable: regions of the catalogue; on the bus of another one nobody listens.
     """
 
-    def listener(region: images.RegionId | None, url: str | None) -> notifications.Listener:
-        return notifications.Listener(
-            conf,
+    def listener(region: images.RegionId | None, url: str | None) -> listeners.Listener:
+        subscription = listeners.Subscription(
             topics=current.settings.topics,
             exchange=current.settings.exchange,
             pool=current.settings.pool,
             prefetch=current.settings.prefetch,
-            handle=functools.partial(requests.handle, source_region=region),
             url=url,
         )
+        handle = functools.partial(requests.handle, source_region=region)
+        return listeners.Listener(conf, subscription, handle)
 
     others = [
         listener(region, url)

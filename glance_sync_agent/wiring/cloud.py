@@ -198,7 +198,7 @@ class Cloud:
                 catalogue=self.catalogue,
                 projects=owner_projects.KeystoneProjects(self.catalogue, self.session),
                 store=self.store,
-                leader_leases=self.store.turns(),
+                leader_leases=self.store.leader_leases(),
                 breakers=self.store.breakers(),
                 facts=self.store.facts(),
                 clock=clock or self.clock,

@@ -22,9 +22,9 @@ from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import interruptions
+from tests.fakes import leader_leases as fake_leases
 from tests.fakes import restores
 from tests.fakes import task_store
-from tests.fakes import turns as fake_turns
 from tests.fakes import world as worlds
 
 OWNERS = ("alpha", "beta")
@@ -272,7 +272,7 @@ class Cloud:
         self.identity = worlds.FakeIdentity()
         self.regions = _Regions(self.catalogue)
         self.store = WatchedTaskStore()
-        self.turns = fake_turns.MemoryTurns()
+        self.turns = fake_leases.MemoryLeaderLeases()
         self.breakers = fake_breakers.MemoryBreakers()
         self.facts = fake_facts.MemoryFacts()
         self.policy = strategy.PlacementPolicy()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which databases the tests of the task store run on."""
+"""The databases on which the tests of the task store run."""
 
 from collections.abc import Callable
 import functools
@@ -15,12 +15,12 @@ from glance_sync_agent.drivers.sql import task_store
 #: Each is the name of a fixture that gives a URL.
 SERVERS = ("postgresql", "mariadb")
 KINDS = ("sqlite", *SERVERS)
-#: Two nodes of Galera: all is written through one of them, or through both in turn.
+#: Two nodes of Galera: the tests write through one of them, or through both in turn.
 CLUSTERS = ("one_writer", "writers_in_turn")
 
 
 class InTurn:
-    """What is asked through another node each time: of stores, or of what stores give."""
+    """Makes each call through the next of several nodes; wraps stores and their parts."""
 
     def __init__(self, *through: Any) -> None:
         self._through = through
@@ -30,15 +30,15 @@ class InTurn:
     def __getattr__(self, name: str) -> Any:
         return getattr(next(self._next), name)
 
-    def turns(self) -> "InTurn":
-        """Return the turns that are kept beside the tasks."""
-        return self._beside("turns")
+    def leader_leases(self) -> "InTurn":
+        """Return the leader leases."""
+        return self._part("leader_leases")
 
     def breakers(self) -> "InTurn":
-        """Return the breakers that are kept beside the tasks."""
-        return self._beside("breakers")
+        """Return the breakers."""
+        return self._part("breakers")
 
-    def _beside(self, name: str) -> "InTurn":
+    def _part(self, name: str) -> "InTurn":
         if name not in self._given:
             self._given[name] = InTurn(*(getattr(one, name)() for one in self._through))
         return self._given[name]
@@ -50,7 +50,7 @@ class InTurn:
 
 
 def opened(kind: str, directory: pathlib.Path, server: Callable[[str], Any]) -> Any:
-    """Return a store without tasks in a database of some kind."""
+    """Return a store without tasks in a database of a kind."""
     if kind not in CLUSTERS:
         return made(url_of(kind, directory, server))
     first, second = server("galera")
@@ -60,12 +60,12 @@ def opened(kind: str, directory: pathlib.Path, server: Callable[[str], Any]) -> 
 
 
 def url_of(kind: str, directory: pathlib.Path, server: Callable[[str], str]) -> str:
-    """Return the URL of a database: a file in the directory, or what is on a server."""
+    """Return the URL of a database: a file in the directory, or on a server."""
     return f"sqlite:///{directory / 'tasks.db'}" if kind == "sqlite" else server(kind)
 
 
 def empty(url: str) -> None:
-    """Drop what the agent makes in a database on a server."""
+    """Drop the tables of the agent in a database on a server."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         for table in ("tasks", "turns", "breakers", "facts", "regions", "alembic_version"):
@@ -83,7 +83,7 @@ def made(url: str) -> task_store.SqlTaskStore:
 
 @functools.cache
 def _upgrade_once(url: str) -> None:
-    """Make the tables where no test takes them away again."""
+    """Create the tables of a cluster, which no test drops."""
     store = task_store.SqlTaskStore(url)
     store.upgrade()
     store.close()

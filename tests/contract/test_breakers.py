@@ -45,43 +45,43 @@ def test_a_region_that_never_failed_is_closed_and_not_listed(kept):
     assert kept.all() == {}
 
 
-def test_what_was_decided_is_kept_to_the_microsecond(kept):
+def test_a_breaker_is_stored_to_the_microsecond(kept):
     assert kept.change(TWO, lambda _: OPEN) == OPEN
     assert kept.all() == {TWO: OPEN}
 
 
-def test_a_decision_is_made_on_what_is_kept(kept):
+def test_a_decision_starts_from_the_stored_breaker(kept):
     kept.change(TWO, lambda _: OPEN)
     kept.change(TWO, lambda seen: dataclasses.replace(seen, failures=seen.failures + 1))
     assert kept.all()[TWO].failures == 4
 
 
-def test_to_decide_nothing_leaves_it_as_it_is(kept):
+def test_a_decision_of_none_changes_nothing(kept):
     kept.change(TWO, lambda _: OPEN)
     assert kept.change(TWO, lambda _: None) is None
     assert kept.all() == {TWO: OPEN}
 
 
-def test_one_that_is_closed_again_is_not_listed_any_more(kept):
+def test_a_breaker_that_is_closed_again_is_not_listed(kept):
     kept.change(TWO, lambda _: OPEN)
     assert kept.change(TWO, lambda _: breakers.CLOSED) == breakers.CLOSED
     assert kept.all() == {}
 
 
-def test_each_region_has_its_own(kept):
+def test_each_region_has_its_own_breaker(kept):
     kept.change(TWO, lambda _: OPEN)
     kept.change(THREE, lambda _: dataclasses.replace(OPEN, failures=1))
     assert {region: one.failures for region, one in kept.all().items()} == {TWO: 3, THREE: 1}
 
 
-def test_a_failure_without_a_pause_is_kept_as_well(kept):
+def test_a_failure_without_a_pause_is_stored_too(kept):
     counted = breakers.Breaker(failures=1, reason="no answer")
     kept.change(TWO, lambda _: counted)
     assert kept.all() == {TWO: counted}
 
 
 @pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
-def test_of_many_changes_at_once_none_is_lost(kind, request, tmp_path):
+def test_no_change_of_many_at_once_is_lost(kind, request, tmp_path):
     store = databases.opened(kind, tmp_path, request.getfixturevalue)
     barrier = threading.Barrier(8)
 
@@ -98,7 +98,7 @@ def test_of_many_changes_at_once_none_is_lost(kind, request, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
-def test_of_many_agents_one_gets_the_probe(kind, request, tmp_path):
+def test_one_of_many_agents_gets_the_probe(kind, request, tmp_path):
     store = databases.opened(kind, tmp_path, request.getfixturevalue)
     store.breakers().change(TWO, lambda _: OPEN)
     barrier = threading.Barrier(8)

@@ -14,9 +14,10 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
-from glance_sync_agent.drivers.sql import connections
 from glance_sync_agent.drivers.sql import database
+from glance_sync_agent.drivers.sql import engines
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 from tests.contract import lost_commits
 
@@ -89,12 +90,12 @@ def value(where: database.Database) -> int:
     return where.read("read", lambda connection: connection.execute(query).scalar_one())
 
 
-# Again and again
+# Retries
 
 
 @pytest.mark.parametrize("code", [1213, 1020, 1205, 1047, "40001", "40P01"])
 @pytest.mark.parametrize("call", ["read", "write"])
-def test_what_another_transaction_caused_is_tried_again_after_pauses_that_grow(
+def test_an_error_of_another_transaction_is_retried_after_growing_pauses(
     local, pauses, code, call
 ):
     runs: list[object] = []
@@ -113,7 +114,7 @@ def test_what_another_transaction_caused_is_tried_again_after_pauses_that_grow(
 
 
 @pytest.mark.parametrize("code", [1045, "57014", None])
-def test_what_will_not_pass_is_not_tried_again(local, pauses, code):
+def test_a_lasting_error_is_not_retried(local, pauses, code):
     def work(connection: sa.Connection) -> None:
         raise refusal(code)
 
@@ -122,7 +123,7 @@ def test_what_will_not_pass_is_not_tried_again(local, pauses, code):
     assert pauses == []
 
 
-def test_a_row_that_another_transaction_inserted_first_is_found_by_the_next_try(local, pauses):
+def test_the_next_try_finds_a_row_that_another_transaction_inserted_first(local, pauses):
     def work(connection: sa.Connection) -> str:
         if not pauses:
             raise sa.exc.IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE"))
@@ -131,7 +132,7 @@ def test_a_row_that_another_transaction_inserted_first_is_found_by_the_next_try(
     assert local.write("insert", work) == "done"
 
 
-def test_no_try_begins_after_the_time_for_the_call(tmp_path):
+def test_no_try_begins_after_the_timeout(tmp_path):
     (tmp_path / "tasks.db").touch()
     hasty = database.Database(
         f"sqlite:///{tmp_path}/tasks.db", connections=1, timeout_seconds=0.001
@@ -151,7 +152,7 @@ def test_no_try_begins_after_the_time_for_the_call(tmp_path):
     hasty.close()
 
 
-def test_who_waited_for_a_lock_in_vain_tries_again(mariadb):
+def test_a_transaction_that_did_not_get_a_lock_is_retried(mariadb):
     with admin(mariadb) as operator, contextlib.ExitStack() as locks:
         operator.exec_driver_sql(COUNTER)
         operator.exec_driver_sql("REPLACE INTO counter VALUES (1, 0)")
@@ -171,7 +172,7 @@ def test_who_waited_for_a_lock_in_vain_tries_again(mariadb):
 # Galera
 
 
-def test_who_loses_across_nodes_learns_of_it_at_the_end_and_begins_again(nodes):
+def test_a_transaction_that_loses_to_another_node_is_retried_after_its_commit(nodes):
     first, second = nodes
     counts: list[int] = []
 
@@ -185,7 +186,7 @@ def test_who_loses_across_nodes_learns_of_it_at_the_end_and_begins_again(nodes):
     assert value(first) == value(second) == 2
 
 
-def test_a_statement_finds_what_was_just_committed_through_another_node(nodes):
+def test_a_statement_reads_what_another_node_just_committed(nodes):
     changed = []
     for number in range(100):
         step = ADD_TO.bindparams(seen=number)
@@ -196,7 +197,7 @@ def test_a_statement_finds_what_was_just_committed_through_another_node(nodes):
     assert changed == [1] * 100
 
 
-def test_a_node_that_takes_no_statements_costs_its_connection_and_is_tried_anew(galera, nodes):
+def test_a_node_that_takes_no_statements_loses_its_connection_and_is_retried(galera, nodes):
     with admin(galera[0]) as operator:
 
         def admit(_seconds: float) -> None:
@@ -214,7 +215,7 @@ def test_a_node_that_takes_no_statements_costs_its_connection_and_is_tried_anew(
         agent.close()
 
 
-def test_a_node_that_never_takes_statements_again_is_unavailable(galera, nodes):
+def test_a_node_that_takes_no_statements_for_long_is_unavailable(galera, nodes):
     with admin(galera[0]) as operator:
         operator.exec_driver_sql("SET GLOBAL wsrep_reject_queries = ALL")
         try:
@@ -225,7 +226,7 @@ def test_a_node_that_never_takes_statements_again_is_unavailable(galera, nodes):
     assert value(nodes[0]) == 0
 
 
-def test_a_server_that_does_not_know_galera_is_not_told_to_wait_for_other_nodes():
+def test_a_server_without_galera_does_not_wait_for_other_nodes():
     class Cursor:
         statements: list[str] = []  # noqa: RUF012 (one test)
 
@@ -242,7 +243,7 @@ def test_a_server_that_does_not_know_galera_is_not_told_to_wait_for_other_nodes(
     class Connection:
         cursor = Cursor
 
-    connections._wait_for_other_nodes(Connection(), None)
+    engines._wait_for_other_nodes(Connection(), None)
     assert Cursor.statements == ["SHOW SESSION VARIABLES LIKE 'wsrep_sync_wait'"]
 
 
@@ -251,7 +252,7 @@ def test_a_server_that_does_not_know_galera_is_not_told_to_wait_for_other_nodes(
 
 @pytest.fixture(params=databases.SERVERS)
 def way(request) -> Iterator[lost_commits.Way]:
-    """A way on which answers can be lost, to a database without tasks."""
+    """A connection that can lose answers, to a database without tasks."""
     url = request.getfixturevalue(request.param)
     databases.made(url).close()
     with lost_commits.way(url) as opened:
@@ -260,14 +261,14 @@ def way(request) -> Iterator[lost_commits.Way]:
 
 @pytest.fixture
 def store(way) -> Iterator[task_store.SqlTaskStore]:
-    """A store at the end of that way."""
+    """A store that uses this connection."""
     opened = task_store.SqlTaskStore(way.url)
     yield opened
     opened.close()
 
 
 def ask(store: task_store.SqlTaskStore) -> None:
-    store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    store.request(IMAGE, [REGION], ports.Request(now=NOW, not_before=NOW, request_id="request-1"))
 
 
 def claim(store: task_store.SqlTaskStore, seconds: float = 0) -> list[tasks.Lease]:
@@ -279,7 +280,7 @@ def claim(store: task_store.SqlTaskStore, seconds: float = 0) -> list[tasks.Leas
 NOT_KNOWN = r"no answer to COMMIT .* it is not known whether that was written"
 
 
-def test_a_commit_without_an_answer_is_not_reported_as_one_that_wrote_nothing(way, store):
+def test_a_commit_without_an_answer_is_not_reported_as_rolled_back(way, store):
     store.ping()
     way.lose_the_next()
     with pytest.raises(errors.ServiceUnavailable, match=NOT_KNOWN):
@@ -287,7 +288,7 @@ def test_a_commit_without_an_answer_is_not_reported_as_one_that_wrote_nothing(wa
     assert store.get(KEY).generation == 1
 
 
-def test_a_request_that_is_asked_for_again_only_has_the_image_looked_at_once_more(way, store):
+def test_a_repeated_request_only_adds_a_generation(way, store):
     store.ping()
     way.lose_the_next()
     with pytest.raises(errors.ServiceUnavailable):
@@ -297,7 +298,7 @@ def test_a_request_that_is_asked_for_again_only_has_the_image_looked_at_once_mor
     assert (task.status, task.generation) == (tasks.TaskStatus.PENDING, 2)
 
 
-def test_an_outcome_that_was_written_after_all_is_written_once(way, store):
+def test_an_outcome_whose_commit_succeeded_is_written_once(way, store):
     ask(store)
     (lease,) = claim(store)
     outcome = tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="no answer")
@@ -309,7 +310,7 @@ def test_an_outcome_that_was_written_after_all_is_written_once(way, store):
     assert store.get(KEY).attempts == 1
 
 
-def test_a_claim_that_took_place_after_all_ends_with_its_lease(way, store):
+def test_a_claim_whose_commit_succeeded_ends_with_its_lease(way, store):
     ask(store)
     way.lose_the_next()
     with pytest.raises(errors.ServiceUnavailable, match=NOT_KNOWN):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered beside the tasks (``engine.ports.FactStore``)."""
+"""What facts promise (``engine.ports.FactStore``)."""
 
 from collections.abc import Iterator
 
@@ -20,11 +20,11 @@ def facts(request, tmp_path) -> Iterator[ports.FactStore]:
     store.close()
 
 
-def test_what_nobody_put_there_is_nothing(facts):
+def test_an_unknown_fact_has_no_value(facts):
     assert facts.get("cascading") is None
 
 
-def test_a_fact_is_read_as_it_was_put_last(facts):
+def test_a_fact_has_its_last_value(facts):
     facts.put("cascading", "RegionOne")
     facts.put("cascading", "RegionÜ")
     facts.put("cascading", "RegionÜ")
@@ -32,7 +32,7 @@ def test_a_fact_is_read_as_it_was_put_last(facts):
     assert (facts.get("cascading"), facts.get("Cascading")) == ("RegionÜ", "")
 
 
-def test_the_name_of_a_fact_may_be_that_of_the_longest_region(facts):
+def test_the_name_of_a_fact_can_contain_the_longest_name_of_a_region(facts):
     name = "newest source of " + "ü" * 255
     facts.put(name, "x" * 1000)
     assert facts.get(name) == "x" * 1000

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the database remembers of regions, how it renames one, and how it forgets one."""
+"""Which regions the database knows, how it renames one, and how it forgets one."""
 
 from collections.abc import Iterator
 from concurrent import futures
+import dataclasses
 import datetime
 import threading
 
@@ -16,9 +17,11 @@ from glance_sync_agent.domain import region_names
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 LATER = NOW + datetime.timedelta(seconds=60)
 ONE, TWO, THREE, NEW = map(images.RegionId, ("One", "Two", "Three", "New"))
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
@@ -38,11 +41,8 @@ def ask(store, image_id, *regions, source_region=None):
     store.request(
         image_id,
         regions,
-        now=NOW,
-        not_before=NOW,
-        request_id="request-1",
+        dataclasses.replace(REQUEST, source_region=source_region),
         elsewhere=False,
-        source_region=source_region,
     )
 
 
@@ -98,7 +98,7 @@ def test_regions_of_tasks_and_of_breakers_are_known(store):
     assert store.known_regions().all() == {TWO, THREE, NEW}
 
 
-def test_of_agents_that_start_at_once_one_says_which_region_is_the_cascading_one(store):
+def test_one_of_many_agents_that_start_at_once_sets_the_cascading_region(store):
     barrier = threading.Barrier(4)
 
     def start(number):
@@ -113,7 +113,7 @@ def test_of_agents_that_start_at_once_one_says_which_region_is_the_cascading_one
 # A new name
 
 
-def test_a_cascaded_region_gets_its_new_name_wherever_it_stands(store):
+def test_a_cascaded_region_gets_its_new_name_in_all_columns(store):
     known = store.known_regions()
     known.remember(ONE, [ONE, TWO, THREE], NOW)
     ask(store, IMAGE, TWO, THREE)
@@ -123,7 +123,7 @@ def test_a_cascaded_region_gets_its_new_name_wherever_it_stands(store):
     store.breakers().change(TWO, lambda _: breakers.Breaker(failures=1, reason="no answer"))
 
     assert known.usage(TWO) == usage(1, 1)
-    assert known.rename(TWO, NEW, NOW) == usage(1, 1)
+    assert store.region_changes().rename(TWO, NEW, NOW) == usage(1, 1)
 
     assert keys(store) == [(IMAGE, NEW), (IMAGE, THREE), (SNAPSHOT, THREE)]
     found = {task.key: task for task in store.list()}
@@ -135,13 +135,13 @@ def test_a_cascaded_region_gets_its_new_name_wherever_it_stands(store):
     assert known.usage(TWO) == usage()
 
 
-def test_the_cascading_region_is_remembered_by_its_new_name(store):
+def test_the_cascading_region_has_its_new_name(store):
     known = store.known_regions()
     known.remember(ONE, [ONE, TWO], NOW)
     ask(store, IMAGE, TWO)
     ask(store, SNAPSHOT, ONE, source_region=TWO)
 
-    assert known.rename(ONE, NEW, NOW) == usage(1, 1, is_cascading=True)
+    assert store.region_changes().rename(ONE, NEW, NOW) == usage(1, 1, is_cascading=True)
 
     assert known.cascading() == NEW
     assert known.remember(NEW, [NEW, TWO], NOW) == NEW
@@ -149,24 +149,24 @@ def test_the_cascading_region_is_remembered_by_its_new_name(store):
     assert known.all() == {NEW, TWO}
 
 
-def test_what_is_remembered_of_the_sources_of_a_region_goes_with_its_name(store):
+def test_facts_about_the_sources_of_a_region_go_with_its_name(store):
     def memories():
         return [store.facts().get(f"newest sources of {name}") for name in (ONE, TWO, "New")]
 
     for name in (ONE, TWO, "New"):
         store.facts().put(f"newest sources of {name}", "an image")
-    store.known_regions().rename(ONE, images.RegionId("New"), NOW)
+    store.region_changes().rename(ONE, images.RegionId("New"), NOW)
     assert memories() == [None, "an image", None]
-    store.known_regions().forget(TWO, NOW)
+    store.region_changes().forget(TWO, NOW)
     assert memories() == [None, None, None]
 
 
-def test_tasks_of_the_new_name_that_know_no_copy_make_room(store):
+def test_tasks_of_the_new_name_without_a_copy_are_removed(store):
     ask(store, IMAGE, TWO)
     finish(store, TWO)
     ask(store, IMAGE, NEW)
     ask(store, OTHER, NEW)
-    store.known_regions().rename(TWO, NEW, NOW)
+    store.region_changes().rename(TWO, NEW, NOW)
     assert [(task.key.image_id, task.key.region, task.copy_id) for task in store.list()] == [
         (IMAGE, NEW, COPY),
         (OTHER, NEW, None),
@@ -178,27 +178,25 @@ def test_tasks_of_the_new_name_that_know_no_copy_make_room(store):
     [{"copy_id": OTHER}, {"copy_id": COPY, "created_at": NOW + datetime.timedelta(seconds=1)}],
     ids=["another id", "the id of the source in both"],
 )
-def test_two_regions_with_copies_of_their_own_are_not_made_one(store, other):
+def test_two_regions_with_different_copies_are_not_merged(store, other):
     ask(store, IMAGE, TWO, NEW)
     finish(store, TWO)
     finish(store, NEW, **other)
-    known = store.known_regions()
     for change in (
-        lambda: known.require_one_region(TWO, NEW),
-        lambda: known.rename(TWO, NEW, NOW),
+        lambda: store.region_changes().require_one_region(TWO, NEW),
+        lambda: store.region_changes().rename(TWO, NEW, NOW),
     ):
         with pytest.raises(errors.ConfigurationError, match=r"two regions.*region forget Two"):
             change()
     assert keys(store) == [(IMAGE, NEW), (IMAGE, TWO)]
 
 
-def test_a_task_of_the_old_name_that_knows_no_copy_makes_room_as_well(store):
-    """What waited when the region got its new name was copied under that."""
+def test_a_task_of_the_old_name_without_a_copy_is_removed_too(store):
+    """An agent copied the image under the new name."""
     ask(store, IMAGE, TWO, NEW)
     finish(store, NEW)
-    known = store.known_regions()
-    known.require_one_region(TWO, NEW)
-    assert known.rename(TWO, NEW, NOW) == usage(0, 0)
+    store.region_changes().require_one_region(TWO, NEW)
+    assert store.region_changes().rename(TWO, NEW, NOW) == usage(0, 0)
     assert [(task.key.region, task.copy_id) for task in store.list()] == [(NEW, COPY)]
 
 
@@ -206,13 +204,12 @@ def test_the_same_copy_that_both_names_know_is_kept_once(store):
     ask(store, IMAGE, TWO, NEW)
     finish(store, TWO)
     finish(store, NEW)
-    known = store.known_regions()
-    known.require_one_region(TWO, NEW)
-    assert known.rename(TWO, NEW, NOW) == usage(1, 0)
+    store.region_changes().require_one_region(TWO, NEW)
+    assert store.region_changes().rename(TWO, NEW, NOW) == usage(1, 0)
     assert [(task.key.region, task.copy_id) for task in store.list()] == [(NEW, COPY)]
 
 
-def test_the_copies_that_tasks_of_regions_know_are_told_by_id_and_time(store):
+def test_the_copies_of_regions_are_returned_by_id_and_time(store):
     ask(store, IMAGE, TWO, THREE, NEW)
     finish(store, TWO)
     finish(store, THREE, copy_id=OTHER, created_at=LATER)
@@ -228,22 +225,22 @@ def test_the_copies_that_tasks_of_regions_know_are_told_by_id_and_time(store):
 def test_a_thousand_tasks_of_both_names_become_one_each(store):
     ids = [images.ImageId(f"{number:08}-0000-4000-8000-000000000000") for number in range(1001)]
     for region in (TWO, NEW):
-        store.request_in(region, ids, now=NOW, not_before=NOW, request_id="request-1")
-    assert store.known_regions().rename(TWO, NEW, NOW) == usage(1001)
+        store.request_in(region, ids, REQUEST)
+    assert store.region_changes().rename(TWO, NEW, NOW) == usage(1001)
     assert keys(store) == [(one, NEW) for one in ids]
 
 
-# Forgotten
+# Removal
 
 
-def test_a_region_that_is_forgotten_takes_its_tasks_along(store):
+def test_the_tasks_of_a_forgotten_region_are_removed(store):
     known = store.known_regions()
     known.remember(ONE, [ONE, TWO, THREE], NOW)
     ask(store, IMAGE, TWO, THREE)
     ask(store, SNAPSHOT, THREE, source_region=TWO)
     store.breakers().change(TWO, lambda _: breakers.Breaker(failures=1, reason="no answer"))
 
-    assert known.forget(TWO, NOW) == usage(1, 1)
+    assert store.region_changes().forget(TWO, NOW) == usage(1, 1)
 
     assert keys(store) == [(IMAGE, THREE)]
     assert store.breakers().all() == {}
@@ -251,21 +248,21 @@ def test_a_region_that_is_forgotten_takes_its_tasks_along(store):
     assert known.cascading() == ONE
 
 
-def test_a_cascading_region_that_is_forgotten_takes_the_tasks_of_its_images_along(store):
+def test_the_tasks_of_the_images_of_a_forgotten_cascading_region_are_removed(store):
     known = store.known_regions()
     known.remember(ONE, [ONE, TWO, THREE], NOW)
     ask(store, IMAGE, TWO, THREE)
     ask(store, SNAPSHOT, THREE, source_region=TWO)
 
     assert known.usage(ONE) == usage(0, 2, is_cascading=True)
-    assert known.forget(ONE, NOW) == usage(0, 2, is_cascading=True)
+    assert store.region_changes().forget(ONE, NOW) == usage(0, 2, is_cascading=True)
 
     assert keys(store) == [(SNAPSHOT, THREE)]
     assert known.cascading() is None
     assert known.remember(TWO, [TWO], NOW) == TWO
 
 
-# While agents work
+# While agents run
 
 
 def leased(store):
@@ -274,18 +271,17 @@ def leased(store):
 
 
 def looking(store):
-    store.turns().take("look", owner="agent-1", now=NOW, until=LATER)
+    store.leader_leases().take("look", owner="agent-1", now=NOW, until=LATER)
 
 
 @pytest.mark.parametrize("works", [leased, looking])
-def test_nothing_is_renamed_or_forgotten_while_an_agent_works(store, works):
+def test_no_region_is_renamed_or_forgotten_while_an_agent_runs(store, works):
     works(store)
     before = list(store.list())
-    known = store.known_regions()
     for change in (
-        lambda: known.require_rest(NOW),
-        lambda: known.rename(TWO, NEW, NOW),
-        lambda: known.forget(TWO, NOW),
+        lambda: store.region_changes().require_rest(NOW),
+        lambda: store.region_changes().rename(TWO, NEW, NOW),
+        lambda: store.region_changes().forget(TWO, NOW),
     ):
         with pytest.raises(errors.ConfigurationError, match="work with this database: agent-1;"):
             change()
@@ -293,7 +289,7 @@ def test_nothing_is_renamed_or_forgotten_while_an_agent_works(store, works):
 
 
 @pytest.mark.parametrize("worked", [leased, looking])
-def test_what_a_dead_agent_held_ends_by_itself(store, worked):
+def test_the_leases_of_a_dead_agent_expire(store, worked):
     worked(store)
-    store.known_regions().require_rest(LATER)
-    store.known_regions().rename(TWO, NEW, LATER)
+    store.region_changes().require_rest(LATER)
+    store.region_changes().rename(TWO, NEW, LATER)

@@ -30,9 +30,11 @@ from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import schema
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.contract import databases
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 REGION = images.RegionId("RegionTwo")
@@ -65,7 +67,7 @@ def url(request, tmp_path) -> Iterator[str]:
 
 
 def ask(store: task_store.SqlTaskStore) -> int:
-    return store.request(IMAGE, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+    return store.request(IMAGE, [REGION], REQUEST)
 
 
 def claim(store: task_store.SqlTaskStore) -> list[tasks.Lease]:
@@ -111,7 +113,7 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
 
 def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
     for name in ("brought", "found", "absent", "waiting"):
-        store.request(name, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+        store.request(name, [REGION], REQUEST)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for name in ("tasks_by_due_time", "tasks_by_project"):
             connection.execute(f"DROP INDEX {name}")
@@ -166,7 +168,7 @@ def test_an_older_agent_leaves_the_schema_of_a_newer_one_alone(store, path):
         store.upgrade()
 
 
-def test_a_percent_sign_may_be_in_the_path_and_so_may_a_question_mark(tmp_path):
+def test_the_path_can_contain_a_percent_sign_and_a_question_mark(tmp_path):
     odd = tmp_path / "100% odd? #1 é.db"
     store = task_store.SqlTaskStore(sa.URL.create("sqlite", database=str(odd)).render_as_string())
     store.upgrade()
@@ -216,7 +218,7 @@ def test_a_table_without_a_column_asks_for_an_upgrade(url, call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call):
+def test_a_missing_file_asks_for_an_upgrade_and_is_not_created(path, call):
     store = task_store.SqlTaskStore(f"sqlite:///{path}")
     with pytest.raises(errors.ConfigurationError, match="glance-sync-manage db upgrade"):
         calls(store)[call]()
@@ -224,7 +226,7 @@ def test_a_file_that_is_not_there_asks_for_an_upgrade_and_is_not_made(path, call
     assert not path.exists()
 
 
-def test_a_directory_that_is_not_there_is_named(tmp_path):
+def test_a_missing_directory_is_named(tmp_path):
     store = task_store.SqlTaskStore(f"sqlite:///{tmp_path}/missing/tasks.db")
     with pytest.raises(
         errors.ConfigurationError, match=r"cannot create .*/missing/tasks.db: No such file"
@@ -236,7 +238,7 @@ def test_a_directory_that_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022], ids=oct)
-def test_nobody_but_owner_and_group_reads_the_files(path, umask):
+def test_only_owner_and_group_can_read_the_files(path, umask):
     old = os.umask(umask)
     try:
         store = task_store.SqlTaskStore(f"sqlite:///{path}")
@@ -250,7 +252,7 @@ def test_nobody_but_owner_and_group_reads_the_files(path, umask):
     store.close()
 
 
-def test_only_a_new_file_is_announced(path, caplog):
+def test_only_a_new_file_is_logged(path, caplog):
     caplog.set_level(logging.INFO, logger=schema.__name__)
     store = task_store.SqlTaskStore(f"sqlite:///{path}")
     store.upgrade()
@@ -259,7 +261,7 @@ def test_only_a_new_file_is_announced(path, caplog):
     store.close()
 
 
-def test_a_file_that_the_operator_made_keeps_its_mode(path):
+def test_a_file_that_the_operator_created_keeps_its_mode(path):
     path.touch(0o600)
     store = task_store.SqlTaskStore(f"sqlite:///{path}")
     store.upgrade()
@@ -319,7 +321,7 @@ def test_a_locked_file_is_unavailable_and_usable_again_afterwards(store, path):
     impatient.close()
 
 
-def test_a_writer_waits_for_its_turn(store, path):
+def test_a_writer_waits_until_the_file_is_unlocked(store, path):
     writer = lock(path)
     with futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, store)
@@ -329,7 +331,7 @@ def test_a_writer_waits_for_its_turn(store, path):
         assert waiting.result(timeout=10) == 1
 
 
-def test_a_file_that_is_no_database_is_unavailable(path):
+def test_a_file_that_is_not_a_database_is_unavailable(path):
     path.write_bytes(b"no database" * 1000)
     store = task_store.SqlTaskStore(f"sqlite:///{path}")
     with pytest.raises(errors.ServiceUnavailable, match="not a database"):
@@ -337,7 +339,7 @@ def test_a_file_that_is_no_database_is_unavailable(path):
     store.close()
 
 
-def test_more_threads_than_connections_take_turns(store):
+def test_more_threads_than_connections_wait_for_each_other(store):
     with futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: ask(store), range(40)))
     assert [task.generation for task in store.list()] == [40]
@@ -428,7 +430,7 @@ def after_first_select(store: task_store.SqlTaskStore, act: Callable[[Any], None
 
 
 def blocked_or_done(pool: futures.Executor, call: Callable[[], Any]) -> futures.Future[Any]:
-    """Start a call and give it time to do harm, if nothing keeps it from that."""
+    """Start a call and give it time to do harm."""
     future = pool.submit(call)
     futures.wait([future], timeout=0.3)
     return future
@@ -455,7 +457,7 @@ def test_a_request_that_meets_the_end_of_the_task_is_not_lost(url):
     other.close()
 
 
-def test_a_claim_looks_again_when_it_takes_a_task(store):
+def test_a_claim_checks_a_task_again_when_it_takes_it(store):
     ask(store)
     after_first_select(
         store,
@@ -470,7 +472,7 @@ def test_a_claim_looks_again_when_it_takes_a_task(store):
 def test_claims_on_a_server_do_not_wait_for_each_other(url):
     store, other = databases.made(url), task_store.SqlTaskStore(url)
     for image_id in (IMAGE, OTHER):
-        store.request(image_id, [REGION], now=NOW, not_before=NOW, request_id="request-1")
+        store.request(image_id, [REGION], REQUEST)
     won: list[tasks.Lease] = []
     with futures.ThreadPoolExecutor(1) as pool:
         after_first_select(
@@ -528,7 +530,7 @@ def test_a_reason_is_cut_before_it_fills_the_table(url):
 def test_a_time_without_a_zone_is_a_bug_and_is_refused(store):
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(errors.SyncError, match="no time zone"):
-        store.request(IMAGE, [REGION], now=naive, not_before=naive, request_id="r")
+        store.request(IMAGE, [REGION], ports.Request(now=naive, not_before=naive, request_id="r"))
     assert store.get(KEY) is None
 
 
@@ -538,7 +540,7 @@ def test_a_time_without_a_zone_is_a_bug_and_is_refused(store):
 @pytest.mark.parametrize(
     "url", ["", "/var/lib/tasks.db", "sqlite", "postgresql//me:hunter2@host/db"]
 )
-def test_what_is_no_url_is_refused_without_showing_it(url):
+def test_a_text_that_is_not_a_url_is_refused_without_showing_it(url):
     with pytest.raises(errors.ConfigurationError, match="not a URL") as caught:
         task_store.SqlTaskStore(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
@@ -558,7 +560,7 @@ def test_an_unknown_kind_of_database_is_refused(url):
 
 @pytest.mark.parametrize("url", ["postgresql+nonsense://host/db", "mysql+nonsense://host/db"])
 def test_a_missing_driver_is_named(url):
-    said = r"nonsense://host/db: cannot load .*; the extras postgresql and mysql"
+    said = r"nonsense://host/db: cannot load .*; install the extra postgresql .* or mysql"
     with pytest.raises(errors.ConfigurationError, match=said):
         task_store.SqlTaskStore(url)
 
@@ -605,15 +607,13 @@ def test_an_upgrade_is_committed_before_the_next_agent_may_upgrade(mariadb):
     databases.empty(mariadb)
 
 
-# What an operator names
+# Names of images and regions
 
 
 def name(store: task_store.SqlTaskStore, image_id: images.ImageId, region: str, text: str) -> None:
     """Make a task of an image with a name."""
     where = images.RegionId(region)
-    store.request(
-        image_id, [where], now=NOW, not_before=NOW, request_id="request-1", elsewhere=False
-    )
+    store.request(image_id, [where], REQUEST, elsewhere=False)
     until = NOW + datetime.timedelta(seconds=60)
     (lease,) = store.claim(where, 1, owner="agent-1", now=NOW, until=until)
     known = identity.KnownCopy(copy_id=image_id, created_at=NOW)
@@ -645,10 +645,10 @@ def test_a_name_that_the_table_cannot_hold_as_it_is_is_found(url, text):
     store.close()
 
 
-# A trial of writing
+# Test of writing
 
 
-def test_a_trial_of_writing_leaves_nothing_and_disturbs_nobody(url):
+def test_a_test_of_writing_leaves_nothing_and_disturbs_no_agent(url):
     store = task_store.SqlTaskStore(url)
     store.upgrade()
     ask(store)
@@ -662,7 +662,7 @@ def test_a_trial_of_writing_leaves_nothing_and_disturbs_nobody(url):
     store.close()
 
 
-def test_a_trial_of_writing_in_a_database_without_tables_names_the_command(url, path):
+def test_a_test_of_writing_in_a_database_without_tables_names_the_command(url, path):
     store = task_store.SqlTaskStore(url)
     if url.startswith("sqlite"):
         sqlite3.connect(url.removeprefix("sqlite:///")).close()
@@ -674,7 +674,7 @@ def test_a_trial_of_writing_in_a_database_without_tables_names_the_command(url, 
 
 @pytest.fixture
 def readers(url) -> Iterator[str]:
-    """The URL of a database with a task, for somebody who may only read it."""
+    """The URL of a database with a task, for a user with the right to read only."""
     store = task_store.SqlTaskStore(url)
     store.upgrade()
     ask(store)
@@ -705,7 +705,7 @@ def readers(url) -> Iterator[str]:
     engine.dispose()
 
 
-def test_who_may_only_read_is_told_so_and_not_to_upgrade(readers):
+def test_a_user_who_can_only_read_is_not_asked_to_upgrade(readers):
     store = task_store.SqlTaskStore(readers)
     store.ping()
 
@@ -720,7 +720,7 @@ def test_who_may_only_read_is_told_so_and_not_to_upgrade(readers):
 
 
 @pytest.mark.parametrize("operation", ["INSERT", "UPDATE", "DELETE"])
-def test_each_way_of_writing_is_tried(store, path, operation):
+def test_insert_update_and_delete_are_tested(store, path, operation):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(
             f"CREATE TRIGGER no BEFORE {operation} ON tasks "
@@ -733,7 +733,7 @@ def test_each_way_of_writing_is_tried(store, path, operation):
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Be a user without rights, if we are root, until the block ends."""
+    """Run the block as a user without rights, if root runs the tests."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -744,7 +744,7 @@ def as_nobody() -> Iterator[None]:
             os.seteuid(0)
 
 
-def test_a_file_of_somebody_else_can_be_read_and_not_written():
+def test_a_file_of_another_user_can_be_read_and_not_written():
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory, "tasks.db")
         agent = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
@@ -762,7 +762,7 @@ def test_a_file_of_somebody_else_can_be_read_and_not_written():
         agent.close()
 
 
-def test_a_file_in_a_directory_that_we_may_not_enter_is_a_sentence():
+def test_a_forbidden_directory_is_reported_in_one_sentence():
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory, "tasks.db")
         agent = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)

@@ -24,6 +24,7 @@ from tests.contract import databases
 from tests.fakes import task_store as fake
 
 NOW = datetime.datetime(2026, 3, 29, 1, 59, 59, 987654, tzinfo=datetime.UTC)
+REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 COPY = images.ImageId("30000000-0000-4000-8000-000000000003")
@@ -60,14 +61,20 @@ def later(seconds: float) -> datetime.datetime:
 
 def ask(store: ports.TaskStore, *regions: str, **changes: Any) -> int:
     """Request tasks for IMAGE, by default in REGION and due at once."""
+    request, others = split(REQUEST, changes)
     arguments = {
         "image_id": IMAGE,
         "regions": [images.RegionId(region) for region in regions] or [REGION],
-        "now": NOW,
-        "not_before": NOW,
-        "request_id": "request-1",
+        "request": request,
     }
-    return store.request(**{**arguments, **changes})
+    return store.request(**{**arguments, **others})
+
+
+def split(value: Any, changes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return a value with the changes of its fields, and the other changes."""
+    fields = {field.name for field in dataclasses.fields(value)} & changes.keys()
+    changed = dataclasses.replace(value, **{name: changes[name] for name in fields})
+    return changed, {name: changes[name] for name in changes.keys() - fields}
 
 
 def claim(store: ports.TaskStore, **changes: Any) -> tasks.Lease:
@@ -77,14 +84,16 @@ def claim(store: ports.TaskStore, **changes: Any) -> tasks.Lease:
 
 
 def claims(store: ports.TaskStore, **changes: Any) -> list[tasks.Lease]:
+    claim_filter, others = split(ports.ANY_TASK, changes)
     arguments = {
         "region": REGION,
         "limit": 10,
         "owner": "agent-1",
         "now": NOW,
         "until": later(60),
+        "claim_filter": claim_filter,
     }
-    return list(store.claim(**{**arguments, **changes}))
+    return list(store.claim(**{**arguments, **others}))
 
 
 def task(store: ports.TaskStore, key: tasks.TaskKey = KEY) -> tasks.Task:
@@ -114,7 +123,7 @@ OUTCOMES = [
 # Requests
 
 
-def test_a_copy_that_was_read_back_is_remembered_whatever_comes_of_the_task(store):
+def test_a_copy_that_was_read_back_is_known_after_every_outcome(store):
     ask(store)
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
@@ -183,7 +192,7 @@ def test_a_request_reaches_the_regions_that_have_a_task_already(store):
     assert [(t.key.region, t.generation) for t in store.list()] == [(ELSEWHERE, 2), (REGION, 3)]
 
 
-def test_a_request_leaves_other_images_alone(store):
+def test_a_request_does_not_change_tasks_of_other_images(store):
     ask(store)
     before = task(store)
     ask(store, image_id=OTHER, now=later(1))
@@ -222,7 +231,7 @@ def test_a_pending_task_keeps_the_earlier_time(store, first, second, kept):
     assert task(store).not_before == later(kept)
 
 
-def test_a_task_that_waits_after_a_failure_is_brought_forward_with_new_attempts(store):
+def test_a_request_ends_the_back_off_of_a_task_and_resets_its_attempts(store):
     ask(store)
     lease = claim(store)
     store.renew(lease, now=NOW, until=later(60), bytes_done=7, bytes_total=8)
@@ -282,7 +291,7 @@ def test_an_outcome_is_superseded_by_a_newer_request(store, outcome):
     assert claim(store, now=later(2)).task.generation == 2
 
 
-def test_of_two_requests_during_a_run_the_last_one_sets_the_time(store):
+def test_the_last_of_two_requests_during_an_attempt_sets_the_time(store):
     ask(store)
     lease = claim(store)
     ask(store, not_before=later(9))
@@ -318,7 +327,7 @@ def test_may_delete_reaches_a_task_that_is_processing_and_outlives_its_outcome(s
     assert task(store).may_delete
 
 
-def test_a_lease_shows_the_request_that_it_answers(store):
+def test_a_lease_shows_the_request_of_its_task(store):
     ask(store, request_id="request-1")
     lease = claim(store)
     ask(store, request_id="request-2")
@@ -344,7 +353,7 @@ def test_a_region_is_due_from_the_time_of_its_earliest_task(store):
     assert store.next_due() == later(3)
 
 
-def test_what_is_overdue_is_still_the_next(store):
+def test_an_overdue_task_is_still_the_next(store):
     ask(store, not_before=later(-1000))
     assert store.next_due() == later(-1000)
 
@@ -357,7 +366,7 @@ def test_a_running_task_is_due_when_its_lease_ends(store):
     assert store.next_due() == later(60)
 
 
-def test_the_next_due_is_the_sooner_of_a_waiting_and_a_leased_task(store):
+def test_the_sooner_of_a_waiting_and_a_leased_task_is_the_next(store):
     ask(store)
     claim(store, until=later(60))
     ask(store, REGION, image_id=OTHER, not_before=later(70))
@@ -427,7 +436,7 @@ def test_waiting_and_abandoned_tasks_share_the_limit(store):
     assert [first.task.key.image_id, second.task.key.image_id] == [OTHER, IMAGE]
 
 
-def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
+def test_a_claim_leaves_out_tasks_with_too_much_data(store):
     sizes = {"10": None, "20": 99, "30": 100, "40": 101}
     found = {size: images.ImageId(f"{start}{IMAGE[2:]}") for start, size in sizes.items()}
     for image_id in found.values():
@@ -446,7 +455,7 @@ def test_a_claim_leaves_out_what_is_known_to_bring_too_much(store):
 
 
 @pytest.mark.parametrize("copied_from", [ELSEWHERE, None])
-def test_what_has_its_bytes_is_claimed_whatever_their_number(store, copied_from):
+def test_a_task_whose_copy_has_its_data_is_claimed_whatever_its_size(store, copied_from):
     ask(store)
     copy = copy_seen(size=100, copied_from=copied_from)
     store.finish(
@@ -458,7 +467,7 @@ def test_what_has_its_bytes_is_claimed_whatever_their_number(store, copied_from)
     assert claims(store, below=100)
 
 
-def test_what_failed_is_still_known_to_bring_too_much(store):
+def test_a_failed_task_keeps_the_size_of_its_data(store):
     ask(store)
     lease = claim(store)
     store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=100)
@@ -468,7 +477,7 @@ def test_what_failed_is_still_known_to_bring_too_much(store):
     assert claims(store, below=100) == []
 
 
-def test_a_claim_leaves_out_the_images_that_it_is_told(store):
+def test_a_claim_leaves_out_the_images_of_its_filter(store):
     for image_id in (IMAGE, OTHER):
         ask(store, image_id=image_id)
     (other,) = claims(store, without=[IMAGE])
@@ -478,7 +487,7 @@ def test_a_claim_leaves_out_the_images_that_it_is_told(store):
     assert [lease.task.key.image_id for lease in found] == [IMAGE, OTHER]
 
 
-def test_a_limit_of_nothing_claims_nothing(store):
+def test_a_limit_of_zero_claims_nothing(store):
     ask(store)
     assert claims(store, limit=0) == []
 
@@ -585,7 +594,7 @@ def test_a_lost_lease_changes_nothing(store, loss, write):
     assert store.get(KEY) == before
 
 
-def test_a_lease_that_ended_is_good_until_somebody_claims_the_task(store):
+def test_an_expired_lease_is_good_until_another_agent_claims_the_task(store):
     ask(store)
     lease = claim(store, until=later(60))
     store.renew(lease, now=later(99), until=later(120), bytes_done=1, bytes_total=None)
@@ -623,7 +632,7 @@ def test_the_copy_is_remembered_across_requests_and_outcomes(store):
     assert task(store).status is PROCESSING
 
 
-def test_where_the_bytes_came_from_is_known_until_the_copy_is_another(store):
+def test_the_origin_of_the_data_is_known_until_there_is_another_copy(store):
     ask(store)
     copy = copy_seen(size=1, copied_from=ELSEWHERE)
     store.finish(
@@ -643,7 +652,7 @@ def test_where_the_bytes_came_from_is_known_until_the_copy_is_another(store):
     assert task(store).copied_from is None
 
 
-def test_where_the_bytes_came_from_is_known_though_the_outcome_is_superseded(store):
+def test_the_origin_of_the_data_is_known_although_the_outcome_is_superseded(store):
     ask(store)
     lease = claim(store)
     ask(store)
@@ -837,7 +846,7 @@ def test_times_come_back_as_utc_whatever_zone_they_had(store):
     ["Zürich", "東京", "\N{PILE OF POO}" * 255, "a b/c?d%e'f\"g\\h;--", "%s {} :name"],
     ids=["latin", "japanese", "longest", "punctuation", "placeholders"],
 )
-def test_any_text_may_name_a_region_and_an_image(store, region):
+def test_any_text_can_be_the_name_of_a_region_or_an_image(store, region):
     ask(store, region, request_id=region)
     lease = claim(store, region=images.RegionId(region), owner=region)
     store.note_copy(lease, KNOWN, region)
@@ -961,11 +970,12 @@ def test_an_outcome_that_is_superseded_leaves_no_progress(store):
 
 def ask_in(store: ports.TaskStore, *image_ids: images.ImageId, **changes: Any) -> int:
     """Request tasks for images in REGION, due at once."""
-    arguments: dict[str, Any] = {"now": NOW, "not_before": NOW, "request_id": "request-2"}
-    return store.request_in(REGION, image_ids, **(arguments | changes))
+    second = dataclasses.replace(REQUEST, request_id="request-2")
+    request, others = split(second, changes)
+    return store.request_in(REGION, image_ids, request, **others)
 
 
-def test_several_images_are_requested_in_one_region_as_one_by_one(store):
+def test_a_request_of_several_images_equals_requests_of_each(store):
     ask(store, REGION, ELSEWHERE)
     succeeded(store)
 
@@ -979,7 +989,7 @@ def test_several_images_are_requested_in_one_region_as_one_by_one(store):
     assert (elsewhere.generation, elsewhere.request_id) == (1, "request-1")
 
 
-def test_what_is_requested_of_several_images_is_noted_of_each(store):
+def test_a_request_of_several_images_is_noted_in_each_task(store):
     source_region = images.RegionId("RegionFour")
     assert ask_in(store, IMAGE, OTHER, may_delete=True, source_region=source_region) == 2
     assert [(one.may_delete, one.source_region) for one in store.list()] == [
@@ -1017,7 +1027,7 @@ def test_success_leaves_the_size_of_the_copy_as_progress(store):
     assert (task(store).copy_id, task(store).image_name) == (COPY, "Debian 12")
 
 
-def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store):
+def test_the_copy_is_known_although_the_outcome_is_superseded(store):
     ask(store)
     lease = claim(store)
     ask(store)
@@ -1028,12 +1038,12 @@ def test_the_copy_that_was_seen_is_known_though_the_outcome_is_superseded(store)
     assert (task(store).status, task(store).copy_id) == (PENDING, COPY)
 
 
-# Snapshots that are waited for, and sources elsewhere
+# Tasks that wait for a snapshot, and sources in other regions
 
 WAITING = tasks.Waiting(since=later(-20), until=later(280), reason="snapshot is queued")
 
 
-def test_a_task_that_waits_is_due_at_the_end_of_its_waiting(store):
+def test_a_task_that_waits_for_a_snapshot_is_due_at_the_end_of_the_wait(store):
     ask(store)
     assert store.finish(claim(store), WAITING, NOW)
     found = task(store)
@@ -1043,7 +1053,7 @@ def test_a_task_that_waits_is_due_at_the_end_of_its_waiting(store):
     assert claims(store, now=later(280))
 
 
-def test_those_that_wait_are_walked_and_no_others(store):
+def test_only_tasks_that_wait_for_a_snapshot_are_walked(store):
     ask(store, REGION, ELSEWHERE)
     store.finish(claim(store), WAITING, NOW)
     assert [one.key for one in store.waiting()] == [KEY]
@@ -1052,7 +1062,7 @@ def test_those_that_wait_are_walked_and_no_others(store):
 
 
 @pytest.mark.parametrize("outcome", [one for one in OUTCOMES if one.id != "forgotten"])
-def test_any_other_outcome_ends_the_waiting(store, outcome):
+def test_any_other_outcome_ends_the_wait(store, outcome):
     ask(store)
     store.finish(claim(store), WAITING, NOW)
     store.finish(claim(store, now=later(280), until=later(400)), outcome, later(281))
@@ -1060,7 +1070,7 @@ def test_any_other_outcome_ends_the_waiting(store, outcome):
     assert not list(store.waiting())
 
 
-def test_a_request_brings_a_waiting_task_forward_and_does_not_forget_since_when(store):
+def test_a_request_ends_the_wait_and_keeps_its_start(store):
     ask(store)
     store.finish(claim(store), WAITING, NOW)
     ask(store, not_before=later(5))
@@ -1068,7 +1078,7 @@ def test_a_request_brings_a_waiting_task_forward_and_does_not_forget_since_when(
     assert task(store).waiting_since == later(-20)
 
 
-def test_where_the_source_is_stays_as_it_was_noted_first(store):
+def test_the_region_of_the_source_stays_as_first_noted(store):
     ask(store, source_region=ELSEWHERE)
     ask(store, source_region=None)
     assert task(store).source_region == ELSEWHERE
@@ -1116,7 +1126,7 @@ def test_a_damaged_copy_has_its_task_requested(store):
     assert task(store, other.key) == other
 
 
-def test_a_copy_that_is_not_the_one_any_more_is_not_distrusted(store):
+def test_a_former_copy_is_not_distrusted(store):
     assert not distrust(store)
     ask(store)
     assert not distrust(store)
@@ -1126,16 +1136,16 @@ def test_a_copy_that_is_not_the_one_any_more_is_not_distrusted(store):
     assert task(store).damage is None
 
 
-def test_a_row_without_a_copy_distrusts_none_not_even_under_the_id_of_its_source(store):
+def test_a_task_without_a_copy_distrusts_none_even_with_the_id_of_its_source(store):
     ask(store)
     assert not distrust(store, damage=dataclasses.replace(DAMAGE, copy_id=IMAGE))
     assert task(store).damage is None
 
 
-# Copies that were deactivated
+# Deactivated copies
 
 
-def test_who_deactivates_a_copy_is_remembered_until_it_is_active_again(store):
+def test_a_deactivation_by_the_agent_is_known_until_the_copy_is_active_again(store):
     ask(store)
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
@@ -1153,7 +1163,7 @@ def test_who_deactivates_a_copy_is_remembered_until_it_is_active_again(store):
         store.note_deactivated(lease, COPY)
 
 
-def test_an_outcome_that_tells_of_no_copy_leaves_who_deactivated_it(store):
+def test_an_outcome_without_a_copy_keeps_the_note_of_a_deactivation(store):
     ask(store)
     lease = claim(store)
     store.note_deactivated(lease, COPY)
@@ -1161,7 +1171,7 @@ def test_an_outcome_that_tells_of_no_copy_leaves_who_deactivated_it(store):
     assert task(store).deactivated_id == COPY
 
 
-def test_an_outcome_that_came_too_late_still_tells_that_a_copy_is_active(store):
+def test_a_superseded_outcome_still_reports_an_active_copy(store):
     ask(store)
     lease = claim(store)
     store.note_deactivated(lease, COPY)
@@ -1171,7 +1181,7 @@ def test_an_outcome_that_came_too_late_still_tells_that_a_copy_is_active(store):
     assert task(store).deactivated_id is None
 
 
-def test_an_operator_permits_to_activate_a_copy(store):
+def test_an_operator_permits_the_activation_of_a_copy(store):
     ask(store, REGION, ELSEWHERE)
     copied(store)
     other = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
@@ -1186,7 +1196,7 @@ def test_an_operator_permits_to_activate_a_copy(store):
     assert task(store).deactivated_id == COPY
 
 
-def test_a_task_that_is_being_worked_on_is_looked_at_again_after_a_permission(store):
+def test_a_processing_task_becomes_pending_again_after_a_permission(store):
     ask(store)
     copied(store)
     ask(store)
@@ -1199,7 +1209,7 @@ def test_a_task_that_is_being_worked_on_is_looked_at_again_after_a_permission(st
     assert (task(store).status, task(store).deactivated_id) == (PENDING, COPY)
 
 
-def test_where_no_copy_is_known_there_is_none_to_activate(store):
+def test_a_task_without_a_copy_permits_no_activation(store):
     assert not store.permit_activation(KEY, now=NOW, request_id="operator")
     assert store.get(KEY) is None
     ask(store)
@@ -1208,7 +1218,7 @@ def test_where_no_copy_is_known_there_is_none_to_activate(store):
     assert task(store) == before
 
 
-# what a row knows of its copy
+# What a task knows about its copy
 
 
 @pytest.mark.parametrize(
@@ -1220,7 +1230,7 @@ def test_where_no_copy_is_known_there_is_none_to_activate(store):
         None,
     ],
 )
-def test_what_is_noted_of_a_copy_is_known_to_whoever_claims_next(store, known):
+def test_the_next_claim_shows_what_was_noted_about_the_copy(store, known):
     ask(store)
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
@@ -1230,7 +1240,7 @@ def test_what_is_noted_of_a_copy_is_known_to_whoever_claims_next(store, known):
     assert claim(store).task.known_copy == known
 
 
-def test_a_copy_that_was_seen_in_step_is_known_and_not_on_probation(store):
+def test_a_copy_in_sync_is_known_and_not_on_probation(store):
     ask(store)
     lease = claim(store)
     store.note_copy(
@@ -1245,7 +1255,7 @@ def test_a_copy_that_was_seen_in_step_is_known_and_not_on_probation(store):
 ADOPTED = {"now": NOW, "request_id": "request-2", "source_region": None}
 
 
-def test_a_copy_that_an_operator_adopts_is_known_and_looked_at(store):
+def test_a_copy_that_an_operator_adopts_is_known_and_its_task_requested(store):
     assert store.adopt(KEY, KNOWN, **ADOPTED)
     assert (task(store).known_copy, task(store).status) == (KNOWN, PENDING)
     assert not task(store).may_delete
@@ -1275,7 +1285,7 @@ def test_a_copy_is_adopted_with_the_region_of_its_source(store):
     assert task(store).source_region == ELSEWHERE
 
 
-def test_a_copy_that_is_adopted_moves_its_task_to_the_source_that_it_names(store):
+def test_an_adopted_copy_gives_its_task_the_source_that_it_names(store):
     ask(store, may_delete=True)
     store.note_missing(IMAGE, [REGION], NOW)
     assert store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE}, unless_known=True)
@@ -1287,14 +1297,14 @@ def test_a_copy_that_is_adopted_moves_its_task_to_the_source_that_it_names(store
     assert task(store).source_region is None
 
 
-def test_a_copy_that_is_adopted_again_keeps_what_is_known_of_its_source(store):
+def test_a_copy_that_is_adopted_again_keeps_what_is_known_about_its_source(store):
     ask(store, may_delete=True, source_region=ELSEWHERE)
     store.note_missing(IMAGE, [REGION], NOW)
     store.adopt(KEY, KNOWN, **{**ADOPTED, "source_region": ELSEWHERE})
     assert (task(store).missing_since, task(store).may_delete) == (NOW, True)
 
 
-def test_a_copy_that_an_operator_disowns_is_known_no_more(store):
+def test_a_copy_that_an_operator_disowns_is_forgotten(store):
     ask(store)
     copied(store)
     assert store.disown(KEY, OTHER)
@@ -1310,7 +1320,7 @@ def test_nothing_is_disowned_without_a_task(store):
     assert store.get(KEY) is None
 
 
-def test_what_is_at_work_is_neither_adopted_nor_disowned(store):
+def test_the_copy_of_a_processing_task_is_neither_adopted_nor_disowned(store):
     ask(store)
     copied(store)
     ask(store)
@@ -1322,12 +1332,12 @@ def test_what_is_at_work_is_neither_adopted_nor_disowned(store):
     assert task(store) == before
 
 
-# images of two regions with one id
+# Images of two regions with one id
 
 ANOTHER_SOURCE = images.RegionId("RegionFour")
 
 
-def test_an_event_leaves_tasks_of_another_source_with_the_same_id_alone(store):
+def test_an_event_does_not_change_tasks_of_another_source_with_the_same_id(store):
     ask(store, source_region=ANOTHER_SOURCE)
     copied(store)
     before = task(store)
@@ -1339,7 +1349,7 @@ def test_an_event_leaves_tasks_of_another_source_with_the_same_id_alone(store):
     assert task(store).generation == before.generation + 1
 
 
-def test_an_image_of_the_cascading_region_takes_a_task_without_a_copy_over(store):
+def test_an_image_of_the_cascading_region_takes_over_a_task_without_a_copy(store):
     ask(store, source_region=ANOTHER_SOURCE, may_delete=True)
     store.note_missing(IMAGE, [REGION], NOW)
     assert ask(store, of_source_only=True) == 1
@@ -1348,7 +1358,7 @@ def test_an_image_of_the_cascading_region_takes_a_task_without_a_copy_over(store
     assert (found.status, found.missing_since, found.may_delete) == (PENDING, None, False)
 
 
-def test_an_image_of_the_cascading_region_leaves_a_task_with_a_copy_alone(store):
+def test_an_image_of_the_cascading_region_does_not_take_over_a_task_with_a_copy(store):
     ask(store, source_region=ANOTHER_SOURCE)
     copied(store)
     before = task(store)
@@ -1357,7 +1367,7 @@ def test_an_image_of_the_cascading_region_leaves_a_task_with_a_copy_alone(store)
     assert task(store) == before
 
 
-def test_an_image_of_the_cascading_region_leaves_a_task_that_is_at_work_alone(store):
+def test_an_image_of_the_cascading_region_does_not_take_over_a_processing_task(store):
     ask(store, source_region=ANOTHER_SOURCE)
     lease = claim(store)
     assert ask(store, of_source_only=True) == 0
@@ -1365,14 +1375,14 @@ def test_an_image_of_the_cascading_region_leaves_a_task_that_is_at_work_alone(st
     assert task(store) == lease.task
 
 
-def test_a_task_is_taken_over_only_in_the_regions_that_are_asked_for(store):
+def test_a_task_is_taken_over_only_in_the_requested_regions(store):
     ask(store, REGION, ELSEWHERE, source_region=ANOTHER_SOURCE)
     assert ask(store, REGION, of_source_only=True) == 1
     other = task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE))
     assert other.source_region == ANOTHER_SOURCE
 
 
-def test_a_scan_leaves_tasks_of_another_source_with_the_same_id_alone(store):
+def test_a_scan_does_not_change_tasks_of_another_source_with_the_same_id(store):
     ask(store, source_region=ANOTHER_SOURCE)
     before = task(store)
     assert ask_in(store, IMAGE, source_region=ELSEWHERE) == 0
@@ -1381,13 +1391,13 @@ def test_a_scan_leaves_tasks_of_another_source_with_the_same_id_alone(store):
     assert task(store).source_region is None
 
 
-def test_who_asks_for_a_task_by_name_gets_it_whatever_its_source_is(store):
+def test_an_operator_requests_a_task_whatever_its_source(store):
     ask(store, source_region=ANOTHER_SOURCE)
     assert ask(store, elsewhere=False) == 1
     assert task(store).source_region == ANOTHER_SOURCE
 
 
-def test_that_a_copy_was_read_back_is_forgotten_with_it(store):
+def test_the_proof_of_a_copy_is_forgotten_with_the_copy(store):
     ask(store)
     lease = claim(store)
     store.note_proven(lease, COPY)
@@ -1406,7 +1416,7 @@ def test_that_a_copy_was_read_back_is_forgotten_with_it(store):
     assert task(store).proven_id == COPY
 
 
-def test_a_deletion_that_nobody_could_see_to_is_not_forgotten(store):
+def test_a_deletion_that_was_not_executed_is_not_forgotten(store):
     ask(store, may_delete=True)
     gone = tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="no such region", keeps_deletion=True)
     store.finish(claim(store), gone, NOW)
@@ -1416,7 +1426,7 @@ def test_a_deletion_that_nobody_could_see_to_is_not_forgotten(store):
     assert not task(store).may_delete
 
 
-def test_a_copy_is_adopted_only_if_none_is_known_where_that_is_wanted(store):
+def test_a_copy_is_adopted_only_if_none_is_known_when_the_caller_wants_that(store):
     other = identity.KnownCopy(copy_id=OTHER, created_at=NOW)
     assert store.adopt(KEY, KNOWN, **ADOPTED, unless_known=True)
     assert store.adopt(KEY, other, **ADOPTED, unless_known=True)
@@ -1435,12 +1445,12 @@ def test_a_source_is_missing_until_it_is_found_again(store):
     assert task(store).missing_since is None
 
 
-def test_nothing_is_missing_of_an_image_without_a_task(store):
+def test_a_missing_source_without_tasks_is_not_noted(store):
     store.note_missing(IMAGE, [REGION], NOW)
     assert store.find([IMAGE]) == []
 
 
-def test_damage_is_told_to_whoever_claims_and_remembered_until_the_task_succeeds(store):
+def test_the_claim_shows_damage_until_the_task_succeeds(store):
     ask(store)
     copied(store)
     distrust(store)
@@ -1484,7 +1494,7 @@ def test_a_damage_that_is_too_long_for_the_table_is_cut(store):
     assert len(found.found) >= 255
 
 
-def test_a_task_is_unverified_some_time_after_it_was_made_and_again_after_each_look(store):
+def test_a_task_is_unverified_some_time_after_its_creation_and_each_verification(store):
     def unverified(seconds: float) -> list[images.RegionId]:
         return [one.key.region for one in store.unverified(later(seconds))]
 
@@ -1500,7 +1510,7 @@ def test_a_task_is_unverified_some_time_after_it_was_made_and_again_after_each_l
     assert unverified(10.001) == [ELSEWHERE, REGION]
 
 
-def test_noting_that_a_task_was_verified_that_is_gone_does_nothing(store):
+def test_the_verification_of_a_task_that_is_gone_is_not_noted(store):
     store.note_verified(KEY, NOW)
     assert list(store.list()) == []
 
@@ -1526,7 +1536,7 @@ def test_the_time_of_the_first_failure_is_remembered_until_success(store):
     assert fail(store, 6, succeeded).failing_since is None
 
 
-def test_a_task_that_gives_up_says_since_when_it_fails_and_one_that_fails_for_good_does_not(store):
+def test_a_task_that_gives_up_shows_since_when_it_fails_unlike_one_that_fails_for_good(store):
     ask(store)
     given_up = tasks.Failed(code=Code.GAVE_UP, reason="full")
     assert fail(store, 1, given_up).failing_since == later(1)
@@ -1563,7 +1573,7 @@ def test_a_scan_gives_all_other_tasks_all_attempts(store):
 # Copies that vanish
 
 
-def test_how_often_a_copy_vanished_is_remembered_until_somebody_asks_for_its_region(store):
+def test_the_count_of_vanished_copies_is_kept_until_a_user_requests_the_region(store):
     twice = backoff.Vanishings(times=2, last_at=later(1))
     ask(store)
     assert task(store).vanished is None
@@ -1592,7 +1602,7 @@ def owned(store: ports.TaskStore, project: str, *image_ids: images.ImageId, at: 
         ask(store, image_id=image_id, project=project, not_before=later(at))
 
 
-def test_a_task_knows_its_project_as_it_was_told_last(store):
+def test_a_task_has_the_project_of_the_last_request(store):
     ask(store)
     assert task(store).project == ""
     ask_in(store, IMAGE, projects={IMAGE: "one", OTHER: "two"})
@@ -1622,7 +1632,7 @@ def test_projects_are_found_some_at_a_time(store):
     assert store.due_projects(REGION, NOW, after=None, most=9) == ([], None)
 
 
-def test_a_claim_takes_projects_in_turn_and_then_those_that_wait_longest(store):
+def test_a_claim_takes_projects_in_turn_and_then_the_longest_waiting(store):
     owned(store, "many", *ids(5))
     owned(store, "few", *ids(2, first=50), at=1)
     now = {"now": later(2), "until": later(60)}
@@ -1637,21 +1647,21 @@ def test_a_claim_takes_projects_in_turn_and_then_those_that_wait_longest(store):
     ("limit", "taken"),
     [(1, "a"), (2, "ab"), (3, "abc"), (4, "aabc"), (5, "aabbc"), (7, "aaabbcc")],
 )
-def test_projects_share_what_a_claim_may_take(store, limit, taken):
+def test_projects_share_the_limit_of_a_claim(store, limit, taken):
     for number, project in enumerate("abc"):
         owned(store, project, *ids(4, first=1 + 10 * number))
     leases = claims(store, limit=limit, projects=["a", "b", "c"])
     assert "".join(lease.task.project for lease in leases) == taken
 
 
-def test_a_claim_by_projects_obeys_all_other_wishes(store):
+def test_a_claim_by_projects_obeys_the_rest_of_the_filter(store):
     owned(store, "one", *ids(3))
     owned(store, "two", *ids(1, first=50), at=9)
     taken = claims(store, projects=["two", "one"], without=ids(1))
     assert [lease.task.key.image_id for lease in taken] == ids(2, first=2)
 
 
-def test_what_was_abandoned_is_claimed_before_any_project_s_turn(store):
+def test_an_abandoned_task_is_claimed_before_the_projects(store):
     owned(store, "lost", *ids(1))
     claims(store, until=later(1))
     owned(store, "one", *ids(1, first=2))
@@ -1661,7 +1671,7 @@ def test_what_was_abandoned_is_claimed_before_any_project_s_turn(store):
     assert [lease.task.project for lease in taken] == ["lost", "two"]
 
 
-# tasks whose copy has its data
+# Tasks whose copy has its data
 
 
 def test_a_task_knows_whether_its_copy_has_its_data(store):
@@ -1684,14 +1694,14 @@ def test_a_task_knows_whether_its_copy_has_its_data(store):
     assert not task(store).has_data
 
 
-def test_a_copy_that_is_to_be_brought_once_more_has_no_data(store):
+def test_a_copy_that_must_be_copied_again_has_no_data(store):
     ask(store)
     copied(store)
     distrust(store)
     assert not task(store).has_data
 
 
-def test_the_data_of_a_copy_is_known_though_the_outcome_is_superseded(store):
+def test_the_data_of_a_copy_is_known_although_the_outcome_is_superseded(store):
     ask(store)
     lease = claim(store)
     ask(store)
@@ -1700,7 +1710,7 @@ def test_the_data_of_a_copy_is_known_though_the_outcome_is_superseded(store):
     assert task(store).has_data
 
 
-def test_a_copy_that_somebody_names_is_taken_to_have_its_data_until_it_is_disowned(store):
+def test_an_adopted_copy_counts_as_having_its_data_until_it_is_disowned(store):
     store.adopt(KEY, KNOWN, **ADOPTED)
     assert task(store).has_data
     store.disown(KEY, COPY)
@@ -1715,7 +1725,7 @@ def test_a_task_that_knows_a_copy_is_not_taken_over_and_has_its_data(store):
 
 
 def copied_before(store: ports.TaskStore, project: str, *image_ids: images.ImageId) -> None:
-    """Make tasks whose copies have their data, and request them anew."""
+    """Make tasks whose copies have their data, and request them again."""
     owned(store, project, *image_ids)
     for lease in claims(store, limit=99):
         copy = copy_seen(size=1)
@@ -1728,7 +1738,7 @@ def claimed(store: ports.TaskStore, **changes: Any) -> list[images.ImageId]:
     return [lease.task.key.image_id for lease in claims(store, **{**times, **changes})]
 
 
-def test_a_claim_may_be_for_copies_that_have_their_data_or_for_all_others(store):
+def test_a_claim_can_be_for_copies_with_data_or_for_all_others(store):
     copied_before(store, "", *ids(2))
     owned(store, "", *ids(3, first=50))
     assert claimed(store, with_data=True) == ids(2)
@@ -1736,7 +1746,7 @@ def test_a_claim_may_be_for_copies_that_have_their_data_or_for_all_others(store)
     assert claimed(store, with_data=False, limit=2) == ids(2, first=50)
 
 
-def test_a_claim_takes_who_waits_longest_whether_the_copy_has_its_data_or_not(store):
+def test_a_claim_takes_the_longest_waiting_with_and_without_data(store):
     copied_before(store, "", *ids(2))
     owned(store, "", *ids(2, first=50))
     owned(store, "", *ids(2, first=60), at=2)
@@ -1744,7 +1754,7 @@ def test_a_claim_takes_who_waits_longest_whether_the_copy_has_its_data_or_not(st
     assert claimed(store) == [*ids(1, first=2), *ids(2, first=60)]
 
 
-def test_abandoned_tasks_are_claimed_by_their_kind_as_well(store):
+def test_abandoned_tasks_are_claimed_by_kind_too(store):
     copied_before(store, "", *ids(1))
     owned(store, "", *ids(1, first=50))
     claimed(store, until=later(3))
@@ -1753,7 +1763,7 @@ def test_abandoned_tasks_are_claimed_by_their_kind_as_well(store):
     assert claimed(store, with_data=False, **now) == ids(1, first=50)
 
 
-def test_projects_take_turns_among_copies_that_have_their_data(store):
+def test_projects_share_claims_of_copies_with_data(store):
     copied_before(store, "many", *ids(5))
     copied_before(store, "few", *ids(2, first=50))
     owned(store, "few", *ids(1, first=49))
@@ -1761,7 +1771,7 @@ def test_projects_take_turns_among_copies_that_have_their_data(store):
     assert claimed(store, **wanted) == [*ids(2, first=50), *ids(2)]
 
 
-def test_regions_are_due_for_copies_that_have_their_data_or_for_all_others(store):
+def test_regions_are_due_for_copies_with_data_or_for_all_others(store):
     copied_before(store, "", *ids(1))
     ask(store, ELSEWHERE, not_before=later(5))
 
@@ -1781,7 +1791,7 @@ def test_regions_are_due_for_copies_that_have_their_data_or_for_all_others(store
     assert due(20) == ([REGION], [ELSEWHERE, REGION])
 
 
-def test_projects_are_found_by_whether_their_copies_have_their_data(store):
+def test_projects_are_due_for_copies_with_data_or_for_all_others(store):
     copied_before(store, "b", *ids(1))
     owned(store, "a", *ids(1, first=50), at=2)
     owned(store, "b", *ids(1, first=51), at=3)

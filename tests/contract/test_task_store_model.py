@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SQL task store does what the one in memory does, whatever is done to them."""
+"""The SQL task store behaves like the one in memory, whatever the calls."""
 
 from collections.abc import Callable
 import datetime
@@ -64,7 +64,7 @@ outcomes = st.one_of(
 
 
 class TaskStores(stateful.RuleBasedStateMachine):
-    """Does the same to both and compares answers and tables."""
+    """Makes the same calls to both stores and compares answers and tables."""
 
     leases = stateful.Bundle("leases")
 
@@ -104,8 +104,11 @@ class TaskStores(stateful.RuleBasedStateMachine):
         elsewhere=st.booleans(),
         project=st.none() | projects,
     )
-    def request(self, image_id, to, **arguments):
-        self._both(lambda store: store.request(image_id, to, request_id=str(to), **arguments))
+    def request(self, image_id, to, now, not_before, may_delete, **arguments):
+        request = ports.Request(
+            request_id=str(to), now=now, not_before=not_before, may_delete=may_delete
+        )
+        self._both(lambda store: store.request(image_id, to, request, **arguments))
 
     @stateful.rule(
         region=regions,
@@ -116,8 +119,9 @@ class TaskStores(stateful.RuleBasedStateMachine):
         source_region=st.none() | regions,
         projects=st.dictionaries(image_ids, projects, max_size=2),
     )
-    def request_in(self, region, of, **arguments):
-        self._both(lambda store: store.request_in(region, of, request_id=str(of), **arguments))
+    def request_in(self, region, of, projects, **asked):
+        request = ports.Request(request_id=str(of), **asked)
+        self._both(lambda store: store.request_in(region, of, request, projects=projects))
 
     @stateful.rule(
         target=leases,
@@ -138,8 +142,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
                 owner=owner,
                 now=now,
                 until=until,
-                projects=turns,
-                with_data=with_data,
+                claim_filter=ports.ClaimFilter(projects=turns, with_data=with_data),
             )
             for store in (self._memory, self._sql)
         )
@@ -218,7 +221,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", [*databases.KINDS, *databases.CLUSTERS])
-def test_a_database_keeps_what_the_memory_keeps(kind, request, tmp_path):
+def test_a_database_behaves_like_the_store_in_memory(kind, request, tmp_path):
     opened = functools.partial(databases.opened, kind, tmp_path, request.getfixturevalue)
     stateful.run_state_machine_as_test(
         functools.partial(TaskStores, opened),  # type: ignore[arg-type] # a factory will do

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The task store in memory."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
 import itertools
@@ -16,6 +16,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import ports
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,17 +55,14 @@ class MemoryTaskStore:
         self,
         image_id: images.ImageId,
         regions: Iterable[images.RegionId],
+        request: ports.Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
         elsewhere: bool = True,
-        source_region: images.RegionId | None = None,
         of_source_only: bool = False,
         project: str | None = None,
         is_scan: bool = False,
     ) -> int:
+        now, source_region = request.now, request.source_region
         with self._open():
             wanted = {tasks.TaskKey(image_id=image_id, region=region) for region in regions}
             keys = wanted
@@ -72,7 +70,7 @@ class MemoryTaskStore:
                 keys = wanted | {key for key in self._rows if key.image_id == image_id}
             if of_source_only:
                 others = self._of_others(keys, source_region)
-                may_take_over = source_region is None and not may_delete
+                may_take_over = source_region is None and not request.may_delete
                 taken_over = self._without_copy(others & wanted) if may_take_over else set()
                 for key in taken_over:
                     self._take_over(key)
@@ -82,10 +80,10 @@ class MemoryTaskStore:
                 task = dataclasses.replace(
                     row.task,
                     generation=row.task.generation + 1,
-                    request_id=request_id,
-                    may_delete=row.task.may_delete or may_delete,
+                    request_id=request.request_id,
+                    may_delete=row.task.may_delete or request.may_delete,
                     attempts=0,
-                    not_before=not_before,
+                    not_before=request.not_before,
                     updated_at=now,
                     failing_since=None,
                     project=row.task.project if not project else project[:64],
@@ -107,7 +105,7 @@ class MemoryTaskStore:
                         bytes_done=0,
                     )
                 if row.task.status is tasks.TaskStatus.PENDING and row.task.generation:
-                    sooner = min(row.task.not_before, not_before)
+                    sooner = min(row.task.not_before, request.not_before)
                     task = dataclasses.replace(task, not_before=sooner)
                 self._put(dataclasses.replace(row, task=task))
             return len(keys)
@@ -116,12 +114,8 @@ class MemoryTaskStore:
         self,
         region: images.RegionId,
         image_ids: Iterable[images.ImageId],
+        request: ports.Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
-        source_region: images.RegionId | None = None,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         with self._open():
@@ -129,12 +123,8 @@ class MemoryTaskStore:
                 self.request(
                     image_id,
                     [region],
-                    now=now,
-                    not_before=not_before,
-                    request_id=request_id,
-                    may_delete=may_delete,
+                    request,
                     elsewhere=False,
-                    source_region=source_region,
                     project=(projects or {}).get(image_id),
                     is_scan=True,
                     of_source_only=True,
@@ -166,23 +156,20 @@ class MemoryTaskStore:
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
-        below: int | None = None,
-        without: Collection[images.ImageId] = (),
-        projects: Sequence[str] = (),
-        with_data: bool | None = None,
+        claim_filter: ports.ClaimFilter = ports.ANY_TASK,
     ) -> Sequence[tasks.Lease]:
         with self._open():
             found = sorted(
                 (row.due, key.image_id, key)
                 for key, row in self._rows.items()
                 if key.region == region and row.due and row.due <= now
-                and _is_below(row.task, below)
-                and _is_of_kind(row.task, with_data)
-                and key.image_id not in without
+                and _is_below(row.task, claim_filter.below)
+                and _is_of_kind(row.task, claim_filter.with_data)
+                and key.image_id not in claim_filter.without
             )
             keys = [key for _, _, key in found]
-            if projects:
-                keys = self._in_turn(keys, projects, limit)
+            if claim_filter.projects:
+                keys = self._in_turn(keys, claim_filter.projects, limit)
             leases = []
             for key in keys[:limit]:
                 task = dataclasses.replace(
@@ -204,7 +191,7 @@ class MemoryTaskStore:
     def _in_turn(
         self, keys: Sequence[tasks.TaskKey], projects: Sequence[str], limit: int
     ) -> list[tasks.TaskKey]:
-        """Put what was abandoned first, then as many of each project."""
+        """Put abandoned tasks first, then an equal share of each project."""
         waiting = tasks.TaskStatus.PENDING
         first = [key for key in keys if self._rows[key].task.status is not waiting]
         for number, project in enumerate(projects):
@@ -372,14 +359,7 @@ class MemoryTaskStore:
             row = self._rows.get(key)
             if row is None or row.task.copy_id != damage.copy_id:
                 return False
-            self.request(
-                key.image_id,
-                [key.region],
-                now=now,
-                not_before=now,
-                request_id=request_id,
-                elsewhere=False,
-            )
+            self._request(key, now, request_id)
             row = self._rows[key]
             task = dataclasses.replace(row.task, damage=damage, has_data=False)
             self._put(dataclasses.replace(row, task=task))
@@ -407,15 +387,7 @@ class MemoryTaskStore:
                 return True
             if self._of_others({key}, source_region):
                 self._move(key, source_region)
-            self.request(
-                key.image_id,
-                [key.region],
-                now=now,
-                not_before=now,
-                request_id=request_id,
-                elsewhere=False,
-                source_region=source_region,
-            )
+            self._request(key, now, request_id, source_region)
             self._know(key, copy)
             return True
 
@@ -426,18 +398,23 @@ class MemoryTaskStore:
             row = self._rows.get(key)
             if row is None or row.task.copy_id is None:
                 return False
-            self.request(
-                key.image_id,
-                [key.region],
-                now=now,
-                not_before=now,
-                request_id=request_id,
-                elsewhere=False,
-            )
+            self._request(key, now, request_id)
             row = self._rows[key]
             task = dataclasses.replace(row.task, deactivated_id=row.task.copy_id)
             self._put(dataclasses.replace(row, task=task))
             return True
+
+    def _request(
+        self,
+        key: tasks.TaskKey,
+        now: datetime.datetime,
+        request_id: str,
+        source_region: images.RegionId | None = None,
+    ) -> None:
+        request = ports.Request(
+            request_id=request_id, now=now, not_before=now, source_region=source_region
+        )
+        self.request(key.image_id, [key.region], request, elsewhere=False)
 
     def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
         with self._open():
@@ -546,7 +523,7 @@ class MemoryTaskStore:
     def _held(self, lease: tasks.Lease) -> _Row:
         row = self._rows.get(lease.task.key)
         if row is None or row.token != lease.token:
-            raise errors.LeaseLost(f"the lease on {lease.task.key} is somebody else's")
+            raise errors.LeaseLost(f"another agent holds the lease on {lease.task.key}")
         return row
 
     def _put(self, row: _Row) -> None:
@@ -598,7 +575,7 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
 def _first(
     key: tasks.TaskKey, now: datetime.datetime, source_region: images.RegionId | None
 ) -> tasks.Task:
-    """Return a task that nobody has asked for yet."""
+    """Return a task that was not requested yet."""
     return tasks.Task(
         key=key,
         status=tasks.TaskStatus.PENDING,

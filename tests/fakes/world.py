@@ -30,8 +30,8 @@ from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
+from tests.fakes import leader_leases
 from tests.fakes import task_store
-from tests.fakes import turns
 
 CASCADING = images.RegionId("RegionOne")
 CASCADED = (images.RegionId("RegionTwo"), images.RegionId("RegionThree"))
@@ -123,7 +123,7 @@ class Outside:
     identity: Any = dataclasses.field(default_factory=FakeIdentity)
     regions: Any = dataclasses.field(default_factory=lambda: FakeRegions(chunk_bytes=4))
     store: Any = dataclasses.field(default_factory=task_store.MemoryTaskStore)
-    turns: Any = dataclasses.field(default_factory=turns.MemoryTurns)
+    turns: Any = dataclasses.field(default_factory=leader_leases.MemoryLeaderLeases)
     breakers: Any = dataclasses.field(default_factory=fake_breakers.MemoryBreakers)
     facts: Any = dataclasses.field(default_factory=fake_facts.MemoryFacts)
 

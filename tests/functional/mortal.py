@@ -19,12 +19,12 @@ backend.init_backend(backend.BackendType.THREADING)  # before what imports oslo.
 
 from glance_sync_agent.cmd.daemon import command  # noqa: E402
 from glance_sync_agent.drivers.glance.record_changes import RecordChanges  # noqa: E402
-from glance_sync_agent.drivers.sql import task_store  # noqa: E402
+from glance_sync_agent.drivers.sql import task_queue  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 
 #: Where one step of the straight line ends and the next begins.
 CALLS = {
-    "TaskStore": (task_store.SqlTaskStore, ("request", "claim", "finish")),
+    "TaskStore": (task_queue.SqlTaskQueue, ("request", "claim", "finish")),
     "Glance": (RecordChanges, ("create", "update", "delete")),
     "Store": (filesystem.Store, ("write",)),
 }

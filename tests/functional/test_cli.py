@@ -11,6 +11,7 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
 from tests.functional import databases
 from tests.functional import people as users
 from tests.functional import running
@@ -195,7 +196,8 @@ def test_a_region_that_only_the_database_knows_is_known(configured, image_id):
     agent = configured()
     store = databases.opened(agent.directory)
     gone = images.RegionId("RegionGone")
-    store.request(image_id, [gone], now=NOW, not_before=NOW, request_id="r", elsewhere=False)
+    request = ports.Request(now=NOW, not_before=NOW, request_id="r")
+    store.request(image_id, [gone], request, elsewhere=False)
     store.close()
 
     listed = run(agent, "status", "--region", gone, "-f", "json")

@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine import ports
 from tests.functional import databases
 from tests.functional import running
 
@@ -93,7 +94,7 @@ def seen_before(agent, cascading=ONE):
     key = images.image_id(str(uuid.uuid4()))
     with store_of(agent) as store:
         store.known_regions().remember(cascading, [cascading, OLD], NOW)
-        store.request(key, [OLD], now=NOW, not_before=NOW, request_id="request")
+        store.request(key, [OLD], ports.Request(now=NOW, not_before=NOW, request_id="request"))
     return tasks.TaskKey(image_id=key, region=OLD)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import uuid
 import warnings
 
-import amqp  # type: ignore[import-untyped]
+import amqp
 from kombu import connection as kombu_connection
 from kombu import exceptions as kombu_errors
 from oslo_config import cfg
@@ -30,7 +30,8 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
-from glance_sync_agent.drivers.bus import notifications
+from glance_sync_agent.drivers.bus import dispatcher
+from glance_sync_agent.drivers.bus import listeners
 from glance_sync_agent.drivers.bus import probe
 from tests import paths
 from tests.integration import junk
@@ -98,7 +99,8 @@ class Bus:
             "pool": f"{self.name}-pool",
             "prefetch": PREFETCH,
         }
-        return notifications.Listener(self.conf, handle=handle, **(values | other))
+        subscription = listeners.Subscription(**(values | other))
+        return listeners.Listener(self.conf, subscription, handle)
 
     def ping(self, conf: cfg.ConfigOpts | None = None, url: str | None = None) -> str:
         """Ask as ``check`` does."""
@@ -302,11 +304,11 @@ def test_a_glance_with_durable_queues_is_an_error_that_says_what_to_do(bus, hand
     waiting = threading.Thread(target=listener.start)
     waiting.start()
     try:
-        eventually(lambda: "until somebody acts" in agent_log.getvalue())
+        eventually(lambda: ", which refused: " in agent_log.getvalue())
         (first, *_) = [
-            line for line in agent_log.getvalue().splitlines() if "until somebody acts" in line
+            line for line in agent_log.getvalue().splitlines() if ", which refused: " in line
         ]
-        assert " ERROR glance_sync_agent.drivers.bus.notifications " in first
+        assert " ERROR glance_sync_agent.drivers.bus.listeners " in first
         assert "copy amqp_durable_queues and rabbit_quorum_queue of [oslo_mess" in first
         assert f"rabbitmqctl delete_queue {bus.name}-pool" in first
         assert bus.broker.password not in first
@@ -339,7 +341,7 @@ def test_what_came_while_no_agent_ran_is_handled_by_the_next(bus, listen, handle
 
 
 def test_an_event_comes_again_until_the_store_takes_it(bus, listen, handled, monkeypatch):
-    monkeypatch.setattr(notifications, "_REQUEUE_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(dispatcher, "_REQUEUE_PAUSE_SECONDS", 0.2)
     handled.failing.set()
     listener = listen(handled)
     ids = {new_id() for _ in range(5)}
@@ -438,7 +440,7 @@ def test_a_broker_that_is_away_is_waited_for_and_does_not_hold_up_the_end(
     try:
         started = time.monotonic()
         first.stop()
-        assert time.monotonic() - started < notifications._STOP_SECONDS + 5
+        assert time.monotonic() - started < listeners._STOP_SECONDS + 5
         never, later = bus.listener(handled), bus.listener(handled)
         waiting = [threading.Thread(target=one.start, daemon=True) for one in (never, later)]
         for thread in waiting:

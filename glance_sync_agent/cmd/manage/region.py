@@ -60,7 +60,8 @@ class Rename(command.Command):
             known = store.known_regions()
             _check_known(known, names.old)
             _check_catalogue(catalogue, names)
-            known.require_one_region(names.old, names.new)
+            changes = store.region_changes()
+            changes.require_one_region(names.old, names.new)
             usage = known.usage(names.old)
             session = credentials.load(conf, wiring.CREDENTIALS)
             marks = wiring.make_renaming(names, catalogue, session, known)
@@ -68,10 +69,10 @@ class Rename(command.Command):
                 self._show(names, usage, sum(marks.count().values()))
                 return
             now = wiring.clock_of(store).now()
-            known.require_rest(now)
+            changes.require_rest(now)
             # The name in the database last: until then the command can be repeated.
             changed = marks.change()
-            usage = known.rename(names.old, names.new, now)
+            usage = changes.rename(names.old, names.new, now)
         self.app.write(
             f"Renamed region {names.old} to {names.new}: {_described(usage)}, {changed} copies "
             "have a new mark"
@@ -111,7 +112,7 @@ class Forget(command.Command):
             known = store.known_regions()
             _check_known(known, region)
             if parsed_args.yes:
-                usage = known.forget(region, wiring.clock_of(store).now())
+                usage = store.region_changes().forget(region, wiring.clock_of(store).now())
                 self.app.write(f"Forgot region {region}: {_described(usage)}")
                 return
             usage = known.usage(region)

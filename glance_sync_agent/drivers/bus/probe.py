@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a message bus whether it would let us listen; consumes nothing and makes nothing."""
+"""Checks whether the agent could listen on a message bus; consumes and creates nothing."""
 
 from collections.abc import Iterator
 import contextlib
@@ -14,38 +14,37 @@ import oslo_messaging
 
 from glance_sync_agent import errors
 
-#: What an operator knows the cascading region's bus by.
+#: The option with the URL of the cascading region's bus.
 NAME = "transport_url"
 
 _AMQP_PORT = 5672
 _RABBIT = "oslo_messaging_rabbit"
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 406  # AMQP 0-9-1, 1.2
-# What the broker says of something that is there with other options.
-_REFUSAL = "PRECONDITION_FAILED"
-# Ours to compare; the rest of a queue's arguments, a policy may set.
+# Policies of the broker may set all other arguments. A refusal names the argument in its text.
 _COMPARED = ("'durable'", "'auto_delete'", "'type'", "'x-queue-type'")
 
 
 def check(
     conf: cfg.ConfigOpts, text: str | None = None, *, name: str = NAME
 ) -> oslo_messaging.TransportURL:
-    """Read the URL of a bus, by default ``transport_url``; connects to nothing.
+    """Read the URL of a bus; connects to nothing.
 
-    :param name: what an operator knows the URL by.
-    :raises ConfigurationError: it is none.
+    :param text: the URL; None: the ``transport_url`` of ``conf``.
+    :param name: the option with the URL.
+    :raises ConfigurationError: it is not a URL of a message bus.
     """
     try:
         url = oslo_messaging.TransportURL.parse(conf, text)
-        # Registers the driver's options, and connects to nothing.
+        # This registers the driver's options.
         oslo_messaging.get_notification_transport(conf, url=url)
     except (
         ValueError,
         oslo_messaging.InvalidTransportURL,
         oslo_messaging.DriverLoadFailure,
     ) as exc:
-        # From None, and without its text: both may quote the URL, which holds a password.
+        # From None and without its text, because both may quote the URL with its password.
         raise errors.ConfigurationError(
-            f"{name} is none that oslo.messaging knows ({type(exc).__name__}); expected "
+            f"{name} is not a URL that oslo.messaging knows ({type(exc).__name__}); expected "
             "rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST"
         ) from None
     return url
@@ -58,17 +57,22 @@ def address(url: Any) -> str:
 
 
 def is_refusal(failure: BaseException | None) -> bool:
-    """Tell whether a broker has what we need, with other options than ours."""
-    return _REFUSAL in str(failure)
+    """Return whether the broker has the exchange or the queue with other options."""
+    while failure is not None:
+        if getattr(failure, "code", None) == _PRECONDITION_FAILED:
+            return True
+        # oslo.messaging raises its own error while it handles the one of the broker.
+        failure = failure.__cause__ or failure.__context__
+    return False
 
 
 def remedy(pool: str) -> str:
-    """Return what to do about a refusal."""
+    """Return how to correct a refusal."""
     return (
         "copy amqp_durable_queues and rabbit_quorum_queue of [oslo_messaging_rabbit] from that "
-        "Glance's glance-api.conf into sync.conf, or, for the bus of one of several regions, "
-        "behind its URL (?amqp_durable_queues=true), and restart the agent; if they are the same, "
-        f"our queue is older than they are: rabbitmqctl delete_queue {pool}"
+        "Glance's glance-api.conf into sync.conf and restart the agent. For the bus of another "
+        "region, append them to its URL (?amqp_durable_queues=true). If they are the same "
+        f"already, delete the agent's older queue: rabbitmqctl delete_queue {pool}"
     )
 
 
@@ -83,19 +87,18 @@ def ping(
 ) -> str:
     """Connect once to each host of a bus; return addresses without credentials.
 
-    What is not RabbitMQ is not connected to, and the answer says so.
+    If the bus is not RabbitMQ, the answer says that it cannot be checked.
 
     :param text: the URL; None: the ``transport_url`` of ``conf``.
-    :param name: what an operator knows the URL by.
-    :raises ConfigurationError: the URL is none.
-    :raises ServiceUnavailable: a host does not answer, or does not let us in.
-    :raises Refused: exchange or queue are there with other options than ours.
+    :param name: the option with the URL.
+    :raises ConfigurationError: it is not a URL of a message bus.
+    :raises ServiceUnavailable: a host is unreachable, or rejects the credentials.
+    :raises Refused: the exchange or the queue exists with other options.
     """
     url = check(conf, text, name=name)
     if url.transport != "rabbit":
         return f"{url.transport}://, which cannot be checked"
-    # As oslo.messaging does it for a URL without hosts
-    # (oslo_messaging/_drivers/impl_rabbit.py: Connection).
+    # oslo.messaging does the same for a URL without hosts (Connection in impl_rabbit.py).
     hosts = url.hosts or [
         oslo_messaging.TransportHost("localhost", username="guest", password="guest")  # noqa: S106
     ]
@@ -112,14 +115,14 @@ def ping(
 
 
 class _Declared:
-    """Exchange and queue as oslo.messaging declares them for us.
+    """The exchange and the queue as oslo.messaging declares them for the agent.
 
-    (oslo_messaging/_drivers/impl_rabbit.py: Connection.declare_topic_consumer).
+    See ``Connection.declare_topic_consumer`` in impl_rabbit.py.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, url: Any, exchange: str, pool: str) -> None:
         def is_set(name: str) -> bool:
-            text = url.query.get(name)  # goes before the option
+            text = url.query.get(name)  # it overrides the option
             return bool(conf[_RABBIT][name] if text is None else types.Boolean()(text))
 
         is_quorum = is_set("rabbit_quorum_queue")
@@ -141,13 +144,13 @@ class _Declared:
 
 
 def _compare(connection: Any, declared: _Declared, where: str) -> None:
-    """Declare what is there already; what is not, is made by whoever needs it.
+    """Declare the exchange and the queue, if they exist.
 
-    :raises Refused: it is there with other options.
+    :raises Refused: one exists with other options.
     """
     for declare in (declared.exchange, declared.queue):
         try:
-            # A channel does not survive a refusal.
+            # The broker closes a channel when it refuses, so each try has its own.
             declare(connection.channel(), passive=True)
             declare(connection.channel())
         except connection.channel_errors as exc:
@@ -160,7 +163,7 @@ def _compare(connection: Any, declared: _Declared, where: str) -> None:
 
 @contextlib.contextmanager
 def _translated(connection: Any, where: str) -> Iterator[Any]:
-    # A refused log-in counts as an error of a channel.
+    # Rejected credentials count as an error of a channel.
     failures = (*connection.connection_errors, *connection.channel_errors)
     try:
         yield connection
@@ -188,7 +191,7 @@ def _connection(conf: cfg.ConfigOpts, url: Any, host: Any, timeout_seconds: floa
 
 
 def _tls(conf: cfg.ConfigOpts, hostname: str) -> dict[str, Any] | bool:
-    """Return what the options say (oslo_messaging/_drivers/impl_rabbit.py: _fetch_ssl_params)."""
+    """Return the parameters of TLS, like ``_fetch_ssl_params`` in impl_rabbit.py."""
     options = conf[_RABBIT]
     if not options.ssl:
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The breakers of the regions in SQL."""
+"""The circuit breakers of the regions in SQL."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,22 +8,21 @@ import sqlalchemy as sa
 
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import tables
-
-_BREAKERS = tables.BREAKERS
+from glance_sync_agent.drivers.sql.database import Database
+from glance_sync_agent.drivers.sql.tables import BREAKERS
 
 
 class SqlBreakerStore:
-    """``engine.ports.BreakerStore`` beside the tasks. Only regions that failed have a row."""
+    """``engine.ports.BreakerStore``; only regions that failed last have a row."""
 
-    def __init__(self, shared: database.Database) -> None:
-        self._database = shared
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def all(self) -> Mapping[images.RegionId, breakers.Breaker]:
-        """Return the breakers of the regions that failed last."""
+        """Return the breakers of the regions that failed last; all others are closed."""
         rows = self._database.read(
-            "read the breakers", lambda connection: connection.execute(sa.select(_BREAKERS)).all()
+            "read the breakers", lambda connection: connection.execute(sa.select(BREAKERS)).all()
         )
         return {images.RegionId(row.region): _breaker(row) for row in rows}
 
@@ -32,24 +31,24 @@ class SqlBreakerStore:
         region: images.RegionId,
         decide: Callable[[breakers.Breaker], breakers.Breaker | None],
     ) -> breakers.Breaker | None:
-        """Replace a breaker by what ``decide`` makes of it, unless that is None."""
-        mine = _BREAKERS.c.region == region
+        """Replace a breaker by the answer of ``decide``, unless that is None; return it."""
+        is_of_region = BREAKERS.c.region == region
 
         def work(connection: sa.Connection) -> breakers.Breaker | None:
-            query = sa.select(_BREAKERS).where(mine).with_for_update()
+            query = sa.select(BREAKERS).where(is_of_region).with_for_update()
             row = connection.execute(query).one_or_none()
             changed = decide(breakers.CLOSED if row is None else _breaker(row))
             if changed is None:
                 return None
             if changed == breakers.CLOSED:
-                connection.execute(sa.delete(_BREAKERS).where(mine))
+                connection.execute(sa.delete(BREAKERS).where(is_of_region))
             elif row is None:
-                # Should another agent be faster, this fails and all of it is done again.
+                # If another agent was faster, this fails and the transaction runs again.
                 connection.execute(
-                    sa.insert(_BREAKERS).values(region=region, **_values(changed))
+                    sa.insert(BREAKERS).values(region=region, **_values(changed))
                 )
             else:
-                connection.execute(sa.update(_BREAKERS).where(mine).values(_values(changed)))
+                connection.execute(sa.update(BREAKERS).where(is_of_region).values(_values(changed)))
             return changed
 
         return self._database.write(f"change the breaker of region {region}", work)

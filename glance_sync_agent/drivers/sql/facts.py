@@ -1,35 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agents of one database remember together, besides their tasks."""
+"""Texts by name that the agents of one database share, in SQL."""
 
 import sqlalchemy as sa
 
-from glance_sync_agent.drivers.sql import database
-from glance_sync_agent.drivers.sql import tables
-
-_FACTS = tables.FACTS
+from glance_sync_agent.drivers.sql.database import Database
+from glance_sync_agent.drivers.sql.tables import FACTS
 
 
 class SqlFactStore:
-    """``engine.ports.FactStore`` in a table."""
+    """``engine.ports.FactStore``."""
 
-    def __init__(self, kept_in: database.Database) -> None:
-        """Keep the database; nothing is read yet."""
-        self._database = kept_in
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get(self, name: str) -> str | None:
-        """Return what is remembered under a name; None: nothing is."""
-        query = sa.select(_FACTS.c.value).where(_FACTS.c.name == name)
+        """Return the value of a fact; None if it has none."""
+        query = sa.select(FACTS.c.value).where(FACTS.c.name == name)
         return self._database.read(
             f"read fact {name}", lambda connection: connection.execute(query).scalar_one_or_none()
         )
 
     def put(self, name: str, value: str) -> None:
-        """Remember something in the place of what was remembered under the name. Idempotent."""
+        """Set the value of a fact. Idempotent."""
+        change = sa.update(FACTS).where(FACTS.c.name == name).values(value=value)
 
         def work(connection: sa.Connection) -> None:
-            change = sa.update(_FACTS).where(_FACTS.c.name == name).values(value=value)
-            # A row that is as it should be counts as one that was found, in all databases.
+            # All databases count a row that has this value already.
             if connection.execute(change).rowcount == 0:
-                connection.execute(sa.insert(_FACTS).values(name=name, value=value))
+                connection.execute(sa.insert(FACTS).values(name=name, value=value))
 
-        self._database.write(f"note fact {name}", work)
+        self._database.write(f"write fact {name}", work)

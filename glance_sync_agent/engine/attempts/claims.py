@@ -136,12 +136,14 @@ class Claims:
             owner=self._owner,
             now=now,
             until=now + self._lease,
-            below=self._slots.limit(region),
-            # A task that outlived its lease, or whose lease ended because a clock was set, never
-            # runs twice in this agent. It may go on as long as no other agent takes it.
-            without=[*room.running, *without],
-            projects=projects,
-            with_data=with_data,
+            claim_filter=ports.ClaimFilter(
+                below=self._slots.limit(region),
+                # A task that outlived its lease, or whose lease ended because a clock was set,
+                # never runs twice in this agent. It may go on as long as no other agent takes it.
+                without=[*room.running, *without],
+                projects=projects,
+                with_data=with_data,
+            ),
         )
         if projects:
             turns.note(region, leases, limit)

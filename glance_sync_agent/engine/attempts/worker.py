@@ -170,10 +170,12 @@ class Worker:
         self._store.request_in(
             task.key.region,
             [task.key.image_id],
-            now=now,
-            not_before=now,
-            request_id=uuid.uuid4().hex,
-            source_region=task.source_region,
+            ports.Request(
+                request_id=uuid.uuid4().hex,
+                now=now,
+                not_before=now,
+                source_region=task.source_region,
+            ),
         )
 
     def _note_region(self, task: tasks.Task, outcome: tasks.Outcome | None) -> None:

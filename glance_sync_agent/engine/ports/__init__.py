@@ -20,6 +20,9 @@ from glance_sync_agent.engine.ports.runtime import Ports as Ports
 from glance_sync_agent.engine.ports.runtime import Runtime as Runtime
 from glance_sync_agent.engine.ports.runtime import StopFlag as StopFlag
 from glance_sync_agent.engine.ports.runtime import Wake as Wake
+from glance_sync_agent.engine.ports.task_queue import ANY_TASK as ANY_TASK
+from glance_sync_agent.engine.ports.task_queue import ClaimFilter as ClaimFilter
+from glance_sync_agent.engine.ports.task_queue import Request as Request
 from glance_sync_agent.engine.ports.task_queue import TaskQueue as TaskQueue
 from glance_sync_agent.engine.ports.tasks import TaskNotes as TaskNotes
 from glance_sync_agent.engine.ports.tasks import TaskQueries as TaskQueries

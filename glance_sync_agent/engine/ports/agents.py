@@ -10,49 +10,52 @@ from glance_sync_agent.domain import images
 
 
 class LeaderLeases(Protocol):
-    """For what one of several agents that share a database does at a time."""
+    """Leases on jobs that only one of several agents may do at a time."""
 
     def take(
         self, name: str, *, owner: str, now: datetime.datetime, until: datetime.datetime
     ) -> bool:
-        """Take a turn, or keep it for longer; False if it is somebody else's.
+        """Take or extend a lease; return False if another agent holds it.
 
-        After ``until`` anybody may take it.
+        After ``until`` any agent may take it.
 
-        :raises ServiceUnavailable: the database does not answer.
+        :raises ServiceUnavailable: the database is unreachable.
         """
 
     def give_back(self, name: str, *, owner: str) -> None:
-        """Let the next one have it. Idempotent."""
+        """Give a lease back, if ``owner`` holds it. Idempotent.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
 
 
-#: Begins the name of the fact about the newest sources of a region; the region follows.
+#: The region follows in the name of the fact about its newest sources.
 NEWEST_SOURCES = "newest sources of "
 
 
 class FactStore(Protocol):
-    """What the agents of one database remember together, besides their tasks."""
+    """Texts by name that the agents of one database share."""
 
     def get(self, name: str) -> str | None:
-        """Return what is remembered under a name; None: nothing is.
+        """Return the value of a fact; None if it has none.
 
-        :raises ServiceUnavailable: the database does not answer.
+        :raises ServiceUnavailable: the database is unreachable.
         """
 
     def put(self, name: str, value: str) -> None:
-        """Remember something in the place of what was remembered under the name. Idempotent.
+        """Set the value of a fact. Idempotent.
 
-        :raises ServiceUnavailable: the database does not answer.
+        :raises ServiceUnavailable: the database is unreachable.
         """
 
 
 class BreakerStore(Protocol):
-    """One for each region, for all agents that share a database."""
+    """The circuit breakers of the regions, for all agents of one database."""
 
     def all(self) -> Mapping[images.RegionId, breakers.Breaker]:
         """Return the breakers of the regions that failed last; all others are closed.
 
-        :raises ServiceUnavailable: the database does not answer.
+        :raises ServiceUnavailable: the database is unreachable.
         """
 
     def change(
@@ -60,9 +63,9 @@ class BreakerStore(Protocol):
         region: images.RegionId,
         decide: Callable[[breakers.Breaker], breakers.Breaker | None],
     ) -> breakers.Breaker | None:
-        """Replace a breaker by what ``decide`` makes of it, unless that is None; return that.
+        """Replace a breaker by the answer of ``decide``, unless that is None; return the answer.
 
-        Nobody else changes it in between: ``decide`` may be asked again for that reason.
+        ``decide`` is called again if another agent changed the breaker in the meantime.
 
-        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        :raises ServiceUnavailable: the database is unreachable; nothing was written.
         """

@@ -2,6 +2,7 @@
 """The queue of the durable tasks: requests and leases."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+import dataclasses
 import datetime
 from typing import Protocol
 
@@ -9,65 +10,78 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a request writes into its tasks."""
+
+    request_id: str
+    now: datetime.datetime
+    not_before: datetime.datetime  # when the first attempt is due
+    may_delete: bool = False  # kept until the next outcome of success
+    source_region: images.RegionId | None = None  # noted in new tasks; None: the cascading one
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimFilter:
+    """Which due tasks of a region to claim, and in which order."""
+
+    #: Leaves out tasks whose data is still to be copied and has at least this many bytes.
+    below: int | None = None
+    without: Collection[images.ImageId] = ()  # images whose tasks are left out
+    #: Projects that get an equal share, in this order, before the tasks that wait longest.
+    projects: Sequence[str] = ()
+    #: True: only tasks whose copy has its data. False: only the others. None: both.
+    with_data: bool | None = None
+
+
+ANY_TASK = ClaimFilter()
+
+
 class TaskQueue(Protocol):
-    """Asks for images to be looked at, and hands the tasks out."""
+    """Requests tasks and leases them to workers."""
 
     def request(
         self,
         image_id: images.ImageId,
         regions: Iterable[images.RegionId],
+        request: Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
         elsewhere: bool = True,
-        source_region: images.RegionId | None = None,
         of_source_only: bool = False,
         project: str | None = None,
     ) -> int:
-        """Ask for an image to be looked at in ``regions`` and wherever it has a task already.
+        """Request the tasks of an image in ``regions``, in one commit.
 
-        With ``elsewhere`` false, in ``regions`` only, and copies that vanished there are made
-        anew at once. ``source_region`` is noted in tasks that are new; None stands for the
-        cascading one. ``project`` is noted in all; None leaves it as it is.
+        A pending or finished task becomes pending, with a higher generation and no failed
+        attempts. A task that is processing keeps its lease and becomes pending afterwards.
 
-        A task that is pending or finished becomes pending with a higher generation and no
-        failed attempts; one that is processing keeps running and is looked at again afterwards.
-        ``may_delete`` is remembered until the next outcome of success.
-
-        With ``of_source_only``, tasks of an image of another region that has the same id are
-        left alone. An image of the cascading region takes such a task over in ``regions``,
-        unless ``may_delete``, or the task knows a copy or is being worked on.
-
-        :returns: tasks requested.
-        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        :param elsewhere: also request the tasks that the image has in other regions. Otherwise
+            a copy that vanished in ``regions`` is made again at once.
+        :param of_source_only: leave out tasks whose image has the same id and another source
+            region. A request for an image of the cascading region takes such a task over if the
+            task is idle and knows no copy, unless the request may delete.
+        :param project: the owner of the image; None keeps what is known.
+        :returns: how many tasks were requested.
+        :raises ServiceUnavailable: the database is unreachable; nothing was written.
         """
 
     def request_in(
         self,
         region: images.RegionId,
         image_ids: Iterable[images.ImageId],
+        request: Request,
         *,
-        now: datetime.datetime,
-        not_before: datetime.datetime,
-        request_id: str,
-        may_delete: bool = False,
-        source_region: images.RegionId | None = None,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
-        """Ask for images to be looked at in one region, all of them or none; see :meth:`request`.
+        """Request the tasks of some images in one region, for a scan, in one commit.
 
-        Those of the source only, see ``of_source_only`` there.
+        Like :meth:`request` with ``of_source_only``, but a task that gave up keeps its failed
+        attempts and so has one more. A copy that vanished keeps its back-off. A power failure
+        may undo the request; the death of a process does not.
 
-        A task that gave up keeps its failed attempts, so that it has one more and not as many
-        as it had. Copies that vanished still wait for their time. ``projects`` may hold more
-        images, or fewer.
-
-        What was requested may be forgotten in a power failure, but not when a process dies.
-
-        :returns: tasks requested.
-        :raises ServiceUnavailable: the database does not answer; nothing was written.
+        :param projects: the owners of images; others keep what is known.
+        :returns: how many tasks were requested.
+        :raises ServiceUnavailable: the database is unreachable; nothing was written.
         """
 
     def due_projects(
@@ -79,12 +93,12 @@ class TaskQueue(Protocol):
         most: int,
         with_data: bool | None = None,
     ) -> tuple[Sequence[str], str | None]:
-        """Look at the next ``most`` projects with pending tasks of a region; return the due ones.
+        """Check the next ``most`` projects with pending tasks of a region.
 
-        :param after: the last one that was looked at before; None: begin with the first.
-        :param with_data: as in :meth:`claim`.
-        :returns: those with a due task, in order, and the last one that was looked at; None if
-            there is none behind it.
+        :param after: the last project that was checked before; None: begin with the first.
+        :param with_data: as in :class:`ClaimFilter`.
+        :returns: the projects with a due task, in order, and the last project that was checked;
+            None if no other project follows.
         """
 
     def due_regions(
@@ -92,11 +106,11 @@ class TaskQueue(Protocol):
     ) -> Sequence[images.RegionId]:
         """Return the regions with a task that may be claimed.
 
-        :param with_data: as in :meth:`claim`.
+        :param with_data: as in :class:`ClaimFilter`.
         """
 
     def next_due(self) -> datetime.datetime | None:
-        """Return when the next task can be claimed, past times included; None: no task waits."""
+        """Return when the next task is due, past times included; None: no task waits."""
 
     def claim(
         self,
@@ -106,22 +120,12 @@ class TaskQueue(Protocol):
         owner: str,
         now: datetime.datetime,
         until: datetime.datetime,
-        below: int | None = None,
-        without: Collection[images.ImageId] = (),
-        projects: Sequence[str] = (),
-        with_data: bool | None = None,
+        claim_filter: ClaimFilter = ANY_TASK,
     ) -> Sequence[tasks.Lease]:
         """Lease up to ``limit`` due or abandoned tasks of a region, longest waiting first.
 
-        With ``projects``, first what was abandoned, then as many of each of these, in that
-        order, and then those that wait longest.
-
-        :param below: leaves out those whose bytes are still to come, and known to be so many or
-            more.
-        :param without: images whose tasks are left out.
-        :param with_data: only those whose copy has its bytes, or only the others; None: both.
-
-        A task has one winner, however many claim at once.
+        If the filter names projects, abandoned tasks come first. A task has one winner, however
+        many agents claim at once.
         """
 
     def renew(
@@ -133,20 +137,23 @@ class TaskQueue(Protocol):
         bytes_done: int,
         bytes_total: int | None,
     ) -> None:
-        """Report progress and keep the lease.
+        """Report progress and extend the lease.
 
-        :raises LeaseLost: it is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
-        """Write an outcome under the lease's token and give the lease back.
+        """Write an outcome and release the lease.
 
-        :returns: False if a newer request superseded it: the task is pending again.
-        :raises LeaseLost: the lease is somebody else's; nothing was written.
+        :returns: False if a newer request superseded the outcome; the task is pending again.
+        :raises LeaseLost: another agent holds the lease; nothing was written.
         """
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
-        """Give the lease back as if the task had never been claimed."""
+        """Release the lease as if the task had never been claimed.
+
+        :raises LeaseLost: another agent holds the lease.
+        """
 
     def release_owned(self, owner: str, now: datetime.datetime) -> int:
-        """Give back every lease of an owner that is known to be dead; return how many."""
+        """Release every lease of an agent that is known to be dead; return how many."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The durable tasks: notes on the copies, and queries."""
+"""The durable tasks: notes about the copies, and queries."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import datetime
@@ -14,16 +14,14 @@ from glance_sync_agent.engine.ports.task_queue import TaskQueue
 
 
 class TaskNotes(Protocol):
-    """What a row remembers of its copy."""
+    """Writes down what is known of a task's copy and source."""
 
     def note_copy(
         self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
-        """Remember which image is the copy; its bytes are yet to come, from wherever.
+        """Note which image is the copy, or that there is none. It counts as without data.
 
-        :param copy: None: there is none.
-
-        :raises LeaseLost: the lease is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
@@ -33,25 +31,25 @@ class TaskNotes(Protocol):
         """
 
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
-        """Remember that a copy was read back and has the source's bytes.
+        """Note that a copy was read back and has the bytes of its source.
 
-        :raises LeaseLost: the lease is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
-        """Remember that somebody deleted the copy, and how often that was so.
+        """Note how often the copy vanished, and when it did last.
 
-        :raises LeaseLost: the lease is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def note_deactivated(
         self, lease: tasks.Lease, copy_id: images.ImageId | None
     ) -> None:
-        """Remember that a copy is deactivated by the agent, before it is.
+        """Note that the agent is about to deactivate a copy; None: it is active.
 
-        It is remembered until an outcome tells of a copy that is not deactivated.
+        The note stays until an outcome names a copy that is not deactivated.
 
-        :raises LeaseLost: the lease is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def distrust(
@@ -62,15 +60,15 @@ class TaskNotes(Protocol):
         now: datetime.datetime,
         request_id: str,
     ) -> bool:
-        """Note that a copy is damaged and request its task, if that still has this copy.
+        """Note that a copy is damaged and request its task.
 
-        It is remembered until the next outcome of success, or until there is another copy.
+        The note stays until the next outcome of success, or until there is another copy.
 
-        :returns: whether it has.
+        :returns: False if the task does not have this copy any more; nothing was written.
         """
 
     def note_verified(self, key: tasks.TaskKey, now: datetime.datetime) -> None:
-        """Remember when the copy was read back. Nothing if there is no such task."""
+        """Note when the copy was read back. Does nothing if there is no such task."""
 
     def adopt(
         self,
@@ -82,24 +80,24 @@ class TaskNotes(Protocol):
         source_region: images.RegionId | None,
         unless_known: bool = False,
     ) -> bool:
-        """Note which image is the copy, and of which source; request the task, or make it.
+        """Note which image is the copy, and of which source; request the task, or create it.
 
-        :param unless_known: nothing is done if the task knows a copy.
-        :returns: False if the task is being worked on, and nothing was written.
+        :param unless_known: do nothing if the task knows a copy.
+        :returns: False if the task is processing; nothing was written.
         """
 
     def permit_activation(
         self, key: tasks.TaskKey, *, now: datetime.datetime, request_id: str
     ) -> bool:
-        """Note the copy of a task as one that the agent deactivated, and request the task.
+        """Note that the agent deactivated the copy, so it may activate it; request the task.
 
-        :returns: False if there is no task that knows a copy, and nothing was written.
+        :returns: False if there is no task that knows a copy; nothing was written.
         """
 
     def disown(self, key: tasks.TaskKey, copy_id: images.ImageId) -> bool:
         """Forget the copy of a task, if it is this one.
 
-        :returns: False if the task is being worked on, and nothing was written.
+        :returns: False if the task is processing; nothing was written.
         """
 
     def note_missing(
@@ -108,17 +106,14 @@ class TaskNotes(Protocol):
         regions: Iterable[images.RegionId],
         since: datetime.datetime | None,
     ) -> None:
-        """Remember since when the source of some tasks is missing; None: it is there."""
+        """Note since when the source of some tasks is missing; None: it exists."""
 
 
 class TaskQueries(Protocol):
-    """Reads tasks."""
+    """Reads tasks. Walks are in order of image and region, in constant memory."""
 
     def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
-        """Walk the tasks that were made, and last verified if ever, before a time.
-
-        Like :meth:`list`.
-        """
+        """Walk the tasks that were created, and last verified if ever, before a time."""
 
     def get(self, key: tasks.TaskKey) -> tasks.Task | None:
         """Read one task."""
@@ -133,13 +128,13 @@ class TaskQueries(Protocol):
         region: images.RegionId | None = None,
         status: tasks.TaskStatus | None = None,
     ) -> Iterator[tasks.Task]:
-        """Walk the tasks in order of image and region, in constant memory."""
+        """Walk the tasks that match all arguments; None matches everything."""
 
     def waiting(self) -> Iterator[tasks.Task]:
-        """Walk the pending tasks that wait for a snapshot, like :meth:`list`."""
+        """Walk the pending tasks that wait for a snapshot."""
 
     def image_ids(self) -> Iterator[images.ImageId]:
-        """Walk the images that have a task, each once, in constant memory."""
+        """Walk the images that have a task, each once."""
 
 
 class TaskStore(TaskQueue, TaskNotes, TaskQueries, Protocol):

@@ -29,6 +29,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.engine import ports
 from tests.fakes import clock as clocks
 from tests.unit import builders
 
@@ -134,9 +135,8 @@ def manage_run(run):
 
 def fill(store, image_id, region, outcome=None, name="cirros"):
     """Put one task into the table, and bring it to where it should be."""
-    store.request(
-        image_id, [region], now=NOW, not_before=NOW, request_id="request", elsewhere=False
-    )
+    request = ports.Request(now=NOW, not_before=NOW, request_id="request")
+    store.request(image_id, [region], request, elsewhere=False)
     if outcome is None:
         return
     (lease,) = store.claim(region, 1, owner="test", now=NOW, until=LATER)

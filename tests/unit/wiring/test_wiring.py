@@ -287,7 +287,7 @@ def test_a_bus_of_a_region_that_is_none_keeps_the_agent_from_starting(configure)
     conf, current = configure("[notifications]\nregion_transport_urls = RegionTwo:no://u:hidden@h")
     with pytest.raises(errors.ConfigurationError) as caught:
         wiring.prepare(conf, current)
-    assert "region_transport_urls: what stands there for RegionTwo is none" in str(caught.value)
+    assert "what stands there for RegionTwo is not a URL" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The history of the task table, one additive step a file in ``versions`` (alembic).
+"""The history of the tables; each file in ``versions`` is one additive step of alembic.
 
-A step is frozen once released: it spells out its columns and imports nothing of the agent.
+A released step never changes, so it imports nothing from the agent.
 """

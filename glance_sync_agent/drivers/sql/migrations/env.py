@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run by alembic: applies the steps over the connection that ``database.upgrade`` prepared."""
+"""Applies the steps with the connection of ``schema.upgrade``; alembic runs this file."""
 
 from alembic import context
 
-# The connection is inside a transaction, or holds a lock, of the caller's; so alembic neither
-# opens nor commits one of its own.
+# The caller has begun a transaction or holds a lock, so alembic must not open one of its own.
 context.configure(connection=context.config.attributes["connection"])
 context.run_migrations()

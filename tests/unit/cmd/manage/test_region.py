@@ -91,7 +91,7 @@ def test_an_agent_that_runs_here_keeps_both_from_working(manage_run, filled, tmp
 
 def test_an_agent_that_runs_elsewhere_keeps_a_region_from_being_forgotten(manage_run, filled):
     until = test_cli.LATER
-    filled.turns().take("look", owner="other:1", now=test_cli.NOW, until=until)
+    filled.leader_leases().take("look", owner="other:1", now=test_cli.NOW, until=until)
     status, _out, err = manage_run("region", "forget", "RegionTwo", "--yes")
     assert status == 1
     assert "agents work with this database: other:1; stop all agents first" in err

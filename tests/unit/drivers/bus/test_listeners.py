@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several buses at once: one that is away holds up no other."""
+"""Several buses at once: an unreachable one delays no other."""
 
 import threading
 from typing import Any
@@ -11,7 +11,7 @@ from glance_sync_agent.drivers.bus import listeners
 
 
 class Bus:
-    """Listens at once, or when it is stopped before its broker answers."""
+    """Listens at once, or never if its broker is unreachable."""
 
     def __init__(self, *, is_away=False):
         self._is_away = is_away
@@ -32,7 +32,7 @@ def joined(main: Any, *others: Any) -> listeners.Listeners:
     return listeners.Listeners(main, others)
 
 
-def test_all_buses_are_listened_to_and_let_go():
+def test_all_listeners_start_and_stop():
     buses = [Bus(), Bus(), Bus()]
     found = joined(*buses)
     found.start()
@@ -41,7 +41,7 @@ def test_all_buses_are_listened_to_and_let_go():
     assert all(bus.is_stopped.is_set() for bus in buses)
 
 
-def test_a_region_whose_bus_is_away_holds_up_no_other(caplog):
+def test_a_region_with_an_unreachable_bus_delays_no_other(caplog):
     main, away, other = Bus(), Bus(is_away=True), Bus()
     found = joined(main, away, other)
     found.start()
@@ -54,7 +54,7 @@ def test_a_region_whose_bus_is_away_holds_up_no_other(caplog):
     assert "could not listen on the message bus: no answer" in caplog.text
 
 
-def test_a_bus_of_the_cascading_region_that_is_away_is_told():
+def test_an_unreachable_bus_of_the_cascading_region_is_an_error():
     main = Bus(is_away=True)
     main.stop()
     with pytest.raises(errors.ServiceUnavailable):

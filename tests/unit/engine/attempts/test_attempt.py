@@ -14,6 +14,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.transfer import digests
 from glance_sync_agent.engine.transfer import progress
 from tests.fakes import world as worlds
@@ -592,8 +593,9 @@ def test_progress_is_reported_each_second_and_keeps_the_lease(
         task = world.task(image)
         seen.append((task.bytes_done, task.bytes_total))
 
-    world.store.request(image.image_id, [], now=world.clock.now(),
-                        not_before=world.clock.now(), request_id="again")
+    now = world.clock.now()
+    again = ports.Request(now=now, not_before=now, request_id="again")
+    world.store.request(image.image_id, [], again)
     during_transfer(world, watch)
     world.catalogue.names = frozenset({worlds.CASCADING, TWO})
     world.run()

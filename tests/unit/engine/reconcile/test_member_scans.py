@@ -13,6 +13,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import scan_state
@@ -236,7 +237,9 @@ def copy_all(world, sources, service):
     """Make copies and their rows: what attempts come to, but for the time that they take."""
     now = world.clock.now()
     world.store.request_in(
-        service.region, [one.image_id for one in sources], now=now, not_before=now, request_id="1"
+        service.region,
+        [one.image_id for one in sources],
+        ports.Request(now=now, not_before=now, request_id="1"),
     )
     for source in sources:
         service.create(source.image_id, source)

@@ -12,7 +12,7 @@ from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import clock as clocks
-from tests.fakes import turns as fake_turns
+from tests.fakes import leader_leases as fake_leases
 from tests.fakes import world as worlds
 
 TWO = worlds.CASCADED[0]
@@ -70,7 +70,7 @@ def clock():
 
 @pytest.fixture
 def leases():
-    return fake_turns.MemoryTurns()
+    return fake_leases.MemoryLeaderLeases()
 
 
 @pytest.fixture

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps; each names the one before it."""
+"""The steps; each names the step before it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note where a source lies, where its copy came from, and since when it is waited for."""
+"""Note the region of a source, where its copy came from, and since when a task waits for it."""
 
 from alembic import op
 import sqlalchemy as sa

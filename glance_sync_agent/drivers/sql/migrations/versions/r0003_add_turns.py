@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Add the turns: what of several agents one does at a time."""
+"""Add leader leases: which agent does a job that only one may do at a time."""
 
 from alembic import op
 import sqlalchemy as sa

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note what reading copies back found, and when that was."""
+"""Note the damage that reading a copy back found, and when the copy was read."""
 
 from alembic import op
 import sqlalchemy as sa

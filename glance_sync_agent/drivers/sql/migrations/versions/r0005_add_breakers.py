@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Add the breakers: which regions answer nobody, and until when they are left alone."""
+"""Add circuit breakers: which regions are unreachable, and when the next probe is due."""
 
 from alembic import op
 import sqlalchemy as sa

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note which copies were read back because no hash tells that they are right."""
+"""Note which copies were read back because no hash proves them."""
 
 from alembic import op
 import sqlalchemy as sa

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Know copies by the time that they were created, and remember sources that are missing."""
+"""Note when copies were created, and since when sources are missing."""
 
 from alembic import op
 import sqlalchemy as sa

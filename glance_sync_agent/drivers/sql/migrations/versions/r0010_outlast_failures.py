@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note what failed lately, what vanished, and whose turn it is."""
+"""Note recent failures, copies that vanished, and the project of a task."""
 
 from alembic import op
 import sqlalchemy as sa

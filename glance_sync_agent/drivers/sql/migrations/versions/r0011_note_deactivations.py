@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell copies that the agent deactivated from those that somebody else deactivated."""
+"""Note which copies the agent deactivated, and no other user."""
 
 from alembic import op
 import sqlalchemy as sa

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give each task a code for programs, beside the text for people."""
+"""Give each task a code for programs, besides the text for operators."""
 
 from alembic import op
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ _TASKS = sa.table("tasks", sa.column("code"), sa.column("status"), sa.column("re
 
 
 def upgrade() -> None:
-    """Apply the step. Most rows are in sync; a scan would ask for all of them again."""
+    """Apply the step. Without the code, the next scan would request every task in sync."""
     op.add_column(
         "tasks", sa.Column("code", sa.String(32), nullable=False, server_default=sa.text("''"))
     )

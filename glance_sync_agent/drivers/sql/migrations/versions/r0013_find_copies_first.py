@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note which copies have their data, so that their tasks are found among those that wait for it.
+"""Note which copies have their data, so that their tasks need not wait for large copies.
 
-Also note of a breaker whether only attempts that were to bring data failed.
+Also note whether a breaker counts attempts to copy data only.
 """
 
 from alembic import op
@@ -20,7 +20,7 @@ _TASKS = sa.table(
 
 
 def upgrade() -> None:
-    """Apply the step. A copy that was found and is in sync has its data as well."""
+    """Apply the step. A copy that the agent found and that is in sync has its data as well."""
     op.add_column("breakers", sa.Column("of_data", sa.Boolean))
     op.add_column(
         "tasks", sa.Column("has_data", sa.SmallInteger, nullable=False, server_default="0")

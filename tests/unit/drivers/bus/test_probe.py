@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking the message bus for an answer, where there is none; a real broker answers elsewhere."""
+"""The probe of a message bus without a broker; the integration tests have one."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ from glance_sync_agent.drivers.bus import probe
 
 @pytest.fixture
 def conf_with(tmp_path):
-    """Return a function that makes a configuration of these options."""
+    """Return a function that creates a configuration."""
 
     def make(url, **rabbit):
         lines = [] if url is None else [f"transport_url = {url}"]
@@ -33,7 +33,7 @@ def conf_with(tmp_path):
 
 @pytest.fixture
 def listener():
-    """Give a port where connections are kept, and what was said on the first."""
+    """Give a port that accepts a connection, and the first bytes that it received."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         first = bytearray()
 
@@ -51,7 +51,7 @@ def listener():
 
 @pytest.fixture
 def closed_port():
-    """Give a port where nobody listens."""
+    """Give a port without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -62,14 +62,14 @@ def ping(conf, timeout_seconds):
 
 
 @pytest.mark.parametrize("url", ["fake://", "fake:///vhost", "kombu+memory://"])
-def test_what_is_no_broker_is_said_to_be_unchecked(conf_with, url):
+def test_a_bus_without_a_broker_is_reported_as_unchecked(conf_with, url):
     said = ping(conf_with(url), 1)
 
     assert said == f"{url.partition(':')[0]}://, which cannot be checked"
 
 
 @pytest.mark.parametrize("url", ["carrier-pigeon://u:hidden@h/", "rabbit://u:hidden@[::1/"])
-def test_a_url_that_is_none_is_refused_without_its_password(conf_with, url):
+def test_an_unknown_url_is_refused_without_showing_its_password(conf_with, url):
     with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
         ping(conf_with(url), 1)
 
@@ -77,7 +77,7 @@ def test_a_url_that_is_none_is_refused_without_its_password(conf_with, url):
     assert caught.value.__cause__ is None
 
 
-def test_a_broker_that_is_not_there_is_named_without_its_password(conf_with, closed_port):
+def test_an_unreachable_broker_is_named_without_its_password(conf_with, closed_port):
     conf = conf_with(f"rabbit://user:hidden@127.0.0.1:{closed_port}/region")
 
     with pytest.raises(errors.ServiceUnavailable) as caught:
@@ -88,7 +88,7 @@ def test_a_broker_that_is_not_there_is_named_without_its_password(conf_with, clo
     assert "hidden" not in str(caught.value)
 
 
-def test_a_server_that_is_no_broker_is_given_up(conf_with, listener):
+def test_a_server_that_is_not_a_broker_is_an_error(conf_with, listener):
     port, first = listener
 
     with pytest.raises(errors.ServiceUnavailable, match=f"127.0.0.1:{port}/"):
@@ -97,7 +97,7 @@ def test_a_server_that_is_no_broker_is_given_up(conf_with, listener):
     assert bytes(first).startswith(b"AMQP")
 
 
-def test_tls_is_spoken_where_the_options_say_so(conf_with, listener):
+def test_the_probe_uses_tls_if_the_options_say_so(conf_with, listener):
     port, first = listener
 
     with pytest.raises(errors.ServiceUnavailable):
@@ -128,7 +128,7 @@ def test_tls_is_spoken_where_the_options_say_so(conf_with, listener):
         ),
     ],
 )
-def test_the_options_of_tls_are_taken_as_oslo_messaging_takes_them(conf_with, options, expected):
+def test_the_parameters_of_tls_are_those_of_oslo_messaging(conf_with, options, expected):
     conf = conf_with("rabbit://", **options)
     oslo_messaging.get_notification_transport(conf)  # registers them
 

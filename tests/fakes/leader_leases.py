@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns in memory."""
+"""The leader leases in memory."""
 
 import datetime
 
 
-class MemoryTurns:
-    """``engine.ports.LeaderLeases``; held to ``tests/contract/test_turns.py``."""
+class MemoryLeaderLeases:
+    """``engine.ports.LeaderLeases``; held to ``tests/contract/test_leader_leases.py``."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, datetime.datetime]] = {}

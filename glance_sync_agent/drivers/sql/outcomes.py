@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome of an attempt: what it writes into the row of its task."""
+
+import datetime
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers.sql import rows
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql.tables import TASKS
+
+
+def finish(
+    connection: sa.Connection, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime
+) -> bool:
+    """Write an outcome and release the lease; return False if a newer request superseded it.
+
+    :raises LeaseLost: another agent holds the lease.
+    """
+    is_current = rows.is_held(lease) & (TASKS.c.generation == lease.task.generation)
+    end: sa.Update | sa.Delete
+    if isinstance(outcome, tasks.Forgotten):
+        end = sa.delete(TASKS).where(is_current)
+    else:
+        values = {**rows.FREE, **_result(outcome, now), "updated_at": now}
+        end = sa.update(TASKS).where(is_current).values(values)
+    if connection.execute(end).rowcount == 1:
+        return True
+    # The newer request has already written when the task is due, and its attempts.
+    values = {**_seen(outcome), **rows.UNTOUCHED, **rows.REQUESTED, "updated_at": now}
+    again = sa.update(TASKS).where(rows.is_held(lease)).values(values)
+    if connection.execute(again).rowcount == 1:
+        return False
+    raise rows.lost(lease)
+
+
+def _result(
+    outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+    now: datetime.datetime,
+) -> dict[str, Any]:
+    since = outcome.since if isinstance(outcome, tasks.Waiting) else None
+    return _state(outcome, now) | {
+        "code": str(outcome.code),
+        "reason": tables.reason_text(outcome.reason),
+        "waiting_since": since,
+    }
+
+
+def _state(
+    outcome: tasks.Succeeded | tasks.RetryAt | tasks.Waiting | tasks.Failed,
+    now: datetime.datetime,
+) -> dict[str, Any]:
+    failing = TASKS.c.failing_since
+    since = {"failing_since": sa.func.coalesce(failing, sa.literal(now, failing.type))}
+    match outcome:
+        case tasks.Succeeded():
+            may_delete = TASKS.c.may_delete if outcome.keeps_deletion else False
+            done = {"status": rows.SUCCESS, "attempts": 0, "may_delete": may_delete}
+            return done | {"failing_since": None} | rows.SOUND | _seen(outcome)
+        case tasks.RetryAt(counts=False):
+            return {"status": rows.PENDING, "not_before": outcome.when}
+        case tasks.RetryAt():
+            later = {"status": rows.PENDING, "not_before": outcome.when}
+            return later | since | {"attempts": TASKS.c.attempts + 1}
+        case tasks.Waiting():
+            return {"status": rows.PENDING, "not_before": outcome.until}
+        case tasks.Failed():
+            failed = {"status": rows.FAILURE, "attempts": TASKS.c.attempts + 1}
+            return failed | (since if outcome.gave_up else {"failing_since": None})
+        case _:
+            assert_never(outcome)
+
+
+def _seen(outcome: tasks.Outcome) -> dict[str, Any]:
+    """Return what an outcome knows of the copy; a newer request does not make it untrue."""
+    if not isinstance(outcome, tasks.Succeeded) or outcome.copy is None:
+        return {}
+    copy = outcome.copy
+    values: dict[str, Any] = {
+        "copy_id": copy.copy_id,
+        "copy_created_at": copy.created_at,
+        "on_probation": False,
+        "image_name": tables.name_text(copy.image_name),
+    }
+    if copy.size is not None:
+        values |= {"bytes_done": copy.size, "bytes_total": copy.size, "has_data": 1}
+    if not copy.is_deactivated:
+        values["deactivated_id"] = None
+    if copy.copied_from is not None:
+        values["copied_from"] = copy.copied_from
+    return values

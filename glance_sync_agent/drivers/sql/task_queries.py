@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries for tasks in SQL."""
+
+from collections.abc import Callable, Iterator, Sequence
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.drivers.sql import rows
+from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql.database import Database
+from glance_sync_agent.drivers.sql.tables import TASKS
+
+_PAGE_ROWS = 500
+
+
+class SqlTaskQueries:
+    """``engine.ports.TaskQueries``, and queries of the commands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: tasks.TaskKey) -> tasks.Task | None:
+        found = self._rows(f"read the task of {key}", sa.select(TASKS).where(rows.is_task(key)))
+        return tables.task(found[0]) if found else None
+
+    def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
+        query = (
+            sa.select(TASKS)
+            .where(TASKS.c.image_id.in_(image_ids))
+            .order_by(TASKS.c.image_id, TASKS.c.region)
+        )
+        return [tables.task(row) for row in self._rows("read tasks", query)]
+
+    def list(
+        self,
+        *,
+        image_id: images.ImageId | None = None,
+        region: images.RegionId | None = None,
+        status: tasks.TaskStatus | None = None,
+    ) -> Iterator[tasks.Task]:
+        values = {"image_id": image_id, "region": region, "status": status and status.value}
+        return self._walk(*(TASKS.c[name] == value for name, value in values.items() if value))
+
+    def waiting(self) -> Iterator[tasks.Task]:
+        return self._walk(rows.IS_PENDING, TASKS.c.waiting_since.is_not(None))
+
+    def unverified(self, before: datetime.datetime) -> Iterator[tasks.Task]:
+        known_since = sa.func.coalesce(TASKS.c.verified_at, TASKS.c.created_at)
+        return self._walk(known_since < sa.literal(before, TASKS.c.verified_at.type))
+
+    def image_ids(self) -> Iterator[images.ImageId]:
+        query = sa.select(TASKS.c.image_id).distinct().order_by(TASKS.c.image_id)
+        for row in self._pages(query, lambda last: TASKS.c.image_id > last.image_id):
+            yield images.ImageId(row.image_id)
+
+    def named(self, image_name: str) -> Sequence[images.ImageId]:
+        """Return the images whose last known name this is, each once, by id."""
+        name = tables.name_text(image_name)
+        query = (
+            sa.select(TASKS.c.image_id, TASKS.c.image_name)
+            .where(TASKS.c.image_name == name)
+            .distinct()
+            .order_by(TASKS.c.image_id)
+        )
+        found = self._rows("find images by name", query)
+        # MariaDB ignores spaces at the end.
+        return [images.ImageId(row.image_id) for row in found if row.image_name == name]
+
+    def regions(self) -> Sequence[images.RegionId]:
+        """Return the regions that have a task, by name."""
+        query = sa.select(TASKS.c.region).distinct().order_by(TASKS.c.region)
+        return [images.RegionId(row.region) for row in self._rows("list the regions", query)]
+
+    def _walk(self, *conditions: sa.ColumnElement[bool]) -> Iterator[tasks.Task]:
+        query = sa.select(TASKS).where(*conditions).order_by(TASKS.c.image_id, TASKS.c.region)
+        return map(tables.task, self._pages(query, _follows))
+
+    def _pages(
+        self,
+        query: sa.Select[Any],
+        after: Callable[[sa.Row[Any]], sa.ColumnElement[bool]],
+    ) -> Iterator[sa.Row[Any]]:
+        """Walk the rows of an ordered query; each page is a short transaction of its own."""
+        page = query.limit(_PAGE_ROWS)
+        while True:
+            found = self._rows("list tasks", page)
+            yield from found
+            if len(found) < _PAGE_ROWS:
+                return
+            page = query.where(after(found[-1])).limit(_PAGE_ROWS)
+
+    def _rows(self, attempt: str, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        return self._database.read(attempt, lambda connection: connection.execute(query).all())
+
+
+def _follows(last: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    """Select the tasks after a row, in a form for which all databases use the primary key."""
+    image_id, region = TASKS.c.image_id, TASKS.c.region
+    return sa.and_(
+        image_id >= last.image_id, sa.or_(image_id > last.image_id, region > last.region)
+    )
