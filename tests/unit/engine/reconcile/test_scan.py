@@ -331,7 +331,8 @@ def test_the_rights_are_proven_once_for_many_images(world, copied, monkeypatch):
     asked = []
     world.source.before = lambda name, _image_id: asked.append(name)
     world.source.delete_as_user(copied[0].image_id)
-    run_scan(world, sources=2, requested=2, deleted_sources=1)
+    report = world.reconciliation.run()
+    assert report == scan_state.ScanReport(sources=2, requested=2, deleted_sources=1)
     assert asked.count("require_all_rights") == 1
 
 
