@@ -101,13 +101,10 @@ class TaskRequests:
         :param region: None: all regions that have or should have a copy.
         """
         regions = self._targets.regions() if region is None else {region}
-        now = self._clock.now()
         count = self._store.request(
             image_id,
             regions,
-            ports.Request(
-                request_id=uuid.uuid4().hex, now=now, not_before=now, may_delete=may_delete
-            ),
+            self._new(may_delete=may_delete),
             elsewhere=region is None,
             project=project,
         )
@@ -127,17 +124,10 @@ class TaskRequests:
 
         Tasks of another region's image with the same id stay as they are.
         """
-        now = self._clock.now()
         count = self._store.request(
             image_id,
             self._targets.regions(source_region),
-            ports.Request(
-                request_id=uuid.uuid4().hex,
-                now=now,
-                not_before=now + datetime.timedelta(seconds=quiet_seconds),
-                may_delete=may_delete,
-                source_region=source_region,
-            ),
+            self._new(source_region, may_delete=may_delete, quiet_seconds=quiet_seconds),
             of_source_only=True,
             project=project,
         )
@@ -154,18 +144,23 @@ class TaskRequests:
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Request images in one region, in one commit; return the number of tasks."""
-        now = self._clock.now()
-        count = self._store.request_in(
-            region,
-            image_ids,
-            ports.Request(
-                request_id=uuid.uuid4().hex,
-                now=now,
-                not_before=now,
-                may_delete=may_delete,
-                source_region=source_region,
-            ),
-            projects=projects,
-        )
+        request = self._new(source_region, may_delete=may_delete)
+        count = self._store.request_in(region, image_ids, request, projects=projects)
         self._wake()
         return count
+
+    def _new(
+        self,
+        source_region: images.RegionId | None = None,
+        *,
+        may_delete: bool,
+        quiet_seconds: float = 0.0,
+    ) -> ports.Request:
+        now = self._clock.now()
+        return ports.Request(
+            request_id=uuid.uuid4().hex,
+            now=now,
+            not_before=now + datetime.timedelta(seconds=quiet_seconds),
+            may_delete=may_delete,
+            source_region=source_region,
+        )
