@@ -20,7 +20,6 @@ class SqlBreakerStore:
         self._database = database
 
     def all(self) -> Mapping[images.RegionId, breakers.Breaker]:
-        """Return the breakers of the regions that failed last; all others are closed."""
         rows = self._database.read(
             "read the breakers", lambda connection: connection.execute(sa.select(BREAKERS)).all()
         )
@@ -31,7 +30,6 @@ class SqlBreakerStore:
         region: images.RegionId,
         decide: Callable[[breakers.Breaker], breakers.Breaker | None],
     ) -> breakers.Breaker | None:
-        """Replace a breaker by the answer of ``decide``, unless that is None; return it."""
         is_of_region = BREAKERS.c.region == region
 
         def work(connection: sa.Connection) -> breakers.Breaker | None:

@@ -51,8 +51,6 @@ class Database:
     ) -> None:
         """Check the URL; nothing is opened.
 
-        :param connections: most that are open at once in one process.
-        :param timeout_seconds: for a connection, a lock or an answer.
         :param sleep: waits before a transaction that lost a race is tried again.
         :raises ConfigurationError: it is not a URL, or its driver is not installed.
         """

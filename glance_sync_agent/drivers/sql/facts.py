@@ -14,14 +14,12 @@ class SqlFactStore:
         self._database = database
 
     def get(self, name: str) -> str | None:
-        """Return the value of a fact; None if it has none."""
         query = sa.select(FACTS.c.value).where(FACTS.c.name == name)
         return self._database.read(
             f"read fact {name}", lambda connection: connection.execute(query).scalar_one_or_none()
         )
 
     def put(self, name: str, value: str) -> None:
-        """Set the value of a fact. Idempotent."""
         change = sa.update(FACTS).where(FACTS.c.name == name).values(value=value)
 
         def work(connection: sa.Connection) -> None:

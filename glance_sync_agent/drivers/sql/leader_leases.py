@@ -18,7 +18,6 @@ class SqlLeaderLeases:
     def take(
         self, name: str, *, owner: str, now: datetime.datetime, until: datetime.datetime
     ) -> bool:
-        """Take or extend a lease; return False if another agent holds it."""
         held = {"owner": owner, "expires_at": until}
         is_named = TURNS.c.name == name
         is_free = sa.or_(TURNS.c.owner == owner, TURNS.c.expires_at <= now)
@@ -36,7 +35,6 @@ class SqlLeaderLeases:
         return self._database.write(f"take the leader lease {name}", work)
 
     def give_back(self, name: str, *, owner: str) -> None:
-        """Give a lease back, if ``owner`` holds it. Idempotent."""
         end = sa.delete(TURNS).where(TURNS.c.name == name, TURNS.c.owner == owner)
         self._database.write(
             f"give back the leader lease {name}", lambda connection: connection.execute(end)

@@ -55,9 +55,7 @@ class SqlTaskNotes:
             self._database, lease, vanished=vanished.times, vanished_at=vanished.last_at
         )
 
-    def note_deactivated(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None
-    ) -> None:
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId | None) -> None:
         rows.update_held(self._database, lease, deactivated_id=copy_id)
 
     def distrust(

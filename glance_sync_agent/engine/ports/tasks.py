@@ -25,9 +25,9 @@ class TaskNotes(Protocol):
         """
 
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
-        """Remember that the copy has its bytes, and the region in which they were read.
+        """Note that the copy has its data, and the region in which it was read.
 
-        :raises LeaseLost: the lease is somebody else's.
+        :raises LeaseLost: another agent holds the lease.
         """
 
     def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
