@@ -150,7 +150,7 @@ def test_two_regions_are_not_made_one_and_no_mark_is_changed(configured, people)
     for consent in ([], ["--yes"]):
         done = manage(agent, "region", "rename", OLD, TWO, *consent)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "so they are two regions" in done.stderr
+        assert "these are two regions" in done.stderr
     assert names_on(people, TWO, burnt) == (OLD, ONE)
 
 
