@@ -9,10 +9,10 @@ from oslo_config import cfg
 from benchmarks import made_up
 from glance_sync_agent import cmd  # noqa: F401 - chooses the threads of oslo.service
 from glance_sync_agent.conf import options
+from glance_sync_agent.conf import settings as agent_settings
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
-from glance_sync_agent.wiring import configuration
 
 
 def engine(
@@ -44,4 +44,4 @@ def _defaults() -> assembly.Settings:
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf([], project="glance", default_config_files=[], default_config_dirs=[])
-    return configuration.CurrentSettings(conf, lambda: conf).for_engine()
+    return agent_settings.load(conf).engine

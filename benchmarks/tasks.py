@@ -9,7 +9,7 @@ database takes its share of the same processors.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import json
@@ -31,6 +31,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.wiring.agent import Agent
 from tools import databases
 
 SETUPS = (
@@ -160,33 +161,32 @@ def _agent(url: str, number: int, args: argparse.Namespace, signals: _Signals) -
     )
     conf: Any = types.SimpleNamespace(graceful_shutdown_timeout=60)
     settings = types.SimpleNamespace(sync_enabled=True, snapshot_sleep_interval=3600.0)
-    current: Any = types.SimpleNamespace(settings=settings)
+    configuration: Any = types.SimpleNamespace(conf=conf, settings=settings)
 
-    def build(_conf: Any, _current: Any, **given: Any) -> daemons.wiring.Agent:
+    def build(_configuration: Any, process: ports.Runtime, _stop: Any) -> Agent:
         store = task_store.SqlTaskStore(url)
-        return _built(cloud, store, f"agent-{number}", args.per_region, given)
+        runtime = dataclasses.replace(process, owner=f"agent-{number}", chance=lambda: 0.5)
+        return _built(cloud, store, args.per_region, runtime)
 
-    agent = daemons.Daemon(conf, current, build)
+    agent = daemons.Daemon(0, configuration, build)
     signals.start.wait()
     before = time.process_time()
     agent.start()
     signals.end.wait()
     signals.spent.put(time.process_time() - before)
-    agent.stop(graceful=True)
+    agent.terminate()
 
 
 def _built(
     cloud: made_up.Cloud,
     store: task_store.SqlTaskStore,
-    owner: str,
     per_region: int,
-    given: Mapping[str, Any],
-) -> daemons.wiring.Agent:
+    runtime: ports.Runtime,
+) -> Agent:
     def change(settings: assembly.Settings) -> assembly.Settings:
         chosen = dataclasses.replace(settings.worker, tasks_per_region=per_region)
         return dataclasses.replace(settings, worker=chosen)
 
-    runtime = ports.Runtime(owner=owner, chance=lambda: 0.5, **given)
     engine = assembled.engine(cloud, store, runtime, change)
     idle: Any = types.SimpleNamespace(
         run=lambda: 3600.0, request_full_scan=lambda: None, end=lambda: None, look=lambda: 0,
@@ -199,11 +199,11 @@ def _built(
         snapshots=idle,
         verify_schedule=idle,
     )
-    return daemons.wiring.Agent(
+    return Agent(
         engine=working,
         make_listener=lambda: idle,
         set_clock=lambda: None,
-        release_leases=lambda: store.release_owned(owner, engine.outside.clock.now()),
+        release_leases=lambda: store.release_owned(runtime.owner, engine.outside.clock.now()),
         close=store.close,
     )
 

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands: the agent, the operator's tool, and the manager's.
+"""The commands: the agent, ``glance-sync`` and ``glance-sync-manage``.
 
-The only place that knows of processes, threads, signals and exit codes.
+No other package knows processes, signals and exit codes.
 """
 
 import sys
 
-# All here, because a command imports this before anything else of the package.
-# futurist loads eventlet, if it is there, only to look whether it is in use; that costs each
-# process a fifth of its start and 12 MiB. It is not in use.
+# This module is the first that a command imports. futurist and oslo.utils load eventlet only to
+# see whether it is in use. It is not, and costs a fifth of the start and 12 MiB. There is no
+# option against it; None is Python's way to block an import.
 sys.modules.setdefault("eventlet", None)  # type: ignore[arg-type]
 
 from oslo_service import backend  # noqa: E402
 
-# oslo.messaging and oslo.service choose their threads when they are imported.
+# oslo.messaging needs it before it is imported: its servers are services of oslo.service.
 backend.init_backend(backend.BackendType.THREADING)

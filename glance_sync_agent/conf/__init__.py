@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator writes: ``sync.conf`` and ``glance_store.yaml``.
+"""The operator's files, ``sync.conf`` and ``glance_store.yaml``, as frozen values.
 
-Read once into frozen values; nothing below this package knows oslo.config or YAML.
+No package below this one knows oslo.config or YAML.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``project_map.yaml``: whom copies belong to, for ``[metadata] owner = mapped``."""
+"""``project_map.yaml``: the owners of copies, for ``[metadata] owner = mapped``."""
 
 import pathlib
 import re
@@ -15,13 +15,11 @@ _PROJECT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 def load(path: pathlib.Path) -> metadata_policy.ProjectMap:
     """Read the map.
 
-    :raises ConfigurationError: names the file and, for everything that is wrong in it, the
-        line and what was expected there.
+    :raises ConfigurationError: names the file and each error with its line.
     """
     read = yaml_nodes.Reader(path)
-    regions = read.mapping(
-        yaml_nodes.compose(path), "a mapping of regions, each with its projects"
-    )
+    expected = "a mapping of regions, each with its projects"
+    regions = read.mapping(yaml_nodes.compose(path), expected)
     found = {
         images.RegionId(region): _projects(read, node, region) for region, node in regions.items()
     }
@@ -31,7 +29,7 @@ def load(path: pathlib.Path) -> metadata_policy.ProjectMap:
 
 def _projects(read: yaml_nodes.Reader, node: yaml_nodes.Node, region: str) -> dict[str, str]:
     pairs = read.mapping(
-        node, f"'{region}' to be a mapping of project ids to the project ids over there"
+        node, f"'{region}' to be a mapping of project ids to the project ids in that region"
     )
     return {project: _project(read, value, project) for project, value in pairs.items()}
 

@@ -13,7 +13,7 @@ from glance_sync_agent.conf import yaml_nodes
 
 LOG = logging.getLogger(__name__)
 
-#: Of the schemes that an entry offers, the first of these is taken, as in 2014.
+#: The agent takes the first of these that an entry offers, as in 2014.
 PRIORITY = ("filesystem", "http", "swift")
 
 
@@ -27,18 +27,17 @@ class Scheme:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One of ``glances``: a region and its schemes."""
+    """An item of ``glances``: a region and its schemes."""
 
     name: str  # a region's name, or anything
-    service_ip: str | None  # host of the region's image endpoint, where the name is no region
+    service_ip: str | None  # host of the region's image endpoint, if the name is no region
     schemes: tuple[Scheme, ...]  # by priority
 
 
 def load(path: pathlib.Path) -> tuple[Entry, ...]:
     """Read a store file.
 
-    :raises ConfigurationError: names the file and, for everything that is wrong in it, the
-        line and what was expected there.
+    :raises ConfigurationError: names the file and each error with its line.
     """
     read = yaml_nodes.Reader(path)
     entries = _entries(read, yaml_nodes.compose(path))
@@ -51,8 +50,8 @@ def _warn_of_passwords(path: pathlib.Path, entries: Sequence[Entry]) -> None:
     for entry in entries:
         if any(scheme.parameters.get("login_password") for scheme in entry.schemes):
             LOG.warning(
-                "%s: %s logs in with login_password; use key_filename, a key that may do "
-                "nothing but forward to that region's Glance",
+                "%s: %s logs in with login_password. Use key_filename instead, with a key that "
+                "may only forward to that region's Glance",
                 path, entry.name,
             )
 
@@ -60,7 +59,7 @@ def _warn_of_passwords(path: pathlib.Path, entries: Sequence[Entry]) -> None:
 def _entries(read: yaml_nodes.Reader, root: yaml_nodes.Node | None) -> tuple[Entry, ...]:
     fields = read.mapping(root, "a mapping with the key 'glances'")
     if "glances" in fields and yaml_nodes.is_nothing(fields["glances"]):
-        return ()  # every region is filled by its image API
+        return ()  # the agent uses the image API of every region
     glances = read.list(fields, root, "glances", "a list of regions")
     pairs = [(node, entry) for node in glances if (entry := _entry(read, node))]
     seen: set[str] = set()

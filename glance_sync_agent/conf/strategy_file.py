@@ -29,8 +29,7 @@ _NOWHERE = "none"
 def load(path: pathlib.Path) -> tuple[rules.Rule, ...]:
     """Read the rules.
 
-    :raises ConfigurationError: names the file and, for everything that is wrong in it, the
-        line and what was expected there.
+    :raises ConfigurationError: names the file and each error with its line.
     """
     read = yaml_nodes.Reader(path)
     found = _rules(read, yaml_nodes.compose(path), path.name)

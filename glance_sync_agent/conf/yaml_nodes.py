@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML read node by node, because nodes know their line: all that is wrong is told at once."""
+"""YAML as nodes, which know their lines, so that all errors of a file are reported at once."""
 
 from collections.abc import Mapping, Sequence
 import pathlib
@@ -15,9 +15,9 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 def compose(path: pathlib.Path) -> yaml.Node | None:
-    """Read a file; None if there is nothing in it.
+    """Read a file; None if it is empty.
 
-    :raises ConfigurationError: it cannot be read, or is no YAML; names file and line.
+    :raises ConfigurationError: it cannot be read, or is not YAML; names file and line.
     """
     try:
         with path.open("rb") as file:
@@ -34,24 +34,23 @@ def compose(path: pathlib.Path) -> yaml.Node | None:
 
 
 class Reader:
-    """Takes nodes for what they should be, and notes where they are not."""
+    """Reads nodes as the expected types, and collects the errors of a file."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
         self._problems: list[tuple[int, str]] = []
 
     def check(self) -> None:
-        """Raise what was noted.
+        """Raise the errors that were found.
 
-        :raises ConfigurationError: names the file and, for everything that is wrong in it, the
-            line and what was expected there.
+        :raises ConfigurationError: names the file and each error with its line.
         """
         if self._problems:
             lines = [f"{self._path}:{line}: {text}" for line, text in sorted(self._problems)]
             raise errors.ConfigurationError("\n".join(lines))
 
     def problem(self, node: yaml.Node | None, text: str) -> None:
-        """Note what is wrong with a node."""
+        """Record an error of a node."""
         self._problems.append((line_of(node), text))
 
     def mapping(self, node: yaml.Node | None, expected: str) -> dict[str, yaml.Node]:
@@ -83,7 +82,7 @@ class Reader:
     def text(
         self, fields: Fields, parent: yaml.Node | None, key: str, *, required: bool
     ) -> str | None:
-        """Return a text; a number is one, too."""
+        """Return a text; numbers count as texts."""
         node = fields.get(key)
         if isinstance(node, yaml.ScalarNode) and (node.value or not required):
             return str(node.value)
@@ -92,7 +91,7 @@ class Reader:
         return None
 
     def texts(self, fields: Fields, key: str) -> tuple[str, ...]:
-        """Return a text, or a list of them, that may be absent; never an empty one."""
+        """Return the texts of a field that may be absent, and may be one text or a list."""
         node = fields.get(key)
         nodes: Sequence[yaml.Node] = ()
         if isinstance(node, yaml.SequenceNode):
@@ -105,7 +104,7 @@ class Reader:
         return tuple(found)
 
     def only(self, fields: Fields, known: Sequence[str]) -> None:
-        """Note every field that is not known."""
+        """Record an error for every unknown field."""
         for key, node in fields.items():
             if key not in known:
                 self.problem(node, f"unknown '{key}'; expected {', '.join(known)}")
@@ -117,10 +116,10 @@ def line_of(node: yaml.Node | None) -> int:
 
 
 def is_nothing(node: yaml.Node) -> bool:
-    """Tell whether a field is null, or a list without items."""
+    """Return whether a field is null, or a list without items."""
     return is_absent(node) or (isinstance(node, yaml.SequenceNode) and not node.value)
 
 
 def is_absent(node: yaml.Node | None) -> bool:
-    """Tell whether a field is missing or null."""
+    """Return whether a field is missing or null."""
     return node is None or node.tag == _NULL

@@ -9,10 +9,11 @@ import time
 from types import TracebackType
 from typing import Self
 
-from oslo_config import cfg
-
-from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import store_file
+from glance_sync_agent.conf.settings import AgentSettings
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import region_names
+from glance_sync_agent.drivers.glance.marked_records import GlanceMarkedRecords
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
@@ -22,37 +23,38 @@ from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
-from glance_sync_agent.wiring import configuration
+from glance_sync_agent.engine.marks import renaming
+from glance_sync_agent.wiring.configuration import Configuration
+from glance_sync_agent.wiring.configuration import CREDENTIALS
 
 LOG = logging.getLogger(__name__)
 
-_TOLD_DIFFERENCE = datetime.timedelta(seconds=5)
-#: What the way to the database and back may make of no difference at all.
+_LOGGED_DIFFERENCE = datetime.timedelta(seconds=5)
+#: A round trip to the database may show this much although the clocks agree.
 _NO_DIFFERENCE = datetime.timedelta(seconds=0.5)
 
 
 class SystemClock:
-    """The clock of this machine, set by that of the database; ``engine.ports.Clock``.
+    """The clock of this machine, corrected by the database's; ``engine.ports.Clock``.
 
-    Several agents write times for each other into one database, and one of them may run on a
-    host whose clock is wrong.
+    Several agents exchange times through one database, and a host may have a wrong clock.
     """
 
     def __init__(self, ahead: datetime.timedelta = datetime.timedelta()) -> None:
-        """Set it.
+        """Set the clock.
 
-        :param ahead: of this machine's.
+        :param ahead: how far it is ahead of this machine's.
         """
         self._ahead = ahead
 
     def follow(self, ahead: datetime.timedelta) -> None:
-        """Set it anew, if it is off."""
+        """Correct the clock, if it is off."""
         if abs(ahead - self._ahead) < _NO_DIFFERENCE:
             return
-        if abs(ahead) >= _TOLD_DIFFERENCE and abs(self._ahead) < _TOLD_DIFFERENCE:
+        if abs(ahead) >= _LOGGED_DIFFERENCE and abs(self._ahead) < _LOGGED_DIFFERENCE:
             LOG.warning(
-                "The clock of the database is %+.0f s ahead of this machine's; the agent goes by "
-                "the database's",
+                "The clock of the database is %+.0f s ahead of this machine's. The agent uses the "
+                "database's; correct the clock of this machine",
                 ahead.total_seconds(),
             )
         self._ahead = ahead
@@ -66,56 +68,44 @@ class SystemClock:
         return time.monotonic()
 
 
-def clock_of(store: task_store.SqlTaskStore) -> SystemClock:
-    """Return the clock that the agents of a database go by.
-
-    :raises ServiceUnavailable: the database does not answer.
-    """
-    clock = SystemClock()
-    clock.follow(store.clock_ahead())
-    return clock
-
-
-def region_settings(current: settings.Settings, trust: streams.Trust) -> RegionSettings:
+def region_settings(settings: AgentSettings, trust: streams.Trust) -> RegionSettings:
     """Read the store file, and return it with the other settings of the regions.
 
     :raises ConfigurationError: the store file is wrong.
     """
-    idle = current.idle_timeout_seconds
+    network = settings.network
     return RegionSettings(
-        entries=store_file.load(current.store_file) if current.store_file else (),
-        store_file=current.store_file,
-        known_hosts=current.known_hosts,
-        small_image_bytes=current.small_image_bytes,
+        entries=store_file.load(settings.store_file) if settings.store_file else (),
+        store_file=settings.store_file,
+        known_hosts=network.known_hosts,
+        small_image_bytes=settings.engine.origins.small_image_bytes,
         timeouts=streams.Timeouts(
-            connect_seconds=current.connect_timeout_seconds, idle_seconds=idle
+            connect_seconds=network.connect_seconds, idle_seconds=network.idle_seconds
         ),
         ssh_timeouts=streams.Timeouts(
-            connect_seconds=current.ssh_connect_timeout_seconds, idle_seconds=idle
+            connect_seconds=network.ssh_connect_seconds, idle_seconds=network.idle_seconds
         ),
         trust=trust,
     )
 
 
 class Cloud:
-    """Opens each part when it is first used, so a command needs only what it uses.
+    """The services of one configuration; each is opened at its first use.
 
-    A process has one, and with it one Keystone session. As a context manager it closes itself.
+    A process has one, with one Keystone session. As a context manager it closes itself.
     """
 
     def __init__(
         self,
-        conf: cfg.ConfigOpts,
-        current: configuration.CurrentSettings,
+        configuration: Configuration,
         *,
         stop: threading.Event | None = None,
     ) -> None:
-        """Prepare; opens nothing.
+        """Keep the configuration; opens nothing.
 
         :param stop: set when no further retry of a request makes sense.
         """
-        self.conf = conf
-        self.current = current
+        self.configuration = configuration
         self._stop = stop or threading.Event()
 
     def __enter__(self) -> Self:
@@ -139,58 +129,61 @@ class Cloud:
 
     @functools.cached_property
     def session(self) -> credentials.Session:
-        """The log-in of the agent's own user; asks nobody yet.
+        """The login of the agent's own user; sends no request yet.
 
-        :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
+        :raises ConfigurationError: ``[service_credentials]`` is incomplete.
         """
-        return credentials.load(self.conf, configuration.CREDENTIALS)
+        return credentials.load(self.configuration.conf, CREDENTIALS)
 
     @functools.cached_property
     def catalogue(self) -> KeystoneCatalogue:
-        """Keystone's catalogue; asks nobody yet.
+        """Keystone's catalogue; sends no request yet.
 
-        :raises ConfigurationError: ``[service_credentials]`` gives no log-in.
+        :raises ConfigurationError: ``[service_credentials]`` is incomplete.
         """
         return KeystoneCatalogue(
             session=self.session,
-            cascading_endpoint_url=self.current.settings.cascading_endpoint_url,
-            interface=self.conf[configuration.CREDENTIALS].interface,
+            cascading_endpoint_url=self.configuration.settings.cascading_endpoint_url,
+            interface=self.configuration.conf[CREDENTIALS].interface,
         )
 
     @functools.cached_property
     def regions(self) -> RegionServices:
-        """The Glances and stores of all regions; asks nobody yet.
+        """The Glances and stores of all regions; sends no request yet.
 
         :raises ConfigurationError: the store file is wrong.
         """
-        trust = credentials.trust(self.conf, configuration.CREDENTIALS)
+        trust = credentials.trust(self.configuration.conf, CREDENTIALS)
         return RegionServices(
             catalogue=self.catalogue,
             session=self.session,
-            settings=region_settings(self.current.settings, trust),
+            settings=region_settings(self.configuration.settings, trust),
             stop=self._stop,
         )
 
     @functools.cached_property
     def store(self) -> task_store.SqlTaskStore:
         """The database; connects when it is first used."""
-        return task_store.SqlTaskStore(self.current.settings.connection)
+        return task_store.SqlTaskStore(self.configuration.settings.database_url)
 
     @functools.cached_property
     def clock(self) -> SystemClock:
-        """The clock that the agents of this database go by.
+        """The clock that all agents of this database share.
 
-        :raises ServiceUnavailable: the database does not answer.
+        :raises ServiceUnavailable: the database is unreachable.
         """
-        return clock_of(self.store)
+        clock = SystemClock()
+        clock.follow(self.store.clock_ahead())
+        return clock
 
     def engine(
         self, runtime: ports.Runtime | None = None, *, clock: ports.Clock | None = None
     ) -> assembly.Engine:
-        """Return an engine for this cloud; None as ``runtime``: that of a command.
+        """Return an engine for this cloud.
 
-        :param clock: None: that of the database.
-        :raises ServiceUnavailable: the clock of the database is needed and does not answer.
+        :param runtime: None: the runtime of a command.
+        :param clock: None: the clock of the database.
+        :raises ServiceUnavailable: the clock of the database is needed and unreachable.
         """
         return assembly.assemble(
             ports.Ports(
@@ -203,6 +196,20 @@ class Cloud:
                 facts=self.store.facts(),
                 clock=clock or self.clock,
             ),
-            self.current.for_engine,
+            self.configuration.for_engine,
             runtime,
         )
+
+    def renaming(self, names: region_names.Renaming) -> renaming.RegionRenaming:
+        """Return the renaming of a region in the marks of all copies.
+
+        :raises SyncError: Keystone or the database is unreachable.
+        """
+
+        def marks_in(region: images.RegionId) -> GlanceMarkedRecords:
+            return GlanceMarkedRecords(
+                region=region, session=self.session, endpoint=self.catalogue.endpoint(region)
+            )
+
+        copies = self.store.known_regions().copies
+        return renaming.RegionRenaming(names, marks_in, self.catalogue.regions(), copies)

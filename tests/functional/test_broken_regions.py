@@ -168,7 +168,7 @@ def test_a_region_that_is_down_for_long_is_left_alone_and_fails_no_task(
     assert len(waiting) == len(images)
     assert {row["status"] for row in waiting} <= {"pending", "processing"}
     reasons = [row["reason"] for row in waiting if row["status"] == "pending"]
-    assert all(f"region {BROKEN} is left alone until 20" in reason for reason in reasons)
+    assert all(f"region {BROKEN} is unavailable until 20" in reason for reason in reasons)
     assert all("failures in a row: " in reason for reason in reasons)
     other.wait_until(lambda: all(map(people.in_step, images)), "the late copies")
     for image in images:
@@ -230,7 +230,7 @@ def test_a_keystone_that_is_away_at_start_is_waited_for(
     other = make_agent()
     with stopped(cloud, "keystone"):
         other.start()
-        other.wait_for_log("Starting although Keystone does not answer")
+        other.wait_for_log("Keystone is unreachable; the agent starts and retries")
         other.wait_for_log("Started with process")
     other.wait_for_log("Scanned ")
     image = people.publish("after Keystone")

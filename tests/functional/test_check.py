@@ -162,9 +162,9 @@ def test_uploads_that_a_policy_forbids_are_found_and_nothing_is_left(cloud, conf
 
     failure = report.failure()
     assert failure["link"] == "Glance RegionTwo"
-    assert "does not let us upload" in failure["detail"]
+    assert "does not let the agent's user upload" in failure["detail"]
     assert "upload_image" in failure["remedy"]
-    assert report.found["Glance RegionThree"]["detail"].endswith("who may upload")
+    assert report.found["Glance RegionThree"]["detail"].endswith("uploads allowed")
     assert report.found["Glance RegionOne"]["detail"].endswith("as administrator")
     assert contents(cloud) == before
 

@@ -104,7 +104,8 @@ def test_sync_to_a_region_that_takes_no_copies_lists_those_that_do(configured, i
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"glance-sync: there is no region {region} to copy to; there are {', '.join(CASCADED)}\n"
+        f"glance-sync: there is no region {region} to copy to; the regions are "
+        f"{', '.join(CASCADED)}\n"
     )
     assert rows(agent) == []
 
@@ -206,7 +207,7 @@ def test_a_region_that_only_the_database_knows_is_known(configured, image_id):
 
     assert [row["region"] for row in json.loads(listed.stdout)] == [gone]
     assert (empty.returncode, json.loads(empty.stdout)) == (0, [])
-    assert "there are RegionFour, RegionGone, RegionOne, " in unknown.stderr
+    assert "the regions are RegionFour, RegionGone, RegionOne, " in unknown.stderr
 
 
 def test_a_reader_that_goes_away_is_no_traceback(configured, image_id):

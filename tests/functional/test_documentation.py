@@ -14,11 +14,12 @@ import textwrap
 
 import pytest
 
-from glance_sync_agent.cmd.check import region_checks
+from glance_sync_agent.cmd.check import store_checks
 from glance_sync_agent.cmd.cli import task_view
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import store_file
+from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
@@ -163,7 +164,7 @@ def test_sync_conf_is_read_without_complaint(tmp_path: pathlib.Path) -> None:
     path.write_text(_block("install.rst", "ini", "cascading_endpoint_url"))
 
     read = settings.load(
-        settings.parse_files([f"--config-file={path}"], prog="test", description="")
+        sync_conf.parse([f"--config-file={path}"], prog="test", description="")
     )
     done = _run(
         str(_BIN / "oslo-config-validator"),
@@ -332,7 +333,7 @@ def test_the_extras_that_are_named_can_be_installed() -> None:
 def test_who_adds_a_store_driver_is_told_what_check_looks_for() -> None:
     hacking = (_ROOT / "HACKING.rst").read_text()
     text = hacking[hacking.index("How to add a store driver") :]
-    methods = {name for name in vars(region_checks.Probed) if name.startswith("probe_")}
+    methods = {name for name in vars(store_checks.Probed) if name.startswith("probe_")}
 
     assert methods == {name for name in _LITERAL.findall(text) if name.startswith("probe_")}
 

@@ -148,7 +148,7 @@ def test_an_agent_killed_at_any_moment_loses_nothing_and_copies_nothing_twice(
     check_files(people, since)
     assert agent.stop() == 0
     check_transfers(agent)
-    interrupted = sum(map(int, re.findall(r"Took up (\d+) tasks", agent.log.read_text())))
+    interrupted = sum(map(int, re.findall(r"Released (\d+) tasks", agent.log.read_text())))
     record_property("interrupted", interrupted)
     print(f"{KILLS} kills interrupted {interrupted} tasks")  # noqa: T201 - shown by -s
     assert interrupted or KILLS < 5

@@ -123,7 +123,7 @@ def test_a_region_that_does_not_exist_is_told_with_those_that_do(make_agent, peo
         capture_output=True, text=True, check=False,
     )
     assert done.returncode == 2
-    assert "there is no region Atlantis in Keystone's catalogue; there are Region" in done.stderr
+    assert "there is no region Atlantis in Keystone's catalogue; the regions" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -150,15 +150,15 @@ def test_two_regions_are_not_made_one_and_no_mark_is_changed(configured, people)
     for consent in ([], ["--yes"]):
         done = manage(agent, "region", "rename", OLD, TWO, *consent)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "so they are two regions" in done.stderr
+        assert "these are two regions" in done.stderr
     assert names_on(people, TWO, burnt) == (OLD, ONE)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("Atlantis", "RegionTwo", "the database knows no region Atlantis; it knows OldTwo, Reg"),
-        ("OldTwo", "NewTwo", "there is no region NewTwo in Keystone's catalogue; there are Reg"),
+        ("Atlantis", "RegionTwo", "the database has no region Atlantis; it has OldTwo, Reg"),
+        ("OldTwo", "NewTwo", "there is no region NewTwo in Keystone's catalogue; the regions"),
         ("RegionOne", "RegionTwo", "region RegionOne is still in Keystone's catalogue"),
     ],
 )

@@ -190,7 +190,7 @@ def test_a_snapshot_made_in_a_cascaded_region_goes_to_the_snapshot_regions(
         people.cascading: "yes", THREE: "yes", FOUR: "no"
     }
     assert {one["decided_by"] for one in explained.values()} == {"snapshot_region_names"}
-    assert "does not hear of it" not in said
+    assert "gets no messages about it" not in said
     # What was made here is a copy there, and so nobody's source.
     own = people.publish("other", **SNAPSHOT)
     agent.wait_until(lambda: people.in_step(own, [THREE]), "the snapshot region")
@@ -202,8 +202,8 @@ def test_a_snapshot_of_a_region_that_nobody_listens_to_is_explained_as_such(make
     image = people.publish("snapshot", region=TWO, **SNAPSHOT)
     explained, said = explain(agent, image.image_id)
     assert {name: one["wanted"] for name, one in explained.items()} == {THREE: "yes", FOUR: "yes"}
-    assert f"a snapshot in region {TWO}; the agent does not hear of it" in said
+    assert f"a snapshot in region {TWO}; the agent gets no messages about it" in said
     other = people.publish("no snapshot", region=TWO)
     with pytest.raises(subprocess.CalledProcessError) as caught:
         explain(agent, other.image_id)
-    assert "no snapshot with that id in another one" in caught.value.stderr
+    assert "no snapshot with that id in another region" in caught.value.stderr

@@ -26,7 +26,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
-from glance_sync_agent.cmd.check import region_checks
+from glance_sync_agent.cmd.check import store_checks
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
@@ -862,7 +862,7 @@ def look_through(
         scheme_store=lambda _: store,
     )
     try:
-        return region_checks.store(
+        return store_checks.store(
             images.RegionId("RegionTwo"), services, pathlib.Path("store.yaml"), is_source=False
         )
     finally:

@@ -5,7 +5,7 @@ import configparser
 import re
 import textwrap
 
-from glance_sync_agent.conf import metadata_options
+from glance_sync_agent.conf import options
 from glance_sync_agent.domain import images
 from tests import paths
 
@@ -63,7 +63,7 @@ def test_the_mark_is_all_that_is_protected_and_all_may_read_it():
 
 def test_who_leaves_signatures_out_keeps_the_default_of_the_option():
     found = names("limits.rst", "metadata", "exclude_properties")
-    (option,) = [one for one in metadata_options.OPTIONS if one.dest == "exclude_properties"]
+    (option,) = [one for one in options.GROUPS["metadata"] if one.dest == "exclude_properties"]
     assert set(found) == {*option.default, "img_signature*"}
 
 

@@ -9,6 +9,7 @@ import time
 
 from glance_sync_agent import errors as sync_errors
 from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
@@ -30,11 +31,11 @@ class Reports:
     """The agent's tasks, for progress and reasons; never for a verdict."""
 
     def __init__(self, config_file: pathlib.Path) -> None:
-        conf = settings.parse_files(
+        conf = sync_conf.parse(
             [f"--config-file={config_file}"], prog="glance-sync-agent", description=""
         )
         self._store = task_store.SqlTaskStore(
-            settings.load(conf).connection, connections=1, timeout_seconds=5.0
+            settings.load(conf).database_url, connections=1, timeout_seconds=5.0
         )
 
     def of(self, image_id: str) -> Rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a look at one link of the chain showed, and how an operator reads it."""
+"""The finding about one link between the agent and the copies."""
 
 from collections.abc import Callable
 import dataclasses
@@ -12,11 +12,11 @@ _INDENT = " " * 6
 
 
 class Level(enum.StrEnum):
-    """How a link is."""
+    """The state of a link."""
 
     OK = "OK"
-    WARN = "WARN"  # it works, and could be better
-    SKIP = "SKIP"  # not looked at: there is nothing, or something else has to work first
+    WARN = "WARN"  # the agent works, and something could be better
+    SKIP = "SKIP"  # not checked: there is nothing, or something else must work first
     FAIL = "FAIL"  # the agent cannot do its work
 
 
@@ -30,23 +30,28 @@ class Finding:
     remedy: str = ""  # what to run or to edit; never empty in a failure
 
 
-#: Looks at a link; what it returns is good news.
+#: Tries a link; a text is good news.
 Probe = Callable[[], str | Finding]
 #: What to do about an error.
 Remedy = Callable[[errors.SyncError], str]
 
 
-def look(link: str, probe: Probe, remedy: Remedy) -> Finding:
-    """Look at one link; an error is a finding, too."""
+def check(link: str, probe: Probe, remedy: Remedy) -> Finding:
+    """Check one link; an error becomes a finding."""
     try:
         seen = probe()
     except errors.HandshakeFailed as exc:
-        # Somebody answers there, so whatever else the link is about does not matter yet.
+        # A server answers, so the link's own remedy does not apply yet.
         return failure(link, exc.seen, exc.remedy)
     except errors.SyncError as exc:
         return failure(link, exc, remedy(exc))
     if isinstance(seen, Finding):
         return seen
+    return ok(link, seen)
+
+
+def ok(link: str, seen: str) -> Finding:
+    """Return good news."""
     return Finding(verdict=Level.OK, link=link, detail=seen)
 
 
@@ -61,7 +66,7 @@ def warning(link: str, seen: str, remedy: str) -> Finding:
 
 
 def skipped(link: str, why: str) -> Finding:
-    """Return that nobody looked."""
+    """Return that the link was not checked."""
     return Finding(verdict=Level.SKIP, link=link, detail=why)
 
 

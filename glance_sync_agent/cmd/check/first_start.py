@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a start of the agent would copy to which regions; writes nothing."""
+"""The check of what a start of the agent would copy. It writes nothing."""
 
 from collections.abc import Collection, Iterable, Sequence
 
-from oslo_config import cfg
-
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import steps
@@ -14,30 +11,23 @@ from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_state
+from glance_sync_agent.wiring.cloud import Cloud
 
-_LINK = "first start"
+LINK = "first start"
 _REMEDY = "see the lines that fail above, or run 'glance-sync reconcile --dry-run'"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def look(
-    conf: cfg.ConfigOpts, current: wiring.CurrentSettings, *, why_not: str | None = None
-) -> findings.Finding:
-    """Compare all images with their copies, and count what is missing.
-
-    :param why_not: why that is not possible; None: it is.
-    """
-    if why_not is not None:
-        return findings.skipped(_LINK, why_not)
-
+def check(cloud: Cloud) -> findings.Finding:
+    """Compare all images with their copies, and count the missing copies."""
     try:
-        return summary(*_missing(conf, current))
+        return summary(*_missing(cloud))
     except errors.SyncError as exc:
-        return findings.warning(_LINK, f"images were not compared: {exc}", _REMEDY)
+        return findings.warning(LINK, f"images were not compared: {exc}", _REMEDY)
 
 
 def _missing(
-    conf: cfg.ConfigOpts, current: wiring.CurrentSettings
+    cloud: Cloud,
 ) -> tuple[Sequence[differences.Difference], Collection[images.RegionId]]:
     """Return the copies that are missing, and the regions that were not compared."""
     found: list[differences.Difference] = []
@@ -46,21 +36,19 @@ def _missing(
         found.extend(one for one in some if one.step.what is steps.StepKind.COPY)
         return 0
 
-    with wiring.Cloud(conf, current) as cloud:
-        kind = scan.ScanKind(
-            max_deletes=lambda: 0,
-            members=member_scans.FixedShare(member_scans.NONE),
-            is_dry=True,
-        )
-        scope = scan_state.Scope(deletions=False)
-        report = cloud.engine().make_scan(kind, keep).run(scope)
+    kind = scan.ScanKind(
+        max_deletes=lambda: 0,
+        members=member_scans.FixedShare(member_scans.NONE),
+        is_dry=True,
+    )
+    report = cloud.engine().make_scan(kind, keep).run(scan_state.Scope(deletions=False))
     return found, report.failed_regions
 
 
 def summary(
     found: Iterable[differences.Difference], failed: Collection[images.RegionId]
 ) -> findings.Finding:
-    """Return the line that says what is missing."""
+    """Return the finding about missing copies."""
     sizes: dict[images.RegionId, list[int | None]] = {}
     for one in found:
         sizes.setdefault(one.region, []).append(one.size)
@@ -70,11 +58,11 @@ def summary(
     seen = f"a start would copy to {'; '.join(parts)}" if parts else "no copy is missing"
     if failed:
         return findings.warning(
-            _LINK,
+            LINK,
             f"{seen}; not compared: {', '.join(sorted(failed))}",
             _REMEDY,
         )
-    return findings.Finding(verdict=findings.Level.OK, link=_LINK, detail=seen)
+    return findings.ok(LINK, seen)
 
 
 def _counted(sizes: Sequence[int | None]) -> str:
@@ -86,6 +74,6 @@ def _counted(sizes: Sequence[int | None]) -> str:
 
 
 def _bytes(count: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes with a unit."""
     power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     return f"{count / 1024**power:.1f} {_UNITS[power]}" if power else f"{count} bytes"

@@ -1,31 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The links of ``check`` about marked images: a line for each region. Writes nothing."""
+"""The checks of marked images, one for each region. They write nothing."""
 
 from collections.abc import Iterator
 
-from oslo_config import cfg
-
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.marks import census
+from glance_sync_agent.wiring.cloud import Cloud
+from glance_sync_agent.wiring.cloud import SystemClock
 
 
-def look(
-    conf: cfg.ConfigOpts, current: wiring.CurrentSettings, *, why_not: str | None = None
-) -> Iterator[findings.Finding]:
-    """Count the marked images of each region.
-
-    :param why_not: why that is not possible; None: it is.
-    """
-    if why_not is not None:
-        yield findings.skipped("marked images", why_not)
-        return
-    with wiring.Cloud(conf, current) as cloud:
-        marked = cloud.engine(clock=wiring.SystemClock()).census
-        for region in sorted(cloud.catalogue.regions()):
-            yield _counted(marked, region)
+def check(cloud: Cloud) -> Iterator[findings.Finding]:
+    """Count the marked images of each region."""
+    marked = cloud.engine(clock=SystemClock()).census
+    for region in sorted(cloud.catalogue.regions()):
+        yield _counted(marked, region)
 
 
 def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding:
@@ -38,13 +28,13 @@ def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding
         return findings.warning(
             link, f"marked images were not counted: {exc}", "see the lines that fail above"
         )
-    told = (
+    seen = (
         f"{count.copies} copies, {count.inherited} users' images with an inherited mark, "
         f"{count.doubtful} doubtful, {count.orphans} orphaned"
     )
     if count.unadopted:
-        told += f", {count.unadopted} copies of another agent, or of a region copied no more"
+        seen += f", {count.unadopted} copies of another agent or of a region that is not copied"
     if count.doubtful or count.orphans:
-        remedy = f"glance-sync orphan list --region {region} shows those that are left alone"
-        return findings.warning(link, told, remedy)
-    return findings.Finding(verdict=findings.Level.OK, link=link, detail=told)
+        remedy = f"list the images to settle: glance-sync orphan list --region {region}"
+        return findings.warning(link, seen, remedy)
+    return findings.ok(link, seen)

@@ -1,43 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The links of ``check`` in the regions: each Glance, and each way to its bytes."""
+"""The checks of the regions: their Glances, and what the files say of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator
 import functools
 import pathlib
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
-from glance_sync_agent.conf import store_file
+from glance_sync_agent.cmd.check import location_checks
+from glance_sync_agent.cmd.check import store_checks
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
-from glance_sync_agent.drivers.regions import RegionServices
+from glance_sync_agent.wiring.cloud import Cloud
+from glance_sync_agent.wiring.configuration import CREDENTIALS
 
-_COMPARE = (
-    "compare the fingerprint with what 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' says on "
-    "the host itself; only then put the key into known_hosts"
-)
+Check = Callable[[], findings.Finding]
 
 
-@runtime_checkable
-class Probed(Protocol):
-    """A store driver that can be tried."""
+def all_checks(cloud: Cloud, *, is_quick: bool) -> Iterator[Check]:
+    """Yield the checks of all regions, the cascading region first.
 
-    def probe_write(self) -> str:
-        """Try the way to the region's Glance; tell what was found."""
-
-    def probe_read(self) -> str:
-        """Try the way to the data of its images; tell what was found."""
+    :param is_quick: make no image.
+    """
+    configuration, catalogue = cloud.configuration, cloud.catalogue
+    settings = configuration.settings
+    regions = sorted(catalogue.regions(), key=lambda one: (one != catalogue.cascading, one))
+    # The cascading region may get the snapshots of other regions.
+    snapshot_regions = settings.engine.placement.snapshot_regions
+    targets = {*regions} - ({catalogue.cascading} - snapshot_regions)
+    for region in regions:
+        takes_copies = region in targets and not is_quick
+        yield functools.partial(
+            glance, region, catalogue, cloud.session, takes_copies=takes_copies
+        )
+    if (map_file := settings.project_map) is not None:
+        yield functools.partial(project_map, map_file, settings.engine.metadata, regions)
+    if settings.engine.attempts.record_locations:
+        interface = configuration.conf[CREDENTIALS].interface
+        yield from location_checks.all_checks(regions, cloud, interface)
+    if (store_file := settings.store_file) is None:
+        return
+    try:
+        services = cloud.regions
+    except errors.ConfigurationError:
+        return  # the check of glance_store.yaml reports that
+    for region in regions:
+        is_source = region == catalogue.cascading
+        yield functools.partial(
+            store_checks.store, region, services, store_file, is_source=is_source
+        )
+    yield functools.partial(store_checks.unused_entries, services, regions, store_file)
 
 
 def glance(
     region: images.RegionId, catalogue: KeystoneCatalogue, session: Any, *, takes_copies: bool
 ) -> findings.Finding:
-    """Look at the Glance of a region, and at our rights there.
+    """Check the Glance of a region, and the agent's rights there.
 
-    :param takes_copies: we try whether we may upload, which makes a record and removes it.
+    :param takes_copies: try an upload, which makes an image record and removes it.
     """
     link = f"Glance {region}"
     endpoint = catalogue.endpoint(region)
@@ -48,30 +71,31 @@ def glance(
         if not found.is_admin:
             return findings.failure(
                 link,
-                f"{endpoint} does not take us for an administrator, who may create an image with "
-                "any id and owner",
-                "give our user the role that policy.yaml of that Glance asks for "
-                "(context_is_admin)",
+                f"{endpoint} does not accept the agent's user as administrator, so the agent "
+                "cannot choose the id and owner of an image",
+                "give the agent's user the role of context_is_admin in policy.yaml of that Glance",
             )
         if not takes_copies:
             return seen
         if access.may_upload(region=region, session=session, endpoint=endpoint):
-            return f"{seen}, who may upload"
+            return f"{seen}, uploads allowed"
         return findings.failure(
             link,
-            f"{endpoint} does not let us upload the data of an image",
-            "give our user the role that policy.yaml of that Glance asks for (upload_image)",
+            f"{endpoint} does not let the agent's user upload the data of an image",
+            "give the agent's user the role of upload_image in policy.yaml of that Glance",
         )
 
     def remedy(exc: errors.SyncError) -> str:
         if isinstance(exc, errors.Refused | errors.Unauthorized):
             return (
-                "its log tells why: is [keystone_authtoken] of that Glance right, and its "
-                "policy.yaml?"
+                "see the log of that Glance; check its [keystone_authtoken] and its policy.yaml"
             )
-        return f"start that Glance, or let us reach it: curl {endpoint.rstrip('/')}/versions"
+        return (
+            f"start that Glance, or make it reachable from here: curl {endpoint.rstrip('/')}"
+            "/versions"
+        )
 
-    return findings.look(link, probe, remedy)
+    return findings.check(link, probe, remedy)
 
 
 def project_map(
@@ -79,108 +103,15 @@ def project_map(
     policy: metadata_policy.MetadataPolicy,
     regions: Collection[images.RegionId],
 ) -> findings.Finding:
-    """Look for what the project map says of regions that there are not."""
+    """Find the regions of the project map that do not exist."""
     link = "project_map.yaml"
     if policy.owner is not metadata_policy.Owner.MAPPED:
         return findings.skipped(link, f"{file} is not used: [metadata] owner = {policy.owner}")
-    unknown = sorted(policy.project_map.keys() - set(regions))
-    if unknown:
+    if unknown := sorted(policy.project_map.keys() - set(regions)):
         return findings.warning(
             link,
             f"{file}: {', '.join(unknown)}: no region of the catalogue",
-            f"correct the names in {file}; those that there are: {', '.join(sorted(regions))}",
+            f"correct the names in {file}; the regions are {', '.join(sorted(regions))}",
         )
     projects = sum(map(len, policy.project_map.values()))
-    detail = f"{file}: {projects} projects in {len(policy.project_map)} regions"
-    return findings.Finding(verdict=findings.Level.OK, link=link, detail=detail)
-
-
-def store(
-    region: images.RegionId,
-    services: RegionServices,
-    file: pathlib.Path,
-    *,
-    is_source: bool,
-) -> findings.Finding:
-    """Look at the way that the store file gives for a region's bytes."""
-    link = f"store {region}"
-
-    def probe() -> str | findings.Finding:
-        entry, scheme = services.entry(region), services.scheme(region)
-        if entry is None:
-            return findings.skipped(link, "no entry in glance_store.yaml: the image API is used")
-        if scheme is None:
-            offered = ", ".join(one.name for one in entry.schemes)
-            return findings.warning(
-                link,
-                f"no driver is installed for {offered}: the image API is used",
-                f"remove the entry from {file}, or install a driver",
-            )
-        way: object = services.scheme_store(region)
-        if not isinstance(way, Probed):
-            return findings.skipped(link, f"the driver of scheme {scheme.name} cannot be tried")
-        if is_source:
-            return _source(link, scheme.name, way, f"remove the entry of {region} from {file}")
-        return f"{scheme.name}: {way.probe_write()}"
-
-    return findings.look(link, probe, functools.partial(_store_remedy, file, region))
-
-
-def _source(
-    link: str, scheme: str, way: Probed, last_resort: str
-) -> str | findings.Finding:
-    """Look at a way to read; where it leads nowhere, the agent has another."""
-    try:
-        return f"{scheme}: {way.probe_read()}"
-    except errors.HostKeyMismatch as exc:
-        failure: errors.SyncError = exc
-        remedy = _COMPARE
-    except (errors.TransientError, errors.PermanentError) as exc:
-        failure = exc
-        remedy = (
-            "correct host and datadir, which is filesystem_store_datadir of that Glance; let the "
-            "agent's user read there, or login_user over SFTP, as members of Glance's group"
-        )
-    return findings.warning(
-        link,
-        f"{failure}; images are read through the image API instead",
-        f"{remedy}; or {last_resort}, so that nothing else is tried",
-    )
-
-
-def _store_remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncError) -> str:
-    match exc:
-        case errors.ConfigurationError():
-            return f"edit the entry of {region} in {file}"
-        case errors.HostKeyMismatch():
-            return _COMPARE
-        case errors.Refused():
-            return (
-                f"check login_user and key_filename of {region} in {file}; on the host: the "
-                "key in ~/.ssh/authorized_keys with "
-                'restrict,port-forwarding,permitopen="GLANCE_HOST:PORT", and '
-                "AllowTcpForwarding local in sshd_config"
-            )
-        case _:
-            return (
-                f"start sshd there, and Glance; or correct host, port and image_endpoint of "
-                f"{region} in {file}"
-            )
-
-
-def unused_entries(
-    services: RegionServices, regions: Sequence[images.RegionId], file: pathlib.Path
-) -> findings.Finding:
-    """Look for entries of the store file that are of no region."""
-    link = "unused entries"
-    used = [services.entry(region) for region in regions]
-    unused = [entry.name for entry in store_file.load(file) if entry not in used]
-    if not unused:
-        return findings.Finding(
-            verdict=findings.Level.OK, link=link, detail=f"none in {file.name}"
-        )
-    return findings.warning(
-        link,
-        f"{', '.join(unused)}: neither name nor service_ip is of a region of the catalogue",
-        f"correct name or service_ip in {file}",
-    )
+    return findings.ok(link, f"{file}: {projects} projects in {len(policy.project_map)} regions")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator's two tools share: global options, help, messages and exit codes."""
+"""The base of glance-sync and glance-sync-manage: global options, help and exit codes."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,14 @@ import sys
 from cliff import app
 from cliff import command
 from cliff import commandmanager
-from oslo_config import cfg
 
 import glance_sync_agent
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import printable
+from glance_sync_agent.wiring import configuration
 
 USAGE_ERROR = 2
-#: The log that sync.conf names is the agent's. What root makes there the agent could not write.
+#: The log files of sync.conf are the agent's. It could not write to one that root makes.
 _NO_LOG_FILE = (
     "--log-file=",
     "--log-dir=",
@@ -30,11 +29,11 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, as cliff and shells have it
 
 
 class UsageError(errors.SyncError):
-    """The operator named what there is not, or what may be several things."""
+    """The operator named something that does not exist, or that is ambiguous."""
 
 
 class Console(app.App):
-    """One command, its output on stdout, whatever else there is to say on stderr."""
+    """A tool: the output of a command goes to stdout, all messages to stderr."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class Console(app.App):
         self._description = description
         self._is_usage_error = False
         self._examples = examples
-        # No entry points: the tool runs from a checkout that is not installed, too.
+        # Without entry points, so that the tool runs from a checkout that is not installed.
         manager = commandmanager.CommandManager(None)
         super().__init__(description, None, manager, deferred_help=True)
         del manager.commands["complete"]
@@ -61,7 +60,7 @@ class Console(app.App):
         version: str | None,
         argparse_kwargs: dict[str, object] | None = None,
     ) -> argparse.ArgumentParser:
-        """Replace cliff's options by those that oslo.config has as well."""
+        """Replace cliff's options by those of oslo.config."""
         parser = argparse.ArgumentParser(
             prog=self.NAME,
             usage=f"{self.NAME} [options] COMMAND ...",
@@ -76,18 +75,18 @@ class Console(app.App):
             action="append",
             default=[],
             metavar="FILE",
-            help="sync.conf; may be repeated, the last one wins. By default the file that the "
-            "agent finds: ~/.glance, ~, /etc/glance, /etc",
+            help="use this sync.conf; repeat it to read several, of which the last wins (default: "
+            "sync.conf in ~/.glance, ~, /etc/glance or /etc)",
         )
         parser.add_argument(
             "--config-dir",
             action="append",
             default=[],
             metavar="DIR",
-            help="directory whose *.conf files are read, too; may be repeated",
+            help="also read the *.conf files of this directory; may be repeated",
         )
         parser.add_argument(
-            "--debug", action="store_true", help="show tracebacks and what the libraries log"
+            "--debug", action="store_true", help="show tracebacks and the log lines of libraries"
         )
         parser.add_argument("--version", action=_Version, nargs=0, help="show it and exit")
         parser.add_argument(
@@ -96,11 +95,11 @@ class Console(app.App):
         return parser
 
     def configure_logging(self) -> None:
-        """Send warnings to stderr; with ``--debug``, everything."""
+        """Log warnings to stderr; with ``--debug``, log everything."""
         self.log_from(logging.WARNING)
 
     def log_from(self, level: int) -> None:
-        """Send what is logged to stderr if it is of ``level`` or worse, or if debugging."""
+        """Log lines of ``level`` or worse to stderr; with ``--debug``, log everything."""
         handler = logging.StreamHandler(self.stderr)
         handler.setLevel(logging.DEBUG if self.options.debug else level)
         handler.setFormatter(printable.Formatter(f"{self.NAME}: %(message)s"))
@@ -109,18 +108,18 @@ class Console(app.App):
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
 
     def initialize_app(self, argv: list[str]) -> None:
-        """Refuse an empty command line, for which cliff would open a shell of its own."""
+        """Refuse an empty command line; cliff would open a shell for it."""
         self.print_help_if_requested()
         if not argv:
             self.parser.error(f"which command? See '{self.NAME} --help'")
 
     def run_subcommand(self, argv: list[str]) -> int:
-        """Run a command; one that does not exist, or names what there is not, is a usage error."""
+        """Run a command; return its exit status."""
         try:
             self.command_manager.find_command(list(argv))
         except ValueError:
             known = ", ".join(sorted(words for words, _ in self.command_manager))
-            self.parser.error(f"there is no command '{' '.join(argv)}'; there are {known}")
+            self.parser.error(f"there is no command '{' '.join(argv)}'; the commands are {known}")
         self._is_usage_error = False
         status = super().run_subcommand(argv)
         return USAGE_ERROR if self._is_usage_error else status
@@ -128,37 +127,39 @@ class Console(app.App):
     def clean_up(
         self, cmd: command.Command, result: int, err: BaseException | None
     ) -> None:
-        """Take note of what ended a command; cliff has said it already."""
+        """Remember whether a usage error ended a command; cliff has reported it."""
         super().clean_up(cmd, result, err)
         self._is_usage_error = isinstance(err, UsageError)
 
     def write(self, text: str) -> None:
-        """Print what the operator asked for."""
+        """Print output of the command to stdout."""
         print(printable.lines(text), file=self.stdout, flush=True)
 
     def say(self, sentence: str) -> None:
-        """Tell the operator something that is not the command's output."""
+        """Print a message to stderr."""
         print(printable.lines(sentence), file=self.stderr)
 
-    def configure(self) -> tuple[cfg.ConfigOpts, wiring.CurrentSettings]:
+    def configure(self) -> configuration.Configuration:
         """Read the files that the command line names.
 
-        :raises ConfigurationError: there is none, or something is wrong in one.
+        :raises ConfigurationError: a file is missing or wrong.
         """
         arguments = [f"--config-file={name}" for name in self.options.config_file]
         arguments += [f"--config-dir={name}" for name in self.options.config_dir]
         try:
-            # Last, because a file overrides what stands before it.
-            return wiring.configure(
+            # The overrides come last, because a file overrides what precedes it.
+            return configuration.configure(
                 [*arguments, *_NO_LOG_FILE], prog=self.NAME, description=self._description
             )
         finally:
-            # In the place of what oslo.log set up for an agent.
+            # Replaces the handlers that oslo.log set up for an agent.
             self.configure_logging()
 
 
-def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.ArgumentParser:
-    """Add examples to a command's help, and keep the lines of both as they are written."""
+def with_examples(
+    parser: argparse.ArgumentParser, examples: str = ""
+) -> argparse.ArgumentParser:
+    """Add examples to a command's help, and keep the line breaks of both."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = examples
     return parser
@@ -167,7 +168,7 @@ def taught(parser: argparse.ArgumentParser, examples: str = "") -> argparse.Argu
 def add_flag(
     parser: argparse.ArgumentParser, name: str, *, old_name: str, help_text: str
 ) -> None:
-    """Add an option without a value that had another name; the old one warns and is hidden."""
+    """Add an option without a value, and a hidden old name that prints a warning."""
     action = parser.add_argument(name, action="store_true", help=help_text)
     parser.add_argument(
         old_name,
@@ -181,7 +182,7 @@ def add_flag(
 
 
 class _OldName(argparse.Action):
-    """Takes the old name of an option, and says what it is called now."""
+    """Accepts the old name of an option, and prints the new one."""
 
     def __call__(
         self,
@@ -196,7 +197,7 @@ class _OldName(argparse.Action):
 
 
 class _Version(argparse.Action):
-    """Looks the version up when asked for it, which costs too much to do it every time."""
+    """Reads the version only when asked for it, because that is slow."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> None:
         sys.stdout.write(f"{parser.prog} {glance_sync_agent.__version__}\n")
@@ -208,11 +209,11 @@ def run(console: Console, argv: Sequence[str] | None) -> int:
     try:
         status = console.run(list(sys.argv[1:] if argv is None else argv))
         console.stdout.flush()
-    except SystemExit as exc:  # argparse has said why, or shown its help
+    except SystemExit as exc:  # argparse has printed the reason or the help
         return exc.code if isinstance(exc.code, int) else 0
     except BrokenPipeError:
         status = _BROKEN_PIPE
     if status == _BROKEN_PIPE:
-        # What is still buffered would fail once more when the interpreter ends.
+        # Buffered output would fail again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status

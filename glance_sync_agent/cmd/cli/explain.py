@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync explain``: where an image belongs, and who says so."""
+"""``glance-sync explain``: where an image belongs, and why."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import printable
@@ -16,8 +15,8 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
-from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
-from glance_sync_agent.drivers.regions import RegionServices
+from glance_sync_agent.wiring.cloud import Cloud
+from glance_sync_agent.wiring.cloud import SystemClock
 
 _COLUMNS = ("region", "wanted", "decided_by", "why")
 _EXAMPLES = """\
@@ -31,74 +30,58 @@ examples:
 class Explain(tables.Lister):
     """Show for each region whether an image belongs there, and what decided that.
 
-    Glance and Keystone are asked now, as the agent would ask them; sync.conf and
-    sync_strategy.yaml are read as they are now, whether the agent has read them or not. The
-    first that says something decides: sync_strategy None, the image's property sync_regions =
-    none, snapshot_region_names, sync_strategy ALL, the image's property sync_regions, a rule,
-    Keystone's endpoint filter. An image that is not in the cascading region is looked for among
-    the snapshots of the others.
+    Asks Glance and Keystone as the agent would, and reads the current sync.conf and
+    sync_strategy.yaml, which may be newer than what the agent has read. The first of these that
+    applies decides: sync_strategy None, the image's property sync_regions = none,
+    snapshot_region_names, sync_strategy ALL, the image's property sync_regions, a rule,
+    Keystone's endpoint filter. If the image is not in the cascading region, the command searches
+    the snapshots of the other regions.
     """
 
-    app: console.Console
+    examples = _EXAMPLES
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image and the region."""
-        parser = console.taught(super().get_parser(prog_name), _EXAMPLES)
+        parser = super().get_parser(prog_name)
         named.add_image(parser)
         named.add_region(parser)
-        parser.set_defaults(fit_width=True)
         return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
-        conf, current = self.app.configure()
-        region = named.region(parsed_args)
-        with wiring.Cloud(conf, current) as cloud:
-            catalogue = cloud.catalogue
-            if region is not None:
-                named.require_region(region, catalogue.regions(), where=named.IN_CATALOGUE)
-            image_id = named.image_id(
-                parsed_args.image, app=self.app, conf=conf, current=current, store=cloud.store
-            )
-            # Placement needs no database, so a database that is away does not matter.
-            engine = cloud.engine(clock=wiring.SystemClock())
-            source = engine.remote_sources.join(self._find(cloud.regions, catalogue, image_id))
-            self._mention(source, catalogue, current)
+        with Cloud(self.app.configure()) as cloud:
+            region = named.region_of_catalogue(parsed_args, cloud)
+            image_id = named.image_id(parsed_args.image, cloud, self.app.say)
+            # With the clock of this machine, because the database may be unreachable.
+            engine = cloud.engine(clock=SystemClock())
+            source = engine.remote_sources.join(self._find(cloud, image_id))
+            self._warn(source, cloud)
             verdicts = engine.targets.verdicts(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)
 
-    def _mention(
-        self,
-        source: images.Image,
-        catalogue: KeystoneCatalogue,
-        current: wiring.CurrentSettings,
-    ) -> None:
-        """Name what of an image the agent cannot follow."""
+    def _warn(self, source: images.Image, cloud: Cloud) -> None:
+        """Warn of names that match no region, and of a region without a bus."""
+        catalogue, buses = cloud.catalogue, cloud.configuration.settings.bus.region_urls
         if unknown := strategy.names_unknown(source, catalogue.regions()):
             names = printable.escaped(", ".join(sorted(unknown)))
-            self.app.say(f"{strategy.SYNC_REGIONS} of the image names no region with: {names}")
-        if source.region not in {catalogue.cascading, *current.settings.region_buses}:
+            self.app.say(f"{strategy.SYNC_REGIONS} of the image matches no region with: {names}")
+        if source.region not in {catalogue.cascading, *buses}:
             self.app.say(
-                f"the image is a snapshot in region {source.region}; the agent does not hear of "
-                "it, because [notifications] region_transport_urls has no bus of that region"
+                f"the image is a snapshot in region {source.region}; the agent gets no messages "
+                "about it, because [notifications] region_transport_urls lacks that region"
             )
 
-    def _find(
-        self,
-        services: RegionServices,
-        catalogue: KeystoneCatalogue,
-        image_id: images.ImageId,
-    ) -> images.Image:
+    def _find(self, cloud: Cloud, image_id: images.ImageId) -> images.Image:
         """Return a source: an image of the cascading region, or a snapshot of another one.
 
         :raises UsageError: there is neither.
-        :raises SyncError: there is neither as far as is known, or the cascading region does not
-            answer.
+        :raises SyncError: none was found, and a region was unreachable.
         """
+        services, catalogue = cloud.regions, cloud.catalogue
         cascading = catalogue.cascading
         is_certain = True
         copy = services.image_service(cascading).get_record(image_id)
@@ -108,7 +91,7 @@ class Explain(tables.Lister):
             try:
                 found = services.image_service(region).get_record(image_id)
             except errors.SyncError as exc:
-                self.app.say(f"region {region} was not looked at: {exc}")
+                self.app.say(f"region {region} was not searched: {exc}")
                 is_certain = False
                 continue
             if found is None or identity.names_itself(found):
@@ -119,7 +102,7 @@ class Explain(tables.Lister):
             error = console.UsageError if is_certain else errors.SyncError
             raise error(
                 f"there is no image {image_id} in region {cascading}, and no snapshot with that "
-                "id in another one"
+                "id in another region"
             )
         return copy
 

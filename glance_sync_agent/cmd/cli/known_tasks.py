@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands about an image need: the database, and its tasks."""
+"""The tasks of an image that an operator named."""
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Sequence
 
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
 
 
-@contextlib.contextmanager
-def opened(current: wiring.CurrentSettings) -> Iterator[task_store.SqlTaskStore]:
-    """Open the database that sync.conf names."""
-    with contextlib.closing(task_store.SqlTaskStore(current.settings.connection)) as store:
-        yield store
-
-
 def require(store: task_store.SqlTaskStore, image_ids: Sequence[images.ImageId]) -> None:
-    """Make sure that one of some images has a task.
+    """Check that at least one of these images has a task.
 
     :raises UsageError: none has.
     """
@@ -42,7 +33,7 @@ def of_image(
 
 def _unknown(image_id: images.ImageId, where: str = "") -> console.UsageError:
     return console.UsageError(
-        f"no copy of image {image_id} is known or awaited{where}; "
-        f"'glance-sync explain {image_id}' tells where it belongs, "
-        f"'glance-sync sync {image_id}' has the agent look at it"
+        f"image {image_id} has no task{where}; "
+        f"'glance-sync explain {image_id}' shows where it belongs, "
+        f"'glance-sync sync {image_id}' requests its copies"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync adopt``, ``disown`` and ``orphan``: images that the agent leaves alone."""
+"""``glance-sync adopt``, ``disown`` and ``orphan``: images that an operator settles."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,6 @@ from typing import Any
 from cliff import command
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import tables
@@ -17,6 +16,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.marks import census
 from glance_sync_agent.engine.marks import settling
+from glance_sync_agent.wiring.cloud import Cloud
 
 _COLUMNS = ("image_id", "image_name", "region", "kind", "project", "size", "source", "why")
 _IMAGE = "6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e"
@@ -31,15 +31,15 @@ class _OneImage(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image and its region."""
-        parser = console.taught(super().get_parser(prog_name), f"example: {self.example}")
+        parser = console.with_examples(super().get_parser(prog_name), f"example: {self.example}")
         parser.add_argument(
             "image",
             metavar="IMAGE",
             type=_image_id,
-            help="id of the image in that region, which need not be that of its source",
+            help="id of the image in that region; it may differ from the id of its source",
         )
         parser.add_argument(
-            "--region", metavar="REGION", required=True, help="where the image is"
+            "--region", metavar="REGION", required=True, help="region of the image"
         )
         return parser
 
@@ -48,17 +48,16 @@ class _OneImage(command.Command):
         self, parsed_args: argparse.Namespace
     ) -> Iterator[tuple[settling.Settling, images.RegionId]]:
         region = images.RegionId(parsed_args.region)
-        with wiring.Cloud(*self.app.configure()) as cloud:
-            named.require_region(region, cloud.catalogue.regions(), where=named.IN_CATALOGUE)
+        with Cloud(self.app.configure()) as cloud:
+            named.require_in_catalogue(region, cloud)
             yield cloud.engine().settling, region
 
 
 class Adopt(_OneImage):
-    """Take an image for the copy that its mark says it is.
+    """Accept a doubtful image as the copy that its mark names.
 
-    Use it for a doubtful image that is a copy of the agent. The agent keeps it in step with its
-    source from then on. If it holds other data than its source, the agent deletes it and copies
-    the source again.
+    Use it if the agent made the image. From then on the agent keeps it in step with its source.
+    If its data differs from the source, the agent deletes it and copies the source again.
     """
 
     example = f"glance-sync adopt {_IMAGE} --region RegionTwo"
@@ -68,16 +67,16 @@ class Adopt(_OneImage):
         with self._settling(parsed_args) as (settle, region):
             source = settle.adopt(region, parsed_args.image)
         self.app.write(
-            f"Image {parsed_args.image} of region {region} is the copy of {source} now; see "
+            f"Image {parsed_args.image} of region {region} is now the copy of {source}; see "
             f"'glance-sync show {source.image_id}'"
         )
 
 
 class Disown(_OneImage):
-    """Take the agent's mark off an image, so that it is a copy no more.
+    """Remove the agent's mark from an image, so that it is no copy.
 
-    Use it for a doubtful image that belongs to a user. Nothing but the mark is changed, and the
-    agent never touches the image again.
+    Use it for a doubtful image that belongs to a user. Only the mark changes. The agent never
+    changes the image again.
     """
 
     example = f"glance-sync disown {_IMAGE} --region RegionTwo"
@@ -87,15 +86,15 @@ class Disown(_OneImage):
         with self._settling(parsed_args) as (settle, region):
             source = settle.disown(region, parsed_args.image)
         self.app.write(
-            f"Image {parsed_args.image} of region {region} is no copy of {source} any more"
+            f"Image {parsed_args.image} of region {region} is no longer a copy of {source}"
         )
 
 
 class OrphanDelete(_OneImage):
-    """Delete a copy that no task knows and whose source is gone.
+    """Delete an orphan: a copy without a task whose source is gone.
 
-    Any other image is refused. Only the agent makes such copies, but a user can make an image
-    look like one: compare project and size with what you expect.
+    The command refuses any other image. A user can give an image the mark of a copy, so compare
+    its project and size with what you expect.
     """
 
     example = f"glance-sync orphan delete {_IMAGE} --region RegionTwo"
@@ -111,23 +110,20 @@ class OrphanDelete(_OneImage):
 
 
 class OrphanList(tables.Lister):
-    """List the images that the agent leaves alone until an operator settles them.
+    """List the images that the agent does not change until an operator settles them.
 
-    An orphan is a copy that no task knows and whose source is gone: 'glance-sync orphan delete'
-    deletes it. A doubtful image says that it is a copy, and nothing proves it: 'glance-sync
-    adopt' or 'glance-sync disown' settles it. Snapshots that inherited a mark are not listed,
-    because they are images like any other.
+    An orphan is a copy without a task whose source is gone; 'glance-sync orphan delete' deletes
+    it. A doubtful image has the mark of a copy without a proof; 'glance-sync adopt' or
+    'glance-sync disown' settles it. Snapshots that inherited a mark are ordinary images and are
+    not listed.
     """
 
-    app: console.Console
+    examples = "example: glance-sync orphan list --region RegionTwo"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the region."""
-        parser = console.taught(
-            super().get_parser(prog_name), "example: glance-sync orphan list --region RegionTwo"
-        )
+        parser = super().get_parser(prog_name)
         named.add_region(parser)
-        parser.set_defaults(fit_width=True)
         return parser
 
     def take_action(
@@ -135,22 +131,16 @@ class OrphanList(tables.Lister):
     ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """Return the columns and the rows."""
         found: list[census.MarkedImage] = []
-        with wiring.Cloud(*self.app.configure()) as cloud:
-            marked, known = cloud.engine().census, cloud.catalogue.regions()
-            region = named.region(parsed_args)
-            named.require_region(region, known, where=named.IN_CATALOGUE)
-            for one in sorted(known) if region is None else [region]:
+        with Cloud(self.app.configure()) as cloud:
+            marked = cloud.engine().census
+            region = named.region_of_catalogue(parsed_args, cloud)
+            for one in sorted(cloud.catalogue.regions()) if region is None else [region]:
                 try:
                     found += [each for each in marked.find(one) if each.kind in _SETTLED_BY_HAND]
                 except errors.SyncError as exc:
-                    self.app.say(f"region {one} was not looked at: {exc}")
-                    self._is_partial = True
+                    self.app.say(f"region {one} was not searched: {exc}")
+                    self.is_partial = True
         return _COLUMNS, [_row(one) for one in found]
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run the command; 1 if a region was left out."""
-        self._is_partial = False
-        return super().run(parsed_args) or int(self._is_partial)
 
 
 def _image_id(text: str) -> images.ImageId:
@@ -168,7 +158,7 @@ def _row(one: census.MarkedImage) -> Sequence[Any]:
         image.region,
         one.kind.value,
         image.metadata.owner or "",
-        tables.Optional(image.size),
+        tables.OptionalValue(image.size),
         str(identity.source_of(image) or ""),
         one.reason,
     )

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator names on a command line: an image by id or name, and a region."""
+"""The image and the region that an operator names on the command line."""
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
-import contextlib
 from typing import Protocol
 
-from oslo_config import cfg
-
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
-from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.wiring.cloud import Cloud
 
-IN_CATALOGUE = " in Keystone's catalogue"
-_MOST_IDS = 100  # of one question to Glance
-_SHOWN_IDS = 10  # of one sentence
+_MOST_IDS = 100  # in one request to Glance
+_SHOWN_IDS = 10  # in one message
+
+Say = Callable[[str], None]  # prints a warning
 
 
 class NamedImages(Protocol):
@@ -28,8 +24,8 @@ class NamedImages(Protocol):
         """Return the ids of the images with a name."""
 
 
-class Glance(NamedImages, Protocol):
-    """Knows which images there are."""
+class ExistingImages(NamedImages, Protocol):
+    """Knows which images exist."""
 
     def find(self, image_ids: Sequence[images.ImageId]) -> Iterable[images.ImageId]:
         """Return those that exist."""
@@ -49,9 +45,9 @@ def add_image(parser: argparse.ArgumentParser, nargs: str | None = None) -> None
 def add_region(parser: argparse.ArgumentParser, *, is_positional_too: bool = False) -> None:
     """Add the option ``--region``; see :func:`region`.
 
-    :param is_positional_too: the command took a REGION after its IMAGE before there was one.
+    :param is_positional_too: the command also accepts REGION after IMAGE, as it once did.
     """
-    parser.add_argument("--region", metavar="REGION", help="only in this region")
+    parser.add_argument("--region", metavar="REGION", help="limit the command to this region")
     parser.set_defaults(region_argument=None)
     if is_positional_too:
         parser.add_argument(
@@ -60,22 +56,22 @@ def add_region(parser: argparse.ArgumentParser, *, is_positional_too: bool = Fal
 
 
 def image(text: str) -> str:
-    """Return an image as it was named; a type of argparse's."""
+    """Return the id or name of an image; an argparse type."""
     if not text:
         raise argparse.ArgumentTypeError("'' is neither the id nor the name of an image")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError(
-            f"{printable.escaped(text)} is no text in UTF-8, which the name of an image is"
+            f"{printable.escaped(text)} is not valid UTF-8, so it is not the name of an image"
         ) from None
     return text
 
 
 def region(parsed_args: argparse.Namespace) -> images.RegionId | None:
-    """Return the region that was named; None: none was.
+    """Return the named region; None: no region was named.
 
-    :raises UsageError: two were.
+    :raises UsageError: two regions were named.
     """
     option, argument = parsed_args.region, parsed_args.region_argument
     if None not in {option, argument} and option != argument:
@@ -88,109 +84,105 @@ def region(parsed_args: argparse.Namespace) -> images.RegionId | None:
 
 
 def require_region(
-    name: images.RegionId | None, known: Iterable[images.RegionId], *, where: str = ""
+    name: images.RegionId, known: Iterable[images.RegionId], *, where: str = ""
 ) -> None:
-    """Make sure that a region that was named is one of those that there are.
+    """Check that a named region exists.
 
-    :param where: is said of them in the sentence.
-    :raises UsageError: it is none.
+    :param where: what the known regions are, for the message.
+    :raises UsageError: it does not exist.
     """
     regions = sorted(known)
-    if name is not None and name not in regions:
+    if name not in regions:
         raise console.UsageError(
-            f"there is no region {printable.escaped(name)}{where}; there are "
+            f"there is no region {printable.escaped(name)}{where}; the regions are "
             f"{', '.join(regions) or 'none'}"
         )
 
 
-def require_known_region(
-    name: images.RegionId | None,
-    store: task_store.SqlTaskStore,
-    open_catalogue: Callable[[], KeystoneCatalogue],
-) -> None:
-    """Make sure that a region that was named has tasks, or is in Keystone's catalogue.
+def region_of_catalogue(
+    parsed_args: argparse.Namespace, cloud: Cloud
+) -> images.RegionId | None:
+    """Return the named region, which must be in Keystone's catalogue; None: none was named.
 
-    Keystone is asked only if the database does not know the region.
-
-    :raises UsageError: neither.
-    :raises SyncError: Keystone does not answer.
+    :raises UsageError: it is not, or two regions were named.
+    :raises SyncError: Keystone is unreachable.
     """
-    if name is None:
-        return
-    known = store.regions()
-    if name in known:
-        return
+    name = region(parsed_args)
+    if name is not None:
+        require_in_catalogue(name, cloud)
+    return name
+
+
+def require_in_catalogue(name: images.RegionId, cloud: Cloud) -> None:
+    """Check that a named region is in Keystone's catalogue.
+
+    :raises UsageError: it is not.
+    :raises SyncError: Keystone is unreachable.
+    """
+    require_region(name, cloud.catalogue.regions(), where=" in Keystone's catalogue")
+
+
+def known_region(parsed_args: argparse.Namespace, cloud: Cloud) -> images.RegionId | None:
+    """Return the named region, which must have tasks or be in the catalogue; None: none was named.
+
+    Sends no request to Keystone if the database knows the region.
+
+    :raises UsageError: neither is true, or two regions were named.
+    :raises SyncError: Keystone is unreachable.
+    """
+    name = region(parsed_args)
+    if name is None or name in (known := cloud.store.regions()):
+        return name
     try:
-        in_catalogue = open_catalogue().regions()
+        in_catalogue = cloud.catalogue.regions()
     except errors.SyncError as exc:
         shown = printable.escaped(name)
         raise errors.SyncError(
-            f"no task is in region {shown}, and Keystone does not say if it exists: {exc}"
+            f"region {shown} has no task, and Keystone cannot tell whether it exists: {exc}"
         ) from exc
     require_region(name, {*known, *in_catalogue})
+    return name
 
 
 def parsed_id(text: str) -> images.ImageId | None:
-    """Return an id; None: it is a name."""
+    """Return an id; None: the text is a name."""
     try:
         return images.image_id(text)
     except errors.NotificationError:
         return None
 
 
-def image_id(
-    text: str,
-    *,
-    app: console.Console,
-    conf: cfg.ConfigOpts,
-    current: wiring.CurrentSettings,
-    store: task_store.SqlTaskStore,
-) -> images.ImageId:
-    """Return the image that a text names; nobody is asked if it is an id.
+def image_id(text: str, cloud: Cloud, say: Say) -> images.ImageId:
+    """Return the image with this id or name; an id needs no request.
 
     :raises UsageError: there is no image with that name, or more than one.
-    :raises SyncError: there is none as far as is known, and not everybody answered.
+    :raises SyncError: none was found, and a service was unreachable.
     """
     if (found := parsed_id(text)) is not None:
         return found
-    return only(text, image_ids(text, app=app, conf=conf, current=current, store=store))
+    return only(text, image_ids(text, cloud, say))
 
 
-def image_ids(
-    name: str,
-    *,
-    app: console.Console,
-    conf: cfg.ConfigOpts,
-    current: wiring.CurrentSettings,
-    store: task_store.SqlTaskStore,
-) -> Sequence[images.ImageId]:
-    """Return the images with a name, by the cascading Glance and the database.
+def image_ids(name: str, cloud: Cloud, say: Say) -> Sequence[images.ImageId]:
+    """Return the images with a name in the cascading Glance and the database.
 
     :raises SyncError: as :func:`find`.
     """
-    with contextlib.ExitStack() as stack:
-
-        def glance() -> Glance:
-            cloud = stack.enter_context(wiring.Cloud(conf, current))
-            return cloud.regions.image_service(cloud.catalogue.cascading)
-
-        return find(name, store, glance, app.say)
+    return find(
+        name, cloud.store, lambda: cloud.regions.image_service(cloud.catalogue.cascading), say
+    )
 
 
 def find(
-    name: str,
-    table: NamedImages,
-    open_glance: Callable[[], Glance],
-    say: Callable[[str], None],
+    name: str, table: NamedImages, open_glance: Callable[[], ExistingImages], say: Say
 ) -> Sequence[images.ImageId]:
-    """Return the images with a name, by id.
+    """Return the images with a name, sorted by id.
 
-    The table has names of images that are gone, and of snapshots in other regions; it has old
-    names, too, which do not count if Glance knows the image.
+    The table also has deleted images, snapshots of other regions, and old names. A name of the
+    table does not count if Glance has the image with another name.
 
-    :param say: is given what the operator must know beside the ids.
     :raises UsageError: there is none.
-    :raises SyncError: there is none as far as is known, and not everybody answered.
+    :raises SyncError: none was found, and a service was unreachable.
     """
     shown = printable.escaped(name)
     failures: list[errors.SyncError] = []
@@ -209,27 +201,28 @@ def find(
         failures.append(exc)
     if found | noted:
         for failure in failures:
-            say(f"the name {shown} was not looked up everywhere: {failure}")
+            say(f"the search for the name {shown} is incomplete: {failure}")
         return sorted(found | noted)
     if failures:
         reasons = "; ".join(map(str, failures))
-        raise errors.SyncError(f"no image with the name {shown} is known: {reasons}")
+        raise errors.SyncError(
+            f"found no image with the name {shown}, but the search is incomplete: {reasons}"
+        )
     raise console.UsageError(
-        f"there is no image with the name {shown} in the cascading region, and no task of one; "
-        "of an image that is in neither its id may be given"
+        f"there is no image with the name {shown} in the cascading region or among the tasks; "
+        "give the id of the image"
     )
 
 
 def only(name: str, found: Sequence[images.ImageId]) -> images.ImageId:
     """Return the only image with a name.
 
-    :raises UsageError: there are more; all of them are listed.
+    :raises UsageError: there are several; the message lists them.
     """
     if len(found) == 1:
         return found[0]
     ids = ", ".join(found[:_SHOWN_IDS])
     more = f" and {len(found) - _SHOWN_IDS} more" if len(found) > _SHOWN_IDS else ""
     raise console.UsageError(
-        f"{len(found)} images have the name {printable.escaped(name)}: {ids}{more}; name one by "
-        "its id"
+        f"{len(found)} images have the name {printable.escaped(name)}: {ids}{more}; give one id"
     )

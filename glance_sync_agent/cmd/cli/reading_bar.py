@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress on stderr, where a person looks at it."""
+"""The progress bar of ``glance-sync verify``."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -16,7 +16,7 @@ Show = Callable[[tasks.Task, int, int], None]
 
 @contextlib.contextmanager
 def shown(stream: TextIO) -> Iterator[Show]:
-    """Draw a bar about the copy that is read while the context lasts; none but on a terminal."""
+    """Draw the progress of the copy that is being read; only on a terminal."""
     if not stream.isatty():
         yield lambda _task, _done, _total: None
         return

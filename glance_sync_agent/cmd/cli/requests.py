@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync retry`` and ``sync``: have the agent look at an image."""
+"""``glance-sync retry`` and ``sync``: requests for one image."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ import uuid
 from cliff import command
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.wiring.cloud import Cloud
+from glance_sync_agent.wiring.configuration import Configuration
 
 _RETRY_EXAMPLES = """\
 examples:
@@ -33,31 +34,29 @@ examples:
 
 
 class Retry(command.Command):
-    """Make tasks that failed, or wait to be tried again, due now.
+    """Retry the failed and the waiting tasks of an image now.
 
-    Their count of attempts starts again at 0. The agent sees them within a second; what runs or
-    is in step is not touched. A region that is left alone is tried at once.
+    Use it when the cause of a failure is removed. The count of attempts starts again at 0, and
+    the agent takes the tasks within a second. Tasks that run or succeeded do not change. An
+    unavailable region gets a probe at once.
     """
 
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image and the region."""
-        parser = console.taught(super().get_parser(prog_name), _RETRY_EXAMPLES)
+        parser = console.with_examples(super().get_parser(prog_name), _RETRY_EXAMPLES)
         named.add_image(parser)
         named.add_region(parser, is_positional_too=True)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Request the tasks."""
-        conf, current = self.app.configure()
-        region = named.region(parsed_args)
-        with wiring.Cloud(conf, current) as cloud:
+        configuration = self.app.configure()
+        with Cloud(configuration) as cloud:
             store = cloud.store
-            named.require_known_region(region, store, lambda: cloud.catalogue)
-            image_id = named.image_id(
-                parsed_args.image, app=self.app, conf=conf, current=current, store=store
-            )
+            region = named.known_region(parsed_args, cloud)
+            image_id = named.image_id(parsed_args.image, cloud, self.app.say)
             found = known_tasks.of_image(store, image_id, region)
             now = cloud.clock.now()
             known = store.breakers().all()
@@ -72,35 +71,34 @@ class Retry(command.Command):
         else:
             states = ", ".join(f"{task.key.region}: {task.status.value}" for task in found)
             self.app.say(f"Nothing to retry: image {image_id} is in {states}")
-        _mention_pause(self.app, current)
+        _mention_pause(self.app, configuration)
 
 
 class Sync(command.Command):
-    """Have the agent look at an image now, whatever it thinks of it.
+    """Check an image again now, whatever its status.
 
-    Without --region: in every region that sync_strategy names, and wherever the image has a task
-    already. A look copies what is missing, updates what differs, and does nothing where the
-    copy is in step.
+    The agent copies what is missing and updates what differs. Without --region, it checks every
+    region that sync_strategy names, and every region where the image has a task.
     """
 
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image, the region and the permission to delete."""
-        parser = console.taught(super().get_parser(prog_name), _SYNC_EXAMPLES)
+        parser = console.with_examples(super().get_parser(prog_name), _SYNC_EXAMPLES)
         named.add_image(parser)
         named.add_region(parser, is_positional_too=True)
         console.add_flag(
             parser,
             "--delete-copies",
             old_name="--force",
-            help_text="if the image is gone from the cascading region, delete its copies for "
-            "good; only those that the agent made",
+            help_text="if the image is gone from the cascading region, delete the copies that the "
+            "agent made of it",
         )
         parser.add_argument(
             "--release",
             action="store_true",
-            help="activate the copy that somebody else deactivated in the region, as soon as its "
+            help="activate the copy that another user deactivated in the region, as soon as its "
             "source is active; needs --region",
         )
         return parser
@@ -110,40 +108,38 @@ class Sync(command.Command):
         region = named.region(parsed_args)
         if parsed_args.release and region is None:
             raise console.UsageError(
-                "--release is of one copy: name its region, too, with --region"
+                "--release needs the region of the copy: add --region"
             )
-        conf, current = self.app.configure()
-        with wiring.Cloud(conf, current) as cloud:
-            store, catalogue = cloud.store, cloud.catalogue
+        configuration = self.app.configure()
+        with Cloud(configuration) as cloud:
+            catalogue = cloud.catalogue
             if region is not None:
                 targets = catalogue.regions() - {catalogue.cascading}
                 named.require_region(region, targets, where=" to copy to")
-            image_id = named.image_id(
-                parsed_args.image, app=self.app, conf=conf, current=current, store=store
-            )
+            image_id = named.image_id(parsed_args.image, cloud, self.app.say)
             if parsed_args.release and region is not None:
                 _release(cloud, tasks.TaskKey(image_id=image_id, region=region))
             requests = cloud.engine().requests
             count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
         if not count:
             raise errors.UnknownRegion(
-                f"sync_strategy = {current.settings.policy.strategy.value} names no region for "
-                f"image {image_id}, and it has no task; name a region with --region"
+                f"sync_strategy names no region for image {image_id}, and it has no task; name a "
+                "region with --region"
             )
         where = region or f"{count} regions"
         self.app.write(
             f"Requested image {image_id} in {where}; see 'glance-sync show {image_id}'"
         )
-        _mention_pause(self.app, current)
+        _mention_pause(self.app, configuration)
 
 
-def _release(cloud: wiring.Cloud, key: tasks.TaskKey) -> None:
-    """Have the agent activate a copy that somebody else deactivated."""
+def _release(cloud: Cloud, key: tasks.TaskKey) -> None:
+    """Let the agent activate a copy that another user deactivated."""
     now = cloud.clock.now()
     if not cloud.store.permit_activation(key, now=now, request_id=uuid.uuid4().hex):
         raise errors.SyncError(
             f"no copy of {key} is known, so there is nothing to activate; 'glance-sync show "
-            f"{key.image_id}' tells of the image"
+            f"{key.image_id}' shows its tasks"
         )
 
 
@@ -158,6 +154,6 @@ def _is_stuck(
     return task.status is tasks.TaskStatus.FAILURE
 
 
-def _mention_pause(app: console.Console, current: wiring.CurrentSettings) -> None:
-    if not current.settings.sync_enabled:
-        app.say("sync_enabled is false: the agent takes it up when that is true again")
+def _mention_pause(app: console.Console, configuration: Configuration) -> None:
+    if not configuration.settings.sync_enabled:
+        app.say("sync_enabled is false: the agent continues when it is true again")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync``: whether image X is in region Y, and if not, why."""
+"""``glance-sync``: shows whether an image is in a region, and why not."""
 
 from collections.abc import Sequence
 import sys
@@ -12,18 +12,18 @@ from glance_sync_agent.cmd.cli import requests
 from glance_sync_agent.cmd.cli import verify
 from glance_sync_agent.cmd.cli import views
 
-_DESCRIPTION = "Shows which image is in which region, and has the agent look at one again."
+_DESCRIPTION = "Shows which images are in which regions, and requests work of the agent."
 _EXAMPLES = """\
 examples:
   glance-sync status                          every image, every region
-  glance-sync status --status failure         what needs an operator, and why
+  glance-sync status --status failure         failed tasks, and why they failed
   glance-sync status --region RegionTwo -f json
   glance-sync show IMAGE                      one image in all regions
-  glance-sync explain IMAGE                   where it belongs, and what decided that
-  glance-sync retry IMAGE RegionTwo           the cause is removed: try again now
-  glance-sync sync IMAGE                      look at an image that no event announced
-  glance-sync reconcile --dry-run             what differs anywhere, and why
-  glance-sync verify --region RegionTwo       read every copy there back
+  glance-sync explain IMAGE                   where it belongs, and why
+  glance-sync retry IMAGE RegionTwo           retry a failed task now
+  glance-sync sync IMAGE                      check an image again now
+  glance-sync reconcile --dry-run             all differences, and their reasons
+  glance-sync verify --region RegionTwo       read all copies of a region back
 
 exit status: 0, 1 for a failure, 2 for a usage error
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and structures that a command prints, in all formats of cliff."""
+"""Commands that print tables and structures in all formats of cliff."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -9,22 +9,23 @@ from cliff import columns
 from cliff import lister
 from cliff import show
 
+from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import printable
 
-_ESCAPING_FORMATS = frozenset({"json", "yaml"})  # do so by themselves
-_TABLE = "table"  # the only format that shows what is for a person
+_ESCAPING_FORMATS = frozenset({"json", "yaml"})  # these escape by themselves
+_TABLE = "table"  # the only format for people
 
 
-class Optional(columns.FormattableColumn[Any]):
-    """A value that may be missing: nothing to a person, null to a program."""
+class OptionalValue(columns.FormattableColumn[Any]):
+    """A value that may be missing: empty in a table, null in other formats."""
 
     def human_readable(self) -> str:
         """Return the text for a table."""
         return "" if self._value is None else printable.escaped(str(self._value))
 
     def __lt__(self, other: object) -> bool:
-        """Sort what is missing last, as cliff does with values that are no columns."""
-        if not isinstance(other, Optional):
+        """Sort missing values last, as cliff does with plain values."""
+        if not isinstance(other, OptionalValue):
             return NotImplemented
         if self._value is None or other._value is None:
             return self._value is not None
@@ -34,13 +35,27 @@ class Optional(columns.FormattableColumn[Any]):
 class Lister(lister.Lister):
     """Prints rows."""
 
+    app: console.Console
+    examples = ""
+    is_partial = False  # the exit status is 1
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the examples."""
+        parser = console.with_examples(super().get_parser(prog_name), self.examples)
+        parser.set_defaults(fit_width=True)
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; return its exit status."""
+        return super().run(parsed_args) or int(self.is_partial)
+
     def produce_output(
         self,
         parsed_args: argparse.Namespace,
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the rows; none gets lost if they cannot be sorted."""
+        """Print the rows, also if they cannot be sorted."""
         kind = parsed_args.formatter
         rows: Iterable[Sequence[Any]] = ([_cell(one, kind) for one in row] for row in data)
         if parsed_args.sort_columns:
@@ -50,6 +65,15 @@ class Lister(lister.Lister):
 
 class ShowOne(show.ShowOne):
     """Prints one structure."""
+
+    app: console.Console
+    examples = ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the examples."""
+        parser = console.with_examples(super().get_parser(prog_name), self.examples)
+        parser.set_defaults(fit_width=True)
+        return parser
 
     def produce_output(
         self,
@@ -68,7 +92,7 @@ def _cell(value: Any, kind: str) -> Any:
         return value
     if isinstance(value, str):
         return printable.escaped(value)
-    if kind != _TABLE and isinstance(value, Optional):
+    if kind != _TABLE and isinstance(value, OptionalValue):
         text = value.machine_readable()
-        return Optional(printable.escaped(text)) if isinstance(text, str) else value
+        return OptionalValue(printable.escaped(text)) if isinstance(text, str) else value
     return value

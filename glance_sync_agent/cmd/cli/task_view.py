@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tasks look to an operator and to a program."""
+"""Tasks as table rows and as objects."""
 
 from collections.abc import Collection, Mapping
 import datetime
@@ -27,19 +27,18 @@ COLUMNS = (
     "not_before",
     "updated_at",
 )
-#: What a person sees unless all is asked for; the rest would not fit a terminal.
+#: The columns of a table without --long; more would not fit a terminal.
 SHORT_COLUMNS = ("image_id", "image_name", "region", "status", "reason")
-
 
 Breakers = Mapping[images.RegionId, breakers.Breaker]
 
 
-class Regions(columns.FormattableColumn[Any]):
-    """The tasks of one image: a line each to a person, objects to a program."""
+class TaskLines(columns.FormattableColumn[Any]):
+    """The tasks of one image: a line each in a table, objects in other formats."""
 
     def human_readable(self) -> str:
         """Return the text for a table."""
-        # Where the source is there is no task of its image.
+        # The region of the source has no task for it.
         copied = {one["region"] for one in self._value}
         return "\n".join(printable.escaped(_sentence(one, copied)) for one in self._value)
 
@@ -47,13 +46,13 @@ class Regions(columns.FormattableColumn[Any]):
 def row(task: tasks.Task, known: Breakers) -> list[Any]:
     """Return the cells of a table, in the order of :data:`COLUMNS`."""
     values = fields(task, known)
-    return [tables.Optional(values[name]) for name in COLUMNS]
+    return [tables.OptionalValue(values[name]) for name in COLUMNS]
 
 
 def fields(task: tasks.Task, known: Breakers) -> dict[str, Any]:
-    """Return what there is to say about a task; times are ISO 8601, UTC.
+    """Return the fields of a task; times are ISO 8601, UTC.
 
-    :param known: the breakers of the regions that failed last.
+    :param known: the circuit breakers of regions.
     """
     return {
         "image_id": task.key.image_id,
@@ -75,7 +74,7 @@ def _reason(task: tasks.Task, breaker: breakers.Breaker) -> str:
     if task.status is not tasks.TaskStatus.PENDING or breaker.retry_at is None or breaker.answers:
         return task.reason
     return (
-        f"region {task.key.region} is left alone until {time(breaker.retry_at)}, after "
+        f"region {task.key.region} is unavailable until {time(breaker.retry_at)}, after "
         f"{breaker.failures} failures in a row: {breaker.reason}"
     )
 

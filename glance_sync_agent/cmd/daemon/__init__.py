@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as a process: its command, its service and the lock on its state."""
+"""glance-sync-agent: its processes, threads and lock."""

@@ -1,260 +1,162 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The running agent: its threads, and how they begin and end."""
+"""The running agent: how it starts, reloads and stops."""
 
 from collections.abc import Callable
 from concurrent import futures
-import contextlib
-import functools
 import logging
-import os
 import threading
 
-from oslo_config import cfg
-from oslo_service import service
+import cotyledon
+from cotyledon import types
 import tenacity
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
+from glance_sync_agent.cmd.daemon import listening
+from glance_sync_agent.cmd.daemon import loops
+from glance_sync_agent.cmd.daemon import threads
+from glance_sync_agent.engine import ports
+from glance_sync_agent.wiring import agent as agents
+from glance_sync_agent.wiring.configuration import Configuration
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at the table when nothing wakes us; an operator's command is seen
-#: after that long at the most.
-_POLL_SECONDS = 1.0
-#: Seconds that the message bus gets before the first look at everything.
-_BUS_PATIENCE_SECONDS = 5.0
-#: Seconds between two looks while tasks run.
-_FLOCK_SECONDS = 0.1
-#: Seconds that transfers get to notice that they were called off.
+Build = Callable[[Configuration, ports.Runtime, threading.Event], agents.Agent]
+
+#: Seconds that transfers get to notice that they are called off.
 _CANCEL_SECONDS = 5.0
-#: Threads are made when needed, so this bounds nothing but mistakes.
+#: A limit for programming errors only; threads are made when needed.
 _MAX_THREADS = 4096
 
 
-def take_over(current: wiring.CurrentSettings) -> bool:
-    """Take over what changed in the configuration files; tell whether that was possible."""
-    refusal = None
+def reload_settings(configuration: Configuration) -> bool:
+    """Apply the changes of the configuration files; return whether that was possible."""
     try:
-        current.reload()
+        configuration.reload()
     except errors.ConfigurationError as exc:
-        refusal = exc
-    if refusal is not None:
-        LOG.error("Kept the old configuration; the new one is refused: %s", refusal)
+        LOG.error("Kept the old configuration, because the new one is wrong: %s", exc)
         return False
     LOG.info("Took over the configuration")
     return True
 
 
-class Daemon(service.ServiceBase):
-    """The service that the launcher forks. Builds nothing before :meth:`start`."""
+def log_retry(state: tenacity.RetryCallState) -> None:
+    """Log why the agent cannot start yet."""
+    failure = state.outcome.exception() if state.outcome else None
+    LOG.warning(
+        "The agent cannot start yet; retrying in %.1f s: %s", state.upcoming_sleep, failure
+    )
+
+
+class Daemon(cotyledon.Service):
+    """The process that does the work; its parent starts it again if it dies."""
+
+    name = "agent"
 
     def __init__(
         self,
-        conf: cfg.ConfigOpts,
-        current: wiring.CurrentSettings,
-        build: Callable[..., wiring.Agent] = wiring.build,
+        worker_id: types.WorkerId,
+        configuration: Configuration,
+        build: Build = agents.build,
     ) -> None:
-        self._conf = conf
-        self._current = current
+        """Build nothing yet."""
+        super().__init__(worker_id)
+        self._configuration = configuration
         self._build_agent = build
-        self._stopping = threading.Event()  # nothing new is begun
-        self._cancelled = threading.Event()  # what runs is called off
+        self._signals = threads.Signals()
         self._stopped = threading.Event()
-        self._wake = threading.Event()
-        self._look = threading.Event()
-        self._listening = threading.Lock()
-        self._agent: wiring.Agent | None = None
-        self._listener: wiring.Listener | None = None
+        self._agent: agents.Agent | None = None
+        self._listening: listening.Listening | None = None
 
-    def start(self) -> None:
-        """Start the threads; what they need from outside they wait for themselves."""
-        self._spawn("agent", self._run)
-
-    def wait(self) -> None:
-        """Return when the agent has stopped."""
+    def run(self) -> None:
+        """Run until the agent has stopped."""
+        self.start()
         self._stopped.wait()
 
-    def reset(self) -> None:
-        """Take over what changed in the configuration files; runs on SIGHUP.
+    def start(self) -> None:
+        """Start the threads, which wait for the services that they need."""
+        threads.spawn("agent", self._run)
 
-        A bad file is refused and the old values stay.
+    def reload(self) -> None:
+        """Apply the changes of the configuration files; runs on SIGHUP.
+
+        A bad file changes nothing.
         """
-        if not take_over(self._current):
+        if not reload_settings(self._configuration):
             return
-        self._follow_sync_enabled()
-        self._look.set()
-        self._wake.set()
+        if self._listening is not None:
+            self._listening.follow()
+        self._signals.scan.set()
+        self._signals.wake.set()
 
-    def stop(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
-        """Finish what runs, or else give it back, within ``graceful_shutdown_timeout``."""
-        LOG.info("Stopping: nothing new is begun")
-        self._stopping.set()
-        self._wake.set()
-        self._look.set()
-        # Beside the tasks, so that a broker that is away takes nothing of their time.
-        closing = threading.Thread(target=self._close_listener, name="listener", daemon=True)
+    def terminate(self) -> None:
+        """Finish or release what runs, within ``graceful_shutdown_timeout``; runs on SIGTERM."""
+        LOG.info("Stopping: no new task starts")
+        self._signals.stopping.set()
+        self._signals.wake.set()
+        self._signals.scan.set()
+        # Beside the tasks, so that an unreachable broker does not use up their time.
+        closing = threading.Thread(target=self._stop_listening, name="listener", daemon=True)
         closing.start()
         if self._agent is not None:
             self._drain(self._agent)
         closing.join()
         if self._agent is not None:
-            self._leave(self._agent)
+            self._close(self._agent)
         LOG.info("Stopped")
         self._stopped.set()
-
-    def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                target()
-            except Exception:
-                LOG.exception("Thread %s crashed", name)
-                # An agent without this thread would look alive and do nothing. The launcher
-                # starts a new worker, which takes up what this one had in hand.
-                os._exit(1)
-
-        threading.Thread(target=guarded, name=name, daemon=True).start()
 
     def _run(self) -> None:
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(errors.SyncError),
-            stop=tenacity.stop_when_event_set(self._stopping),
+            stop=tenacity.stop_when_event_set(self._signals.stopping),
             wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
-            sleep=tenacity.sleep_using_event(self._stopping),
-            before_sleep=tenacity.before_sleep_log(LOG, logging.WARNING),
+            sleep=tenacity.sleep_using_event(self._signals.stopping),
+            before_sleep=log_retry,
             reraise=True,
         )
         try:
             agent = self._agent = retry(self._build)
         except errors.SyncError as exc:
-            LOG.warning("Stopped before the agent could begin: %s", exc)
+            LOG.warning("Stopped before the agent could start: %s", exc)
             return
-        self._spawn("look", functools.partial(self._look_loop, agent))
-        self._spawn("snapshots", functools.partial(self._snapshot_loop, agent))
-        self._spawn("verify", functools.partial(self._verify_loop, agent))
-        self._follow_sync_enabled()
-        self._dispatch_loop(agent)
-
-    def _build(self) -> wiring.Agent:
-        pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
-        return self._build_agent(
-            self._conf,
-            self._current,
-            submit=pool.submit,
-            ending=self._stopping,
-            stop=self._cancelled,
-            wake=self._wake.set,
+        loop = loops.Loops(agent, self._configuration, self._signals)
+        threads.spawn("scan", loop.scan)
+        threads.spawn("snapshots", loop.snapshots)
+        threads.spawn("verify", loop.verify)
+        self._listening = listening.Listening(
+            agent.make_listener, self._configuration, self._signals
         )
+        self._listening.follow()
+        loop.dispatch()
 
-    def _dispatch_loop(self, agent: wiring.Agent) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                wait = self._dispatch(agent)
-            except errors.SyncError as exc:
-                LOG.warning("Could not take tasks: %s", exc)
-                wait = _POLL_SECONDS * 5
-            if wait:
-                self._wake.wait(wait)
-            # Under load tasks end in flocks; taken together, their successors cost one look at
-            # the table. Once all have ended there is nobody to wait for.
-            agent.engine.worker.wait_idle(_FLOCK_SECONDS)
+    def _build(self) -> agents.Agent:
+        pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
+        runtime = ports.Runtime(
+            submit=pool.submit,
+            wake=self._signals.wake.set,
+            ending=self._signals.stopping,
+        )
+        return self._build_agent(self._configuration, runtime, self._signals.cancelled)
 
-    def _dispatch(self, agent: wiring.Agent) -> float:
-        """Take what is due; return for how many seconds there is nothing to take."""
-        if not self._current.settings.sync_enabled:
-            return _POLL_SECONDS
-        if agent.engine.worker.dispatch():
-            return 0.0
-        due = agent.engine.outside.store.next_due()
-        if due is None:
-            return _POLL_SECONDS
-        seconds = (due - agent.engine.outside.clock.now()).total_seconds()
-        # Due and not taken: its region has no room until a task ends, which wakes us.
-        return min(seconds, _POLL_SECONDS) if seconds > 0 else _POLL_SECONDS
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.stop()
 
-    def _look_loop(self, agent: wiring.Agent) -> None:
-        """Look at everything at start and after a reload, and from time to time.
+    def _drain(self, agent: agents.Agent) -> None:
+        worker, timeout = agent.engine.worker, self._configuration.conf.graceful_shutdown_timeout
+        LOG.info("Waiting for %d tasks, %s s at most", worker.running(), timeout)
+        if not worker.wait_idle(timeout or None):
+            LOG.warning(
+                "Calling off %d tasks; they continue at the next start", worker.running()
+            )
+            self._signals.cancelled.set()
+            worker.wait_idle(_CANCEL_SECONDS)
+            agent.release_leases()
 
-        At start the queue comes first, so that nothing can happen between the two unseen; but a
-        broker that is away does not keep us from looking.
-        """
-        wait: float | None = _BUS_PATIENCE_SECONDS
-        while not self._stopping.is_set():
-            if self._look.wait(wait):
-                self._look.clear()
-                agent.engine.scan_schedule.request_full_scan()
-            if self._stopping.is_set() or not self._current.settings.sync_enabled:
-                wait = None
-                continue
-            with contextlib.suppress(errors.SyncError):  # the database tells that by the look
-                agent.set_clock()  # somebody may have set this machine's
-            wait = agent.engine.scan_schedule.run()
-
-    def _snapshot_loop(self, agent: wiring.Agent) -> None:
-        """Look from time to time at the snapshots that are waited for."""
-        while not self._stopping.wait(self._current.settings.snapshot_sleep_interval):
-            if not self._current.settings.sync_enabled:
-                continue
-            try:
-                agent.engine.snapshots.check()
-            except errors.SyncError as exc:
-                LOG.warning("Could not look at the snapshots: %s", exc)
-
-    def _verify_loop(self, agent: wiring.Agent) -> None:
-        """Read copies back, if the operator wants that, beside all else."""
-        wait = 0.0
-        while not self._stopping.wait(wait):
-            is_enabled = self._current.settings.sync_enabled
-            wait = agent.engine.verify_schedule.run() if is_enabled else _POLL_SECONDS
-
-    def _follow_sync_enabled(self) -> None:
-        if not self._current.settings.sync_enabled:
-            LOG.warning("sync_enabled is false: messages wait in the broker, no task is begun")
-        # By a thread of its own, because the broker may be away.
-        self._spawn("listener", self._open_or_close_listener)
-
-    def _open_or_close_listener(self) -> None:
-        """Do what the settings say now, however many threads were sent to do so, in any order."""
-        with self._listening:
-            if self._agent is None or self._stopping.is_set():
-                return
-            old, is_wanted = self._listener, self._current.settings.sync_enabled
-            if is_wanted == (old is not None):
-                return
-            new = self._listener = self._agent.make_listener() if is_wanted else None
-        if old is not None:
-            old.stop()
-        if new is not None:
-            self._start_listener(new)
-
-    def _start_listener(self, listener: wiring.Listener) -> None:
-        try:
-            listener.start()
-        except errors.SyncError as exc:
-            LOG.warning("%s", exc)
-            return
-        self._look.set()
-
-    def _close_listener(self) -> None:
-        with self._listening:
-            listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.stop()
-
-    def _leave(self, agent: wiring.Agent) -> None:
+    def _close(self, agent: agents.Agent) -> None:
         try:
             agent.engine.scan_schedule.end()
             agent.engine.verify_schedule.end()
         except errors.SyncError as exc:
-            LOG.debug("Our turn to look at the images runs out by itself: %s", exc)
+            LOG.debug("Could not return the leader's leases, which expire by themselves: %s", exc)
         agent.close()
-
-    def _drain(self, agent: wiring.Agent) -> None:
-        timeout = self._conf.graceful_shutdown_timeout
-        LOG.info("Waiting for %d tasks, %s", agent.engine.worker.running(), f"{timeout} s at most")
-        if not agent.engine.worker.wait_idle(timeout or None):
-            running = agent.engine.worker.running()
-            LOG.warning("Calling off %d tasks; they go on at the next start", running)
-            self._cancelled.set()
-            agent.engine.worker.wait_idle(_CANCEL_SECONDS)
-            agent.release_leases()

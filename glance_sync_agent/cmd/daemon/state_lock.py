@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One agent for one state directory."""
+"""The lock that keeps a second agent out of a state directory.
+
+The kernel holds a lock of flock(2) until the last process that inherited it has ended. Libraries
+such as fasteners use lockf(3), which a forked process does not inherit.
+"""
 
 from collections.abc import Iterator
 import contextlib
@@ -15,7 +19,7 @@ from glance_sync_agent import errors
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that a predecessor gets to finish what it is doing.
+#: Seconds that the last agent gets to finish.
 _PATIENCE_SECONDS = 60.0
 
 
@@ -23,10 +27,9 @@ _PATIENCE_SECONDS = 60.0
 def held(
     directory: pathlib.Path, *, patience_seconds: float = _PATIENCE_SECONDS
 ) -> Iterator[None]:
-    """Hold the lock of a state directory, which is made if need be.
+    """Hold the lock of a state directory, and make the directory if it is missing.
 
-    The leases that an earlier agent of this directory left behind are therefore nobody's. The
-    kernel gives the lock back when the last process of the agent is gone, however it ended.
+    The owner of leases that an earlier agent of this directory left has then ended.
 
     :raises ConfigurationError: the directory cannot be used, or another agent uses it.
     """
@@ -48,7 +51,7 @@ def _lock(descriptor: int, directory: pathlib.Path, patience_seconds: float) -> 
         retry=tenacity.retry_if_exception_type(BlockingIOError),
         stop=tenacity.stop_after_delay(patience_seconds),
         wait=tenacity.wait_fixed(0.2),
-        before_sleep=functools.partial(_tell_once, directory, patience_seconds),
+        before_sleep=functools.partial(_warn_once, directory, patience_seconds),
         reraise=True,
     )
     try:
@@ -56,15 +59,16 @@ def _lock(descriptor: int, directory: pathlib.Path, patience_seconds: float) -> 
     except BlockingIOError as exc:
         raise errors.ConfigurationError(
             f"state_path = {directory}: another glance-sync-agent runs there; "
-            "stop it, or give this one a state_path of its own"
+            "stop it, or give this agent another state_path"
         ) from exc
 
 
-def _tell_once(
+def _warn_once(
     directory: pathlib.Path, patience_seconds: float, state: tenacity.RetryCallState
 ) -> None:
     if state.attempt_number == 1:
         LOG.warning(
-            "state_path = %s: another glance-sync-agent runs there; waiting %g s for its end",
+            "state_path = %s: another glance-sync-agent runs there; waiting up to %g s "
+            "until it ends",
             directory, patience_seconds,
         )

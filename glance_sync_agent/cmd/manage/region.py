@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-sync-manage region``: a region that has a new name, or is gone."""
+"""``glance-sync-manage region``: renames or removes a region."""
 
 import argparse
 from collections.abc import Iterator
@@ -8,16 +8,14 @@ import contextlib
 from cliff import command
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.cli import console
-from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
-from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.sql import known_regions
-from glance_sync_agent.drivers.sql import task_store
+from glance_sync_agent.wiring.cloud import Cloud
+from glance_sync_agent.wiring.configuration import Configuration
 
 _RENAME_EXAMPLES = """\
 examples:
@@ -26,7 +24,7 @@ examples:
 """
 _FORGET_EXAMPLES = """\
 examples:
-  glance-sync-manage region forget RegionTwo          show what would go
+  glance-sync-manage region forget RegionTwo          show what would be removed
   glance-sync-manage region forget RegionTwo --yes    remove it
 """
 
@@ -36,41 +34,39 @@ class Rename(command.Command):
 
     Changes the name in the database and in the marks of the copies in all regions. Run it when
     the catalogue has the new name, while no agent runs. Change the name in sync.conf and the
-    other files by hand. A run that failed in the middle can be repeated. Images that no task
-    knows as copies are not touched.
+    other files yourself. If it fails halfway, repeat it. It changes no image that is not the
+    copy of a task.
     """
 
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the names."""
-        parser = console.taught(super().get_parser(prog_name), _RENAME_EXAMPLES)
+        parser = console.with_examples(super().get_parser(prog_name), _RENAME_EXAMPLES)
         parser.add_argument("old", metavar="OLD", help="the name that the database knows")
         parser.add_argument("new", metavar="NEW", help="the name in Keystone's catalogue")
         return _with_consent(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Show what would change, or change it."""
-        conf, current = self.app.configure()
+        configuration = self.app.configure()
         names = region_names.Renaming(
             old=images.RegionId(parsed_args.old), new=images.RegionId(parsed_args.new)
         )
-        with _at_rest(current) as store:
-            catalogue = wiring.Cloud(conf, current).catalogue
-            known = store.known_regions()
+        with _at_rest(configuration) as cloud:
+            known = cloud.store.known_regions()
             _check_known(known, names.old)
-            _check_catalogue(catalogue, names)
-            changes = store.region_changes()
+            _check_catalogue(cloud.catalogue, names)
+            changes = cloud.store.region_changes()
             changes.require_one_region(names.old, names.new)
             usage = known.usage(names.old)
-            session = credentials.load(conf, wiring.CREDENTIALS)
-            marks = wiring.make_renaming(names, catalogue, session, known)
+            marks = cloud.renaming(names)
             if not parsed_args.yes:
                 self._show(names, usage, sum(marks.count().values()))
                 return
-            now = wiring.clock_of(store).now()
+            now = cloud.clock.now()
             changes.require_rest(now)
-            # The name in the database last: until then the command can be repeated.
+            # The database comes last: until then the command can be repeated.
             changed = marks.change()
             usage = changes.rename(names.old, names.new, now)
         self.app.write(
@@ -88,31 +84,31 @@ class Rename(command.Command):
 
 
 class Forget(command.Command):
-    """Remove what the database holds of a region.
+    """Remove a region from the database.
 
-    Its tasks go, and the tasks of images whose source is there. No image is touched in any
-    Glance. If the region is the cascading one, the next start remembers the one that
-    cascading_endpoint_url leads to. If the region is still in the catalogue, the next scan makes
-    its tasks again. Run it while no agent runs.
+    Removes its tasks and the tasks of images whose source is there. Changes no image in any
+    Glance. If it is the cascading region, the next start stores the region that
+    cascading_endpoint_url leads to. If it is still in the catalogue, the next scan makes its
+    tasks again. Run it while no agent runs.
     """
 
     app: console.Console
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name."""
-        parser = console.taught(super().get_parser(prog_name), _FORGET_EXAMPLES)
+        parser = console.with_examples(super().get_parser(prog_name), _FORGET_EXAMPLES)
         parser.add_argument("region", metavar="REGION", help="a name that the database knows")
         return _with_consent(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Show what would go, or remove it."""
-        _conf, current = self.app.configure()
+        """Show what would be removed, or remove it."""
+        configuration = self.app.configure()
         region = images.RegionId(parsed_args.region)
-        with _at_rest(current) as store:
-            known = store.known_regions()
+        with _at_rest(configuration) as cloud:
+            known = cloud.store.known_regions()
             _check_known(known, region)
             if parsed_args.yes:
-                usage = store.region_changes().forget(region, wiring.clock_of(store).now())
+                usage = cloud.store.region_changes().forget(region, cloud.clock.now())
                 self.app.write(f"Forgot region {region}: {_described(usage)}")
                 return
             usage = known.usage(region)
@@ -124,30 +120,29 @@ class Forget(command.Command):
 
 def _with_consent(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
-        "--yes", action="store_true", help="do it; otherwise only show what would be done"
+        "--yes", action="store_true", help="do it; without it, only show what would be done"
     )
     return parser
 
 
 @contextlib.contextmanager
-def _at_rest(current: wiring.CurrentSettings) -> Iterator[task_store.SqlTaskStore]:
-    """Open the database while no agent of this machine runs.
+def _at_rest(configuration: Configuration) -> Iterator[Cloud]:
+    """Open the cloud while no agent of this machine runs.
 
-    :raises ConfigurationError: one does.
+    :raises ConfigurationError: an agent runs.
     """
     with (
-        state_lock.held(current.settings.state_path, patience_seconds=0),
-        known_tasks.opened(current) as store,
+        state_lock.held(configuration.settings.state_path, patience_seconds=0),
+        Cloud(configuration) as cloud,
     ):
-        yield store
+        yield cloud
 
 
 def _check_known(known: known_regions.KnownRegions, region: images.RegionId) -> None:
     names = known.all()
     if region not in names:
         raise errors.UnknownRegion(
-            f"the database knows no region {region}; it knows "
-            f"{', '.join(sorted(names)) or 'none yet'}"
+            f"the database has no region {region}; it has {', '.join(sorted(names)) or 'none yet'}"
         )
 
 
@@ -159,7 +154,7 @@ def _check_catalogue(catalogue: KeystoneCatalogue, names: region_names.Renaming)
         )
     if names.new not in regions:
         raise errors.UnknownRegion(
-            f"there is no region {names.new} in Keystone's catalogue; there are "
+            f"there is no region {names.new} in Keystone's catalogue; the regions are "
             f"{', '.join(sorted(regions))}"
         )
 

@@ -134,7 +134,7 @@ def manage_run(run):
 
 
 def fill(store, image_id, region, outcome=None, name="cirros"):
-    """Put one task into the table, and bring it to where it should be."""
+    """Put one task with an outcome into the table."""
     request = ports.Request(now=NOW, not_before=NOW, request_id="request")
     store.request(image_id, [region], request, elsewhere=False)
     if outcome is None:
@@ -384,14 +384,14 @@ def test_where_a_copy_came_from_is_shown(ctl_run, store):
 
 
 @pytest.mark.parametrize("command", [["show"], ["retry"], ["status", "--image"]])
-def test_an_image_that_nobody_asked_for_is_a_usage_error_with_a_way_on(ctl_run, store, command):
+def test_an_image_without_a_task_is_a_usage_error_with_a_remedy(ctl_run, store, command):
     status, out, err = ctl_run(*command, IMAGE)
 
     assert (status, out) == (2, "")
     assert err == (
-        f"glance-sync: no copy of image {IMAGE} is known or awaited; "
-        f"'glance-sync explain {IMAGE}' tells where it belongs, "
-        f"'glance-sync sync {IMAGE}' has the agent look at it\n"
+        f"glance-sync: image {IMAGE} has no task; "
+        f"'glance-sync explain {IMAGE}' shows where it belongs, "
+        f"'glance-sync sync {IMAGE}' requests its copies\n"
     )
 
 
@@ -411,7 +411,7 @@ def test_retry_makes_what_failed_and_what_waits_due_now(ctl_run, filled):
     assert found_in(filled, IMAGE, "RegionTwo") == before
 
 
-def leave_alone(store, region, until=LATER):
+def open_breaker(store, region, until=LATER):
     """Open the breaker of a region."""
     breaker = breakers.Breaker(
         failures=4, since=NOW, retry_at=until, reason="connection to two.example: refused"
@@ -420,10 +420,10 @@ def leave_alone(store, region, until=LATER):
 
 
 def test_tasks_that_wait_for_a_region_say_until_when_and_why(ctl_run, filled):
-    leave_alone(filled, "RegionTwo")
-    leave_alone(filled, "RegionThree")
+    open_breaker(filled, "RegionTwo")
+    open_breaker(filled, "RegionThree")
     told = (
-        "region RegionThree is left alone until 2199-01-01T00:00:00Z, after 4 failures in a "
+        "region RegionThree is unavailable until 2199-01-01T00:00:00Z, after 4 failures in a "
         "row: connection to two.example: refused"
     )
 
@@ -441,7 +441,7 @@ def test_tasks_that_wait_for_a_region_say_until_when_and_why(ctl_run, filled):
     assert f"RegionThree: pending; {told}" in shown
 
 
-def test_a_region_that_failed_and_is_not_left_alone_says_nothing(ctl_run, filled):
+def test_a_region_that_failed_and_is_available_changes_no_reason(ctl_run, filled):
     counted = breakers.Breaker(failures=1, reason="connection refused")
     filled.breakers().change("RegionThree", lambda _: counted)
 
@@ -451,9 +451,9 @@ def test_a_region_that_failed_and_is_not_left_alone_says_nothing(ctl_run, filled
     assert row["reason"] == ""
 
 
-def test_retry_has_a_region_tried_that_is_left_alone(ctl_run, filled):
-    leave_alone(filled, "RegionThree")
-    leave_alone(filled, "RegionTwo")
+def test_retry_probes_an_unavailable_region(ctl_run, filled):
+    open_breaker(filled, "RegionThree")
+    open_breaker(filled, "RegionTwo")
 
     status, out, _ = ctl_run("retry", OTHER)
 
@@ -486,19 +486,19 @@ def test_an_image_without_a_task_in_a_region_is_a_usage_error(ctl_run, filled, c
     status, _, err = ctl_run(command, OTHER, "--region", "RegionFour")
 
     assert status == 2
-    assert f"no copy of image {OTHER} is known or awaited in region RegionFour" in err
+    assert f"image {OTHER} has no task in region RegionFour" in err
 
 
 @pytest.mark.parametrize(
     "command", [["status"], ["show", IMAGE], ["retry", IMAGE]], ids=lambda words: words[0]
 )
-def test_a_region_that_nobody_knows_is_a_failure_if_keystone_does_not_answer(
+def test_an_unknown_region_is_a_failure_if_keystone_is_unreachable(
     ctl_run, filled, command
 ):
     status, out, err = ctl_run(*command, "--region", "RegionNine")
 
     assert (status, out) == (1, "")
-    assert "no task is in region RegionNine, and Keystone does not say if it exists" in err
+    assert "region RegionNine has no task, and Keystone cannot tell whether it exists" in err
 
 
 def test_the_positional_region_is_the_same_as_the_option(ctl_run, filled):
@@ -528,7 +528,7 @@ def test_an_image_is_found_by_its_name_without_keystone_too(ctl_run, filled):
     retried = ctl_run("retry", "cirros", "--region", "RegionThree")
 
     assert (shown[0], json.loads(shown[1])["image_id"]) == (0, OTHER)
-    assert "the name ubuntu was not looked up everywhere: " in shown[2]
+    assert "the search for the name ubuntu is incomplete: " in shown[2]
     assert retried[:2] == (0, f"Due now: image {IMAGE} in RegionThree\n")
 
 
@@ -539,7 +539,7 @@ def test_a_name_of_several_images_is_a_usage_error_that_lists_them(ctl_run, fill
     status, out, err = ctl_run("show", "cirros")
 
     assert (status, out) == (2, "")
-    assert f"2 images have the name cirros: {OTHER}, {IMAGE}; name one by its id" in err
+    assert f"2 images have the name cirros: {OTHER}, {IMAGE}; give one id" in err
     rows = json.loads(ctl_run("status", "--image", "cirros", "-f", "json")[1])
     assert {row["image_id"] for row in rows} == {IMAGE, OTHER}
 
@@ -552,7 +552,7 @@ def test_a_name_that_the_database_does_not_know_needs_keystone(ctl_run, filled, 
     status, out, err = ctl_run(*command, text)
 
     assert (status, out) == (1, "")
-    assert f"no image with the name {text} is known: " in err
+    assert f"found no image with the name {text}, but the search is incomplete: " in err
 
 
 def test_a_request_while_the_agent_is_paused_says_so(ctl_run, filled, conf_file):
@@ -579,11 +579,11 @@ def test_to_release_a_copy_its_region_is_named_too(ctl_run, filled):
     status, out, err = ctl_run("sync", "--release", IMAGE)
 
     assert (status, out) == (2, "")
-    assert "--release is of one copy: name its region, too, with --region" in err
+    assert "--release needs the region of the copy: add --region" in err
     assert list(filled.list()) == before
 
 
-def test_where_no_copy_is_known_none_is_released(filled):
+def test_an_unknown_copy_is_not_released(filled):
     key = tasks.TaskKey(image_id=images.ImageId("0" * 36), region=images.RegionId("RegionTwo"))
     cloud: Any = types.SimpleNamespace(store=filled, clock=clocks.FakeClock())
 
@@ -600,7 +600,7 @@ def test_where_no_copy_is_known_none_is_released(filled):
     ("text", "said"),
     [
         ("", "'' is neither the id nor the name of an image"),
-        ("a\udcff", r"a\udcff is no text in UTF-8"),  # the byte ff in an argument
+        ("a\udcff", r"a\udcff is not valid UTF-8"),  # the byte ff in an argument
     ],
 )
 def test_what_can_be_no_name_is_a_usage_error(ctl_run, command, text, said):
@@ -664,7 +664,7 @@ def test_without_a_configuration_the_file_is_named(capsys, tmp_path):
     assert "absent.conf" in capsys.readouterr().err
 
 
-def test_a_traceback_is_for_those_who_debug(ctl_run):
+def test_a_traceback_is_shown_only_with_debug(ctl_run):
     assert "Traceback" not in ctl_run("show", IMAGE)[2]
     assert "Traceback" in ctl_run("--debug", "show", IMAGE)[2]
 
@@ -694,7 +694,7 @@ def test_a_state_path_that_cannot_be_made_is_named(manage_run, tmp_path):
     assert f"state_path = {tmp_path / 'state'}" in err
 
 
-def test_a_check_says_what_fails_how_to_mend_it_and_what_it_left_out(manage_run):
+def test_a_check_shows_failures_remedies_and_skipped_links(manage_run):
     status, out, _ = manage_run("check", "-f", "json")
 
     assert status == 1
@@ -799,7 +799,7 @@ def test_what_is_no_count_of_deletions_is_a_usage_error(ctl_run, text):
     status, _, err = ctl_run("reconcile", f"--allow-deletes={text}")
 
     assert status == 2
-    assert f"'{text}' is no number above 0" in err
+    assert f"'{text}' is not a whole number above 0" in err
 
 
 @pytest.mark.parametrize(

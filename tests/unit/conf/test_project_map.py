@@ -81,12 +81,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "complaint"), BAD)
-def test_a_mistake_is_told_with_its_line(file, text, line, complaint):
+def test_a_mistake_is_reported_with_its_line(file, text, line, complaint):
     found = problems(file, text)
     assert [number for number, said in found if complaint in said] == [line]
 
 
-def test_all_mistakes_are_told_at_once(file):
+def test_all_mistakes_are_reported_at_once(file):
     text = """\
         RegionTwo:
           a: the other

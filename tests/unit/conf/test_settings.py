@@ -2,6 +2,7 @@
 """``sync.conf``: every option arrives, and bad values are refused with a sentence."""
 
 import dataclasses
+import operator
 import pathlib
 
 from oslo_config import cfg
@@ -10,6 +11,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
@@ -21,86 +23,112 @@ PROJECT_MAP = SAMPLES / "project_map.yaml"
 KEYS_STAY = ("cinder_encryption_key_deletion_policy", "os_encrypt_key_deletion_policy")
 METADATA = metadata_policy.MetadataPolicy(exclude_properties=KEYS_STAY)
 SNAPSHOT_REGIONS = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
-#: Section, option, value as written, field, value as it arrives.
+#: Section, option, value as written, path of the field, value as it arrives.
 ARRIVING = [
     (None, "sync_enabled", "false", "sync_enabled", False),
     (
-        None, "sync_strategy", "None", "policy",
+        None, "sync_strategy", "None", "engine.placement",
         strategy.PlacementPolicy(strategy=strategy.Strategy.NONE),
     ),
     (
         None, "snapshot_region_names", "RegionTwo, RegionFour",
-        "policy", strategy.PlacementPolicy(snapshot_regions=SNAPSHOT_REGIONS),
+        "engine.placement", strategy.PlacementPolicy(snapshot_regions=SNAPSHOT_REGIONS),
     ),
-    ("snapshots", "volume_backed", "true", "policy", strategy.PlacementPolicy(volume_backed=True)),
-    ("snapshots", "shelved", "true", "policy", strategy.PlacementPolicy(shelved=True)),
+    (
+        "snapshots", "volume_backed", "true",
+        "engine.placement", strategy.PlacementPolicy(volume_backed=True),
+    ),
+    ("snapshots", "shelved", "true", "engine.placement", strategy.PlacementPolicy(shelved=True)),
     ("strategy", "rules_file", str(RULES_FILE), "rules_file", RULES_FILE),
-    ("strategy", "keystone_cache_seconds", "5", "keystone_cache_seconds", 5.0),
+    ("strategy", "keystone_cache_seconds", "5", "engine.project_seconds", 5.0),
     (
         "strategy", "unfiltered_projects_may_use_all", "false",
-        "policy", strategy.PlacementPolicy(unfiltered_projects_may_use_all=False),
+        "engine.placement", strategy.PlacementPolicy(unfiltered_projects_may_use_all=False),
     ),
     (
         "metadata", "exclude_properties", "internal_*, b",
-        "metadata_policy", metadata_policy.MetadataPolicy(exclude_properties=("internal_*", "b")),
+        "engine.metadata", metadata_policy.MetadataPolicy(exclude_properties=("internal_*", "b")),
     ),
     (
         "metadata", "owner", "Agent",
-        "metadata_policy", dataclasses.replace(METADATA, owner=metadata_policy.Owner.AGENT),
+        "engine.metadata", dataclasses.replace(METADATA, owner=metadata_policy.Owner.AGENT),
     ),
     ("metadata", "project_map", str(PROJECT_MAP), "project_map", PROJECT_MAP),
     (
         "metadata", "visibility", "private",
-        "metadata_policy",
+        "engine.metadata",
         dataclasses.replace(METADATA, visibility=metadata_policy.Visibility.PRIVATE),
     ),
     (
         "metadata", "members", "false",
-        "metadata_policy", dataclasses.replace(METADATA, members=False),
+        "engine.metadata", dataclasses.replace(METADATA, members=False),
     ),
     (None, "cascading_endpoint_url", "https://g:1/x", "cascading_endpoint_url", "https://g:1/x"),
-    (None, "record_locations", "true", "record_locations", True),
-    (None, "task_retry_times", "7", "task_retry_times", 7),
-    (None, "scp_copy_timeout", "0", "scp_copy_timeout", 0),
+    (None, "record_locations", "true", "engine.attempts.record_locations", True),
+    (None, "task_retry_times", "7", "engine.worker.retries.retries", 7),
+    (None, "scp_copy_timeout", "0", "engine.attempts.limits.transfer", 0),
     (None, "state_path", "/srv/state", "state_path", pathlib.Path("/srv/state")),
     (None, "glance_store_cfg_file", "/dev/null", "store_file", pathlib.Path("/dev/null")),
-    ("notifications", "topics", "one,two", "topics", ("one", "two")),
-    ("notifications", "exchange", "images", "exchange", "images"),
-    ("notifications", "pool", "second", "pool", "second"),
-    (None, "snapshot_timeout", "7", "snapshot_timeout", 7),
+    ("notifications", "topics", "one,two", "bus.topics", ("one", "two")),
+    ("notifications", "exchange", "images", "bus.exchange", "images"),
+    ("notifications", "pool", "second", "bus.pool", "second"),
+    (None, "snapshot_timeout", "7", "engine.attempts.limits.snapshot", 7),
     (None, "snapshot_sleep_interval", "3", "snapshot_sleep_interval", 3),
     (
         "notifications", "region_transport_urls", "RegionTwo:rabbit://u:p@h:1,u:p@i:2/v",
-        "region_buses", {"RegionTwo": "rabbit://u:p@h:1,u:p@i:2/v"},
+        "bus.region_urls", {"RegionTwo": "rabbit://u:p@h:1,u:p@i:2/v"},
     ),
-    ("notifications", "prefetch", "64", "prefetch", 64),
-    ("database", "connection", "mysql+pymysql://u:p@h/d", "connection", "mysql+pymysql://u:p@h/d"),
-    ("ssh", "known_hosts", "/srv/known", "known_hosts", "/srv/known"),
-    ("ssh", "connect_timeout_seconds", "2.5", "ssh_connect_timeout_seconds", 2.5),
-    ("transfer", "tasks_per_region", "9", "tasks_per_region", 9),
-    ("transfer", "small_image_mib", "3", "small_image_bytes", 3 * 1024 * 1024),
-    ("transfer", "large_image_mib", "5", "large_image_bytes", 5 * 1024 * 1024),
-    ("transfer", "copies_as_sources", "false", "copies_as_sources", False),
-    ("transfer", "connect_timeout_seconds", "3.5", "connect_timeout_seconds", 3.5),
-    ("transfer", "idle_timeout_seconds", "20", "idle_timeout_seconds", 20.0),
-    ("transfer", "retry_base_seconds", "0.5", "retry_base_seconds", 0.5),
-    ("transfer", "retry_max_seconds", "90", "retry_max_seconds", 90.0),
-    ("transfer", "give_up_seconds", "0", "give_up_seconds", 0.0),
-    ("transfer", "vanished_pause_seconds", "0", "vanished_pause_seconds", 0.0),
-    ("transfer", "lease_seconds", "300", "lease_seconds", 300.0),
-    ("transfer", "region_failures", "0", "region_failures", 0),
-    ("transfer", "region_pause_seconds", "0.5", "region_pause_seconds", 0.5),
-    ("transfer", "region_pause_max_seconds", "90", "region_pause_max_seconds", 90.0),
-    ("reconcile", "interval", "0", "reconcile_interval", 0.0),
-    ("reconcile", "changes_interval", "7.5", "reconcile_changes_interval", 7.5),
-    ("reconcile", "members_interval", "0", "members_interval", 0.0),
-    ("reconcile", "max_deletes", "0", "max_deletes", 0),
-    ("reconcile", "gone_grace", "3600", "gone_grace", 3600.0),
-    ("reconcile", "delete_out_of_strategy", "true", "delete_out_of_strategy", True),
-    ("verify", "interval", "86400", "verify_interval", 86400.0),
-    ("verify", "max_bytes_per_second", "0", "verify_bytes_per_second", 0),
-    ("verify", "max_repairs", "3", "max_repairs", 3),
+    ("notifications", "prefetch", "64", "bus.prefetch", 64),
+    (
+        "database", "connection", "mysql+pymysql://u:p@h/d",
+        "database_url", "mysql+pymysql://u:p@h/d",
+    ),
+    ("ssh", "known_hosts", "/srv/known", "network.known_hosts", "/srv/known"),
+    ("ssh", "connect_timeout_seconds", "2.5", "network.ssh_connect_seconds", 2.5),
+    ("transfer", "tasks_per_region", "9", "engine.worker.tasks_per_region", 9),
+    ("transfer", "tasks_per_region", "9", "engine.slots.tasks_per_region", 9),
+    ("transfer", "small_image_mib", "3", "engine.origins.small_image_bytes", 3 * 1024 * 1024),
+    ("transfer", "large_image_mib", "5", "engine.slots.large_image_bytes", 5 * 1024 * 1024),
+    ("transfer", "copies_as_sources", "false", "engine.origins.copies_as_sources", False),
+    ("transfer", "connect_timeout_seconds", "3.5", "network.connect_seconds", 3.5),
+    ("transfer", "idle_timeout_seconds", "20", "network.idle_seconds", 20.0),
+    ("transfer", "retry_base_seconds", "0.5", "engine.worker.retries.base", 0.5),
+    ("transfer", "retry_max_seconds", "90", "engine.worker.retries.cap", 90.0),
+    ("transfer", "give_up_seconds", "0", "engine.worker.retries.give_up", 0.0),
+    ("transfer", "vanished_pause_seconds", "0", "engine.attempts.limits.vanished", 0.0),
+    ("transfer", "lease_seconds", "300", "engine.attempts.limits.lease", 300.0),
+    ("transfer", "lease_seconds", "300", "engine.worker.lease_seconds", 300.0),
+    ("transfer", "region_failures", "0", "engine.breakers.failures", 0),
+    ("transfer", "region_pause_seconds", "0.5", "engine.breakers.base", 0.5),
+    ("transfer", "region_pause_max_seconds", "90", "engine.breakers.cap", 90.0),
+    ("reconcile", "interval", "0", "engine.scans.intervals.full", 0.0),
+    ("reconcile", "changes_interval", "7.5", "engine.scans.intervals.incremental", 7.5),
+    ("reconcile", "members_interval", "0", "engine.scans.intervals.members", 0.0),
+    ("reconcile", "max_deletes", "0", "engine.scans.max_deletes", 0),
+    ("reconcile", "gone_grace", "3600", "engine.scans.gone_grace", 3600.0),
+    (
+        "reconcile", "delete_out_of_strategy", "true",
+        "engine.attempts.delete_out_of_strategy", True,
+    ),
+    ("verify", "interval", "86400", "engine.verify.interval", 86400.0),
+    ("verify", "max_bytes_per_second", "0", "engine.verify.max_bytes_per_second", 0),
+    ("verify", "max_repairs", "3", "engine.verify.max_repairs", 3),
 ]
+
+
+#: A constant, and a choice that follows from the buses.
+WITHOUT_OPTION = {"engine.attempts.limits.progress", "engine.scans.snapshot_origins"}
+POLICIES = (strategy.PlacementPolicy, metadata_policy.MetadataPolicy)
+
+
+def paths_of(group, prefix=""):
+    """Yield the paths of all fields; a policy counts as one."""
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, POLICIES):
+            yield from paths_of(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
 
 
 @pytest.fixture
@@ -110,7 +138,7 @@ def written(tmp_path):
 
     def write(text=""):
         file.write_text(text)
-        return settings.parse_files([f"--config-file={file}"], prog="test", description="")
+        return sync_conf.parse([f"--config-file={file}"], prog="test", description="")
 
     return write
 
@@ -127,15 +155,15 @@ def registered():
     ("group", "option", "text", "field", "value"), ARRIVING, ids=[row[3] for row in ARRIVING]
 )
 def test_an_option_arrives(written, group, option, text, field, value):
-    assert getattr(settings.load(written()), field) != value
+    read = operator.attrgetter(field)
+    assert read(settings.load(written())) != value
 
-    assert getattr(settings.load(written(section(group, option, text))), field) == value
+    assert read(settings.load(written(section(group, option, text)))) == value
 
 
-def test_every_option_and_every_field_is_among_those_that_arrive():
+def test_every_option_and_every_field_is_among_those_that_arrive(written):
     assert {row[:2] for row in ARRIVING} == registered()
-    fields = {field.name for field in dataclasses.fields(settings.Settings)}
-    assert {row[3] for row in ARRIVING} == fields
+    assert {row[3] for row in ARRIVING} | WITHOUT_OPTION == set(paths_of(settings.load(written())))
 
 
 def test_the_generator_is_given_copies_of_all_options():
@@ -172,7 +200,7 @@ def test_what_may_hold_a_password_is_neither_logged_nor_shown(written):
         (["R:rabbit://u:hidden@h", " R :rabbit://u:hidden@i"], "R is given twice"),
     ],
 )
-def test_a_bus_of_a_region_that_is_none_is_told_without_its_password(written, lines, said):
+def test_a_wrong_bus_of_a_region_is_reported_without_its_password(written, lines, said):
     text = "".join(f"region_transport_urls = {line}\n" for line in lines)
     conf = written(f"[notifications]\n{text}")
     with pytest.raises(errors.ConfigurationError) as caught:
@@ -192,14 +220,14 @@ def test_the_buses_of_regions_are_not_shown(written):
 def test_the_database_is_in_the_state_path_unless_it_is_named(written):
     found = settings.load(written(section(None, "state_path", "/srv/state")))
 
-    assert found.connection == "sqlite:////srv/state/sync.sqlite"
+    assert found.database_url == "sqlite:////srv/state/sync.sqlite"
 
 
 @pytest.mark.parametrize("text", ["ALL", "all", "All"])
 def test_a_strategy_is_taken_in_any_case_of_letters(written, text):
     conf = written(section(None, "sync_strategy", text))
 
-    assert settings.load(conf).policy.strategy is strategy.Strategy.ALL
+    assert settings.load(conf).engine.placement.strategy is strategy.Strategy.ALL
 
 
 @pytest.mark.parametrize(
@@ -251,7 +279,7 @@ def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
     )
 
     if allowed:
-        assert settings.load(conf).lease_seconds == lease
+        assert settings.load(conf).engine.attempts.limits.lease == lease
     else:
         with pytest.raises(errors.ConfigurationError, match=r"lease_seconds = .* at least twice"):
             settings.load(conf)
@@ -260,18 +288,18 @@ def test_a_lease_is_at_least_twice_the_idle_time(written, lease, idle, allowed):
 def test_the_defaults_go_together(written):
     found = settings.load(written())
 
-    assert found.policy == strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
+    assert found.engine.placement == strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
     assert found.store_file is None
-    assert found.metadata_policy == METADATA
+    assert found.engine.metadata == METADATA
 
 
 def test_a_deleted_copy_takes_no_encryption_key_along_unless_the_operator_says_so(written):
-    assert settings.load(written()).metadata_policy.exclude_properties == KEYS_STAY
+    assert settings.load(written()).engine.metadata.exclude_properties == KEYS_STAY
     conf = written(section("metadata", "exclude_properties", ""))
-    assert settings.load(conf).metadata_policy.exclude_properties == ()
+    assert settings.load(conf).engine.metadata.exclude_properties == ()
 
 
-def test_the_project_map_is_looked_up_beside_sync_conf_and_read_whoever_owns_copies(
+def test_the_project_map_beside_sync_conf_is_read_for_every_kind_of_owner(
     written, tmp_path
 ):
     file = tmp_path / "project_map.yaml"
@@ -279,7 +307,7 @@ def test_the_project_map_is_looked_up_beside_sync_conf_and_read_whoever_owns_cop
     for owner in ("same", "mapped"):
         found = settings.load(written(section("metadata", "owner", owner)))
         assert found.project_map == file
-        assert found.metadata_policy.project_map == {"RegionTwo": {"alpha": "beta"}}
+        assert found.engine.metadata.project_map == {"RegionTwo": {"alpha": "beta"}}
     file.write_text("RegionTwo: 7\n")
     with pytest.raises(errors.ConfigurationError, match=rf"{file}:1: expected 'RegionTwo'"):
         settings.load(written())
@@ -300,49 +328,49 @@ def test_a_syntax_error_is_refused_with_its_file(written, tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(errors.ConfigurationError, match=r"absent\.conf"):
-        settings.parse_files(
+        sync_conf.parse(
             [f"--config-file={tmp_path / 'absent.conf'}"], prog="test", description=""
         )
 
 
-def test_without_any_file_the_places_where_one_is_looked_for_are_named(monkeypatch, tmp_path):
+def test_without_any_file_the_searched_directories_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(cfg, "find_config_files", lambda **_: [])
     monkeypatch.setattr(cfg, "find_config_dirs", lambda **_: [])
 
     with pytest.raises(errors.ConfigurationError, match="--config-file") as caught:
-        settings.parse_files([], prog="test", description="")
+        sync_conf.parse([], prog="test", description="")
 
     assert "/etc/glance" in str(caught.value)
 
 
-def test_the_file_is_found_where_operators_keep_it(monkeypatch, tmp_path):
+def test_the_file_is_found_in_the_usual_directory(monkeypatch, tmp_path):
     (tmp_path / ".glance").mkdir()
     (tmp_path / ".glance" / "sync.conf").write_text(section(None, "task_retry_times", "8"))
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    conf = settings.parse_files([], prog="anything", description="")
+    conf = sync_conf.parse([], prog="anything", description="")
 
-    assert settings.load(conf).task_retry_times == 8
+    assert settings.load(conf).engine.worker.retries.retries == 8
 
 
 def test_a_directory_of_files_is_read_in_order(tmp_path):
     for name, text in (("10-a.conf", "1"), ("20-b.conf", "2")):
         (tmp_path / name).write_text(section(None, "task_retry_times", text))
 
-    conf = settings.parse_files([f"--config-dir={tmp_path}"], prog="test", description="")
+    conf = sync_conf.parse([f"--config-dir={tmp_path}"], prog="test", description="")
 
-    assert settings.load(conf).task_retry_times == 2
+    assert settings.load(conf).engine.worker.retries.retries == 2
 
 
-def test_the_store_file_is_looked_up_beside_sync_conf(written, tmp_path):
+def test_the_store_file_is_found_beside_sync_conf(written, tmp_path):
     store_file = tmp_path / "glance_store.yaml"
     store_file.write_text("")
 
     assert settings.load(written()).store_file == store_file
 
 
-def test_the_store_file_of_another_name_is_looked_up_beside_sync_conf(written, tmp_path):
+def test_the_store_file_of_another_name_is_found_beside_sync_conf(written, tmp_path):
     (tmp_path / "stores.yaml").write_text("")
 
     found = settings.load(written(section(None, "glance_store_cfg_file", "stores.yaml")))
@@ -350,13 +378,13 @@ def test_the_store_file_of_another_name_is_looked_up_beside_sync_conf(written, t
     assert found.store_file == tmp_path / "stores.yaml"
 
 
-def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
+def test_the_store_file_is_found_beside_the_directory_of_files(tmp_path):
     directory = tmp_path / "sync.conf.d"
     directory.mkdir()
     (directory / "a.conf").write_text("")
     (tmp_path / "glance_store.yaml").write_text("")
 
-    conf = settings.parse_files([f"--config-dir={directory}"], prog="test", description="")
+    conf = sync_conf.parse([f"--config-dir={directory}"], prog="test", description="")
 
     assert settings.load(conf).store_file == tmp_path / "glance_store.yaml"
 
@@ -365,11 +393,11 @@ def test_the_store_file_is_looked_up_beside_the_directory_of_files(tmp_path):
     ("option", "field", "before", "after", "moves"),
     [
         ("sync_enabled", "sync_enabled", "true", "false", True),
-        ("sync_strategy", "policy", "ALL", "None", True),
-        ("record_locations", "record_locations", "false", "true", True),
-        ("snapshot_region_names", "policy", "", "RegionTwo", True),
-        ("task_retry_times", "task_retry_times", "1", "2", True),
-        ("scp_copy_timeout", "scp_copy_timeout", "1", "2", True),
+        ("sync_strategy", "engine.placement", "ALL", "None", True),
+        ("record_locations", "engine.attempts.record_locations", "false", "true", True),
+        ("snapshot_region_names", "engine.placement", "", "RegionTwo", True),
+        ("task_retry_times", "engine.worker.retries.retries", "1", "2", True),
+        ("scp_copy_timeout", "engine.attempts.limits.transfer", "1", "2", True),
         ("state_path", "state_path", "/srv/a", "/srv/b", False),
     ],
 )
@@ -377,12 +405,13 @@ def test_the_options_that_say_so_change_without_a_restart(
     written, tmp_path, option, field, before, after, moves
 ):
     conf = written(section(None, option, before))
-    first = getattr(settings.load(conf), field)
+    read = operator.attrgetter(field)
+    first = read(settings.load(conf))
 
     (tmp_path / "sync.conf").write_text(section(None, option, after))
     conf.mutate_config_files()
 
-    assert (getattr(settings.load(conf), field) != first) is moves
+    assert (read(settings.load(conf)) != first) is moves
 
 
 @pytest.mark.parametrize("group", ["metadata", "verify"])
@@ -394,7 +423,7 @@ def test_options_of_libraries_are_added(tmp_path):
     file = tmp_path / "sync.conf"
     file.write_text("[DEFAULT]\ncolour = red\n")
 
-    conf = settings.parse_files(
+    conf = sync_conf.parse(
         [f"--config-file={file}"],
         prog="test",
         description="",
@@ -402,3 +431,17 @@ def test_options_of_libraries_are_added(tmp_path):
     )
 
     assert conf.colour == "red"
+
+
+def test_scans_look_for_snapshots_in_the_regions_that_have_a_bus(written):
+    conf = written("[notifications]\nregion_transport_urls = RegionTwo:rabbit://u:p@h\n")
+
+    assert settings.load(conf).engine.scans.snapshot_origins == {"RegionTwo"}
+
+
+def test_all_timeouts_can_be_limited_at_once(written):
+    network = settings.load(written()).network.at_most(12.0)
+
+    assert (network.ssh_connect_seconds, network.connect_seconds, network.idle_seconds) == (
+        12.0, 10.0, 12.0,
+    )

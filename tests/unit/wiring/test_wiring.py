@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.wiring import agent
+from glance_sync_agent.wiring import buses
+from glance_sync_agent.wiring import catalogue_checks
 from glance_sync_agent.wiring import cloud as clouds
-from glance_sync_agent.wiring import remembered
+from glance_sync_agent.wiring import configuration as configurations
+from glance_sync_agent.wiring.cloud import SystemClock
 from tests.unit import builders
 
 CONF = """
@@ -49,6 +52,11 @@ class Catalogue:
     def regions(self):
         return frozenset(ENDPOINTS)
 
+    def endpoint(self, region):
+        if region not in ENDPOINTS:
+            raise errors.UnknownRegion(f"no region {region}")
+        return ENDPOINTS[region]
+
 
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_was():
@@ -68,7 +76,7 @@ def file(tmp_path):
 def configure(file):
     def read(line=""):
         write(file, line)
-        return wiring.configure(["--config-file", str(file)], prog="test", description="")
+        return configurations.configure(["--config-file", str(file)], prog="test", description="")
 
     return read
 
@@ -78,7 +86,7 @@ def write(file, line):
 
 
 def test_mutable_options_follow_the_file(configure, file):
-    _conf, current = configure()
+    current = configure()
     write(
         file,
         """
@@ -99,9 +107,9 @@ def test_mutable_options_follow_the_file(configure, file):
     current.reload()
     assert current.for_engine().placement.strategy is strategy.Strategy.NONE
     assert not current.settings.sync_enabled
-    assert current.settings.max_deletes == 3
+    assert current.for_engine().scans.max_deletes == 3
     assert not current.for_engine().metadata.members
-    assert not current.settings.copies_as_sources
+    assert not current.for_engine().origins.copies_as_sources
     assert current.for_engine().worker.retries.retries == 9
     assert current.for_engine().worker.retries.give_up == 11
     assert current.for_engine().attempts.limits.transfer == 7
@@ -109,7 +117,7 @@ def test_mutable_options_follow_the_file(configure, file):
 
 
 def test_other_options_stay_as_they_were_at_start(configure, file):
-    _conf, current = configure()
+    current = configure()
     before = current.settings
     write(file, "cascading_endpoint_url = http://192.0.2.77/\n[notifications]\npool = other")
     current.reload()
@@ -127,7 +135,7 @@ def test_other_options_stay_as_they_were_at_start(configure, file):
     ],
 )
 def test_a_bad_file_changes_nothing(configure, file, line):
-    _conf, current = configure("task_retry_times = 7")
+    current = configure("task_retry_times = 7")
     before = current.settings
     write(file, line)
     with pytest.raises(errors.ConfigurationError):
@@ -140,7 +148,7 @@ def test_a_bad_file_changes_nothing(configure, file, line):
 
 
 def test_a_file_that_is_gone_changes_nothing(configure, file):
-    _conf, current = configure()
+    current = configure()
     before = current.settings
     file.unlink()
     with pytest.raises(errors.ConfigurationError):
@@ -151,11 +159,11 @@ def test_a_file_that_is_gone_changes_nothing(configure, file):
 @pytest.mark.parametrize(
     ("line", "where"), [("", "stderr"), ("log_file = {directory}/agent.log", "file")]
 )
-def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
+def test_the_log_goes_to_stderr_or_its_file_and_never_to_stdout(file, line, where):
     write(file, line.format(directory=file.parent))
     program = (
-        "import logging; from glance_sync_agent import wiring;"
-        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "import logging; from glance_sync_agent.wiring import configuration;"
+        f"configuration.configure(['--config-file', {str(file)!r}], prog='test', description='');"
         "logging.getLogger('glance_sync_agent.test').info('a line')"
     )
     done = subprocess.run(
@@ -170,8 +178,8 @@ def test_the_log_goes_where_it_belongs_and_never_to_stdout(file, line, where):
 def test_what_paramiko_raises_it_does_not_log_as_well(file):
     write(file, "")
     program = (
-        "import logging; from glance_sync_agent import wiring;"
-        f"wiring.configure(['--config-file', {str(file)!r}], prog='test', description='');"
+        "import logging; from glance_sync_agent.wiring import configuration;"
+        f"configuration.configure(['--config-file', {str(file)!r}], prog='test', description='');"
         "logging.getLogger('paramiko.transport').error('Traceback (most recent call last):')"
     )
     done = subprocess.run(
@@ -182,20 +190,20 @@ def test_what_paramiko_raises_it_does_not_log_as_well(file):
 
 @pytest.mark.parametrize("url", ["carrier://agent:s3cret@192.0.2.1/", "s3cret", "rabbit://a:b@c:x/"])
 def test_a_transport_url_that_is_none_ends_the_start(configure, url):
-    conf, current = configure(f"transport_url = {url}")
+    current = configure(f"transport_url = {url}")
     with pytest.raises(errors.ConfigurationError, match="transport_url") as caught:
-        wiring.prepare(conf, current)
+        agent.prepare(current)
     assert "s3cret" not in str(caught.value)
 
 
 def test_the_clock_is_aware_and_never_goes_back():
-    clock = wiring.SystemClock()
+    clock = SystemClock()
     assert clock.now().utcoffset() == datetime.timedelta(0)
     assert clock.monotonic() <= clock.monotonic()
 
 
-def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_off(caplog):
-    clock = wiring.SystemClock()
+def test_the_clock_follows_the_database_and_logs_a_difference_once(caplog):
+    clock = SystemClock()
     before = clock.monotonic()
     for hours in (1, 1, 2):
         clock.follow(datetime.timedelta(hours=hours))
@@ -210,7 +218,7 @@ def test_the_clock_goes_by_that_of_the_database_and_tells_once_how_far_ours_is_o
 
 
 def test_the_way_to_the_database_does_not_move_the_clock():
-    clock = wiring.SystemClock()
+    clock = SystemClock()
     for _ in range(40):
         clock.follow(datetime.timedelta(seconds=0.4))
     assert clock.now() - datetime.datetime.now(datetime.UTC) < datetime.timedelta(seconds=0.2)
@@ -219,7 +227,7 @@ def test_the_way_to_the_database_does_not_move_the_clock():
 def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configure, file):
     entry = {"name": "RegionTwo", "schemes": [{"name": "filesystem", "parameters": {"host": "h"}}]}
     (file.parent / "glance_store.yaml").write_text(repr({"glances": [entry]}))
-    _conf, current = configure(
+    current = configure(
         """
         [ssh]
         connect_timeout_seconds = 3
@@ -244,13 +252,14 @@ def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configur
 
 
 def test_settings_do_not_show_the_database_s_password(configure):
-    _conf, current = configure("[database]\nconnection = postgresql+psycopg://agent:s3cret@db/x")
+    current = configure("[database]\nconnection = postgresql+psycopg://agent:s3cret@db/x")
     assert "s3cret" not in repr(current.settings)
     assert dataclasses.is_dataclass(current.settings)
 
 
 BUS = "rabbit://u:hidden@h:1/v"
-ONE = images.RegionId("RegionOne")
+ONE, TWO, GONE = map(images.RegionId, ("RegionOne", "RegionTwo", "Gone"))
+REGIONS = frozenset(map(images.RegionId, ENDPOINTS))
 
 
 @pytest.mark.parametrize(
@@ -267,32 +276,30 @@ ONE = images.RegionId("RegionOne")
         ),
     ],
 )
-def test_a_region_that_is_named_and_is_none_is_told_with_those_that_are(configure, line, said):
-    _conf, current = configure(line)
+def test_an_unknown_region_in_the_files_is_reported_with_the_known_ones(configure, line, said):
+    current = configure(line)
     with pytest.raises(errors.ConfigurationError) as caught:
-        wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+        catalogue_checks.check_named_regions(current.settings, REGIONS, ONE)
     assert said in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 
 def test_regions_that_are_there_may_be_named(configure):
-    _conf, current = configure(
+    current = configure(
         "snapshot_region_names = RegionOne,RegionTwo\n"
         f"[notifications]\nregion_transport_urls = RegionTwo:{BUS}"
     )
-    wiring.check_named_regions(current, frozenset(map(images.RegionId, ENDPOINTS)), ONE)
+    catalogue_checks.check_named_regions(current.settings, REGIONS, ONE)
 
 
 def test_a_bus_of_a_region_that_is_none_keeps_the_agent_from_starting(configure):
-    conf, current = configure("[notifications]\nregion_transport_urls = RegionTwo:no://u:hidden@h")
+    current = configure("[notifications]\nregion_transport_urls = RegionTwo:no://u:hidden@h")
     with pytest.raises(errors.ConfigurationError) as caught:
-        wiring.prepare(conf, current)
-    assert "what stands there for RegionTwo is not a URL" in str(caught.value)
+        agent.prepare(current)
+    assert "the entry of RegionTwo is not a URL" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 
-TWO, GONE = images.RegionId("RegionTwo"), images.RegionId("Gone")
-REGIONS = frozenset(map(images.RegionId, ENDPOINTS))
 RULES = """
 rules:
   - regions: [Gone, RegionTwo]
@@ -300,14 +307,15 @@ rules:
 """
 
 
-def test_names_of_regions_that_left_the_catalogue_stop_nobody_and_are_told(configure, file):
+def test_a_named_region_that_left_the_catalogue_is_reported_and_stops_nothing(configure, file):
     (file.parent / "sync_strategy.yaml").write_text(RULES)
-    _conf, current = configure(
+    current = configure(
         "sync_strategy = USER\nsnapshot_region_names = Gone,RegionTwo\n"
         f"[notifications]\nregion_transport_urls = Gone:{BUS}"
     )
-    told = wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE, TWO}))
-    assert told == [
+    known = frozenset({GONE, TWO})
+    reported = catalogue_checks.check_named_regions(current.settings, REGIONS, ONE, known)
+    assert reported == [
         "snapshot_region_names: region Gone has left Keystone's catalogue",
         "[notifications] region_transport_urls: region Gone has left Keystone's catalogue",
         f"{file.parent}/sync_strategy.yaml: region Gone has left Keystone's catalogue",
@@ -315,23 +323,23 @@ def test_names_of_regions_that_left_the_catalogue_stop_nobody_and_are_told(confi
 
 
 def test_a_region_that_was_never_seen_still_ends_the_start(configure):
-    _conf, current = configure("snapshot_region_names = Gone,Atlantis")
+    current = configure("snapshot_region_names = Gone,Atlantis")
     with pytest.raises(errors.ConfigurationError) as caught:
-        wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE}))
+        catalogue_checks.check_named_regions(current.settings, REGIONS, ONE, frozenset({GONE}))
     assert "in region Atlantis" in str(caught.value)
     assert "Gone" not in str(caught.value)
 
 
-def test_a_region_that_left_the_catalogue_and_is_named_nowhere_is_not_told(configure):
-    _conf, current = configure()
-    assert wiring.check_named_regions(current, REGIONS, ONE, frozenset({GONE})) == []
+def test_a_region_that_left_the_catalogue_and_is_not_named_is_not_reported(configure):
+    found, known = configure().settings, frozenset({GONE})
+    assert catalogue_checks.check_named_regions(found, REGIONS, ONE, known) == []
 
 
 def test_another_cascading_region_is_refused_with_both_names_and_the_ways_on():
-    wiring.check_cascading(None, TWO)
-    wiring.check_cascading(TWO, TWO)
+    catalogue_checks.check_cascading(None, TWO)
+    catalogue_checks.check_cascading(TWO, TWO)
     with pytest.raises(errors.ConfigurationError) as caught:
-        wiring.check_cascading(ONE, TWO)
+        catalogue_checks.check_cascading(ONE, TWO)
     said = str(caught.value)
     assert "leads to region RegionTwo" in said
     assert "images of region RegionOne" in said
@@ -344,8 +352,8 @@ def test_another_cascading_region_is_refused_with_both_names_and_the_ways_on():
 def tables(configure, tmp_path):
     """Return the configuration, and a store with its tables."""
     (tmp_path / "state").mkdir()
-    _conf, current = configure("snapshot_region_names = RegionTwo")
-    with contextlib.closing(task_store.SqlTaskStore(current.settings.connection)) as store:
+    current = configure("snapshot_region_names = RegionTwo")
+    with contextlib.closing(task_store.SqlTaskStore(current.settings.database_url)) as store:
         store.upgrade()
         yield current, store
 
@@ -354,7 +362,7 @@ def test_the_catalogue_is_remembered_when_the_agent_starts(tables):
     current, store = tables
     catalogue: Any = Catalogue()
     for _ in range(2):
-        assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == []
+        assert catalogue_checks.check(current.settings, store, catalogue, builders.NOW) == []
     assert store.known_regions().cascading() == "RegionOne"
     assert store.known_regions().all() == REGIONS
 
@@ -362,28 +370,28 @@ def test_the_catalogue_is_remembered_when_the_agent_starts(tables):
 def test_an_agent_that_comes_with_another_cascading_region_changes_nothing(tables):
     current, store = tables
     catalogue: Any = Catalogue()
-    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    catalogue_checks.check(current.settings, store, catalogue, builders.NOW)
     catalogue.cascading = "RegionTwo"
     with pytest.raises(errors.ConfigurationError, match="leads to region RegionTwo, but"):
-        remembered.check_catalogue(current, store, catalogue, builders.NOW)
+        catalogue_checks.check(current.settings, store, catalogue, builders.NOW)
     assert store.known_regions().cascading() == "RegionOne"
 
 
 def test_a_region_that_was_in_the_catalogue_once_may_leave_it(tables, monkeypatch):
     current, store = tables
     catalogue: Any = Catalogue()
-    remembered.check_catalogue(current, store, catalogue, builders.NOW)
+    catalogue_checks.check(current.settings, store, catalogue, builders.NOW)
     monkeypatch.delitem(ENDPOINTS, "RegionTwo")
-    assert remembered.check_catalogue(current, store, catalogue, builders.NOW) == [
+    assert catalogue_checks.check(current.settings, store, catalogue, builders.NOW) == [
         "snapshot_region_names: region RegionTwo has left Keystone's catalogue"
     ]
 
 
-def test_nobody_listens_on_the_bus_of_a_region_that_left_the_catalogue(configure):
-    conf, current = configure(
+def test_the_bus_of_a_region_that_left_the_catalogue_has_no_listener(configure):
+    current = configure(
         f"[notifications]\nregion_transport_urls = Gone:{BUS}\n"
         f"region_transport_urls = RegionTwo:{BUS}"
     )
     requests: Any = types.SimpleNamespace(handle=lambda _event: None)
-    made = wiring.make_listeners(conf, current, requests, {TWO})
+    made = buses.make_listeners(current, requests, {TWO})
     assert len(made._others) == 1

@@ -9,7 +9,8 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import local_checks
-from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import sync_conf
+from glance_sync_agent.wiring.configuration import Configuration
 
 OK, WARN, SKIP, FAIL = findings.Level
 
@@ -22,7 +23,7 @@ glances:
 
 @pytest.fixture
 def files(tmp_path):
-    """Return a function that writes the files and looks at them."""
+    """Return a function that writes the files and checks them."""
 
     def look(text="", store_text=None, mode=0o640):
         conf_file = tmp_path / "sync.conf"
@@ -30,8 +31,8 @@ def files(tmp_path):
         conf_file.chmod(mode)
         if store_text is not None:
             (tmp_path / "glance_store.yaml").write_text(store_text)
-        conf = settings.parse_files([f"--config-file={conf_file}"], prog="test", description="")
-        return list(local_checks.files(conf, settings.load(conf)))
+        conf = sync_conf.parse([f"--config-file={conf_file}"], prog="test", description="")
+        return list(local_checks.files(Configuration(conf, lambda: conf)))
 
     return look
 
@@ -112,7 +113,7 @@ def test_a_state_path_that_we_may_not_write_fails(monkeypatch, tmp_path, name):
 
 
 @pytest.mark.parametrize("user_id", [1, 4711])
-def test_root_is_told_to_look_as_the_agents_user(monkeypatch, tmp_path, user_id):
+def test_root_is_advised_to_check_as_the_agents_user(monkeypatch, tmp_path, user_id):
     if os.geteuid() == 0:
         os.chown(tmp_path, user_id, -1)
     else:
@@ -137,7 +138,7 @@ def test_an_error_is_a_finding_with_what_to_do():
     def probe():
         raise errors.ServiceUnavailable("no answer")
 
-    found = findings.look("bus", probe, lambda exc: f"mend: {exc}")
+    found = findings.check("bus", probe, lambda exc: f"mend: {exc}")
 
     assert found == findings.failure("bus", "no answer", "mend: no answer")
 
@@ -145,8 +146,8 @@ def test_an_error_is_a_finding_with_what_to_do():
 def test_what_a_probe_returns_is_good_news_unless_it_is_a_finding():
     warning = findings.warning("bus", "slow", "hurry")
 
-    assert findings.look("bus", lambda: "fine", str).verdict is OK
-    assert findings.look("bus", lambda: warning, str) is warning
+    assert findings.check("bus", lambda: "fine", str).verdict is OK
+    assert findings.check("bus", lambda: warning, str) is warning
 
 
 @pytest.mark.parametrize(

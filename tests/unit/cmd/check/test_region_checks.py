@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.check import region_checks
+from glance_sync_agent.cmd.check import store_checks
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
@@ -32,11 +33,11 @@ def look(project_map, owner=metadata_policy.Owner.MAPPED):
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        (0, "start that Glance, or let us reach it: curl {url}/versions"),
-        (503, "start that Glance, or let us reach it: curl {url}/versions"),
+        (0, "start that Glance, or make it reachable from here: curl {url}/versions"),
+        (503, "start that Glance, or make it reachable from here: curl {url}/versions"),
         # What a Glance says that may not ask Keystone, or cannot.
-        (401, "its log tells why: is [keystone_authtoken] of that Glance right, and its {more}"),
-        (403, "its log tells why: is [keystone_authtoken] of that Glance right, and its {more}"),
+        (401, "see the log of that Glance; check its [keystone_authtoken] and its {more}"),
+        (403, "see the log of that Glance; check its [keystone_authtoken] and its {more}"),
     ],
 )
 def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
@@ -47,7 +48,7 @@ def test_what_to_do_about_a_glance_depends_on_its_answer(status, remedy):
         found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
         assert found.verdict is FAIL
-        assert found.remedy == remedy.format(url=server.url, more="policy.yaml?")
+        assert found.remedy == remedy.format(url=server.url, more="policy.yaml")
 
 
 def test_a_glance_that_says_nothing_is_to_be_reached():
@@ -57,7 +58,8 @@ def test_a_glance_that_says_nothing_is_to_be_reached():
         session = credentials.make_session(auth, timeout_seconds=0.2)
         found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
-    assert found.remedy == f"start that Glance, or let us reach it: curl {url}/versions"
+    reach = "start that Glance, or make it reachable from here"
+    assert found.remedy == f"{reach}: curl {url}/versions"
 
 
 LISTING = scripted_http.Reply.of({"images": []})
@@ -73,7 +75,7 @@ CUT = {"Content-Length": "9", "Connection": "close"}
 
 @pytest.fixture
 def scripted():
-    """Return a function that looks at a Glance which answers as it is told."""
+    """Return a function that checks a Glance with scripted answers."""
     with scripted_http.serving() as server:
         session = credentials.make_session(
             token_endpoint.Token(server.url, "token"), timeout_seconds=0.5
@@ -96,7 +98,7 @@ def test_a_glance_that_would_take_data_is_ok_and_keeps_nothing(scripted, answer)
     found, (made, filled, removed) = scripted(RECORD, answer, GONE)
 
     assert found.verdict is OK
-    assert found.detail.endswith(", as administrator, who may upload")
+    assert found.detail.endswith(", as administrator, uploads allowed")
     record = json.loads(made.body)
     path = f"/v2/images/{record['id']}"
     assert record == {
@@ -111,7 +113,7 @@ def test_a_glance_whose_policy_forbids_uploads_fails(scripted):
     found, requests = scripted(RECORD, FORBIDDEN, GONE)
 
     assert found.verdict is FAIL
-    assert "does not let us upload the data of an image" in found.detail
+    assert "does not let the agent's user upload the data of an image" in found.detail
     assert "upload_image" in found.remedy
     assert requests[-1].method == "DELETE"
 
@@ -174,7 +176,7 @@ def test_regions_that_there_are_not_are_warned_about_with_those_that_there_are()
 
     assert found.verdict is WARN
     assert found.detail == f"{FILE}: RegionNine, RegionX: no region of the catalogue"
-    assert found.remedy.endswith("those that there are: RegionOne, RegionTwo")
+    assert found.remedy.endswith("the regions are RegionOne, RegionTwo")
 
 
 @pytest.mark.parametrize("owner", [metadata_policy.Owner.SAME, metadata_policy.Owner.AGENT])
@@ -213,7 +215,7 @@ class Services:
 def look_at_store(seen, *, is_source):
     services: Any = Services(seen)
     file = pathlib.Path("/etc/glance/glance_store.yaml")
-    return region_checks.store(REGIONS[0], services, file, is_source=is_source)
+    return store_checks.store(REGIONS[0], services, file, is_source=is_source)
 
 
 @pytest.mark.parametrize(
@@ -225,14 +227,14 @@ def look_at_store(seen, *, is_source):
         errors.HostKeyMismatch("who are you"),
     ],
 )
-def test_a_way_to_read_that_leads_nowhere_is_a_warning_because_there_is_another(failure):
+def test_a_source_store_that_cannot_be_read_is_a_warning_because_the_image_api_remains(failure):
     found = look_at_store(failure, is_source=True)
 
     assert found.verdict is WARN
     assert found.detail == f"{failure}; images are read through the image API instead"
     assert found.remedy.endswith(
-        "or remove the entry of RegionOne from /etc/glance/glance_store.yaml, so that nothing "
-        "else is tried"
+        "or remove the entry of RegionOne from /etc/glance/glance_store.yaml, so that the agent "
+        "only uses the image API"
     )
     assert look_at_store(failure, is_source=False).verdict is FAIL
 

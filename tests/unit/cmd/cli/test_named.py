@@ -59,13 +59,13 @@ def test_a_name_is_that_of_glance_or_of_an_image_that_glance_does_not_know(table
 @pytest.mark.parametrize(
     ("table", "glance"), [(Place("golden", A), GONE), (GONE, Place("golden", A))]
 )
-def test_who_does_not_answer_is_no_obstacle_if_the_other_knows_the_name(table, glance):
+def test_an_unreachable_service_is_no_obstacle_if_the_other_knows_the_name(table, glance):
     assert find(table, glance) == (
-        [A], ["the name golden was not looked up everywhere: no answer"]
+        [A], ["the search for the name golden is incomplete: no answer"]
     )
 
 
-def test_a_name_that_nobody_has_is_a_usage_error():
+def test_an_unknown_name_is_a_usage_error():
     with pytest.raises(console.UsageError, match=r"no image with the name bad\\x1b in the casc"):
         find(Place("golden", A), Place("golden", A), "bad\x1b")
 
@@ -92,14 +92,16 @@ def test_of_several_images_the_first_ten_are_listed():
         named.only("golden", ids)
     assert str(caught.value) == (
         "12 images have the name golden: id-0, id-1, id-2, id-3, id-4, id-5, id-6, id-7, id-8, "
-        "id-9 and 2 more; name one by its id"
+        "id-9 and 2 more; give one id"
     )
 
 
 def require(name, *, tasks=(), catalogue=()):
-    store: Any = types.SimpleNamespace(regions=lambda: list(tasks))
-    found: Any = types.SimpleNamespace(regions=lambda: frozenset(catalogue))
-    named.require_known_region(name, store, lambda: found)
+    store = types.SimpleNamespace(regions=lambda: list(tasks))
+    found = types.SimpleNamespace(regions=lambda: frozenset(catalogue))
+    cloud: Any = types.SimpleNamespace(store=store, catalogue=found)
+    parsed_args: Any = types.SimpleNamespace(region=name, region_argument=None)
+    assert named.known_region(parsed_args, cloud) == name
 
 
 @pytest.mark.parametrize("name", [None, "RegionOne", "RegionTwo"])
@@ -111,10 +113,10 @@ def test_a_region_that_neither_knows_is_a_usage_error_that_lists_those_that_ther
     with pytest.raises(console.UsageError) as caught:
         require("Typo\x1b", tasks=["RegionNine", "RegionOne"], catalogue=["RegionOne"])
     assert str(caught.value) == (
-        r"there is no region Typo\x1b; there are RegionNine, RegionOne"
+        r"there is no region Typo\x1b; the regions are RegionNine, RegionOne"
     )
 
 
 def test_in_an_empty_catalogue_there_is_none():
-    with pytest.raises(console.UsageError, match=r"there are none$"):
+    with pytest.raises(console.UsageError, match=r"the regions are none$"):
         require("RegionTwo")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress is drawn for a person, and for nobody else."""
+"""The progress bar is drawn on a terminal only."""
 
 import io
 
@@ -36,7 +36,7 @@ def test_an_image_without_a_name_is_shown_by_its_id(monkeypatch):
     assert f"{builders.IMAGE_ID} in RegionTwo" in draw(Terminal(), image_name=None)
 
 
-def test_where_there_is_no_terminal_nothing_is_drawn():
+def test_without_a_terminal_nothing_is_drawn():
     assert draw(io.StringIO()) == ""
 
 

@@ -10,11 +10,13 @@ from unittest import mock
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent import wiring
 from glance_sync_agent.cmd.daemon import agent_service as daemons
+from glance_sync_agent.cmd.daemon import loops
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.wiring.agent import Agent
+from glance_sync_agent.wiring.cloud import SystemClock
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
@@ -48,8 +50,8 @@ class Stage:
     def __init__(self):
         self.world: Any = worlds.World()
         self.conf: Any = types.SimpleNamespace(graceful_shutdown_timeout=30)
-        self.current: Any = types.SimpleNamespace(
-            settings=settings(sync_enabled=True), reload=lambda: None
+        self.configuration: Any = types.SimpleNamespace(
+            conf=self.conf, settings=settings(sync_enabled=True), reload=lambda: None
         )
         self.started = []
         self.bus_is_down = False
@@ -57,21 +59,21 @@ class Stage:
         self.released = self.clocks_set = 0
         self.is_closed = False
         make: Any = daemons.Daemon
-        self.daemon = make(self.conf, self.current, build=self.build)
+        self.daemon = make(0, self.configuration, build=self.build)
 
-    def build(self, conf, current, *, submit, ending, stop, wake):
-        assert (conf, current) == (self.conf, self.current)
+    def build(self, configuration, runtime, stop):
+        assert configuration is self.configuration
         if self.build_failures:
             raise self.build_failures.pop(0)
-        self.wake = wake
-        process = {"submit": submit, "ending": ending, "stop": stop, "wake": wake}
+        self.wake = runtime.wake
+        process = {name: getattr(runtime, name) for name in ("submit", "ending", "wake")}
         self.world.engine = assembly.assemble(
             # The daemon waits in real time.
-            dataclasses.replace(self.world.engine.outside, clock=wiring.SystemClock()),
+            dataclasses.replace(self.world.engine.outside, clock=SystemClock()),
             self.world.settings,
-            dataclasses.replace(self.world.engine.runtime, **process),
+            dataclasses.replace(self.world.engine.runtime, stop=stop, **process),
         )
-        return wiring.Agent(
+        return Agent(
             engine=self.world.engine,
             make_listener=self.make_listener,
             set_clock=self.set_clock,
@@ -98,8 +100,8 @@ class Stage:
         return [one for one in self.started if not one.is_stopped.is_set()]
 
     def enable(self, *, enabled):
-        self.current.settings = settings(sync_enabled=enabled)
-        self.daemon.reset()
+        self.configuration.settings = settings(sync_enabled=enabled)
+        self.daemon.reload()
 
 
 @pytest.fixture
@@ -107,8 +109,8 @@ def stage():
     made = Stage()
     yield made
     made.conf.graceful_shutdown_timeout = 1
-    made.daemon.stop()
-    made.daemon.wait()
+    made.daemon.terminate()
+    assert made.daemon._stopped.is_set()
 
 
 def eventually(condition):
@@ -121,7 +123,7 @@ def eventually(condition):
 
 
 def block(stage, region=TWO):
-    """Let transfers into a region stand still; return what tells that one does, and the gate."""
+    """Let transfers into a region stall; return the event of the first one, and the gate."""
     standing, gate = threading.Event(), threading.Event()
 
     def before(name, _image_id):
@@ -144,7 +146,7 @@ def test_what_is_there_at_start_is_copied_and_then_what_comes(stage):
 
 
 def test_when_all_tasks_have_ended_their_successors_are_taken_at_once(stage, monkeypatch):
-    monkeypatch.setattr(daemons, "_FLOCK_SECONDS", 600.0)
+    monkeypatch.setattr(loops, "_BATCH_SECONDS", 600.0)
     more_than_run_at_once = {stage.world.source.publish(b"1").image_id for _ in range(9)}
     stage.daemon.start()
     eventually(lambda: more_than_run_at_once <= stage.world.two.ids() & stage.world.three.ids())
@@ -162,8 +164,8 @@ def test_copies_are_read_back_if_the_operator_wants_that(stage):
     assert stage.world.three.data(image.image_id) == b"first"
 
 
-def test_the_look_waits_for_the_queue_but_not_for_ever(stage, monkeypatch):
-    monkeypatch.setattr(daemons, "_BUS_PATIENCE_SECONDS", 0.1)
+def test_the_first_scan_waits_for_the_queue_but_not_for_ever(stage, monkeypatch):
+    monkeypatch.setattr(loops, "_BUS_PATIENCE_SECONDS", 0.1)
     stage.bus_is_down = True
     image = stage.world.source.publish(b"1")
     stage.daemon.start()
@@ -175,7 +177,7 @@ def test_stopping_lets_a_transfer_end(stage):
     image = stage.world.source.publish(b"1")
     stage.daemon.start()
     assert standing.wait(SECONDS)
-    stopping = threading.Thread(target=stage.daemon.stop)
+    stopping = threading.Thread(target=stage.daemon.terminate)
     stopping.start()
     eventually(lambda: not stage.listening())
     assert not stage.is_closed
@@ -184,7 +186,7 @@ def test_stopping_lets_a_transfer_end(stage):
     assert stage.is_closed
     assert stage.released == 0
     assert stage.world.task(image).status == "success"
-    stage.daemon.wait()
+    assert stage.daemon._stopped.is_set()
 
 
 def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, monkeypatch):
@@ -194,7 +196,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     image = stage.world.source.publish(b"12345678")
     stage.daemon.start()
     assert standing.wait(SECONDS)
-    stage.daemon.stop()
+    stage.daemon.terminate()
     assert stage.released == 1
     gate.set()
     eventually(lambda: stage.world.engine.worker.running() == 0)
@@ -205,7 +207,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
 def test_nothing_is_begun_after_stopping(stage):
     stage.daemon.start()
     eventually(stage.listening)
-    stage.daemon.stop()
+    stage.daemon.terminate()
     image = stage.world.source.publish(b"1")
     stage.world.changed(image.image_id)
     stage.enable(enabled=True)
@@ -218,9 +220,9 @@ def test_stopping_does_not_wait_for_a_keystone_that_is_away(stage, caplog):
     stage.build_failures = [errors.ServiceUnavailable("Keystone does not answer")] * 100
     stage.daemon.start()
     eventually(lambda: len(stage.build_failures) < 100)
-    stage.daemon.stop()
-    stage.daemon.wait()
-    eventually(lambda: "Stopped before the agent could begin" in caplog.text)
+    stage.daemon.terminate()
+    assert stage.daemon._stopped.is_set()
+    eventually(lambda: "Stopped before the agent could start" in caplog.text)
 
 
 def test_a_service_that_is_away_at_start_is_waited_for(stage):
@@ -244,14 +246,14 @@ def test_a_database_that_is_away_is_asked_again(stage, caplog):
     eventually(stage.listening)
     stage.world.store.is_down = True
     stage.wake()
-    eventually(lambda: "Could not take tasks" in caplog.text)
+    eventually(lambda: "Could not claim tasks" in caplog.text)
     stage.world.store.is_down = False
     image = stage.world.source.publish(b"1")
     stage.world.changed(image.image_id)
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
-def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
+def test_a_scan_is_repeated_until_every_region_has_answered(stage, monkeypatch):
     monkeypatch.setattr(scan_schedule, "_AGAIN_SECONDS", 0.05)
     calls = []
 
@@ -268,7 +270,7 @@ def test_a_look_is_repeated_until_every_region_has_answered(stage, monkeypatch):
     assert len(calls) == 3
 
 
-def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monkeypatch, caplog):
+def test_an_unreachable_cascading_region_is_scanned_again(stage, monkeypatch, caplog):
     monkeypatch.setattr(scan_schedule, "_AGAIN_SECONDS", 0.05)
     failures = [errors.ServiceUnavailable("no answer")]
 
@@ -283,8 +285,8 @@ def test_a_cascading_region_that_does_not_answer_is_looked_at_again(stage, monke
     assert "Could not scan the images: no answer" in caplog.text
 
 
-def test_switched_off_the_agent_takes_no_message_and_begins_no_task(stage):
-    stage.current.settings = settings(sync_enabled=False)
+def test_a_disabled_agent_takes_no_message_and_starts_no_task(stage):
+    stage.configuration.settings = settings(sync_enabled=False)
     image = stage.world.source.publish(b"1")
     stage.world.changed(image.image_id)
     stage.daemon.start()
@@ -320,16 +322,16 @@ def test_switching_off_does_not_wait_for_a_bus_that_is_down(stage):
     eventually(lambda: not stage.listening())
 
 
-def test_a_reload_looks_at_everything_again(stage):
+def test_a_reload_starts_a_full_scan(stage):
     stage.daemon.start()
     eventually(stage.listening)
     image = stage.world.source.publish(b"1")  # and no event of it
-    stage.daemon.reset()
+    stage.daemon.reload()
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
 class LateEvent(threading.Event):
-    """Has something happen once, just after somebody waited in vain."""
+    """Runs a function once, right after a wait timed out."""
 
     def __init__(self):
         super().__init__()
@@ -342,35 +344,36 @@ class LateEvent(threading.Event):
         return is_set
 
 
-def test_a_reload_in_the_moment_in_which_a_look_is_due_is_not_lost(stage):
+def test_a_reload_at_the_moment_when_a_scan_is_due_is_not_lost(stage):
     stage.world.intervals = scan_settings.ScanIntervals(full=0.0, incremental=0.05)
-    stage.daemon._look = look = LateEvent()
+    look = LateEvent()
+    stage.daemon._signals = dataclasses.replace(stage.daemon._signals, scan=look)
     image = stage.world.source.publish(visibility="shared")
     stage.world.clock.advance(3600.0)
-    stage.world.source.publish()  # so that looks at changes leave the first one out
+    stage.world.source.publish()  # so that incremental scans leave the first one out
     stage.daemon.start()
     eventually(stage.listening)
     eventually(lambda: image.image_id in stage.world.two.ids())
     quiet = threading.Event()
     look.then.append(quiet.set)
     assert quiet.wait(SECONDS)
-    stage.world.source.share(image.image_id, "beta")  # which only a look at everything finds
-    look.then.append(stage.daemon.reset)
+    stage.world.source.share(image.image_id, "beta")  # which only a full scan finds
+    look.then.append(stage.daemon.reload)
     eventually(lambda: "beta" in stage.world.two.image(image.image_id).members)
 
 
-def test_the_clock_is_set_again_before_each_look_and_stays_if_that_fails(stage):
+def test_the_clock_is_set_again_before_each_scan_and_stays_if_that_fails(stage):
     stage.daemon.start()
     eventually(stage.listening)
     image = stage.world.source.publish()
     before = stage.clocks_set
-    stage.daemon.reset()
+    stage.daemon.reload()
     eventually(lambda: stage.clocks_set > before)
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
 def test_a_reload_before_the_start_is_no_error(stage):
-    stage.daemon.reset()
+    stage.daemon.reload()
     stage.daemon.start()
     eventually(stage.listening)
 
@@ -381,8 +384,8 @@ def test_a_bad_file_is_refused_and_said(stage, caplog):
 
     stage.daemon.start()
     eventually(stage.listening)
-    stage.current.reload = reload
-    stage.daemon.reset()
+    stage.configuration.reload = reload
+    stage.daemon.reload()
     assert "Kept the old configuration" in caplog.text
     assert "SOME" in caplog.text
     assert len(stage.listening()) == 1
@@ -407,18 +410,18 @@ def test_a_snapshot_is_copied_when_it_becomes_active_without_an_event(stage):
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
-def test_looks_at_snapshots_go_on_after_one_that_fails(stage, caplog):
+def test_checks_of_snapshots_continue_after_a_failure(stage, caplog):
     image = announce(stage)
     stage.daemon.start()
     eventually(lambda: is_awaited(stage))
     stage.world.store.is_down = True
-    eventually(lambda: "Could not look at the snapshots" in caplog.text)
+    eventually(lambda: "Could not check the snapshots" in caplog.text)
     stage.world.store.is_down = False
     stage.world.source.put_data(image.image_id, b"1")
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
-def test_switched_off_the_agent_looks_at_no_snapshot(stage, monkeypatch):
+def test_a_disabled_agent_checks_no_snapshot(stage, monkeypatch):
     image = announce(stage)
     stage.daemon.start()
     eventually(lambda: is_awaited(stage))

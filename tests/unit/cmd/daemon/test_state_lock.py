@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One agent for one state directory."""
+"""The lock of a state directory."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def hold(directory, patience_seconds):
         pass
 
 
-def test_the_directory_is_made_and_nobody_else_may_look_into_it(tmp_path):
+def test_the_directory_is_made_without_access_for_other_users(tmp_path):
     directory = tmp_path / "var" / "state"
     with state_lock.held(directory):
         assert directory.stat().st_mode & 0o007 == 0
@@ -64,7 +64,7 @@ def test_a_second_agent_is_refused_with_the_remedy(tmp_path, holder):
         hold(tmp_path, 0.1)
     assert str(tmp_path) in str(caught.value)
     assert "another glance-sync-agent runs there" in str(caught.value)
-    assert "state_path of its own" in str(caught.value)
+    assert "another state_path" in str(caught.value)
 
 
 def test_a_second_agent_says_that_it_waits_and_goes_on_when_the_first_is_killed(
@@ -80,7 +80,7 @@ def test_a_second_agent_says_that_it_waits_and_goes_on_when_the_first_is_killed(
     thread.start()
     assert not entered.wait(0.5)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "waiting 60 s for its end" in caplog.text
+    assert "waiting up to 60 s until it ends" in caplog.text
     holder.kill()
     assert entered.wait(10)
     thread.join()

@@ -70,13 +70,13 @@ def test_a_name_that_the_database_does_not_know_is_answered_by_those_that_it_kno
     status, out, err = manage_run("region", "forget", "Atlantis", "--yes")
     assert (status, out) == (1, "")
     assert err == (
-        "glance-sync-manage: the database knows no region Atlantis; it knows RegionOne, "
-        "RegionThree, RegionTwo\n"
+        "glance-sync-manage: the database has no region Atlantis; it has RegionOne, RegionThree, "
+        "RegionTwo\n"
     )
 
 
 def test_an_empty_database_knows_none(manage_run, store):
-    assert "it knows none yet" in manage_run("region", "forget", "RegionTwo")[2]
+    assert "it has none yet" in manage_run("region", "forget", "RegionTwo")[2]
 
 
 def test_an_agent_that_runs_here_keeps_both_from_working(manage_run, filled, tmp_path):
@@ -89,7 +89,7 @@ def test_an_agent_that_runs_here_keeps_both_from_working(manage_run, filled, tmp
     assert list(filled.list()) == before
 
 
-def test_an_agent_that_runs_elsewhere_keeps_a_region_from_being_forgotten(manage_run, filled):
+def test_no_region_is_forgotten_while_an_agent_runs_elsewhere(manage_run, filled):
     until = test_cli.LATER
     filled.leader_leases().take("look", owner="other:1", now=test_cli.NOW, until=until)
     status, _out, err = manage_run("region", "forget", "RegionTwo", "--yes")
