@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The links of ``check`` about marked images: a line for each region. Writes nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from oslo_config import cfg
@@ -10,6 +11,7 @@ from glance_sync_agent import wiring
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.marks.census import MarkKind
 
 
 def look(
@@ -30,21 +32,21 @@ def look(
 
 def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding:
     link = f"images {region}"
-    count = census.Count()
     try:
-        for finding in marked.find(region):
-            count.add(finding.kind)
+        count = Counter(found.kind for found in marked.find(region))
     except errors.SyncError as exc:
         return findings.warning(
             link, f"marked images were not counted: {exc}", "see the lines that fail above"
         )
+    copies, inherited = count[MarkKind.COPY], count[MarkKind.INHERITED]
+    doubtful, orphans = count[MarkKind.DOUBTFUL], count[MarkKind.ORPHAN]
     told = (
-        f"{count.copies} copies, {count.inherited} users' images with an inherited mark, "
-        f"{count.doubtful} doubtful, {count.orphans} orphaned"
+        f"{copies} copies, {inherited} users' images with an inherited mark, "
+        f"{doubtful} doubtful, {orphans} orphaned"
     )
-    if count.unadopted:
-        told += f", {count.unadopted} copies of another agent, or of a region copied no more"
-    if count.doubtful or count.orphans:
+    if unadopted := count[MarkKind.UNADOPTED]:
+        told += f", {unadopted} copies of another agent, or of a region copied no more"
+    if doubtful or orphans:
         remedy = f"glance-sync orphan list --region {region} shows those that are left alone"
         return findings.warning(link, told, remedy)
     return findings.Finding(verdict=findings.Level.OK, link=link, detail=told)

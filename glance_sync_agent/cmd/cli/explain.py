@@ -15,6 +15,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.regions import RegionServices
@@ -66,7 +67,7 @@ class Explain(tables.Lister):
             engine = cloud.engine(clock=wiring.SystemClock())
             source = engine.remote_sources.join(self._find(cloud.regions, catalogue, image_id))
             self._mention(source, catalogue, current)
-            verdicts = engine.targets.verdicts(source)
+            verdicts = engine.targets.placements(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)
@@ -113,7 +114,7 @@ class Explain(tables.Lister):
                 continue
             if found is None or identity.names_itself(found):
                 continue
-            if images.is_snapshot(found):
+            if snapshots.is_snapshot(found):
                 return found
         if copy is None:
             error = console.UsageError if is_certain else errors.SyncError
