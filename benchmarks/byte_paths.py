@@ -37,6 +37,7 @@ sys.path.insert(0, str(_ROOT))
 
 import paramiko  # noqa: E402
 
+from glance_sync_agent.domain import image_records  # noqa: E402
 from glance_sync_agent.domain import images  # noqa: E402
 from glance_sync_agent.drivers import stores  # noqa: E402
 from glance_sync_agent.drivers.ssh import hosts  # noqa: E402
@@ -93,7 +94,7 @@ class Bench:
         with self.file.open("rb") as file:
             self.source_client.images.upload(record.id, file)
         whole = dict(self.source_client.images.get(record.id))
-        return images.parse(whole, images.RegionId(self.description.cascading_region))
+        return image_records.parse(whole, images.RegionId(self.description.cascading_region))
 
     def context(self, name: str) -> stores.StoreContext:
         """Return what the drivers of a region get."""

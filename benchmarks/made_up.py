@@ -20,9 +20,10 @@ from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import rules
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import mark_properties
+from glance_sync_agent.domain import owner_facts
 
 CASCADING = images.RegionId("RegionOne")
 DATA = b"the bytes of an image"
@@ -150,7 +151,7 @@ class Glance:
     def create(self, image_id: images.ImageId, source: images.Image) -> images.Image:
         record = self._record(number_of(image_id or source.image_id))
         without_data = {"status": "queued", "size": None, "os_hash_value": None}
-        return images.parse(record | without_data, self.region)
+        return image_records.parse(record | without_data, self.region)
 
     def update(self, changes: actions.UpdateMetadata) -> None:
         raise errors.Refused("nothing here can be changed")
@@ -175,7 +176,7 @@ class Glance:
 
     def _image(self, number: int) -> images.Image | None:
         is_there = number < self._count and self._copy(number) is not Copy.MISSING
-        return images.parse(self._record(number), self.region) if is_there else None
+        return image_records.parse(self._record(number), self.region) if is_there else None
 
     def _record(self, number: int) -> dict[str, Any]:
         record = {
@@ -201,11 +202,11 @@ class Glance:
             "updated_at": f"{changed_at(number):%Y-%m-%dT%H:%M:%SZ}",
         }
         if self.region != CASCADING:
-            record[images.SOURCE_ID] = record["id"]
-            record[images.SOURCE_REGION] = CASCADING
-            record[images.COPY_ID] = record["id"]
-            record[images.COPY_REGION] = self.region
-            record[images.SYNCED_PROPERTIES] = '["hw_disk_bus", "hw_vif_model", "os_distro"]'
+            record[mark_properties.SOURCE_ID] = record["id"]
+            record[mark_properties.SOURCE_REGION] = CASCADING
+            record[mark_properties.COPY_ID] = record["id"]
+            record[mark_properties.COPY_REGION] = self.region
+            record[mark_properties.SYNCED] = '["hw_disk_bus", "hw_vif_model", "os_distro"]'
         return record
 
     @contextlib.contextmanager
@@ -266,14 +267,14 @@ class Cloud:
     def region_of(self, url: str) -> images.RegionId | None:
         return None
 
-    def project(self, project_id: str) -> rules.Project | None:
+    def project(self, project_id: str) -> owner_facts.Project | None:
         return None
 
     def roles_on(self, project_id: str) -> frozenset[str]:
         return frozenset()
 
-    def association(self, project_id: str) -> strategy.Association:
-        return strategy.Association(is_filtered=False, regions=frozenset())
+    def association(self, project_id: str) -> owner_facts.Association:
+        return owner_facts.Association(is_filtered=False, regions=frozenset())
 
     def seconds(self) -> float:
         """Return the time spent in all Glances."""

@@ -30,7 +30,7 @@ import time
 from typing import Any
 import uuid
 
-from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from tools import agents
 from tools import cloud as clouds
 
@@ -205,10 +205,10 @@ class Bench:
         image_id = str(uuid.uuid4())
         properties = {
             "id": image_id,
-            images.SOURCE_ID: "none",
-            images.SOURCE_REGION: "none",
-            images.COPY_ID: image_id,
-            images.COPY_REGION: self.described.cascading_region,
+            mark_properties.SOURCE_ID: "none",
+            mark_properties.SOURCE_REGION: "none",
+            mark_properties.COPY_ID: image_id,
+            mark_properties.COPY_REGION: self.described.cascading_region,
         }
         image = client.images.create(
             name="benchmark", disk_format="raw", container_format="bare",

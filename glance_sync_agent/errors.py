@@ -5,40 +5,41 @@
 
     SyncError
     ├── ConfigurationError          the operator's files are wrong
-    ├── NotificationError           a message that is no image event
-    │   └── UnknownEvent            its type is none that Glance has
-    ├── LeaseLost                   somebody else owns the task now
-    ├── OriginFailed                one of the places that have the bytes does not give them
-    ├── TransientError              worth trying again later
-    │   ├── ServiceUnavailable      no answer, 5xx, 429, or a refused log-in that may pass
-    │   │   └── HandshakeFailed     TLS: we do not trust a server, or it does not trust us
-    │   ├── TransferInterrupted     the bytes stopped before the end
-    │   │   └── NoData              a record of an image that Glance has no bytes of
-    │   ├── UploadRefused           a policy or a quota of a Glance, which may be raised
+    ├── NotificationError           a message is not an image event
+    │   └── UnknownEvent            Glance has no events of its type
+    ├── LeaseLost                   another agent owns the task now
+    ├── OriginFailed                one of several regions cannot provide the bytes
+    ├── TransientError              a retry may succeed
+    │   ├── ServiceUnavailable      no answer, 5xx, 429, or a log-in refused for now
+    │   │   ├── HandshakeFailed     TLS: the agent or the server distrusts the other
+    │   │   └── Unauthorized        a Glance did not recognize the agent's token
+    │   ├── TransferInterrupted     the bytes ended early
+    │   │   └── NoData              Glance has the record of an image without its bytes
+    │   ├── UploadRefused           a policy or a quota of Glance refused the bytes
     │   ├── TransferTimedOut        the bytes were too slow
-    │   ├── DigestMismatch          the bytes are not the source's
-    │   ├── Undecided               nobody can say now where an image belongs, or to whom
+    │   ├── DigestMismatch          the bytes differ from the source's
+    │   ├── Undecided               the region or the owner of an image is unknown for now
     │   └── Cancelled               the agent is stopping
-    └── PermanentError              trying again alone will not help
-        ├── Refused                 an answer 4xx, with the service's own reason
-        │   └── FormatRefused       a Glance that finds other bytes than the disk format's
-        ├── ImageIdTaken            the id is in use or was used once in that region
-        ├── ImageConflict           an image that is not ours stands in the way
+    └── PermanentError              a retry alone cannot succeed
+        ├── Refused                 an answer 4xx, with the service's reason
+        │   └── FormatRefused       the bytes do not fit the image's disk format
+        ├── ImageIdTaken            an image in that region has the id, or had it
+        ├── ImageConflict           an image that is not the agent's is in the way
         ├── UnknownRegion           the catalogue has no such region
-        └── HostKeyMismatch         the SSH host is not the one in known_hosts
+        └── HostKeyMismatch         the SSH host's key is not in known_hosts
 
-A message says what was attempted, on what, and what was seen.
+A message names the attempt, its object and the finding.
 """
 
 import enum
 
 
 class Fault(enum.Enum):
-    """What a failure of a region is about."""
+    """The kind of a region's failure."""
 
-    CONNECTION = enum.auto()  # nobody could be reached: no image would fare better
-    REQUEST = enum.auto()  # no answer about one image in time, or the connection broke
-    ANSWER = enum.auto()  # 5xx about one image
+    CONNECTION = enum.auto()  # the region was unreachable, for any image
+    REQUEST = enum.auto()  # a request about one image got no answer, or the connection broke
+    ANSWER = enum.auto()  # a request about one image got 5xx
 
 
 class SyncError(Exception):
@@ -46,25 +47,25 @@ class SyncError(Exception):
 
 
 class ConfigurationError(SyncError):
-    """The operator's files are wrong; the message names file, place and remedy."""
+    """The operator's files are wrong. The message names file, line and remedy."""
 
 
 class NotificationError(SyncError):
-    """A message that is not an image event this agent understands."""
+    """A message is not a valid image event."""
 
 
 class UnknownEvent(NotificationError):
-    """A message of a type that Glance has not, as other services send them."""
+    """A message has a type that Glance does not send. Other services do."""
 
 
 class LeaseLost(SyncError):
-    """The task was claimed by somebody else, or removed, since it was leased."""
+    """Another agent claimed the task, or an operator removed it."""
 
 
 class OriginFailed(SyncError):
-    """The bytes cannot be read in one region; another may have them, too.
+    """One region cannot provide the bytes, but another region may.
 
-    :param reason: what the reader found.
+    :param reason: why it cannot.
     """
 
     def __init__(self, reason: SyncError, *, region: str) -> None:
@@ -74,12 +75,11 @@ class OriginFailed(SyncError):
 
 
 class TransientError(SyncError):
-    """Worth trying again.
+    """A retry may succeed.
 
-    :param retry_after: seconds that the other side asked us to wait, or None.
-    :param region: whose Glance or SSH host gives no answer, or 5xx; None: this says nothing of a
-        region.
-    :param fault: of that region; all but the first may be the fault of the image alone.
+    :param retry_after: seconds that the service asked for, or None.
+    :param region: the region whose Glance or SSH host failed; None: no region failed.
+    :param fault: how it failed. Only ``CONNECTION`` excludes that the image is the cause.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class TransientError(SyncError):
 
 
 class ServiceUnavailable(TransientError):
-    """A service gave no answer, or one that says "not now"."""
+    """A service gave no answer, or cannot serve the request now."""
 
 
 class HandshakeFailed(ServiceUnavailable):
-    """A service is there, and TLS with it fails.
+    """A service answers, but TLS with it fails.
 
-    :param seen: what was attempted, and what was seen.
-    :param remedy: what an operator does about it.
+    :param seen: the attempt and the finding.
+    :param remedy: what an operator should do.
     """
 
     def __init__(self, seen: str, *, remedy: str, region: str | None = None) -> None:
@@ -114,27 +114,27 @@ class HandshakeFailed(ServiceUnavailable):
 
 
 class Unauthorized(ServiceUnavailable):
-    """A Glance does not know us, or cannot ask Keystone who we are."""
+    """A Glance did not recognize the agent's token, or could not reach Keystone."""
 
 
 class TransferInterrupted(TransientError):
-    """The bytes stopped before the end."""
+    """The bytes ended early."""
 
 
 class NoData(TransferInterrupted):
-    """Glance has a record that tells of bytes, and none behind it."""
+    """Glance has the record of an image with data, but not the data."""
 
 
 class UploadRefused(TransientError):
-    """A Glance takes no such data, by a policy or a quota that an operator may raise."""
+    """A policy or a quota of Glance refused the data. An operator may raise it."""
 
 
 class TransferTimedOut(TransientError):
-    """The bytes took longer than the operator allows."""
+    """The bytes took longer than ``scp_copy_timeout`` allows."""
 
 
 class DigestMismatch(TransientError):
-    """The bytes are not the source's."""
+    """The bytes differ from the source's."""
 
     def __init__(self, *, what: str, expected: str, actual: str) -> None:
         super().__init__(f"{what}: expected {expected}, got {actual}")
@@ -143,31 +143,31 @@ class DigestMismatch(TransientError):
 
 
 class Undecided(TransientError):
-    """Nobody can say now where an image belongs, or to whom; it waits as long as that takes."""
+    """Keystone cannot say now where an image belongs, or who owns it. The task waits."""
 
 
 class Cancelled(TransientError):
-    """The agent is stopping; the task goes back as it was."""
+    """The agent is stopping. The task stays as it was."""
 
 
 class PermanentError(SyncError):
-    """Trying again alone will not help; an operator or a change of the image will."""
+    """A retry alone cannot succeed. An operator or a change of the image can help."""
 
 
 class Refused(PermanentError):
-    """A service understood the request and said no."""
+    """A service understood the request and refused it."""
 
 
 class FormatRefused(Refused):
-    """Glance does not take an image's bytes for what its ``disk_format`` says, and never will."""
+    """Glance found that an image's bytes do not fit its ``disk_format``."""
 
 
 class ImageIdTaken(PermanentError):
-    """An image of that id exists in the region, or did once."""
+    """An image in the region has that id, or had it."""
 
 
 class ImageConflict(PermanentError):
-    """An image that is not ours stands where the copy should."""
+    """An image that is not the agent's is where the copy should be."""
 
 
 class UnknownRegion(PermanentError):
@@ -175,4 +175,4 @@ class UnknownRegion(PermanentError):
 
 
 class HostKeyMismatch(PermanentError):
-    """The SSH host showed a key that known_hosts does not list for it."""
+    """The SSH host has a key that known_hosts does not list."""

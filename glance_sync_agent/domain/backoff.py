@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a failed task is tried again, and when a copy that vanished is made anew."""
+"""When the agent retries a failed task, and when it replaces a copy that vanished."""
 
 import dataclasses
 import datetime
@@ -10,8 +10,8 @@ _FORGOTTEN: Final = datetime.timedelta(days=7)
 
 
 def ceiling(doublings: int, *, base: float, cap: float) -> float:
-    """Return the seconds that a pause may take at most after so many doublings of ``base``."""
-    # Bounded, because 2.0 ** 1024 overflows; the cap is long reached there.
+    """Return the longest pause, in seconds, after ``base`` was doubled so often."""
+    # 2.0 ** 1024 would overflow, and the cap applies long before.
     return min(cap, base * 2.0 ** min(doublings, 64))
 
 
@@ -25,7 +25,7 @@ class RetryPolicy:
     retries: int  # after the first attempt
     base: float  # seconds
     cap: float  # seconds
-    give_up: float = 0.0  # seconds after the first failure; before that it is not the last one
+    give_up: float = 0.0  # seconds after the first failure in which no attempt is the last
 
     def next_attempt(
         self,
@@ -36,12 +36,12 @@ class RetryPolicy:
         chance: float,
         at_least: float | None = None,
     ) -> datetime.datetime | None:
-        """Return when to try again, or None if that was the last attempt.
+        """Return when to try again; None if that was the last attempt.
 
-        :param failed: attempts that failed, the last one included; at least 1.
+        :param failed: failed attempts, at least 1.
         :param since: when the first of them failed.
-        :param chance: uniform in [0, 1), by the caller's random generator.
-        :param at_least: seconds that the other side asked for.
+        :param chance: uniform in [0, 1).
+        :param at_least: seconds that the service asked for.
         """
         if failed > self.retries and (now - since).total_seconds() >= self.give_up:
             return None
@@ -51,17 +51,17 @@ class RetryPolicy:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Vanishings:
-    """How often somebody else deleted a copy, and when it was made anew after that.
+    """How often a copy vanished, and when the agent replaced it last.
 
-    The second copy is made at once, the third one a pause after the second at the earliest,
-    and the pauses double up to a day. After a week without a vanishing all is forgotten.
+    The agent replaces the first copy at once. Before each further replacement it pauses, and the
+    pauses double up to a day. After a week in which no copy vanishes, the count starts again.
     """
 
     times: int
     last_at: datetime.datetime  # aware UTC
 
     def next_copy(self, base: float) -> datetime.datetime:
-        """Return when the copy may be made anew once it has vanished again.
+        """Return when the agent may replace the copy if it vanishes again.
 
         :param base: seconds of the first pause.
         """
@@ -73,5 +73,5 @@ class Vanishings:
         return dataclasses.replace(self, times=self.times + 1, last_at=now)
 
     def is_over(self, now: datetime.datetime) -> bool:
-        """Tell whether the last one is so long ago that it does not count any more."""
+        """Tell whether the last replacement is too old to count."""
         return now - self.last_at >= _FORGOTTEN

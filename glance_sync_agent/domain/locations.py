@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The map on the source: its locations that name our copies, one for each region."""
+"""The location map: locations of a source that name its copies, one for each region."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -7,6 +7,7 @@ import dataclasses
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain.codes import Code
 
 #: ``action`` in the metadata of a location that names a copy, as in 2014.
@@ -15,10 +16,10 @@ _UPLOAD = "upload"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
-    """What brings the entry of one region in step."""
+    """What corrects the entry of one region."""
 
-    wrong: Sequence[images.Location] = ()  # entries of ours that are to go
-    missing: images.Location | None = None
+    wrong: Sequence[images.Location] = ()  # the agent's entries to remove
+    missing: images.Location | None = None  # the entry to add
 
     def __bool__(self) -> bool:
         return bool(self.wrong or self.missing)
@@ -34,20 +35,20 @@ def entry(url: str, copy: images.Image) -> images.Location:
 
 
 def may_change(source: images.Image) -> bool:
-    """Tell whether entries may be put on an image, and taken off it.
+    """Tell whether the agent may add and remove entries of an image.
 
-    Glance takes locations only of an image that is active. To one without bytes it gives the
-    size of what is added (glance/location.py: _set_image_size), and the source would change.
+    Glance accepts locations only for active images. It gives an image without bytes the size of
+    the added location (glance/location.py: _set_image_size), which would change the source.
     """
     is_active = source.status is images.ImageStatus.ACTIVE
     return is_active and bool(source.size) and not identity.names_itself(source)
 
 
 def has_entry(action: actions.Action) -> bool | None:
-    """Tell whether a copy of which this is to be done has an entry; None: as it was before.
+    """Tell whether a copy should have an entry before ``action``; None: no change.
 
-    One that is about to get its bytes, or to go, has none, and neither has one that nobody
-    keeps in step any more.
+    A copy has none before it gets its bytes, before it is deleted, and after the agent stops
+    updating it.
     """
     match action:
         case actions.Settled(code=Code.IN_SYNC):
@@ -63,9 +64,9 @@ def has_entry(action: actions.Action) -> bool | None:
 def changes(
     known: Sequence[images.Location], region: images.RegionId, wanted: images.Location | None
 ) -> Changes:
-    """Return what makes ``wanted`` the entry of a region; None: it has none.
+    """Return what makes ``wanted`` the only entry of a region; None: the region gets no entry.
 
-    An entry that the manager of 2014 left for the same copy will do; it stays as it is.
+    An entry that the manager of 2014 wrote for the same copy stays.
     """
     return Changes(
         wrong=[one for one in known if _is_ours(one, region) and not _agree(one, wanted)],
@@ -74,17 +75,17 @@ def changes(
 
 
 def _is_ours(location: images.Location, region: images.RegionId) -> bool:
-    # By its URL, too: of a location that leads to a store Glance would remove the data with it.
-    told = location.metadata
+    # Glance would delete the data of a location whose URL leads to a store.
+    metadata = location.metadata
     return (
-        told.get("action") == _UPLOAD
-        and told.get("region") == region
-        and images.url_image_id(location.url) is not None
+        metadata.get("action") == _UPLOAD
+        and metadata.get("region") == region
+        and remotes.url_image_id(location.url) is not None
     )
 
 
 def _agree(location: images.Location, wanted: images.Location | None) -> bool:
-    # Glance adds the name of the store to the metadata.
+    # Glance adds the name of the store to the metadata, so only these keys count.
     return (
         wanted is not None
         and location.url == wanted.url

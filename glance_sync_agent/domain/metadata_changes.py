@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain.actions import UpdateMetadata
 from glance_sync_agent.domain.images import Image
@@ -38,13 +39,13 @@ def change(source: Image, copy: Image) -> UpdateMetadata | None:
 
 
 def _property_changes(source: Image, copy: Image) -> dict[str, str | None]:
-    wanted = images.handed_on(source)
-    removable = copy.synced_properties | images.KEY_POLICIES
+    wanted = mark_properties.replicated(source)
+    removable = copy.synced_properties | mark_properties.KEY_POLICIES
     changes: dict[str, str | None] = {
         **_changes(wanted, copy.metadata.properties, removable=removable)
     }
     if copy.synced_properties != frozenset(wanted):
-        changes[images.SYNCED_PROPERTIES] = images.synced_properties(source)
+        changes[mark_properties.SYNCED] = mark_properties.synced(source)
     return changes
 
 

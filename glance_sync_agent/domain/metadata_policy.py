@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator wants copies to share with their sources besides the bytes.
+"""The operator's choice of the metadata that copies share with their sources.
 
-:func:`wanted` turns a source into what its copy in a region should look like. Whatever comes
-after compares and writes that as if it were the source, and knows of no policy.
+:func:`wanted` gives a source the metadata that its copy in a region should have. Later steps
+compare and write the result as if it were the source, so they need no policy.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ import fnmatch
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 
-#: Properties that name another image of the same region: what a server boots by.
+#: Properties that name another image of the same region, from which a server boots.
 REFERENCES = ("kernel_id", "ramdisk_id")
 
 
 class Owner(enum.StrEnum):
-    """``[metadata] owner``: the project that a copy belongs to."""
+    """``[metadata] owner``: the project that owns a copy."""
 
     SAME = "same"
     MAPPED = "mapped"
@@ -26,26 +26,26 @@ class Owner(enum.StrEnum):
 
 
 class Visibility(enum.StrEnum):
-    """``[metadata] visibility``: who sees a copy."""
+    """``[metadata] visibility``: the visibility of a copy."""
 
     SAME = "same"
     PRIVATE = "private"
 
 
-#: By region of the copy: the project that its image belongs to there, by that of the source.
+#: For each region, the owner of a copy by the owner of its source.
 ProjectMap = Mapping[images.RegionId, Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MetadataPolicy:
-    """What the operator decided, for all copies."""
+    """The operator's choices for all copies."""
 
-    exclude_properties: tuple[str, ...] = ()  # globs of custom properties, in their own case
+    exclude_properties: tuple[str, ...] = ()  # globs of custom properties, case-sensitive
     owner: Owner = Owner.SAME
-    #: Counts where ``owner`` is ``MAPPED``. What is not in it stays the same.
+    #: Applies if ``owner`` is ``MAPPED``. Other owners stay the same.
     project_map: ProjectMap = dataclasses.field(default_factory=dict)
     visibility: Visibility = Visibility.SAME
-    members: bool = True  # False: copies have those that somebody else gives them
+    members: bool = True  # False: the agent does not change the members of copies
 
 
 def referred(source: images.Image) -> frozenset[images.ImageId]:
@@ -73,14 +73,14 @@ def wanted(
 ) -> images.Image:
     """Return ``source`` with the metadata and the members that its copy should have.
 
-    All else, and so the bytes, is as it was: the result can be read in the place of ``source``.
-    What exists only on the copy is not in the result; that it stays is up to the comparison.
+    All other fields stay, so the result can replace ``source``. It lacks the properties that only
+    the copy has, which the comparison keeps.
 
     :param region: of the copy.
     :param copy: as it is now; None: there is none yet.
-    :param own_project: the one that the agent's token is of, if ``policy.owner`` is ``AGENT``.
-    :param copy_ids: of those images that :func:`referred` names, the ids of their copies in the
-        region, by that of the source. What is not in it keeps its id.
+    :param own_project: the project of the agent's token, if ``policy.owner`` is ``AGENT``.
+    :param copy_ids: the ids of copies in the region, by the ids of their sources, for the images
+        that :func:`referred` returns. Other images keep their ids.
     """
     metadata = dataclasses.replace(
         source.metadata,
@@ -111,13 +111,13 @@ def _properties(
     def is_excluded(name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, glob) for glob in policy.exclude_properties)
 
-    def there(name: str, value: str) -> str:
+    def local(name: str, value: str) -> str:
         named = _referred(value) if name in REFERENCES else None
-        # No copy has None for an id, so that asking for it would give the value as well.
+        # The map never contains None, so looking it up would return the value as well.
         return value if named is None else copy_ids.get(named, value)  # pragma: no mutate
 
     return {
-        name: there(name, value) for name, value in properties.items() if not is_excluded(name)
+        name: local(name, value) for name, value in properties.items() if not is_excluded(name)
     }
 
 
@@ -125,7 +125,7 @@ def _members(
     policy: MetadataPolicy, source: images.Image, copy: images.Image | None
 ) -> Mapping[str, images.MemberStatus]:
     if not policy.members:
-        # Nothing is to be done about members that are as they should be.
+        # Members that do not differ from the copy's are never changed.
         return copy.members if copy is not None else {}
     if policy.visibility is Visibility.PRIVATE:
         return {}  # only a shared image has members

@@ -2,8 +2,8 @@
 """Whether a source can be copied, now or later."""
 
 from glance_sync_agent.domain import identity
-from glance_sync_agent.domain import images
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain.actions import AwaitSource
 from glance_sync_agent.domain.actions import Conflict
 from glance_sync_agent.domain.images import Image
@@ -17,7 +17,7 @@ _UNFINISHED = IN_UPLOAD | {ImageStatus.QUEUED}
 def is_awaited(source: Image) -> bool:
     """Tell whether an image is a snapshot that has no data yet and may still get it."""
     return (
-        images.is_snapshot(source)
+        snapshots.is_snapshot(source)
         and not identity.names_itself(source)
         and source.status in _UNFINISHED
         and remotes.fault(source) is None

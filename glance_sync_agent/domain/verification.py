@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reading a copy back says of it.
+"""Verdicts on copies that were read back.
 
-Glance looks at bytes when they come, and never again: a file that was swapped or cut under an
-active image is served with the hash of the old one, and one that is gone as an empty answer.
+Glance hashes bytes only when they arrive. Later it serves a swapped or cut file with the hash of
+the old one, and a lost file as an empty answer.
 """
 
 import dataclasses
@@ -10,31 +10,24 @@ import enum
 
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain.images import ImageStatus
 
-#: What is found where Glance has a record and no data.
+#: Found if Glance has a record without data.
 NO_DATA = "no data"
-
-_WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 
 class Condition(enum.StrEnum):
-    """What became of the look at a copy, as an operator reads it."""
+    """The condition of a copy, as an operator reads it."""
 
     OK = "ok"
-    DAMAGED = "damaged"  # other bytes than the source's
-    MISSING = "missing"  # no data behind an active record
+    DAMAGED = "damaged"  # it has other bytes than its source
+    MISSING = "missing"  # an active record has no data
     UNREACHABLE = "unreachable"  # it could not be read to the end, so nothing is known
     SKIPPED = "skipped"  # there is nothing to read, or nothing to compare with
 
 
-#: Verdicts by which a copy is to be replaced.
-IS_BAD = frozenset({Condition.DAMAGED, Condition.MISSING})
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Damage:
-    """What is wrong with a copy. It stays true: nobody can put other bytes into an image."""
+    """What is wrong with a copy. It stays wrong, because an image's data never changes."""
 
     copy_id: images.ImageId
     found: str  # a multihash, a length in bytes, or NO_DATA
@@ -42,12 +35,12 @@ class Damage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What one reading of a copy came to."""
+    """The result of reading a copy once."""
 
     size: int  # bytes that came
-    multihash: images.Multihash | None  # of all of them; None: it did not come to an end
-    failure: str = ""  # why it did not
-    has_data: bool = True  # False: there is a record, and nothing behind it
+    multihash: images.Multihash | None  # of all bytes; None: the reading broke off
+    failure: str = ""  # why it broke off
+    has_data: bool = True  # False: the record has no data
 
     def __str__(self) -> str:
         if not self.has_data:
@@ -61,21 +54,21 @@ class Judgement:
 
     verdict: Condition
     detail: str = ""
-    found: str | None = None  # of a bad copy: what is there instead of the source's bytes
+    damage: Damage | None = None  # None: the copy is not bad
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What is to be read, and the hash that it should have."""
+    """A copy to read, and the hash that its bytes should have."""
 
     copy: images.Image
-    wanted: images.Multihash
+    expected: images.Multihash
 
 
-def comparison(
+def comparison_of(
     source: images.Image | None, copy: images.Image | None, found: identity.Identity | None
 ) -> Comparison | str:
-    """Return what to compare with what, or else why reading the copy would tell nothing.
+    """Return what to compare, or why reading the copy would prove nothing.
 
     :param found: whose ``copy`` is, by :func:`identity.whose`.
     """
@@ -85,54 +78,57 @@ def comparison(
     if source is None:
         return "the source is gone"
     if not found.is_ours:
-        return f"the image there is not our copy of it: {found.reason}"
-    if source.status not in _WITH_DATA:
+        return f"the image there is not the agent's copy: {found.reason}"
+    if source.status not in images.WITH_DATA:
         return f"source is {source.status}"
-    if copy.status not in _WITH_DATA:
+    if copy.status not in images.WITH_DATA:
         return f"copy is {copy.status}"
-    if (wanted := expected(source, copy)) is None:
+    if (multihash := expected(source, copy)) is None:
         return "neither source nor copy has a hash to compare with"
-    return Comparison(copy=copy, wanted=wanted)
+    return Comparison(copy=copy, expected=multihash)
 
 
 def expected(source: images.Image, copy: images.Image) -> images.Multihash | None:
     """Return the hash that the bytes of a copy should have.
 
-    That of the source. Where it has none, what the region's Glance made of the bytes when they
-    came, which were compared with those that were sent.
+    If the source has none, it is the hash that the region's Glance computed when the bytes
+    arrived. The agent compared that with the bytes that it sent.
     """
     return source.multihash or copy.multihash
 
 
-def judge(wanted: images.Multihash, stored: Reading, served: Reading) -> Judgement:
-    """Return what is to be said of a copy whose first reading was not the right one.
+def judge(comparison: Comparison, stored: Reading, served: Reading) -> Judgement:
+    """Return the verdict on a copy whose first reading was wrong.
 
-    A copy is bad only if its users get bad bytes. The file that was read may be another one
-    than Glance's, and a reading that broke off says nothing, unless the next one ends at the
-    same byte.
+    A copy is bad only if users get bad bytes. The first reading may be of another file than
+    Glance's. A reading that broke off proves nothing, unless the next one ends at the same byte.
 
-    :param stored: the first reading, which may be that of a file.
-    :param served: the second one, through the region's Glance alone.
+    :param stored: the first reading, perhaps of a file.
+    :param served: the second reading, through the region's Glance only.
     """
-    if served.multihash == wanted:
-        detail = f"only at the second reading; first: {stored}"
+    if served.multihash == comparison.expected:
+        detail = f"only the second reading was good; first: {stored}"
         return Judgement(verdict=Condition.OK, detail=detail)
     if not served.has_data:
-        return _bad(Condition.MISSING, wanted, NO_DATA)
+        return _bad(comparison, Condition.MISSING, NO_DATA)
     if served.multihash is not None:
-        return _bad(Condition.DAMAGED, wanted, str(served.multihash))
+        return _bad(comparison, Condition.DAMAGED, str(served.multihash))
     if _ends_alike(stored, served):
-        return _bad(Condition.DAMAGED, wanted, f"the first {served.size} bytes only")
+        return _bad(comparison, Condition.DAMAGED, f"only the first {served.size} bytes")
     return Judgement(verdict=Condition.UNREACHABLE, detail=str(served))
 
 
-def _bad(verdict: Condition, wanted: images.Multihash, found: str) -> Judgement:
-    return Judgement(verdict=verdict, detail=f"expected {wanted}, got {found}", found=found)
+def _bad(comparison: Comparison, verdict: Condition, found: str) -> Judgement:
+    return Judgement(
+        verdict=verdict,
+        detail=f"expected {comparison.expected}, got {found}",
+        damage=Damage(copy_id=comparison.copy.image_id, found=found),
+    )
 
 
 def _ends_alike(stored: Reading, served: Reading) -> bool:
-    """Tell whether two readings stop at one place, so that the data ends there."""
+    """Tell whether the data itself ends where both readings stopped."""
     if stored.size != served.size or not stored.has_data:
         return False
-    # No byte at all is also what a server that is away gives.
+    # A server that is down gives no byte either.
     return stored.multihash is not None or stored.size > 0

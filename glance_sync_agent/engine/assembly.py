@@ -25,6 +25,7 @@ from glance_sync_agent.engine.attempts import remote_sources
 from glance_sync_agent.engine.attempts import runner
 from glance_sync_agent.engine.attempts import sources
 from glance_sync_agent.engine.attempts import worker
+from glance_sync_agent.engine.marks import adoption
 from glance_sync_agent.engine.marks import census
 from glance_sync_agent.engine.marks import settling
 from glance_sync_agent.engine.placement import projects
@@ -47,7 +48,7 @@ from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.verify import pacing
 from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
-from glance_sync_agent.engine.verify import schedule
+from glance_sync_agent.engine.verify import verify_schedule
 from glance_sync_agent.engine.verify import verify_settings
 
 
@@ -310,70 +311,56 @@ class Engine:
     @functools.cached_property
     def census(self) -> census.Census:
         """Counts the marked images of regions."""
-        return census.Census(
-            regions=self.outside.regions,
-            catalogue=self.outside.catalogue,
-            store=self.outside.store,
-            wanted_as=self.wanted_copies,
-            snapshot_origins=sorted(self.settings().scans.snapshot_origins),
-        )
+        origins = sorted(self.settings().scans.snapshot_origins)
+        return census.Census(self.outside, self.wanted_copies, origins)
+
+    @functools.cached_property
+    def adoption(self) -> adoption.Adoption:
+        """Notes images as the copies of their sources."""
+        return adoption.Adoption(self.outside, self.census)
 
     def count_marked(self) -> None:
-        """Count the marked images of all regions, and adopt copies that no row knows."""
-        catalogue = self.outside.catalogue
-        adopt = census.adopting(self.outside.store, self.outside.clock, catalogue.cascading)
-        census.report(self.census, sorted(catalogue.regions()), adopt)
+        """Count the marked images of all regions, and adopt copies that no task knows."""
+        self.adoption.adopt_unknown(sorted(self.outside.catalogue.regions()))
 
     @functools.cached_property
     def settling(self) -> settling.Settling:
         """Settles single images as an operator says."""
-        return settling.Settling(
-            regions=self.outside.regions,
-            catalogue=self.outside.catalogue,
-            store=self.outside.store,
-            marked=self.census,
-            clock=self.outside.clock,
-        )
+        return settling.Settling(self.outside, self.census, self.adoption)
 
     # Verification.
 
     @functools.cached_property
     def read_back(self) -> read_back.Verifier:
         """Reads copies back; writes nothing."""
-        return read_back.Verifier(
-            regions=self.outside.regions,
-            joined=self.remote_sources,
-            cascading=self.outside.catalogue.cascading,
+        pace = pacing.Pace(
             clock=self.outside.clock,
-            pace=pacing.Pace(
-                clock=self.outside.clock,
-                stop=self.runtime.ending,
-                bytes_per_second=lambda: self.settings().verify.max_bytes_per_second,
-            ),
+            stop=self.runtime.ending,
+            bytes_per_second=lambda: self.settings().verify.max_bytes_per_second,
         )
+        return read_back.Verifier(self.outside, self.remote_sources, pace)
 
     def make_repairs(self, *, has_limit: bool = True) -> repairs.Repairs:
-        """Return what has bad copies replaced, for one run.
+        """Return what requests repairs, for one run.
 
-        :param has_limit: whether ``[verify] max_repairs`` counts.
+        :param has_limit: whether ``[verify] max_repairs`` applies.
         """
         return repairs.Repairs(
             store=self.outside.store,
             clock=self.outside.clock,
             wake=self.runtime.wake,
-            most=lambda: self.settings().verify.max_repairs if has_limit else float("inf"),
+            limit=lambda: self.settings().verify.max_repairs if has_limit else float("inf"),
         )
 
     @functools.cached_property
-    def verify_schedule(self) -> schedule.VerifySchedule:
+    def verify_schedule(self) -> verify_schedule.VerifySchedule:
         """Reads every copy back by the clock, in one of several agents."""
-        return schedule.VerifySchedule(
-            verify=self.read_back.verify,
-            make_repairs=self.make_repairs,
-            store=self.outside.store,
+        return verify_schedule.VerifySchedule(
+            outside=self.outside,
             lease=self._lease("verify"),
-            clock=self.outside.clock,
-            interval=lambda: self.settings().verify.interval,
+            verifier=self.read_back,
+            make_repairs=self.make_repairs,
+            settings=lambda: self.settings().verify,
         )
 
     def _lease(self, job: str) -> leadership.LeaderLease:

@@ -14,6 +14,7 @@ from typing import Any
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from tests import marks
@@ -355,7 +356,7 @@ class Cloud:
         image_id = images.ImageId(self._new_id())
         properties = metadata.pop("properties", {})
         if is_snapshot:
-            properties = {**properties, images.IMAGE_TYPE: images.SNAPSHOT}
+            properties = {**properties, snapshots.IMAGE_TYPE: snapshots.SNAPSHOT}
         self.source.make(image_id=image_id, properties=properties, **metadata)
         self.bytes[image_id] = data
         if has_data:
@@ -388,7 +389,7 @@ class Cloud:
             events.ImageEvent(
                 image_id=image_id,
                 kind=events.EventKind.CHANGED if image else events.EventKind.DELETED,
-                is_snapshot=image is not None and images.is_snapshot(image),
+                is_snapshot=image is not None and snapshots.is_snapshot(image),
                 mark=None if image is None else image.mark,
             )
         )
@@ -587,7 +588,7 @@ class Cloud:
             return True  # nothing proves whose it is
         if "no task knows it, and it belongs to project" in task.reason:
             return source.image_id in self.owners_changed
-        return images.is_snapshot(source) and "snapshot_timeout" in task.reason
+        return snapshots.is_snapshot(source) and "snapshot_timeout" in task.reason
 
     def _is_stuck(self, region: images.RegionId, copy_id: images.ImageId) -> bool:
         """Tell whether the upload into a record has died, which only an operator may delete."""

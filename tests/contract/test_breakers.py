@@ -107,7 +107,7 @@ def test_one_of_many_agents_gets_the_probe(kind, request, tmp_path):
 
     def compete(_number: int) -> bool:
         barrier.wait()
-        changed = store.breakers().change(TWO, lambda seen: seen.probed(now=now, until=until))
+        changed = store.breakers().change(TWO, lambda seen: seen.with_probe(now=now, until=until))
         return changed is not None
 
     with futures.ThreadPoolExecutor(8) as pool:

@@ -15,6 +15,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.glance.calls import Retries
 from glance_sync_agent.drivers.glance.image_service import GlanceImageService
@@ -381,20 +382,22 @@ def test_a_conflict_is_a_taken_id(
 def test_a_copy_loses_the_properties_that_delete_the_key_of_its_source_first(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
-    copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
+    policies = dict.fromkeys(mark_properties.KEY_POLICIES, "on_image_deletion")
+    copy = builders.copy(properties=policies)
     server.script = [Reply.of(record()), Reply(204)]
     service.delete(copy)
     patch, deletion = server.requests
     assert (patch.method, deletion.method) == ("PATCH", "DELETE")
     removed = json.loads(patch.body)
-    assert {one["path"][1:] for one in removed} == images.KEY_POLICIES
+    assert {one["path"][1:] for one in removed} == mark_properties.KEY_POLICIES
     assert {one["op"] for one in removed} == {"remove"}
 
 
 def test_a_copy_stays_while_its_deletion_would_delete_the_key_of_its_source(
     server: scripted_http.Server, service: GlanceImageService
 ) -> None:
-    copy = builders.copy(properties=dict.fromkeys(images.KEY_POLICIES, "on_image_deletion"))
+    policies = dict.fromkeys(mark_properties.KEY_POLICIES, "on_image_deletion")
+    copy = builders.copy(properties=policies)
     server.script = [Reply.html(403, "property protected")]
     with pytest.raises(errors.Refused, match="property protected"):
         service.delete(copy)

@@ -13,7 +13,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
@@ -67,10 +67,10 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
 def _in_memory() -> Case:
     identity = worlds.FakeIdentity()
     identity.projects |= {
-        "alpha": rules.Project(
+        "alpha": owner_facts.Project(
             name="alpha", domain_id="default", domain_name="Default", tags=frozenset({"eu"})
         ),
-        "beta": rules.Project(name="beta", domain_id="default", domain_name="Default"),
+        "beta": owner_facts.Project(name="beta", domain_id="default", domain_name="Default"),
     }
     identity.roles["alpha"] = frozenset({"member"})
     identity.associated["alpha"] = frozenset({TWO})

@@ -20,6 +20,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import remotes
 from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.glance.calls import Retries
 from glance_sync_agent.drivers.glance.image_service import GlanceImageService
@@ -266,7 +267,7 @@ def test_many_removals_at_once_never_remove_the_data(
 def test_the_url_of_a_record_is_below_the_endpoint(region: ImageRegion) -> None:
     image_id = new_id()
     url = region.service.image_url(image_id)
-    assert images.url_image_id(url) == image_id
+    assert remotes.url_image_id(url) == image_id
 
 
 def test_a_glance_with_nothing_before_it_tells_nobody_a_size(region: ImageRegion) -> None:

@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from tests.contract.conftest import ImageRegion
 from tests.contract.conftest import new_id
 from tests.unit import builders
@@ -145,7 +146,7 @@ def test_copies_are_found_by_their_mark_wherever_they_are(region: ImageRegion) -
     # Nova gives a snapshot the properties of the image that its server was booted from.
     snapshot = region.users.make(
         owner=region.owner,
-        properties=images.marks(source, same_id.image_id, region.service.region),
+        properties=mark_properties.of_copy(source, same_id.image_id, region.service.region),
     )
     found = region.service.copies_of(key_of(source))
     assert {one.image_id for one in found} == {same_id.image_id, hidden.image_id}
@@ -238,7 +239,7 @@ def test_a_walk_over_marked_images_shows_copies_and_what_inherited_their_mark(
     heir = region.users.make(
         owner=region.owner,
         os_hidden=True,
-        properties=images.marks(source, copy.image_id, region.service.region),
+        properties=mark_properties.of_copy(source, copy.image_id, region.service.region),
     )
     region.publish()
     elsewhere = dataclasses.replace(region.source(), region=images.RegionId("RegionNine"))
@@ -259,7 +260,7 @@ def test_a_walk_over_the_copies_of_a_region_shows_them_whatever_their_source(
     copy = region.service.create(new_id(), elsewhere)
     region.users.make(
         owner=region.owner,
-        properties=images.marks(
+        properties=mark_properties.of_copy(
             elsewhere, copy.image_id, images.RegionId("RegionEight")
         ),
     )
@@ -321,7 +322,7 @@ def test_a_record_tells_when_it_was_made(region: ImageRegion) -> None:
     assert again.created_at == made.created_at
 
 
-@pytest.mark.parametrize("name", sorted(images.KEY_POLICIES))
+@pytest.mark.parametrize("name", sorted(mark_properties.KEY_POLICIES))
 def test_what_deletes_the_key_of_a_source_does_not_reach_its_copy(
     region: ImageRegion, name: str
 ) -> None:

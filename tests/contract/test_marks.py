@@ -78,7 +78,7 @@ def memory() -> Place:
 
     def put(*, protected: bool = False, os_hidden: bool = False, **named: str) -> images.ImageId:
         image_id = conftest.new_id()
-        marks.images[image_id] = region_names.Marked(
+        marks.images[image_id] = region_names.MarkedRecord(
             image_id=image_id,
             region=REGION,
             copy_id=image_id,
@@ -91,8 +91,8 @@ def memory() -> Place:
     return Place(marks, put, lambda image_id: marks.images[image_id].created_at)
 
 
-def marked(place: Place, image_id: images.ImageId, **changes: Any) -> region_names.Marked:
-    image = region_names.Marked(
+def marked(place: Place, image_id: images.ImageId, **changes: Any) -> region_names.MarkedRecord:
+    image = region_names.MarkedRecord(
         image_id=image_id,
         region=REGION,
         copy_id=image_id,

@@ -14,9 +14,12 @@ import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import narrowing
+from glance_sync_agent.domain import snapshots
 from tests.unit import builders
 
 CHUNK_BYTES = 1024 * 1024
@@ -131,8 +134,8 @@ class FakeGlance:
                     and image.image_id > last
                     and (_is_typed_snapshot(image) or not snapshots_only)
                     and (image.updated_at or since) >= since
-                    and marked_from in {None, self._property(image, images.SOURCE_REGION)}
-                    and marked_in in {None, self._property(image, images.COPY_REGION)}
+                    and marked_from in {None, self._property(image, mark_properties.SOURCE_REGION)}
+                    and marked_in in {None, self._property(image, mark_properties.COPY_REGION)}
                 ]
                 if not rest:
                     break
@@ -146,8 +149,8 @@ class FakeGlance:
         self.before("create", image_id)
         fields = {name: getattr(source.metadata, name) for name in _ALL_FIELDS}
         fields["visibility"] = narrowing.first_visibility(source.metadata.visibility)
-        marks = images.marks(source, image_id, self.region)
-        properties = {**images.handed_on(source), **marks}
+        marks = mark_properties.of_copy(source, image_id, self.region)
+        properties = {**mark_properties.replicated(source), **marks}
         return self._add(image_id, fields, properties)
 
     def update(self, changes: actions.UpdateMetadata) -> images.Image | None:
@@ -178,8 +181,8 @@ class FakeGlance:
         self.before("delete", image.image_id)
         with self.lock:
             record = self._records.get(image.image_id, {})
-            if images.KEY_POLICIES & image.metadata.properties.keys():
-                for name in images.KEY_POLICIES:
+            if mark_properties.KEY_POLICIES & image.metadata.properties.keys():
+                for name in mark_properties.KEY_POLICIES:
                     record.pop(name, None)
             if key := self._deleted_key(record):
                 self.deleted_keys.append(key)
@@ -363,7 +366,7 @@ class FakeGlance:
             if not self.shows_locations:
                 record = {name: record[name] for name in record.keys() - {"locations"}}
             try:
-                image = images.parse(record, self.region)
+                image = image_records.parse(record, self.region)
             except errors.NotificationError as exc:
                 raise errors.ServiceUnavailable(f"record of image {image_id}: {exc}") from exc
             if not with_members or record["visibility"] != "shared":
@@ -468,7 +471,7 @@ class FakeImageStore:
 
 
 def _is_typed_snapshot(image: images.Image) -> bool:
-    return image.metadata.properties.get(images.IMAGE_TYPE) in images.SNAPSHOT_TYPES
+    return image.metadata.properties.get(snapshots.IMAGE_TYPE) in snapshots.TYPES
 
 
 def _check_quota(record: Mapping[str, Any], *, is_new: bool = False) -> None:

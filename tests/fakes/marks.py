@@ -6,28 +6,29 @@ import dataclasses
 from typing import Any
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import region_names
 
 _FIELDS = {
-    images.COPY_ID: "copy_id",
-    images.COPY_REGION: "copy_region",
-    images.SOURCE_REGION: "source_region",
+    mark_properties.COPY_ID: "copy_id",
+    mark_properties.COPY_REGION: "copy_region",
+    mark_properties.SOURCE_REGION: "source_region",
 }
 
 
 class MemoryMarks:
     """``engine.ports.MarkedRecords``."""
 
-    def __init__(self, *present: region_names.Marked) -> None:
+    def __init__(self, *present: region_names.MarkedRecord) -> None:
         self.images = {one.image_id: one for one in present}
 
-    def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
+    def naming(self, name: images.RegionId) -> Sequence[region_names.MarkedRecord]:
         """Return the images that name a region."""
         return [
             one for one in self.images.values() if name in {one.copy_region, one.source_region}
         ]
 
-    def get(self, image_id: images.ImageId) -> region_names.Marked | None:
+    def get(self, image_id: images.ImageId) -> region_names.MarkedRecord | None:
         """Read one image again."""
         return self.images.get(image_id)
 

@@ -11,7 +11,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
-from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import assembly
@@ -65,13 +65,13 @@ class FakeIdentity:
     """``engine.ports.ProjectDirectory``; held to ``tests/contract/test_identity.py``."""
 
     def __init__(self) -> None:
-        self.projects: dict[str, rules.Project] = {}
+        self.projects: dict[str, owner_facts.Project] = {}
         self.roles: dict[str, frozenset[str]] = {}
         self.associated: dict[str, frozenset[images.RegionId]] = {}
         self.is_down = False
         self.asked: list[tuple[str, str]] = []
 
-    def project(self, project_id: str) -> rules.Project | None:
+    def project(self, project_id: str) -> owner_facts.Project | None:
         self._ask("project", project_id)
         return self.projects.get(project_id)
 
@@ -79,11 +79,11 @@ class FakeIdentity:
         self._ask("roles_on", project_id)
         return self.roles.get(project_id, frozenset())
 
-    def association(self, project_id: str) -> strategy.Association:
+    def association(self, project_id: str) -> owner_facts.Association:
         self._ask("association", project_id)
         regions = self.associated.get(project_id)
         is_filtered = regions is not None or project_id not in self.projects
-        return strategy.Association(is_filtered=is_filtered, regions=regions or frozenset())
+        return owner_facts.Association(is_filtered=is_filtered, regions=regions or frozenset())
 
     def _ask(self, what: str, project_id: str) -> None:
         if self.is_down:

@@ -125,7 +125,7 @@ def test_a_location_that_is_no_region_s_is_told_by_its_host(agent, people):
     )
     host = server.url.split("/")[2]
     for reason in reasons(agent, image_id).values():
-        assert reason.startswith(f"the data of the image is at '{host}', which")
+        assert reason.startswith(f"the image's data is at '{host}', which")
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 
@@ -121,10 +122,10 @@ def marks(
 ) -> dict[str, str]:
     """Return the properties by which an image says that it is a copy."""
     return {
-        images.SOURCE_ID: source_id,
-        images.SOURCE_REGION: source_region,
-        images.COPY_ID: copy_id,
-        images.COPY_REGION: copy_region,
+        mark_properties.SOURCE_ID: source_id,
+        mark_properties.SOURCE_REGION: source_region,
+        mark_properties.COPY_ID: copy_id,
+        mark_properties.COPY_REGION: copy_region,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from glance_sync_agent.conf import strategy_file
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from tests.unit import builders
@@ -60,27 +61,27 @@ rules:
 """
 
 #: Of each project what Keystone says; the cloud is made to say so as well.
-PROJECTS: Mapping[str, strategy.OwnerFacts] = {
-    "strategy-alpha": strategy.OwnerFacts(
-        project=rules.Project(
+PROJECTS: Mapping[str, owner_facts.OwnerFacts] = {
+    "strategy-alpha": owner_facts.OwnerFacts(
+        project=owner_facts.Project(
             name="strategy-alpha", domain_id="default", domain_name="Default",
             tags=frozenset({"production", "eu"}),
         ),
         roles=frozenset({"member"}),
-        association=strategy.Association(is_filtered=True, regions=frozenset({TWO, THREE})),
+        association=owner_facts.Association(is_filtered=True, regions=frozenset({TWO, THREE})),
     ),
-    "strategy-beta": strategy.OwnerFacts(
-        project=rules.Project(
+    "strategy-beta": owner_facts.OwnerFacts(
+        project=owner_facts.Project(
             name="strategy-beta", domain_id="default", domain_name="Default", tags=frozenset()
         ),
         roles=frozenset(),
-        association=strategy.Association(is_filtered=False, regions=frozenset()),
+        association=owner_facts.Association(is_filtered=False, regions=frozenset()),
     ),
 }
 ALPHA, BETA = PROJECTS
 
 
-def facts() -> strategy.OwnerFacts:
+def facts() -> owner_facts.OwnerFacts:
     """Return what Keystone says of the project ``alpha``."""
     return PROJECTS[ALPHA]
 
@@ -135,9 +136,9 @@ class Row:
             values["locations"] = builders.elsewhere().locations
         return builders.source(**(values | overrides))
 
-    def facts(self) -> strategy.OwnerFacts:
+    def facts(self) -> owner_facts.OwnerFacts:
         """Return what Keystone says of its owner."""
-        return PROJECTS[self.project] if self.project else strategy.NOBODY
+        return PROJECTS[self.project] if self.project else owner_facts.NO_OWNER
 
 
 @functools.cache

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks of marked images, one for each region. They write nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.marks.census import MarkKind
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.cloud import SystemClock
 
@@ -20,21 +22,21 @@ def check(cloud: Cloud) -> Iterator[findings.Finding]:
 
 def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding:
     link = f"images {region}"
-    count = census.Count()
     try:
-        for finding in marked.find(region):
-            count.add(finding.kind)
+        count = Counter(found.kind for found in marked.find(region))
     except errors.SyncError as exc:
         return findings.warning(
             link, f"marked images were not counted: {exc}", "see the lines that fail above"
         )
+    copies, inherited = count[MarkKind.COPY], count[MarkKind.INHERITED]
+    doubtful, orphans = count[MarkKind.DOUBTFUL], count[MarkKind.ORPHAN]
     seen = (
-        f"{count.copies} copies, {count.inherited} users' images with an inherited mark, "
-        f"{count.doubtful} doubtful, {count.orphans} orphaned"
+        f"{copies} copies, {inherited} users' images with an inherited mark, "
+        f"{doubtful} doubtful, {orphans} orphaned"
     )
-    if count.unadopted:
-        seen += f", {count.unadopted} copies of another agent or of a region that is not copied"
-    if count.doubtful or count.orphans:
+    if unadopted := count[MarkKind.UNADOPTED]:
+        seen += f", {unadopted} copies of another agent or of a region that is not copied"
+    if doubtful or orphans:
         remedy = f"list the images to settle: glance-sync orphan list --region {region}"
         return findings.warning(link, seen, remedy)
     return findings.ok(link, seen)

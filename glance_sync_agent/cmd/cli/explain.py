@@ -14,6 +14,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.cloud import SystemClock
@@ -58,7 +59,7 @@ class Explain(tables.Lister):
             engine = cloud.engine(clock=SystemClock())
             source = engine.remote_sources.join(self._find(cloud, image_id))
             self._warn(source, cloud)
-            verdicts = engine.targets.verdicts(source)
+            verdicts = engine.targets.placements(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)
@@ -96,7 +97,7 @@ class Explain(tables.Lister):
                 continue
             if found is None or identity.names_itself(found):
                 continue
-            if images.is_snapshot(found):
+            if snapshots.is_snapshot(found):
                 return found
         if copy is None:
             error = console.UsageError if is_certain else errors.SyncError

@@ -20,7 +20,7 @@ from glance_sync_agent.wiring.cloud import Cloud
 
 _COLUMNS = ("image_id", "image_name", "region", "kind", "project", "size", "source", "why")
 _IMAGE = "6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e"
-_SETTLED_BY_HAND = frozenset({census.Kind.DOUBTFUL, census.Kind.ORPHAN})
+_SETTLED_BY_HAND = frozenset({census.MarkKind.DOUBTFUL, census.MarkKind.ORPHAN})
 
 
 class _OneImage(command.Command):

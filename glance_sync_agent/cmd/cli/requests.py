@@ -64,7 +64,7 @@ class Retry(command.Command):
             requests = cloud.engine().requests
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
-                store.breakers().change(task.key.region, lambda one: one.awaited(now))
+                store.breakers().change(task.key.region, lambda one: one.with_probe_due(now))
         if stuck:
             regions = ", ".join(task.key.region for task in stuck)
             self.app.write(f"Due now: image {image_id} in {regions}")

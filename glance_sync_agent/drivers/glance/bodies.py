@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import narrowing
 
 # Members are project ids. Glance accepts any text for one; ".." or "a/b" would lead a later PUT
@@ -25,8 +27,8 @@ def creation(
     metadata = source.metadata
     body: dict[str, object] = {
         "id": image_id,
-        **images.handed_on(source),
-        **images.marks(source, image_id, region),
+        **mark_properties.replicated(source),
+        **mark_properties.of_copy(source, image_id, region),
     }
     body |= {name: getattr(metadata, name) for name in images.ATTRIBUTES}
     body["visibility"] = narrowing.first_visibility(metadata.visibility)
@@ -64,7 +66,7 @@ def image(record: object, region: images.RegionId) -> images.Image:
     try:
         if not isinstance(record, Mapping):
             raise TypeError(f"a {type(record).__name__} is no object")
-        return images.parse(record, region)
+        return image_records.parse(record, region)
     except (errors.NotificationError, AttributeError, TypeError, ValueError) as exc:
         raise errors.ServiceUnavailable(
             f"an image record of region {region} makes no sense: {exc}"

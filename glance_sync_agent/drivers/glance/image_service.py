@@ -10,7 +10,9 @@ from typing import Final
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.drivers.glance import access
 from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance.calls import Calls
@@ -132,7 +134,7 @@ class GlanceImageService:
 
     def copies_of(self, key: images.SourceKey) -> Sequence[images.Image]:
         """Find the images whose mark names a source and themselves, without members."""
-        query = {images.SOURCE_ID: key.image_id, images.COPY_REGION: self.region}
+        query = {mark_properties.SOURCE_ID: key.image_id, mark_properties.COPY_REGION: self.region}
         # The query also finds images that inherited the mark.
         return [image for image in self._listing.all(query) if identity.names(image, key)]
 
@@ -162,12 +164,12 @@ class GlanceImageService:
         """
         query: dict[str, str] = {}
         if marked_from is not None:
-            query[images.SOURCE_REGION] = marked_from
+            query[mark_properties.SOURCE_REGION] = marked_from
         if marked_in is not None:
-            query[images.COPY_REGION] = marked_in
+            query[mark_properties.COPY_REGION] = marked_in
         if changed_since is not None:
             query["updated_at"] = f"gte:{changed_since.astimezone(datetime.UTC):{_TIME}}"
         # Glance takes no list of values for a property.
-        kinds = [{images.IMAGE_TYPE: one} for one in images.SNAPSHOT_TYPES]
+        kinds = [{snapshots.IMAGE_TYPE: one} for one in snapshots.TYPES]
         for kind in kinds if snapshots_only else [{}]:
             yield from self._listing.pages({**kind, **query}, page_size)

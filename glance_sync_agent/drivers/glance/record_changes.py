@@ -6,6 +6,7 @@ from typing import Final
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.drivers.glance import bodies
 from glance_sync_agent.drivers.glance.calls import Answer
@@ -93,7 +94,7 @@ class RecordChanges:
         :raises Refused: the data is in use, for instance.
         """
         path = f"/images/{image.image_id}"
-        if policies := images.KEY_POLICIES & image.metadata.properties.keys():
+        if policies := mark_properties.KEY_POLICIES & image.metadata.properties.keys():
             self._update_record(
                 actions.UpdateMetadata(
                     copy=image,

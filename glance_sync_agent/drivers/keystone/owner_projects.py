@@ -11,8 +11,7 @@ from keystoneauth1 import plugin
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import rules
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 
@@ -35,12 +34,12 @@ class KeystoneProjects:
         self._catalogue = catalogue
         self._session = session
 
-    def project(self, project_id: str) -> rules.Project | None:
+    def project(self, project_id: str) -> owner_facts.Project | None:
         """Read a project; None if there is none."""
 
-        def read(body: Any) -> rules.Project:
+        def read(body: Any) -> owner_facts.Project:
             found = body["project"]
-            return rules.Project(
+            return owner_facts.Project(
                 name=found["name"],
                 domain_id=found["domain_id"],
                 domain_name=self._domain_name(found["domain_id"]),
@@ -61,7 +60,7 @@ class KeystoneProjects:
             absent=frozenset(),
         )
 
-    def association(self, project_id: str) -> strategy.Association:
+    def association(self, project_id: str) -> owner_facts.Association:
         """Return the regions of a project by Keystone's endpoint filter.
 
         A project without any association is not filtered, as in Keystone itself
@@ -71,10 +70,10 @@ class KeystoneProjects:
             return _NONE
         regions = self._catalogue.image_endpoints()
 
-        def read(body: Any) -> strategy.Association:
+        def read(body: Any) -> owner_facts.Association:
             ids = {endpoint["id"] for endpoint in body["endpoints"]}
             found = frozenset(region for one, region in regions.items() if one in ids)
-            return strategy.Association(is_filtered=bool(ids), regions=found)
+            return owner_facts.Association(is_filtered=bool(ids), regions=found)
 
         return self._read(f"/OS-EP-FILTER/projects/{project_id}/endpoints", read, absent=_NONE)
 
@@ -98,6 +97,6 @@ class KeystoneProjects:
                 ) from exc
 
 
-_NONE: Final = strategy.Association(
+_NONE: Final = owner_facts.Association(
     is_filtered=True, regions=frozenset[images.RegionId]()
 )

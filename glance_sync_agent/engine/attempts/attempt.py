@@ -239,7 +239,7 @@ class Attempt:
         if source is None or identity.names_itself(source):
             return _UNASKED, None
         try:
-            placements = self._parts.targets.verdicts(source)
+            placements = self._parts.targets.placements(source)
         except errors.Undecided as exc:
             return _UNDECIDED, exc
         return placements.get(self._task.key.region, _NO_REGION), None

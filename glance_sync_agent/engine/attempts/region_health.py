@@ -55,7 +55,7 @@ class RegionHealth:
         """
         now = self._clock.now()
         known = self._kept.all().items()
-        return {region for region, one in known if one.is_left_alone(now)}
+        return {region for region, one in known if one.is_unavailable(now)}
 
     def failed_last(self, region: images.RegionId) -> Sequence[images.ImageId]:
         """Return the images that failed last, which make bad probes."""
@@ -100,7 +100,7 @@ class RegionHealth:
         if breaker.answers:
             seconds = self._policy().slow_pause(self._chance())
         until = now + datetime.timedelta(seconds=seconds)
-        probe = self._kept.change(region, lambda one: one.probed(now=now, until=until))
+        probe = self._kept.change(region, lambda one: one.with_probe(now=now, until=until))
         if probe is None:
             return Admission.NONE
         return Admission.ALL if breaker.answers else Admission.PROBE
@@ -114,21 +114,17 @@ class RegionHealth:
         """
         region, now = task.key.region, self._clock.now()
         reason, chance, policy = str(failure), self._chance(), self._policy()
-
-        def decide(one: breakers.Breaker) -> breakers.Breaker | None:
-            return policy.failed(
-                one,
-                image_id=task.key.image_id,
-                fault=failure.fault,
-                of_data=not task.has_data,
-                began=_began(task),
-                now=now,
-                chance=chance,
-                reason=reason,
-                at_least=failure.retry_after,
-            )
-
-        breaker = self._kept.change(region, decide)
+        seen = breakers.RegionFailure(
+            image_id=task.key.image_id,
+            fault=failure.fault,
+            began=_began(task),
+            reason=reason,
+            of_data=not task.has_data,
+            retry_after=failure.retry_after,
+        )
+        breaker = self._kept.change(
+            region, lambda one: policy.failed(one, seen, now=now, chance=chance)
+        )
         if breaker is None:  # another attempt opened it, or nothing changed
             return self._kept.all().get(region, breakers.CLOSED)
         before = self._seen.get(region, breakers.CLOSED)
@@ -198,7 +194,7 @@ class RegionHealth:
         """
         if region in self._seen:
             now = self._clock.now()
-            self._kept.change(region, lambda one: one.given_up(began=began, now=now))
+            self._kept.change(region, lambda one: one.without_probe(began=began, now=now))
 
 
 def _was_looked_for(task: tasks.Task, outcome: tasks.Outcome | None) -> bool:

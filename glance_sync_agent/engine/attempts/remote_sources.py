@@ -35,9 +35,9 @@ class RemoteSources:
             return source
         region = self._catalogue.region_of(source.remote.url)
         if region is None:
-            return remotes.joined(source, None, None)
+            return remotes.with_remote_data(source, None, None)
         there = self._regions.image_service(region).get_record(source.remote.image_id)
-        return remotes.joined(source, region, there)
+        return remotes.with_remote_data(source, region, there)
 
     def join_all(
         self,
@@ -58,7 +58,7 @@ class RemoteSources:
                 continue
             region = self._catalogue.region_of(source.remote.url)
             if region is None:
-                known[source.image_id] = remotes.joined(source, None, None)
+                known[source.image_id] = remotes.with_remote_data(source, None, None)
             elif region in without:
                 del known[source.image_id]
             else:
@@ -81,7 +81,7 @@ class RemoteSources:
         service = self._regions.image_service(region)
         found = service.find(sorted({remote.image_id for _source, remote in pairs}))
         return {
-            source.image_id: remotes.joined(
+            source.image_id: remotes.with_remote_data(
                 source,
                 region,
                 # A listing proves presence only, and names no image that was killed.

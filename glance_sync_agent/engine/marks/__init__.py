@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that bear a mark, and how an operator settles whose they are."""
+"""Marked images: which are copies, and which an operator must settle."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A region's new name on the copies of all regions."""
+"""Writes the new name of a region into the marks of copies."""
 
 from collections.abc import Callable, Collection, Mapping, Set
 
@@ -9,7 +9,7 @@ from glance_sync_agent.engine import ports
 
 
 class RegionRenaming:
-    """Finds the copies whose marks name the old region, and has them name the new one."""
+    """Finds the copies whose marks name the old region, and changes these marks."""
 
     def __init__(
         self,
@@ -18,11 +18,11 @@ class RegionRenaming:
         regions: Collection[images.RegionId],
         known_in: Callable[[Set[images.RegionId]], region_names.Copies],
     ) -> None:
-        """Keep the parts; asks nobody yet.
+        """Keep the parts.
 
         :param regions: of the catalogue.
-        :param known_in: gives the copies that the tasks of regions know, which may be gone from
-            the catalogue.
+        :param known_in: returns the copies that the tasks of regions know. The regions may have
+            left the catalogue.
         """
         self._names = names
         self._marks = {region: marks_in(region) for region in sorted(regions)}
@@ -32,21 +32,21 @@ class RegionRenaming:
         """Return how many copies of each region have to change. Writes nothing.
 
         :raises ServiceUnavailable: a Glance or the database does not answer.
-        :raises Refused: a Glance said no.
+        :raises Refused: a Glance refuses the request.
         """
         return {region: len(self._found(region)[0]) for region in self._marks}
 
     def change(self) -> int:
-        """Change the marks; return how many. Can be repeated after a failure.
+        """Change the marks and return how many. A repetition continues after a failure.
 
         :raises ServiceUnavailable: a Glance or the database does not answer.
-        :raises Refused: a Glance said no.
+        :raises Refused: a Glance refuses the request.
         """
         return sum(self._change_in(region) for region in self._marks)
 
     def _found(
         self, region: images.RegionId
-    ) -> tuple[list[region_names.Marked], region_names.Copies]:
+    ) -> tuple[list[region_names.MarkedRecord], region_names.Copies]:
         """Return the copies of a region that have to change, and all that its tasks know."""
         known = self._known_in(self._names.names_of(region))
         listed = self._marks[region].naming(self._names.old)
@@ -54,14 +54,15 @@ class RegionRenaming:
 
     def _change_in(self, region: images.RegionId) -> int:
         found, known = self._found(region)
-        return sum(self._change_one(self._marks[region], one, known) for one in found)
+        return sum(self._change_one(region, one.image_id, known) for one in found)
 
     def _change_one(
-        self, marks: ports.MarkedRecords, image: region_names.Marked, known: region_names.Copies
+        self, region: images.RegionId, image_id: images.ImageId, known: region_names.Copies
     ) -> bool:
-        # Glance has no condition on a PATCH, so the image is read once more right before it.
-        now = marks.get(image.image_id)
+        # A PATCH of Glance has no condition, so the image is read again right before it.
+        marks = self._marks[region]
+        now = marks.get(image_id)
         changes = {} if now is None else self._names.changes(now, known)
         if changes:
-            marks.change(image.image_id, changes)
+            marks.change(image_id, changes)
         return bool(changes)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The regions in which an image belongs."""
+"""The regions in which an image belongs, and how its copies should be there."""

@@ -9,8 +9,7 @@ from typing import Any, assert_never
 import cachetools
 
 from glance_sync_agent import single_flight
-from glance_sync_agent.domain import rules
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.engine import ports
 
 _ENTRIES = 4096
@@ -33,11 +32,11 @@ class Projects:
         self._asking = single_flight.SingleFlight()
         self._lock = threading.Lock()
         #: The facts of a project, which all expire with the first of them.
-        self._known: cachetools.TLRUCache[str, dict[rules.Fact, Any]] = cachetools.TLRUCache(
+        self._known: cachetools.TLRUCache[str, dict[owner_facts.Fact, Any]] = cachetools.TLRUCache(
             _ENTRIES, ttu=lambda _key, _facts, now: now + cache_seconds(), timer=clock.monotonic
         )
 
-    def facts(self, project_id: str | None, *needed: rules.Fact) -> strategy.OwnerFacts:
+    def facts(self, project_id: str | None, *needed: owner_facts.Fact) -> owner_facts.OwnerFacts:
         """Return what is known of a project, ``needed`` included.
 
         :param project_id: None: the image has no owner, so there is nothing to read.
@@ -45,29 +44,31 @@ class Projects:
         :raises Refused: Keystone refuses.
         """
         if project_id is None:
-            return strategy.NOBODY
+            return owner_facts.NO_OWNER
         with self._lock:
             known = self._known.setdefault(project_id, {})
         for fact in needed:
             learn = functools.partial(self._learn, known, project_id, fact)
             self._asking.run((id(known), fact), learn)
-        return strategy.OwnerFacts(
-            project=known.get(rules.Fact.PROJECT),
-            roles=known.get(rules.Fact.ROLES),
-            association=known.get(rules.Fact.ASSOCIATION),
+        return owner_facts.OwnerFacts(
+            project=known.get(owner_facts.Fact.PROJECT),
+            roles=known.get(owner_facts.Fact.ROLES),
+            association=known.get(owner_facts.Fact.ASSOCIATION),
         )
 
-    def _learn(self, known: dict[rules.Fact, Any], project_id: str, fact: rules.Fact) -> None:
+    def _learn(
+        self, known: dict[owner_facts.Fact, Any], project_id: str, fact: owner_facts.Fact
+    ) -> None:
         if fact not in known:
             known[fact] = self._read(project_id, fact)
 
-    def _read(self, project_id: str, fact: rules.Fact) -> object:
+    def _read(self, project_id: str, fact: owner_facts.Fact) -> object:
         match fact:
-            case rules.Fact.PROJECT:
-                return self._identity.project(project_id) or rules.Project()
-            case rules.Fact.ROLES:
+            case owner_facts.Fact.PROJECT:
+                return self._identity.project(project_id) or owner_facts.Project()
+            case owner_facts.Fact.ROLES:
                 return self._identity.roles_on(project_id)
-            case rules.Fact.ASSOCIATION:
+            case owner_facts.Fact.ASSOCIATION:
                 return self._identity.association(project_id)
             case never:
                 assert_never(never)

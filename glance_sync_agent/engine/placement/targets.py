@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The regions that should hold copies of an image, now."""
+"""The regions that should hold copies of an image now."""
 
 from collections.abc import Callable
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.placement import projects
+from glance_sync_agent.engine.placement.projects import Projects
 
 
 class Targets:
-    """Joins the operator's strategy with Keystone's catalogue and what Keystone says of owners."""
+    """Joins the operator's strategy with Keystone's catalogue and its facts about owners."""
 
     def __init__(
         self,
         catalogue: ports.Catalogue,
-        known_projects: projects.Projects,
-        current_policy: Callable[[], strategy.PlacementPolicy],
+        projects: Projects,
+        policy: Callable[[], strategy.PlacementPolicy],
     ) -> None:
         self._catalogue = catalogue
-        self._projects = known_projects
-        self._policy = current_policy
+        self._projects = projects
+        self._policy = policy
 
     def regions(
         self, source_region: images.RegionId | None = None
     ) -> frozenset[images.RegionId]:
-        """Return the regions that may hold a copy of some image; which of them is decided later.
+        """Return the regions that may hold a copy of some image of a region.
 
-        :param source_region: where the image is; None: in the cascading region.
+        :param source_region: None: the cascading region.
         :raises ServiceUnavailable: Keystone has never answered.
         """
         if self._policy().strategy is strategy.Strategy.NONE:
@@ -39,9 +39,9 @@ class Targets:
     def with_copies(
         self, source_region: images.RegionId | None = None
     ) -> frozenset[images.RegionId]:
-        """Return the regions that may have a copy of some image, wanted or not.
+        """Return the regions that may have copies of images of a region, wanted or not.
 
-        :param source_region: where the image is; None: in the cascading region.
+        :param source_region: None: the cascading region.
         :raises ServiceUnavailable: Keystone has never answered.
         """
         return self._catalogue.regions() - {source_region or self._catalogue.cascading}
@@ -49,7 +49,7 @@ class Targets:
     def _others(self, source_region: images.RegionId | None) -> frozenset[images.RegionId]:
         """Return the regions that can hold copies of images of ``source_region``.
 
-        The cascading one holds copies only of snapshots, and only where the operator said so.
+        The cascading region holds copies only of snapshots, if the operator names it.
         """
         cascading = self._catalogue.cascading
         others = self._catalogue.regions() - {source_region or cascading}
@@ -62,28 +62,30 @@ class Targets:
         return self._catalogue.cascading
 
     def catalogue(self) -> frozenset[images.RegionId]:
-        """Return every region that Keystone knows.
+        """Return every region in Keystone's catalogue.
 
         :raises ServiceUnavailable: Keystone has never answered.
         """
         return self._catalogue.regions()
 
-    def verdicts(self, image: images.Image) -> strategy.Placements:
-        """Return for each region that can hold a copy of an image whether it should, and why.
+    def placements(self, image: images.Image) -> strategy.Placements:
+        """Return the placement of an image in each region that can hold a copy.
 
-        :raises Undecided: Keystone, which has to be asked, does not answer.
+        :raises Undecided: Keystone does not answer, and the strategy needs its facts.
         """
         is_ours = image.region == self._catalogue.cascading
         regions = self._others(None if is_ours else image.region)
         policy, owner = self._policy(), image.metadata.owner
-        needed: list[rules.Fact] = []
-        decision = strategy.decide(policy, image, regions, strategy.OwnerFacts())
-        while isinstance(decision, rules.Fact):
-            needed.append(decision)  # each once, for what is known is not asked for
+        needed: list[owner_facts.Fact] = []
+        decision = strategy.decide(policy, image, regions, owner_facts.OwnerFacts())
+        while isinstance(decision, owner_facts.Fact):
+            needed.append(decision)
             decision = strategy.decide(policy, image, regions, self._facts(owner, needed))
         return decision
 
-    def _facts(self, owner: str | None, needed: list[rules.Fact]) -> strategy.OwnerFacts:
+    def _facts(
+        self, owner: str | None, needed: list[owner_facts.Fact]
+    ) -> owner_facts.OwnerFacts:
         try:
             return self._projects.facts(owner, *needed)
         except (errors.TransientError, errors.Refused) as exc:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each copy should look like, by the operator's metadata policy of the moment."""
+"""Images as their copies should be, by the operator's metadata policy of the moment."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,52 +11,47 @@ from glance_sync_agent.engine import ports
 
 _BATCH = 100  # ids
 
-#: By region, and there by source: the ids of copies that do not have their source's id.
+#: For each region, by source: the ids of copies that do not have their source's id.
 OwnIds = Mapping[images.RegionId, Mapping[images.ImageId, images.ImageId]]
 
-#: Turns a source, and the copy that there is of it or None, into what the copy should look like.
+#: Returns what the copy of a source should be, given the copy as it is, if there is one.
 Wanted = Callable[[images.Image, images.Image | None], images.Image]
 
 
 class WantedCopies:
-    """Joins the metadata policy with who we are.
-
-    The one place where the policy is applied; the event path and the look at everything both
-    ask here before they compare a copy with anything.
-    """
+    """Applies the metadata policy, for attempts and scans alike."""
 
     def __init__(
         self,
         catalogue: ports.Catalogue,
-        current_policy: Callable[[], metadata_policy.MetadataPolicy],
+        policy: Callable[[], metadata_policy.MetadataPolicy],
         store: ports.TaskStore,
     ) -> None:
         self._catalogue = catalogue
-        self._policy = current_policy
+        self._policy = policy
         self._store = store
 
     def in_region(self, region: images.RegionId, own_ids: OwnIds | None = None) -> Wanted:
-        """Return what copies in a region should look like by the policy of now.
+        """Return a function from sources to wanted copies, by the policy of now.
 
-        An attempt keeps to one policy; what changed meanwhile is found by the look that comes
-        with every reload. By another policy it might take the copy that it just made for that
-        of a stranger, because its owner is not the expected one.
+        An attempt keeps one policy. With a newer one, it might not recognize the owner of the
+        copy that it just made. The scan after each reload finds what changed.
 
-        What is returned raises Undecided if Keystone has to be asked and does not answer, and
-        ServiceUnavailable if the database has to be asked, for an image that names a kernel or
-        a ramdisk, and does not answer.
+        The function raises Undecided if it needs Keystone, and ServiceUnavailable if it needs the
+        database for the kernel or ramdisk of an image, while these do not answer.
 
-        :param own_ids: of the sources that there are to be; None: the database is asked for each.
+        :param own_ids: of all sources that the function will get; None: the function asks the
+            database for each.
         """
         policy = self._policy()
-        leaves_all = policy == metadata_policy.MetadataPolicy()
+        changes_nothing = policy == metadata_policy.MetadataPolicy()
 
         def wanted(source: images.Image, copy: images.Image | None) -> images.Image:
             named = metadata_policy.referred(source)
             known = (self.own_ids([source]) if own_ids is None else own_ids).get(region, {})
             copy_ids = {one: known[one] for one in named & known.keys()}
-            if leaves_all and not copy_ids:
-                # Otherwise a look at everything would make images anew for every pair.
+            if changes_nothing and not copy_ids:
+                # A full scan would otherwise create an image for each source and region.
                 return source
             own = self._own_project() if policy.owner is metadata_policy.Owner.AGENT else None
             return metadata_policy.wanted(
@@ -66,7 +61,7 @@ class WantedCopies:
         return wanted
 
     def own_ids(self, sources: Iterable[images.Image]) -> OwnIds:
-        """Return the copies that sources, by kernel or ramdisk, have to name by their own ids.
+        """Return the copies of the kernels and ramdisks of sources that have ids of their own.
 
         :raises ServiceUnavailable: the database does not answer.
         """
@@ -79,7 +74,7 @@ class WantedCopies:
         return found
 
     def have_our_members(self) -> bool:
-        """Tell whether the members of copies are the agent's business."""
+        """Tell whether the agent changes the members of copies."""
         return self._policy().members
 
     def _own_project(self) -> str:
@@ -87,6 +82,6 @@ class WantedCopies:
             return self._catalogue.own_project()
         except (errors.TransientError, errors.Refused) as exc:
             raise errors.Undecided(
-                "Keystone does not say which project is the agent's own, and [metadata] owner is "
-                f"agent: {exc}"
+                "[metadata] owner is agent, but Keystone does not say which project is the "
+                f"agent's own: {exc}"
             ) from exc

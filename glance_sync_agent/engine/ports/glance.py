@@ -87,7 +87,7 @@ class ImageService(Protocol):
         """Unprotect if needed, then delete record and data. Idempotent.
 
         The properties by which Glance would delete the key of the source are removed first
-        (``images.KEY_POLICIES``). If that fails, nothing is deleted.
+        (``mark_properties.KEY_POLICIES``). If that fails, nothing is deleted.
 
         :param image: as it was read just now.
         """
@@ -177,10 +177,10 @@ class MarkedRecords(Protocol):
     region's Glance refuses.
     """
 
-    def naming(self, name: images.RegionId) -> Sequence[region_names.Marked]:
+    def naming(self, name: images.RegionId) -> Sequence[region_names.MarkedRecord]:
         """Return the images with a property of ours that names a region."""
 
-    def get(self, image_id: images.ImageId) -> region_names.Marked | None:
+    def get(self, image_id: images.ImageId) -> region_names.MarkedRecord | None:
         """Read one image again; None: it is gone."""
 
     def change(self, image_id: images.ImageId, properties: Mapping[str, str]) -> None:

@@ -8,8 +8,7 @@ refuses.
 from typing import Protocol
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import rules
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import owner_facts
 
 
 class Catalogue(Protocol):
@@ -38,7 +37,7 @@ class Catalogue(Protocol):
 class ProjectDirectory(Protocol):
     """The projects, their roles and their regions, by Keystone."""
 
-    def project(self, project_id: str) -> rules.Project | None:
+    def project(self, project_id: str) -> owner_facts.Project | None:
         """Read a project; None if there is none."""
 
     def roles_on(self, project_id: str) -> frozenset[str]:
@@ -47,7 +46,7 @@ class ProjectDirectory(Protocol):
         Empty if there is no such project.
         """
 
-    def association(self, project_id: str) -> strategy.Association:
+    def association(self, project_id: str) -> owner_facts.Association:
         """Return the regions of a project by Keystone's endpoint filter.
 
         A project that does not exist is filtered, and has no regions.

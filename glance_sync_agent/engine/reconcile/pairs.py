@@ -99,7 +99,7 @@ class Pairs:
             source=source,
             source_region=origin,
             # A copy is no source, so the answer of Keystone would change nothing.
-            placements={} if identity.names_itself(source) else self._targets.verdicts(source),
+            placements={} if identity.names_itself(source) else self._targets.placements(source),
             rows={row.key.region: row for row in rows if row.source_region == origin},
             taken={row.key.region for row in others if row.copy_id is not None},
             catalogue=catalogue,

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
@@ -127,7 +128,7 @@ class NewestSources:
             return _Known(
                 newest=dict(kept["newest"]),
                 missing=frozenset(kept["missing"]),
-                listed_at=images.time_of(kept.get("listed_at")),
+                listed_at=image_records.time_of(kept.get("listed_at")),
             )
         except (KeyError, TypeError, ValueError):  # nothing yet, or edited by hand
             return _Known()

@@ -9,6 +9,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import plans
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import steps
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
@@ -93,7 +94,7 @@ class TaskWalk:
     def _is_unlisted(self, source: images.Image) -> bool:
         if source.region == self._cascading:
             return False
-        return source.region not in self._snapshot_origins or not images.is_typed_snapshot(source)
+        return source.region not in self._snapshot_origins or not snapshots.is_typed(source)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

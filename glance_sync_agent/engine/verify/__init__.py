@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies are read back on a schedule and compared with their sources."""
+"""Reads copies back on a schedule and replaces damaged ones."""

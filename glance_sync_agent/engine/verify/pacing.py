@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast bytes may be read."""
+"""The limit on how fast copies are read back."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,9 @@ from glance_sync_agent.engine import ports
 
 
 class Pace:
-    """Keeps one reader after another below a rate. For one thread.
+    """Keeps readings below a rate. For one thread.
 
+    :param stop: ends the waiting.
     :param bytes_per_second: the rate of the moment; 0: no limit.
     """
 
@@ -22,9 +23,9 @@ class Pace:
         self._free_at = clock.monotonic()
 
     def take(self, count: int) -> None:
-        """Wait until the bytes that were just read are as old as they have to be.
+        """Wait until ``count`` more bytes stay below the rate.
 
-        Time in which nothing was read is not made up for.
+        Idle time earns no credit.
 
         :raises Cancelled: the agent is stopping.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator chose about reading copies back."""
+"""The operator's choices for reading copies back."""
 
 import dataclasses
 
@@ -10,4 +10,4 @@ class VerifySettings:
 
     interval: float  # seconds in which every copy is read once; 0: never
     max_bytes_per_second: int  # 0: no limit
-    max_repairs: int  # in one run
+    max_repairs: int  # in one region at once

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a failed task is tried again (``domain.backoff``)."""
+"""When the agent retries a failed task, or replaces a copy (``domain.backoff``)."""
 
 import datetime
 
@@ -56,15 +56,15 @@ def test_a_base_above_the_cap_is_cut_to_it():
     ("at_least", "seconds"),
     [(None, 2.5), (0.0, 2.5), (2.4, 2.5), (2.5, 2.5), (2.6, 2.6), (3600.0, 3600.0)],
 )
-def test_the_wait_is_as_long_as_the_other_side_asked_for(at_least, seconds):
+def test_the_wait_is_as_long_as_the_service_asked_for(at_least, seconds):
     assert wait(policy(), chance=0.5, at_least=at_least) == seconds
 
 
-def test_what_the_other_side_asks_for_is_not_cut_by_the_cap():
+def test_the_cap_does_not_cut_what_the_service_asked_for():
     assert wait(policy(cap=1), chance=ALMOST_ONE, at_least=30) == 30
 
 
-def test_what_the_other_side_asks_for_gives_no_further_retry():
+def test_what_the_service_asked_for_gives_no_further_retry():
     spent = policy(retries=2)
     assert spent.next_attempt(failed=3, since=NOW, now=NOW, chance=0.5, at_least=1) is None
 
@@ -105,13 +105,13 @@ def test_an_attempt_is_the_last_one_if_retries_and_time_are_used_up(failed, seco
 @pytest.mark.parametrize(
     ("times", "seconds"), [(1, 600), (2, 1200), (8, 76800), (9, 86400), (99, 86400)]
 )
-def test_a_copy_that_vanishes_is_made_anew_at_intervals_that_double_to_a_day(times, seconds):
+def test_pauses_before_replacing_a_vanished_copy_double_up_to_a_day(times, seconds):
     vanished = backoff.Vanishings(times=times, last_at=NOW)
     assert vanished.next_copy(600.0) == NOW + datetime.timedelta(seconds=seconds)
     assert vanished.next_copy(0.0) == NOW
 
 
-def test_each_vanishing_counts_and_is_forgotten_after_a_week():
+def test_each_vanishing_counts_and_a_week_without_one_resets_the_count():
     week, moment = datetime.timedelta(days=7), datetime.timedelta(microseconds=1)
     twice = backoff.Vanishings(times=1, last_at=NOW).once_more(NOW + week)
     assert twice == backoff.Vanishings(times=2, last_at=NOW + week)

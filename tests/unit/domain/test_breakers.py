@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a region is left alone, and when one task is let through (``domain.breakers``)."""
+"""When a region is unavailable, and when a probe is due (``domain.breakers``)."""
 
 import datetime
 
@@ -34,17 +34,15 @@ def failed(
     fault: errors.Fault = errors.Fault.CONNECTION,
     of_data: bool = False,
 ) -> breakers.Breaker:
-    found = of.failed(
-        seen,
+    failure = breakers.RegionFailure(
         image_id=images.ImageId(image_id),
         fault=fault,
-        of_data=of_data,
         began=at(began),
-        now=at(now),
-        chance=chance,
         reason="no answer",
-        at_least=at_least,
+        of_data=of_data,
+        retry_after=at_least,
     )
+    found = of.failed(seen, failure, now=at(now), chance=chance)
     assert found is not None
     return found
 
@@ -80,7 +78,7 @@ def pause(of: breakers.BreakerPolicy, *, failures: int, **options) -> float:
     return (found.retry_at - at(1.0)).total_seconds()
 
 
-def test_a_region_that_answers_is_not_left_alone():
+def test_a_region_that_answers_is_available():
     nothing = breakers.Breaker(
         failures=0,
         since=None,
@@ -92,10 +90,10 @@ def test_a_region_that_answers_is_not_left_alone():
     )
     assert nothing == breakers.CLOSED
     assert not breakers.CLOSED.is_open(NOW)
-    assert not breakers.CLOSED.is_left_alone(NOW)
-    assert breakers.CLOSED.probed(now=NOW, until=at(60)) is None
-    assert breakers.CLOSED.awaited(NOW) is None
-    assert breakers.CLOSED.given_up(began=NOW, now=NOW) is None
+    assert not breakers.CLOSED.is_unavailable(NOW)
+    assert breakers.CLOSED.with_probe(now=NOW, until=at(60)) is None
+    assert breakers.CLOSED.with_probe_due(NOW) is None
+    assert breakers.CLOSED.without_probe(began=NOW, now=NOW) is None
 
 
 def test_so_many_failures_in_a_row_open_it():
@@ -121,8 +119,8 @@ def test_it_is_open_until_the_pause_is_over():
     assert opened().is_open(NOW)
     assert opened().is_open(at(9.999))
     assert not opened().is_open(at(10.0))
-    assert opened().is_left_alone(at(9.999))
-    assert not opened().is_left_alone(at(10.0))
+    assert opened().is_unavailable(at(9.999))
+    assert not opened().is_unavailable(at(10.0))
 
 
 @pytest.mark.parametrize(
@@ -152,49 +150,43 @@ def test_the_pause_is_as_long_as_the_region_asked_for(at_least, seconds):
     assert pause(policy(), failures=3, at_least=at_least) == seconds
 
 
-def test_what_began_before_it_opened_is_no_news():
+def test_an_attempt_that_began_before_it_opened_changes_nothing():
     seen = opened(since=5.0)
     for now in (6.0, 99.0):
-        found = policy().failed(
-            seen,
-            image_id=images.ImageId("two"),
-            fault=CONNECTION,
-            began=at(4.999),
-            now=at(now),
-            chance=0.5,
-            reason="late",
+        failure = breakers.RegionFailure(
+            image_id=images.ImageId("two"), fault=CONNECTION, began=at(4.999), reason="late"
         )
-        assert found is None
+        assert policy().failed(seen, failure, now=at(now), chance=0.5) is None
 
 
 def test_a_probe_that_fails_opens_it_for_longer():
-    probe = opened().probed(now=at(20), until=at(80))
+    probe = opened().with_probe(now=at(20), until=at(80))
     assert probe == opened(since=20, until=80)
     assert failed(policy(), probe, began=20, now=30) == opened(failures=4, since=30, until=45)
 
 
-def test_one_probe_is_let_through_and_no_other_one_beside_it():
-    assert opened().probed(now=at(9.999), until=at(80)) is None
-    probe = opened().probed(now=at(10), until=at(80))
+def test_there_is_one_probe_at_a_time():
+    assert opened().with_probe(now=at(9.999), until=at(80)) is None
+    probe = opened().with_probe(now=at(10), until=at(80))
     assert probe == opened(since=10, until=80)
     assert probe.is_open(at(79))
-    assert probe.probed(now=at(79), until=at(99)) is None
+    assert probe.with_probe(now=at(79), until=at(99)) is None
 
 
-def test_a_probe_that_was_never_heard_of_again_makes_way_for_another():
+def test_a_probe_without_outcome_makes_way_for_another():
     probe = opened(since=10, until=80)
-    assert probe.probed(now=at(80), until=at(150)) == opened(since=80, until=150)
+    assert probe.with_probe(now=at(80), until=at(150)) == opened(since=80, until=150)
 
 
-def test_a_probe_that_told_nothing_makes_way_for_another_at_once():
+def test_a_probe_that_proved_nothing_makes_way_for_another_at_once():
     probe = opened(since=10, until=80)
-    assert probe.given_up(began=at(10), now=at(15)) == opened(since=10, until=15)
-    assert probe.given_up(began=at(9.999), now=at(15)) is None
+    assert probe.without_probe(began=at(10), now=at(15)) == opened(since=10, until=15)
+    assert probe.without_probe(began=at(9.999), now=at(15)) is None
 
 
-def test_somebody_who_knows_that_it_is_mended_brings_the_probe_forward():
-    assert opened().awaited(at(3)) == opened(until=3)
-    assert opened().awaited(at(10)) is None
+def test_an_operator_can_make_the_probe_due_now():
+    assert opened().with_probe_due(at(3)) == opened(until=3)
+    assert opened().with_probe_due(at(10)) is None
 
 
 def test_a_short_pause_is_not_made_longer():
@@ -202,20 +194,14 @@ def test_a_short_pause_is_not_made_longer():
 
 
 @pytest.mark.parametrize("fault", [REQUEST, ANSWER])
-def test_one_image_that_fails_again_and_again_says_nothing_of_its_region(fault):
+def test_one_image_that_fails_repeatedly_counts_once(fault):
     seen = failed(policy(), fault=fault)
     assert seen.failures == 1
     assert seen.answers is (fault is ANSWER)
-    found = policy().failed(
-        seen,
-        image_id=images.ImageId("one"),
-        fault=fault,
-        began=at(5),
-        now=at(6),
-        chance=0.5,
-        reason="again",
+    failure = breakers.RegionFailure(
+        image_id=images.ImageId("one"), fault=fault, began=at(5), reason="again"
     )
-    assert found is None
+    assert policy().failed(seen, failure, now=at(6), chance=0.5) is None
 
 
 @pytest.mark.parametrize("fault", [REQUEST, ANSWER])
@@ -229,7 +215,7 @@ def test_failures_of_different_images_in_a_row_open_it(fault):
     assert seen.image_ids == ids("one two three")
 
 
-def test_a_connection_that_fails_counts_beside_images_and_whichever_it_was_for():
+def test_a_failed_connection_counts_for_any_image():
     seen = failed(policy(), fault=ANSWER)
     seen = failed(policy(), seen, fault=CONNECTION)
     assert (seen.failures, seen.answers) == (2, False)
@@ -238,7 +224,7 @@ def test_a_connection_that_fails_counts_beside_images_and_whichever_it_was_for()
     )
 
 
-def test_the_images_that_failed_last_are_remembered_and_no_more_than_open_it():
+def test_the_breaker_keeps_as_many_failed_images_as_open_it():
     seen = opened(image_ids="one two three")
     assert failed(policy(), seen, image_id="four").image_ids == ids("two three four")
     assert failed(policy(), seen, image_id="one").image_ids == ids("two three one")
@@ -250,7 +236,7 @@ def test_a_region_that_answers_about_many_images_is_slowed_down_with_short_pause
     found = failed(policy(), seen, image_id="three", fault=ANSWER, at_least=3600.0)
     assert found == opened(since=1, until=1.75, image_ids="one two three", answers=True)
     assert found.is_open(at(1.5))
-    assert not found.is_left_alone(at(1.5))
+    assert not found.is_unavailable(at(1.5))
     again = failed(policy(), found, began=2, now=3, image_id="three", fault=ANSWER)
     assert again == opened(since=3, until=3.75, image_ids="one two three", answers=True)
 
@@ -260,18 +246,18 @@ def test_the_pauses_of_a_slow_region_are_a_tenth_of_the_others(chance, seconds):
     assert policy().slow_pause(chance) == seconds
 
 
-def test_it_is_left_alone_once_it_does_not_answer_any_more_and_slowed_down_if_it_does():
+def test_a_slow_region_becomes_unavailable_without_answers_and_slow_again_with_them():
     slow = opened(answers=True)
     silent = failed(policy(), slow, now=2, fault=REQUEST)
     assert silent == opened(failures=4, since=2, until=17)
-    probe = silent.probed(now=at(20), until=at(80))
+    probe = silent.with_probe(now=at(20), until=at(80))
     assert probe is not None
     slower = failed(policy(), probe, began=20, now=21, fault=ANSWER)
     assert slower == opened(since=21, until=21.75, answers=True)
 
 
 def test_a_batch_for_a_slow_region_leaves_it_slow():
-    batch = opened(answers=True).probed(now=at(10), until=at(11))
+    batch = opened(answers=True).with_probe(now=at(10), until=at(11))
     assert batch == opened(since=10, until=11, answers=True)
 
 
@@ -292,7 +278,7 @@ def test_a_breaker_that_was_open_closes_if_more_failures_are_allowed_by_now():
         ([False, True, True], False),
     ],
 )
-def test_it_tells_whether_only_attempts_failed_that_were_to_bring_data(attempts, of_data):
+def test_it_shows_whether_only_attempts_with_data_failed(attempts, of_data):
     seen = breakers.CLOSED
     for number, one in enumerate(attempts, 1):
         seen = failed(policy(), seen, began=number, now=number, of_data=one)
@@ -300,15 +286,10 @@ def test_it_tells_whether_only_attempts_failed_that_were_to_bring_data(attempts,
     assert seen.of_data is of_data
 
 
-def test_a_failure_of_which_nobody_says_otherwise_is_not_of_data():
-    found = policy().failed(
-        breakers.CLOSED,
-        image_id=images.ImageId("one"),
-        fault=CONNECTION,
-        began=NOW,
-        now=NOW,
-        chance=0.5,
-        reason="no answer",
+def test_a_failure_is_not_of_data_by_default():
+    failure = breakers.RegionFailure(
+        image_id=images.ImageId("one"), fault=CONNECTION, began=NOW, reason="no answer"
     )
+    found = policy().failed(breakers.CLOSED, failure, now=NOW, chance=0.5)
     assert found is not None
     assert not found.of_data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``domain.events``: what a notification says, over those of a real Glance."""
+"""``domain.events``: how notifications are read, those of a real Glance included."""
 
 from collections import Counter
 import dataclasses
@@ -109,7 +109,7 @@ def test_deactivation_is_a_change(name: str) -> None:
 
 @pytest.mark.parametrize("event_type", ["image.activate", "image.update"])
 @pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing"])
-def test_an_upload_that_goes_on_is_of_no_interest(event_type: str, status: str) -> None:
+def test_a_step_of_an_upload_is_ignored(event_type: str, status: str) -> None:
     assert events.parse(event_type, {"id": ID, "status": status}) is None
 
 
@@ -118,7 +118,7 @@ def test_an_upload_that_goes_on_is_of_no_interest(event_type: str, status: str) 
     "status",
     ["active", "deactivated", "killed", "deleted", "pending_delete", "later", "", None, 5, [], {}],
 )
-def test_every_other_status_is_worth_a_look(event_type: str, status: object) -> None:
+def test_every_other_status_is_a_change(event_type: str, status: object) -> None:
     assert events.parse(event_type, {"id": ID, "status": status}) == CHANGED
 
 
@@ -187,7 +187,7 @@ def test_an_event_type_that_is_no_text_is_an_error(event_type: object) -> None:
     ],
 )
 @pytest.mark.parametrize("payload", [{"id": ID}, {}, "text", None])
-def test_other_events_are_of_no_interest_whatever_they_hold(
+def test_other_events_are_ignored_whatever_they_hold(
     event_type: str, payload: object
 ) -> None:
     assert events.parse(event_type, payload) is None
@@ -212,7 +212,7 @@ def test_other_events_are_of_no_interest_whatever_they_hold(
     ],
 )
 @pytest.mark.parametrize("payload", [{"id": ID}, "text"])
-def test_events_that_glance_has_not_are_told_apart(event_type: str, payload: object) -> None:
+def test_events_that_glance_does_not_send_are_unknown(event_type: str, payload: object) -> None:
     with pytest.raises(errors.UnknownEvent) as caught:
         events.parse(event_type, payload)
     assert str(caught.value) == f"Glance has no events of type {event_type!r}"
@@ -274,14 +274,14 @@ def test_a_backup_is_a_snapshot():
 
 @pytest.mark.parametrize("event_type", ["image.create", "image.update"])
 @pytest.mark.parametrize("status", ["queued", "saving", "uploading", "importing", "active"])
-def test_a_snapshot_is_of_interest_before_it_has_data(event_type, status):
+def test_a_snapshot_is_a_change_before_it_has_data(event_type, status):
     event = events.parse(event_type, snapshot(status))
     assert event == events.ImageEvent(
         image_id=ID, kind=events.EventKind.CHANGED, is_snapshot=True
     )
 
 
-def test_a_copy_is_told_by_its_mark_but_not_in_its_end():
+def test_a_change_carries_the_mark_and_a_deletion_does_not():
     payload = snapshot("active", **builders.marks(ID, builders.REGION))
     update, deletion = (events.parse(f"image.{one}", payload) for one in ("update", "delete"))
     assert update is not None

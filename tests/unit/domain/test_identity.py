@@ -51,20 +51,20 @@ def case(
     return pytest.param(image, evidence, expected, id=name)
 
 
-NOT_MADE = "it was not made by this agent"
+NOT_MADE = "this agent did not make it"
 ANOTHER = builders.COPY_ID
-LOST_MARK = "its task knows it, but its mark was taken off or changed"
+LOST_MARK = "its task knows it, but its mark was removed or changed"
 NO_TASK = "no task knows it"
 BY_TASK = "its task knows it"
 BY_DATA = "it holds the data of its source"
 OTHER_DATA = "it holds other data than its source"
-UNREAD = "no hash tells whether it holds the data of its source"
-UNTOLD = "nothing tells which data it should hold"
-EMPTY = f"{NO_TASK}; it has no data, and the right project"
+UNREAD = "no hash shows whether it holds the data of its source"
+UNTOLD = "nothing shows which data it should hold"
+EMPTY = f"{NO_TASK}, but it has no data and belongs to the right project"
 GONE = f"{NO_TASK}, and its source is gone"
 HASHLESS = f"{NO_TASK}, and its source has no hash"
 MALLORYS = (
-    f"{NO_TASK}, and it belongs to project mallory, where a copy would belong to alpha"
+    f"{NO_TASK}, and it belongs to project mallory, but a copy would belong to alpha"
 )
 ELSEWHERE = images.SourceKey(image_id=builders.IMAGE_ID, region="RegionNine")
 REGIONS = frozenset(map(images.RegionId, ("RegionOne", "RegionTwo", "RegionThree")))
@@ -72,7 +72,7 @@ NEW_NAME = (
     "its mark names region OldTwo, which is not in Keystone's catalogue. If RegionTwo is the new "
     "name of OldTwo, stop all agents and run 'glance-sync-manage region rename OldTwo RegionTwo'"
 )
-OLD_MARK = f"its mark is that of image {builders.IMAGE_ID} of region OldTwo"
+OLD_MARK = f"it inherited the mark of image {builders.IMAGE_ID} of region OldTwo"
 
 TABLE = [
     # no mark at all
@@ -87,13 +87,13 @@ TABLE = [
          builders.stranger(image_id=ANOTHER), FOREIGN, NOT_MADE, row=known()),
     # the mark of another image
     case("another id", marked(copy_id=ANOTHER), INHERITED,
-         f"its mark is that of image {ANOTHER} of region RegionTwo"),
+         f"it inherited the mark of image {ANOTHER} of region RegionTwo"),
     case("same id of another region", marked(copy_region="RegionThree"), INHERITED,
-         f"its mark is that of image {builders.IMAGE_ID} of region RegionThree"),
+         f"it inherited the mark of image {builders.IMAGE_ID} of region RegionThree"),
     case("inherited, though the row knew it", marked(copy_id=ANOTHER), DOUBTFUL, LOST_MARK,
          row=known()),
     case("inherited, queued", marked(queued(), copy_id=ANOTHER), INHERITED,
-         f"its mark is that of image {ANOTHER} of region RegionTwo"),
+         f"it inherited the mark of image {ANOTHER} of region RegionTwo"),
     # the mark of a region that left the catalogue, or has a new name
     case("old name", marked(copy_region="OldTwo"), DOUBTFUL, NEW_NAME, regions=REGIONS),
     case("old name, an id of its own", marked(copy(image_id=ANOTHER), copy_region="OldTwo"),
@@ -108,19 +108,20 @@ TABLE = [
     case("old name, and the catalogue is not known", marked(copy_region="OldTwo"), INHERITED,
          OLD_MARK),
     case("old name, another id", marked(copy_id=ANOTHER, copy_region="OldTwo"), INHERITED,
-         f"its mark is that of image {ANOTHER} of region OldTwo", regions=REGIONS),
+         f"it inherited the mark of image {ANOTHER} of region OldTwo", regions=REGIONS),
     case("old name, another source", marked(copy_region="OldTwo", source=ELSEWHERE), INHERITED,
          OLD_MARK, regions=REGIONS),
     case("replicated from a region of the catalogue", marked(copy_region="RegionThree"),
-         INHERITED, f"its mark is that of image {builders.IMAGE_ID} of region RegionThree",
+         INHERITED, f"it inherited the mark of image {builders.IMAGE_ID} of region RegionThree",
          regions=REGIONS),
     case("a region that is not in the catalogue", copy(), OURS, BY_DATA,
          regions=frozenset({"RegionOne"})),
     # the mark of another source
     case("another source", marked(source=dataclasses.replace(builders.KEY, image_id=ANOTHER)),
-         DOUBTFUL, f"it names another source, image {ANOTHER} of region RegionOne", row=known()),
+         DOUBTFUL, f"its mark names another source, image {ANOTHER} of region RegionOne",
+         row=known()),
     case("a source of another region", marked(source=ELSEWHERE), DOUBTFUL,
-         f"it names another source, {ELSEWHERE}"),
+         f"its mark names another source, {ELSEWHERE}"),
     # known by the row
     case("known", copy(), OURS, BY_TASK, row=known(), is_known=True),
     case("known, other bytes", copy(multihash=OTHER), OURS, BY_TASK, row=known(), is_known=True),
@@ -131,10 +132,10 @@ TABLE = [
     case("known, source gone", copy(), OURS, BY_TASK, row=known(), there=None, is_known=True),
     case("known, queued", queued(), OURS, BY_TASK, row=known(), is_known=True),
     case("reused id", copy(created_at=LATER), DOUBTFUL,
-         f"its task knows an image of this id that was created at {builders.NOW}, and this one "
+         f"its task knows an image with this id that was created at {builders.NOW}, but this one "
          f"was created at {LATER}", row=known()),
     case("no creation time", copy(created_at=None), DOUBTFUL,
-         f"its task knows an image of this id that was created at {builders.NOW}, and this one "
+         f"its task knows an image with this id that was created at {builders.NOW}, but this one "
          "was created at None", row=known()),
     case("another one than the row knows", copy(image_id=ANOTHER), DOUBTFUL,
          f"its task knows another copy, image {builders.IMAGE_ID}", row=known()),
@@ -227,7 +228,7 @@ def test_only_a_known_copy_of_ours_is_replaced(answer, is_ours, may_be_replaced)
         (marked(copy_region="RegionThree"), False),
     ],
 )
-def test_an_image_says_that_it_is_a_copy_only_by_its_own_name(image, answer):
+def test_only_a_mark_with_its_own_id_and_region_names_the_image_itself(image, answer):
     assert identity.names_itself(image) is answer
 
 
@@ -246,7 +247,7 @@ def test_an_image_says_that_it_is_a_copy_only_by_its_own_name(image, answer):
     ids=["old name", "of another source", "id of its own", "back in the region of its source",
          "a snapshot of its servers", "replicated", "a copy", "no mark"],
 )
-def test_an_image_may_be_a_copy_from_before_its_region_had_a_new_name(image, answer):
+def test_an_image_may_be_a_copy_from_before_its_region_was_renamed(image, answer):
     assert identity.former_source(image, REGIONS) == answer
 
 
@@ -315,7 +316,7 @@ def test_an_image_is_never_ours_without_its_own_name_and_exactly_this_source(ima
             assert (row.copy_id, row.created_at) == (image.image_id, image.created_at)
 
 
-def test_nothing_else_looks_at_a_mark():
+def test_no_other_module_reads_marks():
     package = pathlib.Path(glance_sync_agent.__file__).parent
     looking = {
         str(path.relative_to(package))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``domain.locations``: which entries a source should have, and which are ours to remove."""
+"""``domain.locations``: which entries a source should have, and which the agent removes."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import pytest
 
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import locations
 from glance_sync_agent.domain.codes import Code
@@ -43,26 +44,26 @@ def test_an_entry_names_the_copy_as_the_manager_of_2014_did_and_its_region() -> 
 def test_an_entry_is_no_remote_data() -> None:
     listed = [{"url": ENTRY.url, "metadata": {**ENTRY.metadata, "store": "web"}}]
     record = {"id": builders.IMAGE_ID, "status": "active", "locations": listed}
-    assert images.parse(record, builders.SOURCE_REGION).remote is None
+    assert image_records.parse(record, builders.SOURCE_REGION).remote is None
 
 
 # may_change
 
 
 @pytest.mark.parametrize("status", images.ImageStatus)
-def test_entries_are_put_on_active_images_only(status: images.ImageStatus) -> None:
+def test_only_active_images_get_entries(status: images.ImageStatus) -> None:
     source = builders.source(status=status)
     assert locations.may_change(source) is (status is images.ImageStatus.ACTIVE)
 
 
 @pytest.mark.parametrize(("size", "expected"), [(None, False), (0, False), (1, True)])
-def test_an_image_without_bytes_is_left_alone_for_it_would_get_a_size(
+def test_an_image_without_bytes_gets_no_entry_because_it_would_get_a_size(
     size: int | None, expected: bool
 ) -> None:
     assert locations.may_change(builders.source(size=size)) is expected
 
 
-def test_a_copy_is_left_alone() -> None:
+def test_a_copy_gets_no_entry() -> None:
     assert not locations.may_change(builders.source(mark=builders.ITSELF_A_COPY))
     assert locations.may_change(builders.source(mark=builders.MARK))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a copy should look like: each option, and what must hold whatever the operator chose."""
+"""The metadata of copies: each option, and what must hold for every policy."""
 
 import dataclasses
 import fnmatch
@@ -11,6 +11,7 @@ import pytest
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import situations
@@ -56,7 +57,7 @@ def test_an_image_refers_to_its_kernel_and_its_ramdisk(properties, expected):
     assert metadata_policy.referred(builders.source(properties=properties)) == expected
 
 
-def test_a_copy_names_the_copies_of_kernel_and_ramdisk_where_they_have_ids_of_their_own():
+def test_a_copy_names_the_copies_of_kernel_and_ramdisk_by_their_own_ids():
     found = wanted(Policy(), BOOTED, copy_ids={KERNEL: COPY_OF_KERNEL}).metadata.properties
     assert found == {"kernel_id": COPY_OF_KERNEL, "ramdisk_id": RAMDISK, "base_image_ref": KERNEL}
     found = wanted(Policy(), BOOTED, copy_ids={RAMDISK: COPY_OF_KERNEL}).metadata.properties
@@ -83,7 +84,7 @@ SHARED = builders.source(
 )
 
 
-def test_without_a_policy_a_copy_should_look_like_its_source():
+def test_without_a_policy_a_copy_has_the_metadata_of_its_source():
     assert wanted(Policy(), SHARED) == SHARED
 
 
@@ -103,9 +104,9 @@ def test_excluded_properties_are_left_out_and_no_others(globs, left):
     assert found == {name: SHARED.metadata.properties[name] for name in left}
 
 
-def test_what_is_left_out_is_not_listed_as_put_there_by_the_agent():
+def test_excluded_properties_are_not_listed_as_synced():
     found = wanted(Policy(exclude_properties=("*nternal*",)), SHARED)
-    assert images.synced_properties(found) == '["hw_disk_bus"]'
+    assert mark_properties.synced(found) == '["hw_disk_bus"]'
     assert images.key_of(found) == images.key_of(SHARED)
 
 
@@ -145,7 +146,7 @@ def test_a_private_copy_has_no_members():
 
 
 @pytest.mark.parametrize("visibility", Visibility)
-def test_members_that_are_somebody_else_s_business_are_as_they_should_be(visibility):
+def test_members_stay_if_the_agent_does_not_change_them(visibility):
     policy = Policy(members=False, visibility=visibility)
     copy = builders.copy(members={"gamma": Pending})
     assert wanted(policy, SHARED, copy=copy).members == {"gamma": Pending}
@@ -167,7 +168,7 @@ IMAGES = {
 
 @st.composite
 def with_members(draw, /, build, **more):
-    """An image that has members only where Glance knows any."""
+    """An image that has members only if Glance allows any."""
     visibility = draw(st.sampled_from(["public", "community", "shared", "private"]))
     values = {name: draw(values) for name, values in (IMAGES | more).items()}
     if visibility != "shared":
@@ -225,7 +226,7 @@ def test_an_excluded_property_never_appears_and_no_other_is_lost(policy, source)
 
 
 @hypothesis.given(POLICIES, SOURCES, REGIONS)
-def test_nobody_sees_a_copy_who_does_not_see_its_source_or_own_the_copy(policy, source, region):
+def test_only_those_who_see_the_source_or_own_the_copy_see_the_copy(policy, source, region):
     found = wanted(policy, source, region=region, own_project="agents")
     assert found.metadata.visibility in {source.metadata.visibility, "private"}
     assert found.members.items() <= source.members.items()
@@ -240,7 +241,7 @@ def decide(source, copy):
 def updated(copy, changes):
     """Return a copy after an update, as Glance would have it."""
     properties = {**copy.metadata.properties, **changes.properties}
-    listed = properties.pop(images.SYNCED_PROPERTIES, None)
+    listed = properties.pop(mark_properties.SYNCED, None)
     metadata = dataclasses.replace(
         copy.metadata,
         **changes.attributes,
@@ -251,11 +252,12 @@ def updated(copy, changes):
     members = {**copy.members, **changes.members}
     if metadata.visibility != "shared":
         members = {}
+    synced = mark_properties.read_synced(listed) if listed else copy.synced_properties
     return dataclasses.replace(
         copy,
         metadata=metadata,
         members={one: status for one, status in members.items() if status is not None},
-        synced_properties=images._synced_properties(listed) if listed else copy.synced_properties,
+        synced_properties=synced,
     )
 
 

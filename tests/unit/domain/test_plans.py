@@ -12,6 +12,7 @@ import pytest
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import remotes
@@ -112,7 +113,7 @@ UNWANTED = "not wanted here: rule 3 does not name it"
 
 def elsewhere(there=None, *, region=builders.REGION, **overrides):
     """Return a snapshot that has its data in another region."""
-    return remotes.joined(builders.elsewhere(**overrides), region, there)
+    return remotes.with_remote_data(builders.elsewhere(**overrides), region, there)
 
 
 def stays(seen):
@@ -336,7 +337,7 @@ TABLE = [
          source(), stranger(created_at=None), known=False),
     case("known, without its mark",
          actions.Conflict(
-             reason=doubt("its task knows it, but its mark was taken off or changed")
+             reason=doubt("its task knows it, but its mark was removed or changed")
          ),
          source(), stranger()),
     case("stranger, unwanted", unwanted(UNWANTED), source(), stranger(), wanted=False),
@@ -545,7 +546,7 @@ TABLE = [
         case(
             f"{name}, of another owner",
             actions.Conflict(reason=doubt(
-                "no task knows it, and it belongs to project mallory, where a copy would belong "
+                "no task knows it, and it belongs to project mallory, but a copy would belong "
                 "to alpha"
             )),
             source(), there, known=False,
@@ -577,7 +578,7 @@ TABLE = [
     ],
     case("no row, another algorithm",
          actions.ReadBack(copy=copy(multihash=SHA256), expected=builders.multihash(),
-                        reason="no hash tells whether it holds the data of its source"),
+                        reason="no hash shows whether it holds the data of its source"),
          source(), copy(multihash=SHA256), known=False),
     # marks that were handed on
     *[
@@ -603,7 +604,7 @@ TABLE = [
     *[
         case(f"{policy} of the source", IN_SYNC,
              source(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}), copy())
-        for policy in images.KEY_POLICIES
+        for policy in mark_properties.KEY_POLICIES
     ],
     *[
         case(f"{policy} of the copy",
@@ -612,7 +613,7 @@ TABLE = [
                  attributes={}, tags=None, properties={policy: None}, members={},
              ),
              source(), copy(properties={"hw_disk_bus": "virtio", policy: "on_image_deletion"}))
-        for policy in images.KEY_POLICIES
+        for policy in mark_properties.KEY_POLICIES
     ],
     # what narrows, and something else that may be refused
     case("made private, and changed",
@@ -797,7 +798,7 @@ def test_a_mark_that_names_another_source_or_region_makes_no_copy_of_ours():
     for other in ({"image_id": builders.COPY_ID}, {"region": "RegionNine"}):
         key = dataclasses.replace(builders.KEY, **other)
         mark = dataclasses.replace(builders.MARK, source=key)
-        told = doubt(f"it names another source, {key}")
+        told = doubt(f"its mark names another source, {key}")
         assert decide(source(), copy(mark=mark)) == actions.Conflict(reason=told)
         assert decide(None, copy(mark=mark), may_delete=True) == actions.Conflict(
             reason=f"source was deleted; {told}"
@@ -850,13 +851,13 @@ def test_a_new_property_is_added_and_listed_as_ours():
     action = update(source(properties={"hw_disk_bus": "virtio", "os_type": "linux"}), copy())
     assert action.properties == {
         "os_type": "linux",
-        images.SYNCED_PROPERTIES: json.dumps(["hw_disk_bus", "os_type"]),
+        mark_properties.SYNCED: json.dumps(["hw_disk_bus", "os_type"]),
     }
 
 
 def test_a_property_removed_from_the_source_is_removed_from_the_copy():
     action = update(source(properties={}), copy())
-    assert action.properties == {"hw_disk_bus": None, images.SYNCED_PROPERTIES: "[]"}
+    assert action.properties == {"hw_disk_bus": None, mark_properties.SYNCED: "[]"}
 
 
 def test_a_property_that_somebody_gave_the_copy_stays():
@@ -868,7 +869,7 @@ def test_a_property_that_somebody_gave_the_copy_stays():
 
 def test_a_copy_whose_list_of_ours_is_lost_gets_it_back():
     action = update(source(), copy(synced_properties=frozenset()))
-    assert action.properties == {images.SYNCED_PROPERTIES: '["hw_disk_bus"]'}
+    assert action.properties == {mark_properties.SYNCED: '["hw_disk_bus"]'}
 
 
 def test_members_are_removed_and_then_added_and_changed():
@@ -965,7 +966,7 @@ def perform(action, source_image, copy_image):
 
 def _updated(copy_image, action):
     properties = {**copy_image.metadata.properties, **action.properties}
-    synced = properties.pop(images.SYNCED_PROPERTIES, None)
+    synced = properties.pop(mark_properties.SYNCED, None)
     metadata = dataclasses.replace(
         copy_image.metadata,
         **action.attributes,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a region's new name changes on an image."""
+"""How renaming a region changes the properties of an image."""
 
 import dataclasses
 import datetime
@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import region_names
 
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
@@ -43,7 +44,7 @@ COPY, SOURCE = "glance_sync_copy_region", "glance_sync_source_region"
 def test_only_a_mark_that_names_its_own_image_gets_the_new_name(
     region, copy_id, copy_region, source_region, changes
 ):
-    image = region_names.Marked(
+    image = region_names.MarkedRecord(
         image_id=IMAGE,
         region=region,
         copy_id=copy_id,
@@ -55,8 +56,8 @@ def test_only_a_mark_that_names_its_own_image_gets_the_new_name(
     assert RENAMING.changes(image, {(OTHER, NOW), (IMAGE, LATER)}) == {}
 
 
-def test_an_image_that_does_not_say_when_it_was_created_is_known_to_no_task():
-    image = region_names.Marked(
+def test_no_task_knows_an_image_without_creation_time():
+    image = region_names.MarkedRecord(
         image_id=IMAGE,
         region=NEW,
         copy_id=IMAGE,
@@ -74,5 +75,5 @@ def test_tasks_know_the_renamed_region_by_both_names(region, names):
 
 
 def test_a_copy_names_itself_by_these_properties():
-    assert images.COPY_ID == "glance_sync_copy_id"
-    assert images.COPY_REGION == "glance_sync_copy_region"
+    assert mark_properties.COPY_ID == "glance_sync_copy_id"
+    assert mark_properties.COPY_REGION == "glance_sync_copy_region"

@@ -16,7 +16,7 @@ UNFINISHED = (Status.QUEUED, Status.SAVING, Status.UPLOADING, Status.IMPORTING)
 
 
 def joined(source=None, there=None, *, region=TWO):
-    return remotes.joined(source or builders.elsewhere(), region, there)
+    return remotes.with_remote_data(source or builders.elsewhere(), region, there)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_data_of_an_image_is_elsewhere_if_it_says_so_and_is_no_copy(source, 
     assert remotes.is_elsewhere(source) is expected
 
 
-def test_what_holds_the_data_tells_of_it_and_the_record_of_all_else():
+def test_size_and_hash_come_from_the_image_that_holds_the_data():
     source = builders.elsewhere(name="of the source", properties={"a": "1"})
     there = builders.snapshot(name="of the data", properties={"b": "2"}, size=7)
     found = joined(source, there)
@@ -45,7 +45,7 @@ def test_what_holds_the_data_tells_of_it_and_the_record_of_all_else():
     assert remotes.loss(found) is None
 
 
-def test_who_has_his_data_needs_nobody_to_tell_of_it():
+def test_a_source_with_local_data_stays_as_it_is():
     source = builders.source()
     assert joined(source, builders.snapshot(size=7)) is source
 
@@ -78,7 +78,7 @@ def test_a_source_is_as_far_as_its_record_and_its_data(here, there, both):
     assert found.remote.status is there
 
 
-def test_without_what_held_the_data_nothing_is_known_of_it():
+def test_without_the_image_that_held_the_data_size_and_hash_are_unknown():
     found = joined()
     assert (found.size, found.multihash) == (None, None)
 
@@ -94,26 +94,26 @@ def test_without_what_held_the_data_nothing_is_known_of_it():
           for one in (*UNFINISHED, Status.ACTIVE, Status.DEACTIVATED)],
     ],
 )
-def test_data_that_is_lost_for_good_is_told(there, expected):
+def test_the_loss_of_data_is_named(there, expected):
     assert remotes.loss(joined(None, there)) == expected
 
 
-def test_nothing_is_lost_where_nobody_knows_what_there_was():
+def test_nothing_is_lost_if_the_data_was_never_read():
     assert remotes.loss(builders.source()) is None
     assert remotes.loss(builders.elsewhere()) is None
     assert remotes.loss(joined(region=None)) is None
 
 
 NOWHERE = (
-    "the data of the image is at 'two.example:9292', which is the image endpoint of no region of "
-    "Keystone's catalogue, or of several; correct the location of the image, or the endpoint"
+    "the image's data is at 'two.example:9292', which is not the image endpoint of exactly "
+    "one region in Keystone's catalogue; correct the location of the image or the endpoint"
 )
 
 
 @pytest.mark.parametrize(
     "before", ["", "admin:secret@", "admin:sec@ret@", "a%40b:c@"]
 )
-def test_a_location_that_leads_nowhere_is_told_by_its_host_alone(before):
+def test_a_location_that_leads_to_no_region_is_named_by_its_host_alone(before):
     url = f"https://{before}two.example:9292/v2/images/{builders.COPY_ID}"
     remote = dataclasses.replace(builders.REMOTE, url=url)
     source = builders.elsewhere(remote=remote)
@@ -123,7 +123,7 @@ def test_a_location_that_leads_nowhere_is_told_by_its_host_alone(before):
     assert found == dataclasses.replace(source, remote=unread)
 
 
-def test_what_is_no_host_is_shown_as_it_is_and_not_at_any_length():
+def test_an_invalid_host_is_shown_escaped_and_cut():
     url = "http://a\x1b[31m\n" + "b" * 80 + f"/v2/images/{builders.COPY_ID}"
     source = builders.elsewhere(remote=dataclasses.replace(builders.REMOTE, url=url))
     shown = "'a\\x1b[31m\\n" + "b" * 68
@@ -146,23 +146,24 @@ def test_what_is_no_host_is_shown_as_it_is_and_not_at_any_length():
         (None, "public", True),
     ],
 )
-def test_nobody_gets_the_data_of_a_stranger_by_naming_it(owner, visibility, is_free):
+def test_naming_an_image_of_another_project_does_not_give_its_data(owner, visibility, is_free):
     there = builders.snapshot(owner=owner, visibility=visibility)
     found = remotes.fault(joined(builders.elsewhere(owner="alpha"), there))
     assert found == (
         None
         if is_free
-        else f"the data of the image is image {builders.COPY_ID} of region RegionTwo, which "
-        f"belongs to project {owner}, and the image itself to alpha; give both to the same project"
+        else f"the image's data is image {builders.COPY_ID} of region RegionTwo, which "
+        f"belongs to project {owner}, but the image belongs to alpha; give both to the same "
+        "project"
     )
 
 
-def test_whoever_may_not_read_it_does_not_learn_of_it_by_waiting_either():
+def test_waiting_for_another_project_s_image_is_a_fault_as_well():
     there = builders.snapshot(status=Status.SAVING, owner="beta")
     assert remotes.fault(joined(None, there)) is not None
 
 
-def test_what_was_not_looked_at_is_not_read():
+def test_remote_data_that_was_not_read_yet_has_a_fault():
     assert remotes.fault(builders.elsewhere()) == builders.REMOTE.fault is not None
 
 
@@ -180,5 +181,5 @@ def test_the_data_has_a_home_with_another_id():
 
 
 @pytest.mark.parametrize("source", [builders.source(), builders.elsewhere()])
-def test_the_home_of_all_other_data_is_where_its_record_is(source):
+def test_other_data_is_at_home_with_its_record(source):
     assert remotes.home(source) == source

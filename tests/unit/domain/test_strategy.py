@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from tests.unit import builders
@@ -21,7 +22,7 @@ KNOWN = strategy_table.facts()
 @pytest.mark.parametrize("row", strategy_table.ROWS, ids=lambda row: row.name)
 def test_the_decision_table(row):
     verdicts = strategy.decide(row.policy(), row.image(), REGIONS, row.facts())
-    assert not isinstance(verdicts, rules.Fact)
+    assert not isinstance(verdicts, owner_facts.Fact)
     assert set(verdicts) == set(REGIONS)
     assert {name for name, verdict in verdicts.items() if verdict.wanted} == set(row.regions)
     others = {name: verdict.step for name, verdict in verdicts.items() if name != row.home}
@@ -38,7 +39,7 @@ def test_the_table_is_long_enough_and_has_no_row_twice():
 
 def verdicts(policy, image, facts=KNOWN):
     found = strategy.decide(policy, image, REGIONS, facts)
-    assert not isinstance(found, rules.Fact)
+    assert not isinstance(found, owner_facts.Fact)
     return found
 
 
@@ -94,8 +95,9 @@ WHY: list[Any] = [
 
 
 @pytest.mark.parametrize(("policy", "properties", "metadata", "two", "three"), WHY)
-def test_a_verdict_says_why(policy, properties, metadata, two, three):
-    association = strategy.Association(is_filtered=True, regions=frozenset({strategy_table.TWO}))
+def test_a_placement_says_why(policy, properties, metadata, two, three):
+    regions = frozenset({strategy_table.TWO})
+    association = owner_facts.Association(is_filtered=True, regions=regions)
     facts = dataclasses.replace(KNOWN, association=association)
     found = verdicts(policy, builders.source(properties=properties, **metadata), facts)
     assert found["RegionTwo"].why == two
@@ -107,11 +109,11 @@ def test_a_region_that_has_the_data_gets_no_copy_of_it(chosen):
     remote = dataclasses.replace(builders.REMOTE, region=strategy_table.TWO)
     policy = strategy.PlacementPolicy(strategy=chosen, snapshot_regions=frozenset(REGIONS))
     assert verdicts(policy, builders.elsewhere(remote=remote))["RegionTwo"] == strategy.Placement(
-        wanted=False, step=strategy.DecidedBy.HOME, why="its data is there already"
+        wanted=False, step=strategy.DecidedBy.HOME, why="the region already has its data"
     )
 
 
-def test_of_a_record_of_volumes_it_is_told_why_it_is_not_where_it_would_be():
+def test_the_placement_of_a_volume_backed_snapshot_says_why_it_is_refused():
     policy = strategy.PlacementPolicy(
         strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO, strategy_table.FOUR})
     )
@@ -125,7 +127,7 @@ def test_of_a_record_of_volumes_it_is_told_why_it_is_not_where_it_would_be():
     assert found["RegionThree"].step is strategy.DecidedBy.SNAPSHOT
 
 
-def test_of_a_shelved_server_it_is_told_why_it_is_not_where_it_would_be():
+def test_the_placement_of_a_shelved_server_says_why_it_is_refused():
     policy = strategy.PlacementPolicy(
         strategy=ALL, snapshot_regions=frozenset({strategy_table.TWO})
     )
@@ -134,17 +136,16 @@ def test_of_a_shelved_server_it_is_told_why_it_is_not_where_it_would_be():
     assert found["RegionTwo"] == strategy.Placement(
         wanted=False,
         step=strategy.DecidedBy.SHELVED,
-        why="Nova keeps a shelved server in it, and deletes it when that is unshelved, and "
-        "[snapshots] shelved is false",
+        why="it holds a shelved server until Nova deletes it, and [snapshots] shelved is false",
     )
     assert found["RegionThree"].step is strategy.DecidedBy.SNAPSHOT
 
 
-def test_status_tells_of_what_an_owner_may_not_expect():
+def test_status_shows_what_an_owner_may_not_expect():
     assert {strategy.DecidedBy.VOLUME_BACKED, strategy.DecidedBy.SHELVED} == strategy.UNEXPECTED
 
 
-def test_a_region_of_snapshots_that_cannot_hold_a_copy_gets_no_verdict():
+def test_a_region_of_snapshots_that_cannot_hold_a_copy_gets_no_placement():
     image = builders.source(properties={"image_type": "snapshot"})
     policy = strategy.PlacementPolicy(
         strategy=USER, snapshot_regions=frozenset({builders.SOURCE_REGION})
@@ -165,16 +166,16 @@ def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
 @pytest.mark.parametrize(
     ("policy", "image", "facts", "missing"),
     [
-        (strategy.PlacementPolicy(strategy=USER), {}, {}, rules.Fact.ASSOCIATION),
+        (strategy.PlacementPolicy(strategy=USER), {}, {}, owner_facts.Fact.ASSOCIATION),
         (
             strategy.PlacementPolicy(
                 strategy=USER, snapshot_regions=frozenset({strategy_table.TWO})
             ),
-            {"properties": {"image_type": "snapshot"}}, {}, rules.Fact.ASSOCIATION,
+            {"properties": {"image_type": "snapshot"}}, {}, owner_facts.Fact.ASSOCIATION,
         ),
         (
             strategy.PlacementPolicy(strategy=USER), {"properties": {"sync_regions": "*"}}, {},
-            rules.Fact.ASSOCIATION,
+            owner_facts.Fact.ASSOCIATION,
         ),
         *[
             (
@@ -185,16 +186,16 @@ def test_a_region_that_the_project_may_not_use_is_refused_with_that_reason():
                 {}, {}, missing,
             )
             for match, missing in (
-                ({"project_name": ["a"]}, rules.Fact.PROJECT),
-                ({"project_domain": ["a"]}, rules.Fact.PROJECT),
-                ({"project_tags": frozenset("a")}, rules.Fact.PROJECT),
-                ({"roles": frozenset("a")}, rules.Fact.ROLES),
+                ({"project_name": ["a"]}, owner_facts.Fact.PROJECT),
+                ({"project_domain": ["a"]}, owner_facts.Fact.PROJECT),
+                ({"project_tags": frozenset("a")}, owner_facts.Fact.PROJECT),
+                ({"roles": frozenset("a")}, owner_facts.Fact.ROLES),
             )
         ],
     ],
 )
-def test_a_decision_asks_for_the_fact_it_turns_on(policy, image, facts, missing):
-    known = strategy.OwnerFacts(**facts)
+def test_a_decision_names_the_fact_that_is_missing(policy, image, facts, missing):
+    known = owner_facts.OwnerFacts(**facts)
     found = strategy.decide(policy, builders.source(**image), REGIONS, known)
     assert found is missing
 
@@ -205,10 +206,10 @@ def test_a_rule_that_the_image_itself_rules_out_asks_for_nothing():
     policy = strategy.PlacementPolicy(
         strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"]), everything]
     )
-    assert verdicts(policy, builders.source(), strategy.OwnerFacts())["RegionTwo"].wanted
+    assert verdicts(policy, builders.source(), owner_facts.OwnerFacts())["RegionTwo"].wanted
 
 
-def test_roles_are_not_asked_for_where_the_project_is_another():
+def test_roles_are_not_needed_if_the_project_does_not_match():
     match = rules.Match(project_name=["other"], roles=frozenset("a"))
     policy = strategy.PlacementPolicy(
         strategy=USER, rules=[rules.Rule(title="", match=match, regions=["*"])]
@@ -216,7 +217,7 @@ def test_roles_are_not_asked_for_where_the_project_is_another():
     found = strategy.decide(
         policy, builders.source(), REGIONS, dataclasses.replace(KNOWN, roles=None)
     )
-    assert not isinstance(found, rules.Fact)
+    assert not isinstance(found, owner_facts.Fact)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_roles_are_not_asked_for_where_the_project_is_another():
         ("RegionTwo,Atlantis, Lemuria", {"Atlantis", "Lemuria"}),
     ],
 )
-def test_names_that_are_no_region_are_told(text, unknown):
+def test_names_that_are_no_region_are_found(text, unknown):
     image = builders.source(properties={"sync_regions": text})
     assert strategy.names_unknown(image, REGIONS) == unknown
 
@@ -245,7 +246,7 @@ def test_a_rule_is_about_what_its_conditions_say(match, is_about):
     assert rules.matches(rules.Match(**match), builders.source(), KNOWN) is is_about
 
 
-def test_names_in_rules_that_fit_no_region_are_told():
+def test_names_in_rules_that_match_no_region_are_found():
     found = [
         rules.Rule(title="", match=rules.Match(), regions=names)
         for names in (["RegionTwo", "Atlantis"], ["*"], [], ["Edge*", "Region[TF]*"])
@@ -253,14 +254,14 @@ def test_names_in_rules_that_fit_no_region_are_told():
     assert strategy.names_without_region(found, REGIONS) == {"Atlantis", "Edge*"}
 
 
-def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
+def test_a_deleted_project_matches_no_condition_on_projects():
     image = builders.source(owner=None)
     for match in ({"project_name": ["*"]}, {"project_domain": ["*"]}, {"roles": frozenset("a")}):
         policy = strategy.PlacementPolicy(
             strategy=USER,
             rules=[rules.Rule(title="", match=rules.Match(**match), regions=["*"])],
         )
-        found = verdicts(policy, image, strategy.NOBODY)
+        found = verdicts(policy, image, owner_facts.NO_OWNER)
         assert {one.step for one in found.values()} == {strategy.DecidedBy.ENDPOINT_FILTER}
         assert not any(one.wanted for one in found.values())
 
@@ -270,11 +271,11 @@ def test_of_a_project_that_is_gone_nothing_fits_but_what_fits_everybody():
 names = st.sampled_from([*REGIONS, "Atlantis", "*", "none", " ", "regiontwo"])
 region_sets = st.frozensets(st.sampled_from(REGIONS))
 facts_of_keystone = st.builds(
-    strategy.OwnerFacts,
-    project=st.builds(rules.Project, name=st.sampled_from(["alpha", "beta", None])),
+    owner_facts.OwnerFacts,
+    project=st.builds(owner_facts.Project, name=st.sampled_from(["alpha", "beta", None])),
     roles=st.frozensets(st.sampled_from(["member", "admin"])),
     association=st.builds(
-        strategy.Association, is_filtered=st.booleans(), regions=region_sets
+        owner_facts.Association, is_filtered=st.booleans(), regions=region_sets
     ),
 )
 some_rules = st.lists(
@@ -313,17 +314,17 @@ def sources(draw):
 
 
 @given(policies, sources(), facts_of_keystone)
-def test_every_region_gets_one_verdict_and_no_other_region_does(policy, image, facts):
+def test_every_region_gets_one_placement_and_no_other_region_does(policy, image, facts):
     assert set(verdicts(policy, image, facts)) == set(REGIONS)
 
 
 @given(policies, sources(), facts_of_keystone)
-def test_what_keystone_was_not_asked_for_never_changes_a_verdict(policy, image, facts):
+def test_facts_that_were_not_needed_never_change_a_placement(policy, image, facts):
     """The facts may come one by one: a decision without one is the decision with it."""
-    known = strategy.OwnerFacts()
-    for _ in rules.Fact:
+    known = owner_facts.OwnerFacts()
+    for _ in owner_facts.Fact:
         decision = strategy.decide(policy, image, REGIONS, known)
-        if not isinstance(decision, rules.Fact):
+        if not isinstance(decision, owner_facts.Fact):
             break
         field = decision.name.lower()
         assert getattr(known, field) is None
@@ -348,7 +349,7 @@ def test_the_property_never_reaches_a_region_that_the_project_may_not_use(policy
 
 
 @given(policies, sources(), facts_of_keystone, region_sets)
-def test_an_association_less_never_adds_a_region(policy, image, facts, taken):
+def test_fewer_associations_never_add_a_region(policy, image, facts, taken):
     """Only of a project that is filtered; one that is not may be let everywhere by Keystone."""
     filtered = dataclasses.replace(facts.association, is_filtered=True)
     less = dataclasses.replace(filtered, regions=filtered.regions - taken)
@@ -358,7 +359,7 @@ def test_an_association_less_never_adds_a_region(policy, image, facts, taken):
 
 
 @given(policies, sources(), facts_of_keystone)
-def test_a_rule_behind_one_for_all_images_is_never_asked(policy, image, facts):
+def test_a_rule_behind_one_for_all_images_never_decides(policy, image, facts):
     everything = rules.Rule(title="", match=rules.Match(), regions=["RegionTwo"])
     first = dataclasses.replace(policy, rules=[*policy.rules, everything])
     more = dataclasses.replace(

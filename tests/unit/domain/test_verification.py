@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reading a copy back says of it."""
+"""Verdicts on copies that were read back."""
 
 import dataclasses
 
@@ -13,6 +13,9 @@ from tests.unit import builders
 WANTED = builders.multihash()
 OTHER = builders.multihash(b"other bytes of the image")
 SIZE = len(builders.DATA)
+COMPARISON = verification.Comparison(
+    copy=builders.copy(image_id=builders.COPY_ID), expected=WANTED
+)
 
 OK = verification.Condition.OK
 DAMAGED = verification.Condition.DAMAGED
@@ -53,30 +56,31 @@ READINGS = [
 
 @pytest.mark.parametrize(("stored", "served", "verdict"), READINGS)
 def test_a_copy_is_bad_only_if_its_users_get_bad_bytes(stored, served, verdict):
-    found = verification.judge(WANTED, stored, served)
+    found = verification.judge(COMPARISON, stored, served)
     assert found.verdict is verdict
-    assert (found.found is not None) is (verdict in verification.IS_BAD)
+    assert (found.damage is not None) is (verdict in {DAMAGED, MISSING})
 
 
 @pytest.mark.parametrize(
     ("stored", "served", "detail"),
     [
-        (whole(OTHER), whole(), f"only at the second reading; first: {OTHER}"),
-        (NOTHING, whole(), "only at the second reading; first: no data"),
+        (whole(OTHER), whole(), f"only the second reading was good; first: {OTHER}"),
+        (NOTHING, whole(), "only the second reading was good; first: no data"),
         (whole(OTHER), whole(OTHER), f"expected {WANTED}, got {OTHER}"),
         (NOTHING, NOTHING, f"expected {WANTED}, got no data"),
-        (broken(7), broken(7), f"expected {WANTED}, got the first 7 bytes only"),
+        (broken(7), broken(7), f"expected {WANTED}, got only the first 7 bytes"),
         (broken(7), broken(8, "no answer"), "no answer"),
     ],
 )
-def test_a_judgement_tells_what_was_expected_and_what_was_found(stored, served, detail):
-    found = verification.judge(WANTED, stored, served)
+def test_a_judgement_names_what_was_expected_and_what_was_found(stored, served, detail):
+    found = verification.judge(COMPARISON, stored, served)
     assert found.detail == detail
-    if found.found is not None:
-        assert detail == f"expected {WANTED}, got {found.found}"
+    if found.damage is not None:
+        assert found.damage.copy_id == builders.COPY_ID
+        assert detail == f"expected {WANTED}, got {found.damage.found}"
 
 
-def test_by_itself_a_reading_is_of_data_that_is_there():
+def test_a_reading_has_data_by_default():
     assert broken(0).has_data
     assert str(verification.Reading(size=0, multihash=None)) == ""
 
@@ -86,8 +90,8 @@ def test_by_itself_a_reading_is_of_data_that_is_there():
 def test_a_copy_with_data_is_worth_reading(source_status, copy_status):
     source = builders.source(status=images.ImageStatus(source_status))
     copy = builders.copy(status=images.ImageStatus(copy_status))
-    found = verification.Comparison(copy=copy, wanted=WANTED)
-    assert verification.comparison(source, copy, OURS) == found
+    found = verification.Comparison(copy=copy, expected=WANTED)
+    assert verification.comparison_of(source, copy, OURS) == found
 
 
 @pytest.mark.parametrize(
@@ -107,19 +111,19 @@ def test_a_copy_with_data_is_worth_reading(source_status, copy_status):
         ),
     ],
 )
-def test_a_copy_that_tells_nothing_is_not_read(source, copy, why):
-    assert verification.comparison(source, copy, copy and OURS) == why
+def test_a_copy_that_cannot_be_compared_is_not_read(source, copy, why):
+    assert verification.comparison_of(source, copy, copy and OURS) == why
 
 
 @pytest.mark.parametrize("whose", ["doubtful", "inherited", "foreign"])
 def test_what_is_not_ours_is_not_read(whose):
     found = identity.Identity(whose=identity.Whose(whose), reason="of somebody else")
-    assert verification.comparison(builders.source(), builders.copy(), found) == (
-        "the image there is not our copy of it: of somebody else"
+    assert verification.comparison_of(builders.source(), builders.copy(), found) == (
+        "the image there is not the agent's copy: of somebody else"
     )
 
 
-def test_the_hash_to_expect_is_the_sources_or_else_the_one_made_when_the_bytes_came():
+def test_the_expected_hash_is_the_source_s_or_else_the_copy_s():
     copy = builders.copy(multihash=OTHER)
     assert verification.expected(builders.source(), copy) == WANTED
     assert verification.expected(builders.source(multihash=None), copy) == OTHER

@@ -12,11 +12,11 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import verification
 from glance_sync_agent.engine.marks import census
-from glance_sync_agent.engine.marks import settling
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -25,7 +25,7 @@ ONE = worlds.CASCADING
 TWO, THREE = worlds.CASCADED
 OTHER = "00000000-0000-4000-8000-000000000001"
 DAY = 86400.0
-SETTLED_BY_HAND = {census.Kind.DOUBTFUL, census.Kind.ORPHAN}
+SETTLED_BY_HAND = {census.MarkKind.DOUBTFUL, census.MarkKind.ORPHAN}
 
 
 @pytest.fixture
@@ -47,13 +47,7 @@ def copied(world, image):
 
 
 def settle_of(world):
-    return settling.Settling(
-        regions=world.regions,
-        catalogue=world.catalogue,
-        store=world.store,
-        marked=world.census,
-        clock=world.clock,
-    )
+    return world.engine.settling
 
 
 def marks_of(copy_id, region, source):
@@ -356,7 +350,7 @@ def test_a_glance_is_asked_only_for_what_can_be_the_id_of_an_image(
     monkeypatch.setattr(world.source, "find", noting_find)
     monkeypatch.setattr(world.source, "get_record", noting_get)
     found = {one.image.image_id: one.kind for one in world.census.find(TWO)}
-    assert found[copied.image_id] is census.Kind.COPY
+    assert found[copied.image_id] is census.MarkKind.COPY
     assert set(asked) <= {copied.image_id}
 
 
@@ -393,7 +387,7 @@ def test_a_mark_adds_no_line_to_the_log_and_no_command_to_a_reason(world, image,
         for odd in ("", " ", "\n", "x" * 65535, "\N{ROCKET}", "in:a,b", "None", "[]")
     ]
     + [
-        {images.SYNCED_PROPERTIES: odd}
+        {mark_properties.SYNCED: odd}
         for odd in ("[" * 100000, "[1, null]", "{}", "NaN", "1" * 10000, '["\\ud800"]')
     ],
 )
@@ -415,7 +409,7 @@ def test_odd_marks_on_sources_and_on_images_in_the_way_raise_nothing(world, prop
 def test_marks_of_other_types_are_no_marks(value):
     marks = builders.marks(OTHER, TWO)
     for name in marks:
-        assert images.mark({**marks, name: value}) is None
+        assert mark_properties.read({**marks, name: value}) is None
 
 
 # Copies that lose their mark.
@@ -481,9 +475,9 @@ def test_what_is_called_an_orphan_has_a_source_that_is_gone(world, copied):
     """The region of the source is out of the catalogue for a while."""
     marks = builders.marks(OTHER, TWO, source_id=copied.image_id, source_region=THREE)
     copy = world.two.publish(DATA, image_id=OTHER, owner="alpha", properties=marks)
-    assert world.census.whose(copy).kind is not census.Kind.ORPHAN
+    assert world.census.whose(copy).kind is not census.MarkKind.ORPHAN
     world.catalogue.names = frozenset({ONE, TWO})
-    assert world.census.whose(copy).kind is not census.Kind.ORPHAN
+    assert world.census.whose(copy).kind is not census.MarkKind.ORPHAN
     with pytest.raises(errors.ImageConflict):
         settle_of(world).delete_orphan(TWO, OTHER)
 
@@ -728,7 +722,7 @@ def test_what_glance_replicator_brings_from_one_region_to_another_is_nobodys_cop
         b"changed since",
         image_id=copied.image_id,
         owner="alpha",
-        properties=images.marks(copied, copy.image_id, TWO),
+        properties=mark_properties.of_copy(copied, copy.image_id, TWO),
     )
     world.changed(copied.image_id)
     world.settle()

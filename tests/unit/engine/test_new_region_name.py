@@ -4,7 +4,7 @@
 import pytest
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.engine.marks import settling
+from glance_sync_agent.domain import mark_properties
 from tests.fakes import world as worlds
 
 DATA = b"golden image"
@@ -80,7 +80,7 @@ def test_what_somebody_replicated_from_a_region_of_the_catalogue_takes_no_place(
     image = world.source.publish(DATA, owner="alpha")
     world.two.publish(
         DATA, image_id=image.image_id, owner="alpha",
-        properties=images.marks(image, image.image_id, THREE),
+        properties=mark_properties.of_copy(image, image.image_id, THREE),
     )
     world.changed(image.image_id)
     world.settle()
@@ -91,13 +91,7 @@ def test_what_somebody_replicated_from_a_region_of_the_catalogue_takes_no_place(
 
 @pytest.fixture
 def settle(world):
-    return settling.Settling(
-        regions=world.regions,
-        catalogue=world.catalogue,
-        store=world.store,
-        marked=world.census,
-        clock=world.clock,
-    )
+    return world.engine.settling
 
 
 def test_a_copy_with_the_old_name_is_adopted_by_name(world, copied, settle):

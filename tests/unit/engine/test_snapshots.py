@@ -331,7 +331,7 @@ def test_data_of_a_stranger_is_not_to_be_had_by_naming_it(showing):
     assert not showing.three.ids()
     task = showing.task(image, THREE)
     assert task.status == "failure"
-    assert task.reason.startswith(f"the data of the image is image {there.image_id} of region")
+    assert task.reason.startswith(f"the image's data is image {there.image_id} of region")
     showing.two.change(there.image_id, owner="mallory")
     showing.changed(image.image_id)
     showing.run()
@@ -355,7 +355,7 @@ def test_a_url_that_leads_nowhere_is_told_without_what_is_secret(showing):
     )
     assert set(reasons(showing, image)) == {TWO, THREE}
     for reason in reasons(showing, image).values():
-        assert "at 'nine.example:9292', which is the image endpoint of no region" in reason
+        assert "at 'nine.example:9292', which is not the image endpoint of" in reason
         assert "secret" not in reason
     assert {showing.task(image, region).status for region in (TWO, THREE)} == {"failure"}
 

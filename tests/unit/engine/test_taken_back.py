@@ -8,6 +8,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
 from tests.fakes import glance
 from tests.fakes import world as worlds
@@ -17,7 +18,7 @@ TWO, THREE = worlds.CASCADED
 OFF = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
 #: Everybody's images go to RegionThree, and no longer to RegionTwo.
 ELSEWHERE = strategy.PlacementPolicy(snapshot_regions=frozenset({THREE}))
-SNAPSHOT = {images.IMAGE_TYPE: images.SNAPSHOT}
+SNAPSHOT = {snapshots.IMAGE_TYPE: snapshots.SNAPSHOT}
 NONE = {strategy.SYNC_REGIONS: strategy.NOWHERE}
 
 

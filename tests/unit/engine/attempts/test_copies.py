@@ -6,6 +6,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.engine.attempts import copies
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -314,7 +315,7 @@ def test_an_image_that_reading_proves_to_hold_other_data_stays(world, copied):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({images.SOURCE_ID: builders.COPY_ID}, id="source-id"),
+        pytest.param({mark_properties.SOURCE_ID: builders.COPY_ID}, id="source-id"),
         pytest.param({"created_at": "2031-01-01T00:00:00Z"}, id="reused-id"),
     ],
 )

@@ -53,7 +53,7 @@ def test_data_elsewhere_is_looked_at_there(world, asked):
     there = world.two.publish(DATA)
     image = world.refer(there)
     joined = world.joining.join(image)
-    assert joined == remotes.joined(image, TWO, there)
+    assert joined == remotes.with_remote_data(image, TWO, there)
     assert joined.size == len(DATA)
     assert asked == [(TWO, "get_record")]
     assert world.joining.join_all([image]).sources == {image.image_id: joined}
@@ -63,7 +63,7 @@ def test_data_that_is_gone_is_not_there(world):
     there = world.two.publish(DATA)
     image = world.refer(there)
     world.two.delete_as_user(there.image_id)
-    gone = remotes.joined(image, TWO, None)
+    gone = remotes.with_remote_data(image, TWO, None)
     assert world.joining.join(image) == gone
     assert world.joining.join_all([image]).sources == {image.image_id: gone}
 
@@ -71,7 +71,7 @@ def test_data_that_is_gone_is_not_there(world):
 def test_a_url_of_nobody_leads_nowhere(world, asked):
     there = world.two.publish(DATA)
     image = world.refer(there, url=f"http://elsewhere.example/v2/images/{there.image_id}")
-    nowhere = remotes.joined(image, None, None)
+    nowhere = remotes.with_remote_data(image, None, None)
     assert world.joining.join(image) == nowhere
     assert world.joining.join_all([image]).sources == {image.image_id: nowhere}
     assert asked == []

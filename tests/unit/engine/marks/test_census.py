@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted of marked images, and what becomes of copies that no row knows."""
+"""Marked images: their kinds, and the adoption of copies that no task knows."""
 
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.engine.marks import census
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -29,7 +29,7 @@ def copied(world):
 def inherited(world, copied, **fields):
     """Make what Nova makes of a server that was booted from a copy."""
     copy = world.two.image(copied.image_id)
-    marks = images.marks(copied, copy.image_id, TWO)
+    marks = mark_properties.of_copy(copied, copy.image_id, TWO)
     return world.two.publish(b"of a user", owner="bob", properties=marks, **fields)
 
 
@@ -38,8 +38,7 @@ def kinds(world, region=TWO):
 
 
 def report(world, *regions):
-    adopt = census.adopting(world.store, world.clock, worlds.CASCADING)
-    census.report(world.census, regions, adopt)
+    world.engine.adoption.adopt_unknown(regions)
 
 
 def lose_database(world):
@@ -73,9 +72,9 @@ def test_a_copy_whose_row_knows_another_image_is_doubtful_though_its_source_is_g
 def test_one_image_is_judged_alone_as_among_the_others(world, copied):
     snapshot = inherited(world, copied)
     whose = world.census.whose
-    assert whose(world.two.image(copied.image_id)).kind is census.Kind.COPY
-    assert whose(world.two.image(snapshot.image_id)).kind is census.Kind.INHERITED
-    assert whose(world.two.publish(b"unmarked")).kind is census.Kind.INHERITED
+    assert whose(world.two.image(copied.image_id)).kind is census.MarkKind.COPY
+    assert whose(world.two.image(snapshot.image_id)).kind is census.MarkKind.INHERITED
+    assert whose(world.two.publish(b"unmarked")).kind is census.MarkKind.INHERITED
 
 
 def test_a_source_of_a_region_that_left_the_catalogue_is_not_gone(world):
@@ -85,7 +84,7 @@ def test_a_source_of_a_region_that_left_the_catalogue_is_not_gone(world):
     elsewhere = builders.marks(builders.IMAGE_ID, TWO, source_region="RegionNine")
     world.two.change(image.image_id, **elsewhere)
     (found,) = world.census.find(TWO)
-    assert found.kind is census.Kind.DOUBTFUL
+    assert found.kind is census.MarkKind.DOUBTFUL
     assert found.reason == (
         "its source is in region RegionNine, which is not in Keystone's catalogue"
     )
@@ -95,14 +94,14 @@ def test_a_copy_that_names_a_region_outside_the_catalogue_is_no_orphan(world):
     marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
     image = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
     (found,) = world.census.find(TWO)
-    assert found.kind is census.Kind.DOUBTFUL
+    assert found.kind is census.MarkKind.DOUBTFUL
     assert "region rename OldTwo RegionTwo" in found.reason
     replicated = builders.marks(builders.IMAGE_ID, THREE, source_region=worlds.CASCADING)
     world.two.change(image.image_id, **replicated)
     assert kinds(world) == {image.image_id: "inherited"}
 
 
-def test_an_image_that_somebody_brought_back_from_a_region_that_is_gone_is_one_like_any_other(
+def test_an_image_that_came_back_from_a_region_outside_the_catalogue_is_inherited(
     world,
 ):
     marks = builders.marks(builders.IMAGE_ID, "OldTwo", source_region=worlds.CASCADING)
@@ -117,7 +116,7 @@ def test_copies_of_the_snapshots_of_another_region_are_counted_as_well():
     assert kinds(world) == {image.image_id: "orphan"}
 
 
-def test_a_source_that_a_listing_misses_is_looked_for_by_its_id(world, copied):
+def test_a_source_that_a_listing_misses_is_read_by_its_id(world, copied):
     lose_database(world)
     find = world.source.find
     world.source.find = lambda ids: {
@@ -126,15 +125,7 @@ def test_a_source_that_a_listing_misses_is_looked_for_by_its_id(world, copied):
     assert kinds(world) == {copied.image_id: "copy"}
 
 
-def test_the_count_says_how_many_there_are_of_each_kind():
-    count = census.Count()
-    for kind in census.Kind:
-        count.add(kind)
-    count.add(census.Kind.ORPHAN)
-    assert count == census.Count(copies=1, unadopted=1, inherited=1, doubtful=1, orphans=2)
-
-
-def test_an_operator_is_told_only_of_what_he_has_to_settle(world, copied, caplog):
+def test_the_log_names_only_what_an_operator_must_settle(world, copied, caplog):
     inherited(world, copied)
     report(world, worlds.CASCADING, TWO, THREE)
     assert caplog.text == ""
@@ -157,7 +148,7 @@ def test_a_region_that_does_not_answer_is_left_out_and_named(world, copied, capl
     assert "Region RegionThree has 0 doubtful images and 1 orphans" in caplog.text
 
 
-def test_a_copy_that_no_row_knows_is_adopted_by_the_daily_look_wanted_or_not(world, copied):
+def test_the_daily_count_adopts_a_copy_that_no_task_knows_wanted_or_not(world, copied):
     lose_database(world)
     world.count_marked()
     known = world.task(copied).known_copy
@@ -170,7 +161,7 @@ def test_a_copy_that_no_row_knows_is_adopted_by_the_daily_look_wanted_or_not(wor
 def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that():
     world = worlds.World(snapshot_origins=[THREE])
     there = world.three.publish(DATA, owner="alpha")
-    marks = images.marks(there, builders.IMAGE_ID, TWO)
+    marks = mark_properties.of_copy(there, builders.IMAGE_ID, TWO)
     world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
     world.count_marked()
     world.settle()
@@ -182,7 +173,7 @@ def test_a_copy_that_an_agent_with_the_opposite_direction_made_is_left_to_that_a
 ):
     caplog.set_level("INFO")
     there = world.three.publish(DATA, owner="alpha", visibility="public")
-    marks = images.marks(there, there.image_id, TWO)
+    marks = mark_properties.of_copy(there, there.image_id, TWO)
     copy = world.two.publish(
         DATA, image_id=there.image_id, owner="alpha", visibility="private", properties=marks
     )
@@ -198,7 +189,7 @@ def test_a_copy_that_an_agent_with_the_opposite_direction_made_is_left_to_that_a
 def test_a_copy_of_a_region_that_is_copied_no_more_is_one_as_long_as_its_row_knows_it():
     world = worlds.World(snapshot_origins=[THREE])
     there = world.three.publish(DATA, owner="alpha")
-    marks = images.marks(there, builders.IMAGE_ID, TWO)
+    marks = mark_properties.of_copy(there, builders.IMAGE_ID, TWO)
     world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
     world.count_marked()
     later = worlds.World(worlds.Outside(regions=world.regions, store=world.store))
@@ -208,7 +199,7 @@ def test_a_copy_of_a_region_that_is_copied_no_more_is_one_as_long_as_its_row_kno
 
 
 def test_of_two_copies_that_no_row_knows_one_is_adopted(world, copied):
-    marks = images.marks(copied, builders.COPY_ID, TWO)
+    marks = mark_properties.of_copy(copied, builders.COPY_ID, TWO)
     world.two.publish(DATA, image_id=builders.COPY_ID, owner="alpha", properties=marks)
     lose_database(world)
     world.count_marked()
@@ -218,7 +209,7 @@ def test_of_two_copies_that_no_row_knows_one_is_adopted(world, copied):
     assert sorted(kinds(world).values()) == ["copy", "doubtful"]
 
 
-def test_a_record_without_data_is_adopted_by_nobody_who_counts(world, copied):
+def test_the_daily_count_does_not_adopt_a_record_without_data(world, copied):
     lose_database(world)
     world.two.change(copied.image_id, status="queued", size=None, os_hash_value=None)
     world.count_marked()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A region's new name reaches the marks of our copies, and no other image."""
+"""The new name of a region reaches the marks of known copies, and no other image."""
 
 import dataclasses
 import datetime
@@ -18,7 +18,7 @@ IDS = [images.ImageId(f"{number}0000000-0000-4000-8000-000000000000") for number
 
 
 def marked(number, region, **changes):
-    image = region_names.Marked(
+    image = region_names.MarkedRecord(
         image_id=IDS[number],
         region=region,
         copy_id=IDS[number],
@@ -73,7 +73,7 @@ def test_their_marks_get_the_new_name_and_other_images_stay_as_they_are(of, regi
     assert regions[THIRD].images[IDS[3]] == marked(3, THIRD)
 
 
-def test_what_somebody_replicated_is_in_the_way_of_nothing(of, regions, known):
+def test_a_replicated_image_does_not_change(of, regions, known):
     """It has the id and the properties of a copy, and no task of its region knows it."""
     known[THIRD] = known.pop(OLD)
     assert of.count() == {ONE: 0, NEW: 0, THIRD: 0}
@@ -93,9 +93,9 @@ def test_a_second_run_finds_nothing_to_do(of):
 
 
 class Late(fake.MemoryMarks):
-    """Marks that change between the listing and the look at one image."""
+    """Marks that change between the listing and the second reading."""
 
-    now: region_names.Marked | None = None
+    now: region_names.MarkedRecord | None = None
 
     def get(self, image_id):
         return self.now
@@ -110,7 +110,7 @@ class Late(fake.MemoryMarks):
     ],
     ids=["gone", "foreign", "another one of this id"],
 )
-def test_an_image_that_is_no_copy_of_ours_any_more_is_left_alone(now):
+def test_an_image_that_is_no_longer_a_known_copy_does_not_change(now):
     listed = marked(0, NEW, copy_region=OLD)
     late = Late(listed)
     late.now = now

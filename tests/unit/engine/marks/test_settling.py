@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator says of single images: adopt, disown, delete an orphan."""
+"""An operator settles single images: adopt, disown, delete an orphan."""
 
 import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.engine.marks import settling
+from glance_sync_agent.domain import mark_properties
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -21,13 +21,7 @@ def world():
 
 @pytest.fixture
 def settle(world):
-    return settling.Settling(
-        regions=world.regions,
-        catalogue=world.catalogue,
-        store=world.store,
-        marked=world.census,
-        clock=world.clock,
-    )
+    return world.engine.settling
 
 
 @pytest.fixture
@@ -51,11 +45,11 @@ def doubtful(world, copied):
 
 def heir(world, copied):
     """Make what Nova makes of a server that was booted from a copy."""
-    marks = images.marks(copied, copied.image_id, TWO)
+    marks = mark_properties.of_copy(copied, copied.image_id, TWO)
     return world.two.publish(b"of a user", owner="bob", properties=marks)
 
 
-def test_an_adopted_image_is_kept_in_step_again(world, settle, doubtful):
+def test_an_adopted_image_is_updated_again(world, settle, doubtful):
     source = settle.adopt(TWO, doubtful.image_id)
     assert source == images.key_of(doubtful)
     world.settle()
@@ -124,7 +118,7 @@ def test_a_copy_that_lost_its_mark_is_settled_through_its_row(world, settle, cop
     world.two.change(copied.image_id, glance_sync_copy_id=None)
     world.changed(copied.image_id)
     world.settle()
-    assert "its mark was taken off or changed" in world.task(copied).reason
+    assert "its mark was removed or changed" in world.task(copied).reason
     assert getattr(settle, verb)(TWO, copied.image_id) == images.key_of(copied)
     world.settle()
     is_copy = identity.names(world.two.image(copied.image_id), images.key_of(copied))
@@ -142,7 +136,7 @@ def test_what_is_no_orphan_is_not_deleted(world, settle, copied):
     assert world.two.ids() == {copied.image_id}
 
 
-def test_nothing_is_an_orphan_to_somebody_who_may_not_see_everything(world, settle, copied):
+def test_nothing_is_an_orphan_without_the_right_to_see_all_images(world, settle, copied):
     world.store.__init__()
     world.source.delete_as_user(copied.image_id)
 
@@ -157,7 +151,7 @@ def test_nothing_is_an_orphan_to_somebody_who_may_not_see_everything(world, sett
 
 
 @pytest.mark.parametrize("verb", ["adopt", "disown", "delete_orphan"])
-def test_there_is_nothing_to_settle_about_what_does_not_say_that_it_is_a_copy(
+def test_there_is_nothing_to_settle_about_an_image_that_does_not_say_that_it_is_a_copy(
     world, settle, copied, verb
 ):
     for theirs in (heir(world, copied), world.two.publish(b"unmarked")):
@@ -180,5 +174,5 @@ def test_what_an_agent_works_on_is_settled_later(world, settle, copied, verb):
 
 def test_an_image_without_a_creation_time_is_not_adopted(world, settle, doubtful):
     world.two.change(doubtful.image_id, created_at=None)
-    with pytest.raises(errors.ImageConflict, match="when it was created"):
+    with pytest.raises(errors.ImageConflict, match="has no creation time"):
         settle.adopt(TWO, doubtful.image_id)

@@ -6,20 +6,19 @@ import threading
 import pytest
 
 from glance_sync_agent import errors
-from glance_sync_agent.domain import rules
-from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.engine.placement import projects
 from tests.fakes import clock as clocks
 from tests.fakes import locks
 from tests.fakes import world as worlds
 
-PROJECT, ROLES, ASSOCIATION = rules.Fact
+PROJECT, ROLES, ASSOCIATION = owner_facts.Fact
 
 
 @pytest.fixture
 def identity():
     identity = worlds.FakeIdentity()
-    identity.projects["alpha"] = rules.Project(name="alpha")
+    identity.projects["alpha"] = owner_facts.Project(name="alpha")
     identity.roles["alpha"] = frozenset({"member"})
     identity.associated["alpha"] = frozenset({worlds.CASCADED[0]})
     return identity
@@ -36,8 +35,8 @@ def known(identity, clock):
 
 
 def test_only_what_is_needed_is_asked_for_and_once(known, identity):
-    assert known.facts("alpha", ROLES) == strategy.OwnerFacts(roles=frozenset({"member"}))
-    assert known.facts("alpha", ROLES, PROJECT).project == rules.Project(name="alpha")
+    assert known.facts("alpha", ROLES) == owner_facts.OwnerFacts(roles=frozenset({"member"}))
+    assert known.facts("alpha", ROLES, PROJECT).project == owner_facts.Project(name="alpha")
     facts = known.facts("alpha", ASSOCIATION)
     assert facts.association.regions == {worlds.CASCADED[0]}
     assert facts.roles == {"member"}
@@ -67,15 +66,15 @@ def test_an_old_answer_is_not_used_while_keystone_is_away(known, identity, clock
 
 
 def test_a_project_that_is_gone_is_known_to_be_gone(known, identity):
-    facts = known.facts("gone", *rules.Fact)
-    assert facts == strategy.NOBODY
+    facts = known.facts("gone", *owner_facts.Fact)
+    assert facts == owner_facts.NO_OWNER
     assert len(identity.asked) == 3
-    known.facts("gone", *rules.Fact)
+    known.facts("gone", *owner_facts.Fact)
     assert len(identity.asked) == 3
 
 
 def test_nobody_is_asked_about_an_image_without_an_owner(known, identity):
-    assert known.facts(None, *rules.Fact) == strategy.NOBODY
+    assert known.facts(None, *owner_facts.Fact) == owner_facts.NO_OWNER
     assert not identity.asked
 
 
@@ -148,5 +147,5 @@ def test_who_comes_after_a_failure_asks_anew_and_keeps_what_is_known(known, iden
         known.facts("alpha", PROJECT)
     identity.is_down = False
     clock.advance(1)
-    assert known.facts("alpha", PROJECT, ROLES).project == rules.Project(name="alpha")
+    assert known.facts("alpha", PROJECT, ROLES).project == owner_facts.Project(name="alpha")
     assert identity.asked == [("roles_on", "alpha"), ("project", "alpha")]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""USER in a whole cloud in memory: where images go, and what Keystone's silence does."""
+"""USER in a whole cloud in memory: where images go, and what happens without Keystone."""
 
 import dataclasses
 
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.reconcile import scan_state
@@ -20,7 +21,7 @@ USER = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
 def world():
     world = worlds.World()
     world.policy = USER
-    world.identity.projects |= {"alpha": rules.Project(name="alpha")}
+    world.identity.projects |= {"alpha": owner_facts.Project(name="alpha")}
     world.identity.associated |= {"alpha": frozenset({TWO})}
     return world
 
@@ -102,7 +103,7 @@ def test_keystone_is_not_asked_about_copies_nor_under_all(world):
     assert not world.identity.asked
 
 
-def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
+def test_a_full_scan_applies_a_changed_strategy(world):
     images_ = [publish(world, name=str(number)) for number in range(3)]
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
     assert world.reconciliation.run() == scan_state.ScanReport(sources=3, requested=3)
@@ -123,7 +124,7 @@ def test_the_look_at_everything_brings_a_change_of_strategy_about(world):
     assert world.task(images_[0], TWO).reason == "in sync"
 
 
-def test_a_look_without_keystone_concludes_nothing(world):
+def test_a_scan_without_keystone_concludes_nothing(world):
     image = publish(world)
     world.clock.advance(world.cache_seconds)
     world.identity.is_down = True
@@ -132,7 +133,7 @@ def test_a_look_without_keystone_concludes_nothing(world):
     assert world.task(image).status == "success"
 
 
-def test_what_failed_and_is_wanted_no_more_is_forgotten_at_the_next_look(world):
+def test_a_failed_task_that_is_no_longer_wanted_is_forgotten_at_the_next_scan(world):
     world.two.publish(b"a stranger", image_id="350715cd-181a-47d0-9587-19f0221ea26b")
     image = publish(world, image_id="350715cd-181a-47d0-9587-19f0221ea26b")
     assert world.task(image).status == "failure"

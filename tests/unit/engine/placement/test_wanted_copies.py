@@ -40,7 +40,7 @@ def world():
 
 
 def publish(world):
-    """Let somebody publish an image that every option has something to do with."""
+    """Publish an image that every option changes."""
     image = world.source.publish(
         b"some bytes",
         owner="alpha",
@@ -54,7 +54,7 @@ def publish(world):
 
 
 def turn(world, policy):
-    """Take over a policy as a reload does: look at everything, and do what was requested.
+    """Apply a policy as a reload does: run a full scan, and run what it requests.
 
     Nothing is left to do afterwards.
     """
@@ -91,7 +91,7 @@ PLAIN = ("alpha", "shared", BOTH, BETA)
         pytest.param(PRIVATE, TWO, 2, ("alpha", "private", BOTH, {}), id="private"),
     ],
 )
-def test_an_option_is_brought_about_for_copies_that_exist_and_taken_back(
+def test_a_changed_option_changes_existing_copies_and_back(
     world, policy, there, requested, expected
 ):
     image = publish(world)
@@ -125,7 +125,7 @@ def test_a_new_copy_is_as_the_policy_wants_it_before_it_has_data(world, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_the_event_path_and_the_look_want_the_same(world, policy):
+def test_the_event_path_and_scans_want_the_same(world, policy):
     image = publish(world)
     world.metadata = policy
     world.changed(image.image_id)
@@ -136,7 +136,7 @@ def test_the_event_path_and_the_look_want_the_same(world, policy):
 @pytest.mark.parametrize("step", ["create", "write", "get_record"])
 @pytest.mark.parametrize("after", POLICIES)
 @pytest.mark.parametrize("before", POLICIES)
-def test_a_reload_in_the_middle_of_an_attempt_is_brought_about_after_it(
+def test_a_reload_during_an_attempt_applies_after_it(
     world, before, after, step
 ):
     def reload(name, _image_id):
@@ -164,7 +164,7 @@ def test_what_exists_only_on_a_copy_stays(world, policy):
         assert properties["local_note"] == properties["internal_local"] == "ours"
 
 
-def test_what_the_agent_did_not_put_there_stays_though_the_source_has_it_and_it_is_excluded(world):
+def test_an_excluded_property_that_the_agent_did_not_write_stays(world):
     world.metadata = EXCLUDING
     image = publish(world)
     world.two.change(image.image_id, internal_note="the region's own")
@@ -174,7 +174,7 @@ def test_what_the_agent_did_not_put_there_stays_though_the_source_has_it_and_it_
     )
 
 
-def test_members_of_copies_are_left_alone_until_they_are_the_agent_s_business_again(world):
+def test_members_of_copies_stay_until_the_option_is_on_again(world):
     image = publish(world)
     assert turn(world, NO_MEMBERS) == 0
     world.source.share(image.image_id, "beta", None)
@@ -190,7 +190,7 @@ def test_members_of_copies_are_left_alone_until_they_are_the_agent_s_business_ag
     assert looks(world, image)[3] == looks(world, image, THREE)[3] == {"gamma": "pending"}
 
 
-def test_a_look_asks_for_members_only_where_they_are_the_agent_s_business(world):
+def test_a_scan_reads_members_only_if_the_agent_changes_them(world):
     publish(world)
     asked = []
     world.two.before = world.source.before = lambda name, _id: asked.append(name)
@@ -227,7 +227,7 @@ def test_a_lost_database_adopts_copies_of_mapped_owners_and_no_stranger_s(world)
     world.two.change(image.image_id, owner="alpha")
     world.reconciliation.run()
     world.settle()
-    assert "to project alpha, where a copy would belong to alpha-two" in world.task(image).reason
+    assert "to project alpha, but a copy would belong to alpha-two" in world.task(image).reason
 
 
 def test_a_record_without_data_that_has_its_mapped_owner_is_used(world):
@@ -243,7 +243,7 @@ def test_a_record_without_data_that_has_its_mapped_owner_is_used(world):
     assert looks(world, image)[0] == "alpha-two"
 
 
-def test_where_an_image_belongs_is_up_to_its_real_source(world):
+def test_the_real_source_decides_where_an_image_belongs(world):
     world.metadata = Policy(exclude_properties=("sync_regions",), owner=Owner.AGENT)
     image = world.source.publish(
         b"1", owner="alpha", properties={"sync_regions": "none", "image_type": "snapshot"}
@@ -262,7 +262,7 @@ def test_where_an_image_belongs_is_up_to_its_real_source(world):
     [errors.ServiceUnavailable("no answer"), errors.Refused("our token is of no project")],
     ids=["away", "refuses"],
 )
-def test_while_keystone_does_not_name_our_project_copies_wait_as_they_are(world, error):
+def test_while_keystone_does_not_name_the_agent_s_project_copies_wait(world, error):
     def refuse():
         raise error
 
@@ -298,7 +298,7 @@ def test_a_deleted_image_takes_its_copy_along_without_keystone(world):
     assert not world.two.ids()
 
 
-def test_keystone_is_not_asked_who_we_are_while_nobody_needs_it(world):
+def test_keystone_is_not_asked_for_the_agent_s_project_without_need(world):
     world.catalogue.own_project = nobody_answers
     image = publish(world)
     for policy in (EXCLUDING, MAPPED, PRIVATE, NO_MEMBERS):

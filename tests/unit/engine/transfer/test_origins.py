@@ -9,6 +9,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.transfer import digests
@@ -242,14 +243,17 @@ NO_COPY_ANY_MORE = [
     pytest.param(lambda two, image_id: two.delete_as_user(image_id), id="deleted"),
     pytest.param(lambda two, image_id: two.change(image_id, os_hash_value="00"), id="other-bytes"),
     pytest.param(
-        lambda two, image_id: two.change(image_id, **{images.SOURCE_ID: None}), id="not-ours"
+        lambda two, image_id: two.change(image_id, **{mark_properties.SOURCE_ID: None}),
+        id="not-ours",
     ),
     pytest.param(
-        lambda two, image_id: two.change(image_id, **{images.SOURCE_REGION: "RegionNine"}),
+        lambda two, image_id: two.change(
+            image_id, **{mark_properties.SOURCE_REGION: "RegionNine"}
+        ),
         id="of-another-source",
     ),
     pytest.param(
-        lambda two, image_id: two.change(image_id, **{images.COPY_REGION: "RegionNine"}),
+        lambda two, image_id: two.change(image_id, **{mark_properties.COPY_REGION: "RegionNine"}),
         id="inherited",
     ),
     pytest.param(

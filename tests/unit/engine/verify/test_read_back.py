@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies are read back: what is told, what is replaced, and how fast."""
+"""Copies are read back: the verdicts, the repairs, and the speed."""
 
 import dataclasses
 import datetime
@@ -50,7 +50,7 @@ def told(world, image, region=TWO):
     return found.verdict.value, found.detail
 
 
-# What is told
+# Verdicts
 
 
 def test_a_copy_with_the_bytes_of_its_source_is_ok(world, image):
@@ -81,7 +81,7 @@ def test_a_copy_without_data_is_missing(world, image):
     assert found.damage == verification.Damage(copy_id=image.image_id, found="no data")
 
 
-def test_what_is_read_well_the_second_time_is_no_damage(world, image):
+def test_a_good_second_reading_is_no_damage(world, image):
     kept: list[str] = []
 
     def before(name, image_id):
@@ -93,7 +93,7 @@ def test_what_is_read_well_the_second_time_is_no_damage(world, image):
     found = verify(world, image)
     assert (found.verdict.value, found.damage) == ("ok", None)
     first = builders.multihash(OTHER)
-    assert found.detail == f"only at the second reading; first: {first}"
+    assert found.detail == f"only the second reading was good; first: {first}"
 
 
 def test_a_copy_under_an_id_of_its_own_is_read(world):
@@ -119,7 +119,7 @@ def test_a_copy_is_hashed_as_its_source_is(world):
     assert told(world, image) == ("damaged", f"expected {wanted}, got {actual}")
 
 
-def test_where_the_source_has_no_hash_that_of_the_copy_is_what_counts(world, image):
+def test_if_the_source_has_no_hash_the_hash_of_the_copy_counts(world, image):
     world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
     assert told(world, image) == ("ok", "")
     world.two.damage(image.image_id, OTHER)
@@ -146,7 +146,7 @@ def test_a_snapshot_is_compared_with_the_image_that_holds_its_data(world):
 
 
 @pytest.mark.parametrize("status", ["pending", "processing"])
-def test_a_copy_whose_task_is_at_work_is_left_to_it(world, image, status):
+def test_a_copy_whose_task_is_at_work_is_skipped(world, image, status):
     world.two.damage(image.image_id, None)
     task = dataclasses.replace(world.task(image), status=tasks.TaskStatus(status))
     found = world.verifying.verify(task, nobody_watches)
@@ -180,8 +180,8 @@ def test_a_strangers_image_is_not_even_read(world, image):
     assert told(world, image) == (
         "skipped",
         (
-            "the image there is not our copy of it: its task knows it, but its mark was taken off "
-            "or changed"
+            "the image there is not the agent's copy: its task knows it, but its mark was "
+            "removed or changed"
         ),
     )
     assert "read" not in read
@@ -225,7 +225,7 @@ def test_a_region_that_left_the_catalogue_is_unreachable(world, image):
     assert told(world, image) == ("unreachable", "no region RegionTwo")
 
 
-def test_who_watches_is_told_of_every_byte(world, image):
+def test_the_watch_gets_the_progress_of_every_chunk(world, image):
     seen = []
     verify(world, image, watch=lambda task, done, total: seen.append((task.key, done, total)))
     key = world.task(image).key
@@ -233,7 +233,7 @@ def test_who_watches_is_told_of_every_byte(world, image):
 
 
 @pytest.mark.parametrize("failure", [errors.LeaseLost("gone"), errors.Cancelled("stop")])
-def test_who_watches_can_end_it(world, image, failure):
+def test_the_watch_can_end_a_reading(world, image, failure):
     def watch(_task, _done, _total):
         raise failure
 
@@ -247,7 +247,7 @@ def test_it_ends_when_the_agent_stops(world, image):
         verify(world, image)
 
 
-# How fast
+# Speed
 
 
 def test_it_reads_no_faster_than_it_may(world, image):
@@ -258,7 +258,7 @@ def test_it_reads_no_faster_than_it_may(world, image):
     assert verify(world, image).seconds == 0
 
 
-def test_time_in_which_nothing_was_read_is_not_made_up_for(world, image):
+def test_idle_time_does_not_speed_up_a_reading(world, image):
     world.bytes_per_second = 4
     world.clock.advance(100)
 
@@ -273,18 +273,18 @@ def test_time_in_which_nothing_was_read_is_not_made_up_for(world, image):
     assert chunks[1] - chunks[0] == pytest.approx(1)
 
 
-# What is replaced
+# Repairs
 
 
 def run(world, *images_and_regions):
-    """Verify, have replaced what is bad; return the report."""
+    """Verify copies and request repairs; return the report."""
     repairs = world.make_repairs()
     for image, region in images_and_regions:
         repairs.take(verify(world, image, region))
     return repairs.request()
 
 
-def test_a_bad_copy_is_replaced_and_a_good_one_left_alone(world, image, caplog):
+def test_a_bad_copy_is_replaced_and_a_good_one_stays(world, image, caplog):
     caplog.set_level(logging.WARNING)
     before = world.three.image(image.image_id)
     world.two.damage(image.image_id, OTHER)
@@ -292,7 +292,9 @@ def test_a_bad_copy_is_replaced_and_a_good_one_left_alone(world, image, caplog):
     report = run(world, (image, TWO), (image, THREE))
     assert (report.requested, report.held_back) == (1, 0)
     assert world.woken == woken + 1
-    assert f"expected {WANTED}, got {builders.multihash(OTHER)}: it is replaced" in caplog.text
+    assert f"expected {WANTED}, got {builders.multihash(OTHER)}. The agent replaces it" in (
+        caplog.text
+    )
     world.settle()
     copy_id = world.task(image).copy_id
     assert copy_id != image.image_id
@@ -302,7 +304,7 @@ def test_a_bad_copy_is_replaced_and_a_good_one_left_alone(world, image, caplog):
     assert told(world, image) == ("ok", "")
 
 
-def test_a_bad_copy_that_was_never_in_step_is_replaced_as_well(world, caplog):
+def test_a_bad_copy_that_was_never_in_sync_is_replaced_as_well(world, caplog):
     world.two.hash_algo = "sha256"
     world.two.before = refuse("read")
     made = copied(world)
@@ -310,20 +312,20 @@ def test_a_bad_copy_that_was_never_in_step_is_replaced_as_well(world, caplog):
     assert (world.task(made).status, world.task(made).copy_id) == ("failure", made.image_id)
     world.two.damage(made.image_id, None)
     assert run(world, (made, TWO)).requested == 1
-    assert "got no data: it is replaced" in caplog.text
+    assert "got no data. The agent replaces it" in caplog.text
     world.settle()
     copy_id = world.task(made).copy_id
     assert copy_id is not None
     assert world.two.data(copy_id) == DATA
 
 
-def test_where_nothing_is_bad_nobody_is_woken(world, image):
+def test_without_bad_copies_no_worker_is_woken(world, image):
     woken = world.woken
     report = run(world, (image, TWO))
     assert (report.requested, report.held_back, world.woken) == (0, 0, woken)
 
 
-def test_a_copy_that_was_replaced_meanwhile_is_left_alone(world, image, caplog):
+def test_a_copy_that_was_replaced_meanwhile_stays(world, image, caplog):
     world.two.damage(image.image_id, None)
     repairs = world.make_repairs()
     repairs.take(verify(world, image))
@@ -332,10 +334,10 @@ def test_a_copy_that_was_replaced_meanwhile_is_left_alone(world, image, caplog):
     world.settle()
     assert repairs.request().requested == 0
     assert world.task(image).status == "success"
-    assert "got no data: there is another one by now" in caplog.text
+    assert "got no data. Its task already has another copy" in caplog.text
 
 
-def test_too_many_at_once_in_a_region_are_left_alone_and_the_log_says_how_to_go_on(
+def test_too_many_bad_copies_in_a_region_stay_and_the_log_says_what_to_do(
     world, caplog
 ):
     found = [copied(world) for _ in range(3)]
@@ -347,7 +349,7 @@ def test_too_many_at_once_in_a_region_are_left_alone_and_the_log_says_how_to_go_
     assert (report.requested, report.held_back) == (1, 3)
     assert {str(world.task(image).status) for image in found} == {"success"}
     assert "3 copies in region RegionTwo are damaged or have no data" in caplog.text
-    assert "more than [verify] max_repairs = 2" in caplog.text
+    assert "That is more than [verify] max_repairs = 2" in caplog.text
     assert "glance-sync verify --replace-all --region RegionTwo" in caplog.text
     world.max_repairs = 3
     assert run(world, *[(image, TWO) for image in found]).requested == 3
@@ -377,7 +379,7 @@ def test_when_a_copy_was_read_is_remembered_unless_it_could_not_be(world, image,
     assert unverified() == {THREE}
 
 
-# In turns
+# On schedule
 
 
 @pytest.fixture
@@ -389,7 +391,7 @@ def daily(world, image):
 
 
 def reads(world):
-    """Note what is read from now on."""
+    """Record what is read from now on."""
     found = []
     for service in (world.two, world.three):
 
@@ -413,7 +415,9 @@ def test_every_copy_is_read_once_in_an_interval(world, daily, caplog):
     found = reads(world)
     assert daily.run() == 30.0
     assert found == [THREE, TWO]
-    assert "Verified 2 copies, 24 bytes in 0 s: 2 ok; 0 are replaced, 0 held back" in caplog.text
+    assert "Verified 2 copies, 24 bytes in 0 s: 2 ok; requested 0 repairs, held back 0" in (
+        caplog.text
+    )
     caplog.clear()
     for _ in range(24):
         world.clock.advance(3599.0)
@@ -425,7 +429,7 @@ def test_every_copy_is_read_once_in_an_interval(world, daily, caplog):
     assert found == [THREE, TWO] * 2
 
 
-def test_a_copy_whose_task_was_at_work_gets_its_turn_afterwards(world, daily, image, caplog):
+def test_a_copy_whose_task_was_at_work_is_read_afterwards(world, daily, image, caplog):
     world.changed(image.image_id)
     found = reads(world)
     daily.run()
@@ -444,7 +448,7 @@ def test_a_young_copy_has_time(world):
     assert found == []
 
 
-def test_it_looks_for_what_is_due_ten_times_in_an_interval(world, daily):
+def test_it_searches_for_due_copies_ten_times_in_an_interval(world, daily):
     world.verify_interval = 100.0
     found = reads(world)
     assert daily.run() == pytest.approx(10.0)
@@ -467,7 +471,7 @@ def test_a_bad_copy_is_replaced(world, daily, image):
     assert world.two.data(world.task(image).copy_id) == DATA
 
 
-def test_a_long_walk_goes_on_where_it_was_and_has_bad_copies_replaced_in_between(
+def test_a_long_verification_continues_where_it_stopped_and_repairs_in_between(
     world, daily, image
 ):
     world.bytes_per_second = 1
@@ -497,14 +501,14 @@ def test_another_agent_reads_once_the_first_is_gone(world, daily):
     assert found == [THREE, TWO]
 
 
-def test_at_its_end_another_one_may_begin_at_once(world, daily):
+def test_after_its_end_another_agent_can_begin_at_once(world, daily):
     daily.run()
     daily.end()
     now = world.clock.now()
     assert world.turns.take("verify", owner="other", now=now, until=now)
 
 
-def test_a_turn_is_kept_while_a_copy_is_read(world, daily):
+def test_the_lease_is_kept_while_a_copy_is_read(world, daily):
     world.bytes_per_second = 4
     copied(world, b"a" * 4000)
     world.clock.advance(86401)
@@ -521,7 +525,7 @@ def test_a_turn_is_kept_while_a_copy_is_read(world, daily):
     assert not any(taken)
 
 
-def test_who_lost_the_turn_stops_and_replaces_nothing(world, daily, image, caplog):
+def test_an_agent_that_lost_the_lease_stops_and_replaces_nothing(world, daily, image, caplog):
     world.three.damage(image.image_id, OTHER)
     other = "other"
 
@@ -539,7 +543,7 @@ def test_who_lost_the_turn_stops_and_replaces_nothing(world, daily, image, caplo
     assert daily.run() == 30.0
 
 
-def test_a_database_that_is_away_is_asked_again(world, daily, caplog):
+def test_a_database_that_failed_is_tried_again(world, daily, caplog):
     world.store.is_down = True
     assert daily.run() == 30.0
     assert "Could not verify the copies: cannot use the task store" in caplog.text
