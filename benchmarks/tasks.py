@@ -168,13 +168,13 @@ def _agent(url: str, number: int, args: argparse.Namespace, signals: _Signals) -
         runtime = dataclasses.replace(process, owner=f"agent-{number}", chance=lambda: 0.5)
         return _built(cloud, store, args.per_region, runtime)
 
-    agent = daemons.Daemon(0, configuration, build)
+    agent = daemons.Daemon(configuration, build)
     signals.start.wait()
     before = time.process_time()
     agent.start()
     signals.end.wait()
     signals.spent.put(time.process_time() - before)
-    agent.terminate()
+    agent.stop(graceful=True)
 
 
 def _built(

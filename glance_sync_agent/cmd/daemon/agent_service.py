@@ -6,8 +6,7 @@ from concurrent import futures
 import logging
 import threading
 
-import cotyledon
-from cotyledon import types
+from oslo_service import service
 import tenacity
 
 from glance_sync_agent import errors
@@ -47,19 +46,11 @@ def log_retry(state: tenacity.RetryCallState) -> None:
     )
 
 
-class Daemon(cotyledon.Service):
-    """The process that does the work; its parent starts it again if it dies."""
+class Daemon(service.ServiceBase):
+    """The service that the launcher runs in a process of its own, again if that dies."""
 
-    name = "agent"
-
-    def __init__(
-        self,
-        worker_id: types.WorkerId,
-        configuration: Configuration,
-        build: Build = agents.build,
-    ) -> None:
+    def __init__(self, configuration: Configuration, build: Build = agents.build) -> None:
         """Build nothing yet."""
-        super().__init__(worker_id)
         self._configuration = configuration
         self._build_agent = build
         self._signals = threads.Signals()
@@ -67,16 +58,15 @@ class Daemon(cotyledon.Service):
         self._agent: agents.Agent | None = None
         self._listening: listening.Listening | None = None
 
-    def run(self) -> None:
-        """Run until the agent has stopped."""
-        self.start()
-        self._stopped.wait()
-
     def start(self) -> None:
         """Start the threads, which wait for the services that they need."""
         threads.spawn("agent", self._run)
 
-    def reload(self) -> None:
+    def wait(self) -> None:
+        """Return when the agent has stopped."""
+        self._stopped.wait()
+
+    def reset(self) -> None:
         """Apply the changes of the configuration files; runs on SIGHUP.
 
         A bad file changes nothing.
@@ -88,7 +78,7 @@ class Daemon(cotyledon.Service):
         self._signals.scan.set()
         self._signals.wake.set()
 
-    def terminate(self) -> None:
+    def stop(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
         """Finish or release what runs, within ``graceful_shutdown_timeout``; runs on SIGTERM."""
         LOG.info("Stopping: no new task starts")
         self._signals.stopping.set()

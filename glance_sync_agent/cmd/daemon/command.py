@@ -3,17 +3,18 @@
 
 from collections.abc import Sequence
 import logging
-import multiprocessing
 import os
 import signal
 import sys
 
-import cotyledon
+from oslo_config import cfg
+from oslo_service import service
 import tenacity
 
 import glance_sync_agent
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import agent_service
+from glance_sync_agent.cmd.daemon import compat
 from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.wiring import agent
 from glance_sync_agent.wiring import configuration as configurations
@@ -49,11 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         with state_lock.held(configuration.settings.state_path):
             _prepare(configuration)
-            _serve(configuration, hangups)
+            return _serve(configuration, hangups)
     except errors.SyncError as exc:
         print(f"glance-sync-agent: {exc}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _prepare(configuration: Configuration) -> None:
@@ -67,18 +67,21 @@ def _prepare(configuration: Configuration) -> None:
     retry(agent.prepare, configuration)
 
 
-def _serve(configuration: Configuration, hangups: Sequence[int]) -> None:
-    """Run the agent in a process of its own; ends with SystemExit."""
+def _serve(configuration: Configuration, hangups: Sequence[int]) -> int:
+    # The launcher answers SIGHUP by reading the files into its configuration. This one has no
+    # files, because the worker reads them itself, and refuses bad ones.
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[], default_config_dirs=[])
+    launcher = service.ServiceLauncher(conf, restart_method="mutate")
     grace = configuration.conf.graceful_shutdown_timeout
-    manager = cotyledon.ServiceManager(
-        graceful_shutdown_timeout=grace + _KILL_MARGIN_SECONDS if grace else 0,
-        mp_context=multiprocessing.get_context("fork"),
-    )
+    conf.set_override("graceful_shutdown_timeout", grace + _KILL_MARGIN_SECONDS if grace else 0)
+    conf.set_override("log_options", override=False)
     if hangups:
         agent_service.reload_settings(configuration)
-    manager.add(agent_service.Daemon, args=(configuration,))
+    launcher.launch_service(agent_service.Daemon(configuration), workers=1)
+    compat.reload_in_place(launcher)
     LOG.info("Started with process %d", os.getpid())
-    manager.run()
+    return int(launcher.wait() or 0)
 
 
 if __name__ == "__main__":

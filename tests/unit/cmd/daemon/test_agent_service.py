@@ -59,7 +59,7 @@ class Stage:
         self.released = self.clocks_set = 0
         self.is_closed = False
         make: Any = daemons.Daemon
-        self.daemon = make(0, self.configuration, build=self.build)
+        self.daemon = make(self.configuration, build=self.build)
 
     def build(self, configuration, runtime, stop):
         assert configuration is self.configuration
@@ -101,7 +101,7 @@ class Stage:
 
     def enable(self, *, enabled):
         self.configuration.settings = settings(sync_enabled=enabled)
-        self.daemon.reload()
+        self.daemon.reset()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def stage():
     made = Stage()
     yield made
     made.conf.graceful_shutdown_timeout = 1
-    made.daemon.terminate()
+    made.daemon.stop(graceful=True)
     assert made.daemon._stopped.is_set()
 
 
@@ -196,7 +196,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     image = stage.world.source.publish(b"12345678")
     stage.daemon.start()
     assert standing.wait(SECONDS)
-    stage.daemon.terminate()
+    stage.daemon.stop(graceful=True)
     assert stage.released == 1
     gate.set()
     eventually(lambda: stage.world.engine.worker.running() == 0)
@@ -207,7 +207,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
 def test_nothing_is_begun_after_stopping(stage):
     stage.daemon.start()
     eventually(stage.listening)
-    stage.daemon.terminate()
+    stage.daemon.stop(graceful=True)
     image = stage.world.source.publish(b"1")
     stage.world.changed(image.image_id)
     stage.enable(enabled=True)
@@ -220,7 +220,7 @@ def test_stopping_does_not_wait_for_a_keystone_that_is_away(stage, caplog):
     stage.build_failures = [errors.ServiceUnavailable("Keystone does not answer")] * 100
     stage.daemon.start()
     eventually(lambda: len(stage.build_failures) < 100)
-    stage.daemon.terminate()
+    stage.daemon.stop(graceful=True)
     assert stage.daemon._stopped.is_set()
     eventually(lambda: "Stopped before the agent could start" in caplog.text)
 
@@ -326,7 +326,7 @@ def test_a_reload_starts_a_full_scan(stage):
     stage.daemon.start()
     eventually(stage.listening)
     image = stage.world.source.publish(b"1")  # and no event of it
-    stage.daemon.reload()
+    stage.daemon.reset()
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
@@ -367,13 +367,13 @@ def test_the_clock_is_set_again_before_each_scan_and_stays_if_that_fails(stage):
     eventually(stage.listening)
     image = stage.world.source.publish()
     before = stage.clocks_set
-    stage.daemon.reload()
+    stage.daemon.reset()
     eventually(lambda: stage.clocks_set > before)
     eventually(lambda: image.image_id in stage.world.two.ids())
 
 
 def test_a_reload_before_the_start_is_no_error(stage):
-    stage.daemon.reload()
+    stage.daemon.reset()
     stage.daemon.start()
     eventually(stage.listening)
 
@@ -385,7 +385,7 @@ def test_a_bad_file_is_refused_and_said(stage, caplog):
     stage.daemon.start()
     eventually(stage.listening)
     stage.configuration.reload = reload
-    stage.daemon.reload()
+    stage.daemon.reset()
     assert "Kept the old configuration" in caplog.text
     assert "SOME" in caplog.text
     assert len(stage.listening()) == 1
