@@ -33,6 +33,7 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.drivers.bus import dispatcher
 from glance_sync_agent.drivers.bus import listeners
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.wiring import log_records
 from tests import paths
 from tests.integration import junk
 from tools import cloud as clouds
@@ -210,8 +211,10 @@ def listen(bus):
 
 @pytest.fixture
 def agent_log(caplog):
-    """Give what the agent's log would be; the formatter looks at the error in hand, too."""
+    """Give the lines of the agent's log, with its formatter and its records."""
     caplog.set_level(logging.INFO)
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(log_records.PlainRecord)
     conf = cfg.ConfigOpts()
     log.register_options(conf)
     conf([], project="test", default_config_files=[], default_config_dirs=[])
@@ -221,6 +224,7 @@ def agent_log(caplog):
     logging.getLogger().addHandler(handler)
     yield stream
     logging.getLogger().removeHandler(handler)
+    logging.setLogRecordFactory(factory)
 
 
 @pytest.fixture
