@@ -177,7 +177,7 @@ def test_stopping_lets_a_transfer_end(stage):
     image = stage.world.source.publish(b"1")
     stage.daemon.start()
     assert standing.wait(SECONDS)
-    stopping = threading.Thread(target=stage.daemon.terminate)
+    stopping = threading.Thread(target=stage.daemon.stop)
     stopping.start()
     eventually(lambda: not stage.listening())
     assert not stage.is_closed
@@ -358,7 +358,7 @@ def test_a_reload_at_the_moment_when_a_scan_is_due_is_not_lost(stage):
     look.then.append(quiet.set)
     assert quiet.wait(SECONDS)
     stage.world.source.share(image.image_id, "beta")  # which only a full scan finds
-    look.then.append(stage.daemon.reload)
+    look.then.append(stage.daemon.reset)
     eventually(lambda: "beta" in stage.world.two.image(image.image_id).members)
 
 
