@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a source lost, its copies lose, whatever a Glance or Keystone refuses."""
+
+import pytest
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import rules
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import verification
+from tests.fakes import world as worlds
+from tests.unit import builders
+
+TWO, THREE = worlds.CASCADED
+OTHER_ID = "00000000-0000-4000-8000-000000000001"
+IN_USE = errors.Refused("DELETE: HTTP 409: could not be deleted because it is in use")
+GOLD = strategy.PlacementPolicy(
+    strategy=strategy.Strategy.USER,
+    rules=(rules.Rule(title="rule 1", match=rules.Match(roles=frozenset({"gold"})), regions=("*",)),),
+)
+
+
+@pytest.fixture
+def world():
+    made = worlds.World()
+    made.source.publish(b"keeper", owner="bob")  # a region without images proves nothing
+    return made
+
+
+@pytest.fixture
+def image(world):
+    made = world.source.publish(b"golden image", visibility="public", owner="alpha")
+    world.changed(made.image_id)
+    world.settle()
+    assert world.two.image(made.image_id).metadata.visibility == "public"
+    return made
+
+
+def refuse(service, method, failure):
+    def before(name, _image_id):
+        if name == method:
+            raise failure
+
+    service.before = before
+
+
+def take_back(world, image, how):
+    if how == "private":
+        world.source.change(image.image_id, visibility="private")
+    else:
+        world.source.set_active(image.image_id, active=False)
+    world.changed(image.image_id)
+    world.settle()
+
+
+def assert_taken_back(world, image, how):
+    copy = world.two.image(image.image_id)
+    if how == "private":
+        assert copy.metadata.visibility == "private"
+    else:
+        assert copy.status == "deactivated"
+
+
+def test_a_copy_that_is_in_use_is_hidden_once_its_source_is_deleted(world, image):
+    refuse(world.two, "delete", IN_USE)
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.settle()
+    assert world.task(image).status == "failure"
+    assert_taken_back(world, image, "private")
+
+
+@pytest.mark.parametrize("how", ["private", "deactivated"])
+@pytest.mark.parametrize("why", ["damaged", "other bytes", "unwanted"])
+def test_a_copy_that_should_go_and_is_in_use_follows_its_source(world, image, why, how):
+    refuse(world.two, "delete", IN_USE)
+    if why == "damaged":
+        damage = verification.Damage(copy_id=image.image_id, found="one other byte")
+        world.store.distrust(
+            world.task(image).key, damage, now=world.clock.now(), request_id="verify"
+        )
+    elif why == "other bytes":
+        world.two.change(image.image_id, os_hash_value="0" * 128)
+    else:
+        world.deletes_unwanted = True
+        world.source.change(image.image_id, **{strategy.SYNC_REGIONS: "none"})
+        world.reconciliation.run()
+    world.settle()
+    take_back(world, image, how)
+    assert_taken_back(world, image, how)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.Refused("HTTP 403: policy 'deactivate'"),
+        errors.ServiceUnavailable("HTTP 500", region=TWO, fault=errors.Fault.ANSWER),
+    ],
+)
+def test_a_copy_whose_deactivation_is_refused_is_made_private(world, image, failure):
+    refuse(world.two, "set_active", failure)
+    world.source.set_active(image.image_id, active=False)
+    take_back(world, image, "private")
+    assert_taken_back(world, image, "private")
+    assert world.two.image(image.image_id).status == "active"
+    assert world.task(image).status == "failure"
+
+
+@pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
+def test_a_copy_follows_while_keystone_cannot_tell_where_it_belongs(world, failure):
+    world.policy = GOLD
+    world.identity.roles = {"alpha": frozenset({"gold"})}
+    image = world.source.publish(b"golden", visibility="public", owner="alpha")
+    world.changed(image.image_id)
+    world.settle()
+
+    def roles_on(_project_id):
+        raise failure
+
+    world.identity.roles_on = roles_on
+    world.clock.advance(120.0)  # until the answers of Keystone are too old
+    world.source.change(image.image_id, visibility="private", name="renamed")
+    world.changed(image.image_id)
+    world.run()
+    copy = world.two.image(image.image_id)
+    assert copy.metadata.visibility == "private"
+    assert copy.metadata.name != "renamed"
+    assert world.task(image).code == "keystone_unavailable"
+
+
+@pytest.mark.parametrize("how", ["private", "deactivated"])
+def test_an_owner_who_marks_a_source_as_a_copy_keeps_nothing(world, image, how):
+    mark = builders.marks(
+        image.image_id, worlds.CASCADING, source_id=OTHER_ID, source_region="RegionNine"
+    )
+    world.source.change(image.image_id, **mark)
+    take_back(world, image, how)
+    world.intake.request(image.image_id)
+    world.settle()
+    assert_taken_back(world, image, how)
+
+
+@pytest.mark.parametrize("by", ["scan", "event"])
+def test_copies_of_remote_data_outlive_a_glance_that_hides_locations(by):
+    world = worlds.World()
+    for service in world.regions.glances.values():
+        service.shows_locations = True
+    made = []
+    for number in range(3):
+        there = world.two.publish(b"snapshot of a user %d" % number, owner="alpha")
+        made.append(world.refer(there, owner="alpha", name=f"snapshot {number}"))
+        world.changed(made[-1].image_id)
+    world.settle()
+    before = {image.image_id: world.three.data(image.image_id) for image in made}
+    world.source.shows_locations = False
+    for image in made:
+        world.source.change(image.image_id, name="renamed")
+        if by == "event":
+            world.changed(image.image_id)
+    if by == "scan":
+        world.reconciliation.run()
+    world.settle()
+    assert {image.image_id: world.three.data(image.image_id) for image in made} == before
+
+
+def test_an_agent_without_rights_deletes_no_copy_of_a_hidden_source(world, monkeypatch):
+    image = world.source.publish(b"private", owner="alpha", visibility="private")
+    world.changed(image.image_id)
+    world.settle()
+    read = world.source._read
+
+    def shown(image_id, **kwargs):
+        found = read(image_id, **kwargs)
+        return None if found is None or found.metadata.visibility == "private" else found
+
+    def refuse_rights():
+        raise errors.Refused("not an administrator")
+
+    monkeypatch.setattr(world.source, "_read", shown)
+    monkeypatch.setattr(world.source, "require_all_rights", refuse_rights)
+    world.intake.request(image.image_id, may_delete=True)
+    world.settle()
+    assert image.image_id in world.two.ids()
+
+
+def test_after_a_reactivation_a_later_deactivation_is_somebody_elses(world, image):
+    take_back(world, image, "deactivated")
+    done = []
+
+    def before(name, _image_id):
+        if name == "set_active":
+            done.append(name)
+        elif done:
+            raise errors.ServiceUnavailable("the region is cut off", region=TWO)
+
+    world.two.before = before
+    world.source.set_active(image.image_id, active=True)
+    world.changed(image.image_id)
+    world.run()
+    assert world.two.image(image.image_id).status == "active"
+    world.clock.advance(3600.0)
+    world.two.before = lambda _name, _image_id: None
+    world.two.set_active(image.image_id, active=False)
+    world.settle()
+    assert_taken_back(world, image, "deactivated")
+
+
+def test_after_a_copy_was_seen_active_a_later_deactivation_is_somebody_elses(world, image):
+    take_back(world, image, "deactivated")
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
+    world.source.set_active(image.image_id, active=True)
+    world.two.set_active(image.image_id, active=True)  # by hand, because it is needed there
+    world.changed(image.image_id)
+    world.settle()
+    world.two.set_active(image.image_id, active=False)
+    world.policy = strategy.PlacementPolicy()
+    world.reconciliation.run()
+    world.settle()
+    assert_taken_back(world, image, "deactivated")
+
+
+def read_back(world, image, *, meanwhile):
+    """Have the copy read back, and something happen at its first byte."""
+    world.two.change(image.image_id, os_hash_algo="sha256", os_hash_value="00")
+    reads = []
+
+    def before(name, image_id):
+        if name == "read" and not reads:
+            reads.append(image_id)
+            world.clock.advance(2.0)  # longer than between two signs of life
+            meanwhile()
+
+    world.two.before = before
+    world.changed(image.image_id)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    world.submitted.pop()()
+    assert reads == [image.image_id]
+
+
+def test_a_new_request_ends_a_read_back(world, image):
+    """Because the source may have lost something, and the task must not wait for hours."""
+    read_back(world, image, meanwhile=lambda: world.changed(image.image_id))
+    task = world.task(image)
+    assert (task.status, task.attempts) == ("pending", 0)
+    assert task.proven_id is None
+
+
+def test_a_read_back_goes_on_while_the_database_is_away(world, image, monkeypatch):
+    def meanwhile():
+        monkeypatch.setattr(world.store, "get", lose)
+
+    def lose(_key):
+        raise errors.ServiceUnavailable("no database")
+
+    read_back(world, image, meanwhile=meanwhile)
+    monkeypatch.undo()
+    assert world.task(image).proven_id == image.image_id
+
+
+def test_a_read_back_without_a_new_request_goes_on(world, image):
+    read_back(world, image, meanwhile=lambda: None)
+    assert world.task(image).proven_id == image.image_id
