@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import dataclasses
 import datetime
 import enum
+import re
 import types
-from typing import Any, NewType
+from typing import Any, Final, NewType
 import uuid
 
 from glance_sync_agent import errors
@@ -15,6 +16,7 @@ ImageId = NewType("ImageId", str)  # a UUID, lower case, with dashes
 RegionId = NewType("RegionId", str)  # Keystone's region id
 
 _SHOWN_CHARACTERS = 80
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class ImageStatus(enum.StrEnum):
@@ -50,11 +52,9 @@ def image_id(text: object) -> ImageId:
 
     :raises NotificationError: ``text`` is not a dashed UUID.
     """
-    try:
-        parsed = str(uuid.UUID(text)) if isinstance(text, str) else None
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed != str(text).lower():
+    parsed = text.lower() if isinstance(text, str) else ""
+    # A scan parses the ids of every image, for which uuid.UUID is ten times slower.
+    if not _UUID.fullmatch(parsed):
         shown = repr(text)
         raise errors.NotificationError(f"{shown[:_SHOWN_CHARACTERS]} is not an image id")
     return ImageId(parsed)

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import dataclasses
 import enum
 import fnmatch
+import functools
+import re
+from typing import Any
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
@@ -82,14 +85,21 @@ def wanted(
     :param copy_ids: the ids of copies in the region, by the ids of their sources, for the images
         that :func:`referred` returns. Other images keep their ids.
     """
-    metadata = dataclasses.replace(
-        source.metadata,
-        owner=_owner(policy, source.metadata.owner, region, own_project),
-        properties=_properties(policy, source.metadata.properties, copy_ids),
+    metadata = source.metadata
+    is_private = policy.visibility is Visibility.PRIVATE
+    changes: dict[str, Any] = {
+        "owner": _owner(policy, metadata.owner, region, own_project),
+        "properties": _properties(policy, metadata.properties, copy_ids),
+        "visibility": "private" if is_private else metadata.visibility,
+    }
+    members = _members(policy, source, copy)
+    is_same = all(getattr(metadata, name) == value for name, value in changes.items())
+    if is_same and members == source.members:
+        # A full scan would otherwise create an image for each source and region.
+        return source  # pragma: no mutate
+    return dataclasses.replace(
+        source, metadata=dataclasses.replace(metadata, **changes), members=members
     )
-    if policy.visibility is Visibility.PRIVATE:
-        metadata = dataclasses.replace(metadata, visibility="private")
-    return dataclasses.replace(source, metadata=metadata, members=_members(policy, source, copy))
 
 
 def _owner(
@@ -108,8 +118,7 @@ def _properties(
     properties: Mapping[str, str],
     copy_ids: Mapping[images.ImageId, images.ImageId],
 ) -> Mapping[str, str]:
-    def is_excluded(name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, glob) for glob in policy.exclude_properties)
+    is_excluded = _pattern(policy.exclude_properties).fullmatch
 
     def local(name: str, value: str) -> str:
         named = _referred(value) if name in REFERENCES else None
@@ -119,6 +128,12 @@ def _properties(
     return {
         name: local(name, value) for name, value in properties.items() if not is_excluded(name)
     }
+
+
+@functools.cache
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what matches the names that any glob matches."""
+    return re.compile("|".join(map(fnmatch.translate, globs)) or r"(?!)")
 
 
 def _members(

@@ -96,7 +96,6 @@ class Claim:
         most: int,
         *conditions: sa.ColumnElement[bool],
     ) -> list[sa.Row[Any]]:
-        # One query for each state and kind can use an index and stop at the limit.
         query = (
             sa.select(TASKS)
             .where(*self._filter(), state.condition, *conditions)
@@ -105,6 +104,10 @@ class Claim:
             .with_for_update(skip_locked=True)
         )
         kinds = rows.kinds(with_data=self.claim_filter.with_data)
+        if state.since is TASKS.c.lease_expires_at:
+            # There are no more leased tasks than workers.
+            return [*connection.execute(query.where(sa.or_(*kinds)))]
+        # One query for each kind can use an index and stop at the limit.
         found = [row for kind in kinds for row in connection.execute(query.where(kind))]
         return _longest_waiting(found, most)
 

@@ -61,24 +61,27 @@ class Claims:
             for kind in (None, False, True)
         }
 
-    def due_regions(self) -> Sequence[tuple[images.RegionId, bool]]:
-        """Return the regions with due tasks, and whether a copy with data is among them.
+    def due_regions(self) -> Sequence[tuple[images.RegionId, frozenset[bool]]]:
+        """Return the regions with due tasks, and which kinds: with data, and without.
 
         :raises ServiceUnavailable: the database does not answer.
         """
         now = self._clock.now()
-        bringing, copies = (
-            set(self._store.due_regions(now, with_data=kind)) for kind in (False, True)
-        )
-        due = sorted(bringing | copies)
+        by_kind = {
+            kind: set(self._store.due_regions(now, with_data=kind)) for kind in (False, True)
+        }
+        due = sorted(set().union(*by_kind.values()))
         if due:
             self._region_health.refresh()
-        return [(region, region in copies) for region in due]
+        return [
+            (region, frozenset(kind for kind, found in by_kind.items() if region in found))
+            for region in due
+        ]
 
-    def claim(self, room: Room, *, is_copy_due: bool) -> Claimed:
+    def claim(self, room: Room, kinds: frozenset[bool]) -> Claimed:
         """Claim tasks of one region.
 
-        :param is_copy_due: whether a due task has a copy with its data.
+        :param kinds: of its due tasks, as :meth:`due_regions` returns them.
         :raises ServiceUnavailable: the database does not answer.
         """
         now = self._clock.now()
@@ -91,10 +94,12 @@ class Claims:
         if admission is Admission.PROBE:
             leases = self._claim_probe(room, now)
         elif admission is Admission.ALL:
-            leases = self._claim(room, room.slots)
+            # A query for one kind costs half as much as one for both.
+            only = next(iter(kinds)) if len(kinds) == 1 else None
+            leases = self._claim(room, room.slots, with_data=only)
         # If there was room for everything that is due, nothing is left.
         is_left = admission is not Admission.ALL or len(leases) >= room.slots
-        if not (is_copy_due and is_left and room.is_extra_free):
+        if not (True in kinds and is_left and room.is_extra_free):
             return Claimed(leases=leases)
         return Claimed(leases=leases, extra=self._claim_extra(room, leases))
 

@@ -75,8 +75,8 @@ class Worker:
         :raises ServiceUnavailable: the database does not answer.
         """
         count = 0
-        for region, is_copy_due in self._claims.due_regions():
-            claimed = self._claims.claim(self._room(region), is_copy_due=is_copy_due)
+        for region, kinds in self._claims.due_regions():
+            claimed = self._claims.claim(self._room(region), kinds)
             for lease in claimed.leases:
                 self._start(lease)
             for lease in claimed.extra:

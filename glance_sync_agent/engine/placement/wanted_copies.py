@@ -44,15 +44,11 @@ class WantedCopies:
             database for each.
         """
         policy = self._policy()
-        changes_nothing = policy == metadata_policy.MetadataPolicy()
 
         def wanted(source: images.Image, copy: images.Image | None) -> images.Image:
             named = metadata_policy.referred(source)
             known = (self.own_ids([source]) if own_ids is None else own_ids).get(region, {})
             copy_ids = {one: known[one] for one in named & known.keys()}
-            if changes_nothing and not copy_ids:
-                # A full scan would otherwise create an image for each source and region.
-                return source
             own = self._own_project() if policy.owner is metadata_policy.Owner.AGENT else None
             return metadata_policy.wanted(
                 policy, source, region, copy=copy, own_project=own, copy_ids=copy_ids

@@ -15,7 +15,11 @@ OTHER_ID = "00000000-0000-4000-8000-000000000001"
 IN_USE = errors.Refused("DELETE: HTTP 409: could not be deleted because it is in use")
 GOLD = strategy.PlacementPolicy(
     strategy=strategy.Strategy.USER,
-    rules=(rules.Rule(title="rule 1", match=rules.Match(roles=frozenset({"gold"})), regions=("*",)),),
+    rules=(
+        rules.Rule(
+            title="rule 1", match=rules.Match(roles=frozenset({"gold"})), regions=("*",)
+        ),
+    ),
 )
 
 
@@ -221,7 +225,7 @@ def test_after_a_copy_was_seen_active_a_later_deactivation_is_somebody_elses(wor
 def read_back(world, image, *, meanwhile):
     """Have the copy read back, and something happen at its first byte."""
     world.two.change(image.image_id, os_hash_algo="sha256", os_hash_value="00")
-    reads = []
+    reads: list[object] = []
 
     def before(name, image_id):
         if name == "read" and not reads:
