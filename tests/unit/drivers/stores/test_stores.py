@@ -217,8 +217,9 @@ def test_a_directory_that_is_not_here_is_looked_for_on_the_host(
 
 
 @pytest.fixture
-def unreadable() -> Iterator[None]:
-    """Let no file be opened: root, who runs tests, may read everything."""
+def unreadable(tmp_path: pathlib.Path) -> Iterator[None]:
+    """Let no file be opened, because root may read every file. pytest makes its own before."""
+    del tmp_path
     denied = PermissionError(errno.EACCES, "Permission denied")
     with mock.patch.object(os, "open", autospec=True, side_effect=denied):
         yield
