@@ -15,7 +15,7 @@ trust ratios more than seconds.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -46,8 +46,7 @@ from glance_sync_agent.drivers.stores import api  # noqa: E402
 from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 from glance_sync_agent.drivers.transport import streams  # noqa: E402
 from glance_sync_agent.engine import ports  # noqa: E402
-from glance_sync_agent.engine.transfer import digests  # noqa: E402
-from glance_sync_agent.engine.transfer import transfers  # noqa: E402
+from glance_sync_agent.engine.transfer import downloads  # noqa: E402
 from tools import cloud as clouds  # noqa: E402
 
 _MIB = 1024 * 1024
@@ -82,7 +81,7 @@ class Bench:
         self.source_client = cloud.glance(self.description.cascading_region, "admin")
         self.source = self._publish()
         self.source_hash = self.source.multihash.value if self.source.multihash else None
-        self.source_store = self._source_store()
+        self._source = self._source_store()
         self.stores = {
             name: {"api": self._api_store(name), "ssh": self._ssh_store(name)} for name in regions
         }
@@ -110,10 +109,18 @@ class Bench:
     def _source_store(self) -> ports.ImageStore:
         region = self.description.region(self.description.cascading_region)
         parameters = {"host": region.glance_host, "login_user": "x", "datadir": region.datadir}
-        return filesystem.Store.from_parameters(parameters, self.context(region.name))
+        return filesystem.FilesystemStore.from_parameters(parameters, self.context(region.name))
+
+    def downloads(self) -> downloads.Downloads:
+        """Return what reads, hashes and withholds as the agent does, for one way."""
+        return downloads.Downloads(self)
+
+    def source_store(self, _region: images.RegionId) -> ports.ImageStore:
+        """Return the way to read the source, as ``engine.ports.Regions`` does."""
+        return self._source
 
     def _api_store(self, name: str) -> ports.ImageStore:
-        return api.Store.from_parameters({}, self.context(name))
+        return api.ApiStore.from_parameters({}, self.context(name))
 
     def _ssh_store(self, name: str) -> ports.ImageStore:
         login = self.login(name, self.description.ssh.private_key)
@@ -123,7 +130,7 @@ class Bench:
             "login_user": login.user,
             "key_filename": login.key_filename or "",
         }
-        return filesystem.Store.from_parameters(parameters, self.context(name))
+        return filesystem.FilesystemStore.from_parameters(parameters, self.context(name))
 
     def login(self, name: str, key: str) -> logins.Login:
         """Return the SSH log-in of a region's host."""
@@ -218,8 +225,8 @@ def _exec_curl(transport: paramiko.Transport, bench: Bench, url: str) -> None:
         f" -H @/dev/fd/3 {shlex.quote(url)} 3<<END\n$header\nEND"
     )
     channel.sendall(f"X-Auth-Token: {bench.token}\n".encode())
-    with bench.source_store.read(bench.source) as chunks:
-        for chunk in verified(chunks, bench.source):
+    with bench.downloads().open(bench.source) as reader:
+        for chunk in reader.blocks():
             view = memoryview(chunk)
             while view:
                 view = view[channel.send(view) :]  # type: ignore[arg-type]
@@ -228,20 +235,13 @@ def _exec_curl(transport: paramiko.Transport, bench: Bench, url: str) -> None:
         raise RuntimeError(f"curl on the host: {status}: {channel.recv_stderr(1000)!r}")
 
 
-def verified(chunks: Iterable[bytes], image: images.Image) -> Iterator[bytes]:
-    """Hash and withhold as the agent does."""
-    digest = digests.SharedDigest(image)
-    blocks = transfers.hashed(chunks, image=image, digest=digest)
-    return transfers.withheld(blocks, image=image, digest=digest)
-
-
 def by_store(scheme: str) -> Callable[[Bench, str, str], None]:
     """Copy as the agent does, the hash included."""
 
     def run(bench: Bench, region: str, image_id: str) -> None:
-        with bench.source_store.read(bench.source) as chunks:
-            checked = verified(chunks, bench.source)
-            bench.stores[region][scheme].write(images.ImageId(image_id), bench.size, checked)
+        with bench.downloads().open(bench.source) as reader:
+            store = bench.stores[region][scheme]
+            store.write(images.ImageId(image_id), bench.size, reader.blocks())
 
     return run
 

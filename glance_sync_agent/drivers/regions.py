@@ -21,6 +21,7 @@ from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class RegionSettings:
     small_image_bytes: int  # images up to this size take the image API
     timeouts: streams.Timeouts
     ssh_timeouts: streams.Timeouts
-    trust: streams.Trust
+    trust: Trust
 
 
 class RegionServices:
@@ -99,7 +100,7 @@ class RegionServices:
         self._factories = _factories()
         self._lock = threading.Lock()
         self._services: dict[Key, GlanceImageService] = {}
-        self._api_stores: dict[Key, api.Store] = {}
+        self._api_stores: dict[Key, api.ApiStore] = {}
         self._scheme_stores: dict[Key, ports.ImageStore | None] = {}
         self._source_stores: dict[Key, ports.ImageStore] = {}
 
@@ -194,8 +195,8 @@ class RegionServices:
             stop=self._stop,
         )
 
-    def _api_store(self, region: images.RegionId) -> api.Store:
-        return self._made(self._api_stores, region, lambda _: api.Store(self._context(region)))
+    def _api_store(self, region: images.RegionId) -> api.ApiStore:
+        return self._made(self._api_stores, region, lambda _: api.ApiStore(self._context(region)))
 
     def _make_source_store(self, region: images.RegionId) -> ports.ImageStore:
         by_scheme, by_api = self.scheme_store(region), self._api_store(region)

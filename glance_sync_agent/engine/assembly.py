@@ -43,8 +43,9 @@ from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.reconcile import source_history
 from glance_sync_agent.engine.reconcile import source_walk
 from glance_sync_agent.engine.reconcile import task_walk
-from glance_sync_agent.engine.transfer import copying
+from glance_sync_agent.engine.transfer import downloads
 from glance_sync_agent.engine.transfer import origins
+from glance_sync_agent.engine.transfer import transfers
 from glance_sync_agent.engine.verify import pacing
 from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
@@ -158,12 +159,18 @@ class Engine:
     @functools.cached_property
     def origins(self) -> origins.Origins:
         """The regions from which the bytes of an image are read."""
-        return origins.Origins(
-            regions=self.outside.regions,
-            store=self.outside.store,
-            clock=self.outside.clock,
-            copies_too=lambda: self.settings().origins.copies_as_sources,
-            small_image_bytes=self.settings().origins.small_image_bytes,
+        return origins.Origins(self.outside, self.downloads, lambda: self.settings().origins)
+
+    @functools.cached_property
+    def downloads(self) -> downloads.Downloads:
+        """The reads of image data that run."""
+        return downloads.Downloads(self.outside.regions)
+
+    @functools.cached_property
+    def transfers(self) -> transfers.Transfers:
+        """The way of image data from an origin into a copy."""
+        return transfers.Transfers(
+            self.outside, self.runtime.stop, self.origins, self.downloads
         )
 
     @functools.cached_property
@@ -174,17 +181,11 @@ class Engine:
     @functools.cached_property
     def executor(self) -> execution.Executor:
         """Executes the actions of attempts."""
-        bytes_between = copying.Copying(
-            regions=self.outside.regions,
-            data_origins=self.origins,
-            clock=self.outside.clock,
-            stop=self.runtime.stop,
-        )
         return execution.Executor(
             self.outside,
             lambda: self.settings().attempts.limits,
             self.runtime,
-            bytes_between,
+            self.transfers,
             self.slots,
         )
 

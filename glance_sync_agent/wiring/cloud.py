@@ -21,6 +21,7 @@ from glance_sync_agent.drivers.regions import RegionServices
 from glance_sync_agent.drivers.regions import RegionSettings
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.marks import renaming
@@ -68,7 +69,7 @@ class SystemClock:
         return time.monotonic()
 
 
-def region_settings(settings: AgentSettings, trust: streams.Trust) -> RegionSettings:
+def region_settings(settings: AgentSettings, trust: Trust) -> RegionSettings:
     """Read the store file, and return it with the other settings of the regions.
 
     :raises ConfigurationError: the store file is wrong.

@@ -16,7 +16,7 @@ import pytest
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.attempts import execution
-from glance_sync_agent.engine.transfer import digests
+from glance_sync_agent.engine.transfer import blocks
 from tests import marks
 from tests.contract import convergence
 from tests.contract import handing_on
@@ -507,7 +507,7 @@ HITS: Counter[tuple[str, str]] = Counter()
 
 @pytest.mark.timeout(120 + EXAMPLES)
 def test_nothing_is_lost_and_nothing_is_wrong_whatever_fails(monkeypatch):
-    monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4)
     monkeypatch.setattr(execution, "_LONG_TRANSFER_BYTES", 12)
     stateful.run_state_machine_as_test(
         Convergence,

@@ -19,7 +19,7 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.transfer import digests
+from glance_sync_agent.engine.transfer import blocks
 from tests.contract import convergence
 from tests.contract import handing_on
 from tests.fakes import interruptions
@@ -316,7 +316,7 @@ def tell(number: int, call: Call, fate: Fate) -> bool:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4)
 
 
 def test_the_story_has_every_call_that_an_engine_makes():

@@ -335,7 +335,7 @@ def test_a_refusal_names_its_remedy(
     refusals = errors.Refused, errors.UploadRefused
     with pytest.raises(refusals) as created:
         service.create(IMAGE_ID, builders.source())
-    store = api.Store(
+    store = api.ApiStore(
         stores.StoreContext(
             region=REGION,
             endpoint=server.url,

@@ -83,8 +83,8 @@ class RealStore:
             known_hosts=self.known_hosts,
         )
         if self.scheme == "api":
-            return api.Store.from_parameters({}, context)
-        return filesystem.Store.from_parameters(self.parameters, context)
+            return api.ApiStore.from_parameters({}, context)
+        return filesystem.FilesystemStore.from_parameters(self.parameters, context)
 
 
 def real_store(
@@ -135,7 +135,7 @@ def over(request: pytest.FixtureRequest) -> Iterator[Callable[..., StoreRegion]]
         users = conftest.RealUsers(cloud.glance(REGION, "admin").http_client, service)
         cleanup.append(lambda: users.delete_all_of(owner))
         store = real.make(ssh)
-        if isinstance(store, api.Store):
+        if isinstance(store, api.ApiStore):
             cleanup.append(store.close)
         datadir = pathlib.Path(description.region(REGION).datadir)
         return StoreRegion(

@@ -24,7 +24,10 @@ from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.stores import api
+from glance_sync_agent.drivers.transport import connections
+from glance_sync_agent.drivers.transport import image_endpoints
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from tests.fakes import certificates
 from tests.fakes import scripted_http
 from tests.fakes.scripted_http import Reply
@@ -32,8 +35,8 @@ from tests.unit import builders
 
 TIMEOUTS = streams.Timeouts(connect_seconds=5.0, idle_seconds=5.0)
 REGION = builders.REGION
-WRONG_CA = "let cafile of [service_credentials] name the file of the CA"
-NO_CERTIFICATE = "let certfile and keyfile of [service_credentials] name one"
+WRONG_CA = "set cafile in [service_credentials] to the file of the CA"
+NO_CERTIFICATE = "set certfile and keyfile in [service_credentials]"
 NGINX = Reply.html(400, "No required SSL certificate was sent")
 
 
@@ -69,16 +72,16 @@ def demanding(
         yield server
 
 
-def trust_in(theirs: pathlib.Path, ours: pathlib.Path | None = None) -> streams.Trust:
-    return streams.Trust(
+def trust_in(theirs: pathlib.Path, ours: pathlib.Path | None = None) -> Trust:
+    return Trust(
         cafile=str(theirs / "certificate.pem"),
         certfile=str(ours / "certificate.pem") if ours else None,
         keyfile=str(ours / "key.pem") if ours else None,
     )
 
 
-def store_at(url: str, trust: streams.Trust) -> api.Store:
-    return api.Store(
+def store_at(url: str, trust: Trust) -> api.ApiStore:
+    return api.ApiStore(
         stores.StoreContext(
             region=REGION,
             endpoint=url,
@@ -91,7 +94,7 @@ def store_at(url: str, trust: streams.Trust) -> api.Store:
     )
 
 
-def session_with(trust: streams.Trust, url: str) -> Any:
+def session_with(trust: Trust, url: str) -> Any:
     return loading.session.Session().load_from_options(
         cacert=trust.cafile,
         cert=trust.certfile,
@@ -110,7 +113,7 @@ def calls_at(url: str, session: Any) -> calls.Calls:
     )
 
 
-def read_all(store: api.Store, image: images.Image) -> bytes:
+def read_all(store: api.ApiStore, image: images.Image) -> bytes:
     with store.read(image) as chunks:
         return b"".join(chunks)
 
@@ -133,7 +136,7 @@ def test_a_file_may_hold_both_certificate_and_key(
 ) -> None:
     both = ours / "both.pem"
     both.write_bytes((ours / "certificate.pem").read_bytes() + (ours / "key.pem").read_bytes())
-    trust = streams.Trust(cafile=str(theirs / "certificate.pem"), certfile=str(both))
+    trust = Trust(cafile=str(theirs / "certificate.pem"), certfile=str(both))
     store = store_at(demanding.url, trust)
     demanding.script = [Reply(204)]
     store.write(builders.IMAGE_ID, 5, [b"bytes"])
@@ -202,7 +205,7 @@ def test_another_bad_request_is_no_failed_handshake(theirs: pathlib.Path) -> Non
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        pytest.param({"address": "127.0.0.9"}, "is for another name", id="name"),
+        pytest.param({"address": "127.0.0.9"}, "has another name", id="name"),
         pytest.param({"days": 0}, "renew the certificate", id="expired"),
     ],
 )
@@ -211,9 +214,9 @@ def test_a_certificate_that_is_not_good_any_more_or_for_another_name_is_told_as_
 ) -> None:
     theirs = make("bad", **options)
     with scripted_http.serving(certificates.server_context(theirs)) as server:
-        endpoint = streams.endpoint(server.url)
+        endpoint = image_endpoints.parse(server.url)
         with pytest.raises(errors.HandshakeFailed) as caught:
-            streams.connect(endpoint, trust_in(theirs), TIMEOUTS)
+            connections.connect(endpoint, trust_in(theirs), TIMEOUTS)
         assert remedy in caught.value.remedy
         with pytest.raises(errors.HandshakeFailed) as caught:
             calls_at(server.url, session_with(trust_in(theirs), server.url)).ask("GET", "/images")
@@ -223,8 +226,8 @@ def test_a_certificate_that_is_not_good_any_more_or_for_another_name_is_told_as_
 def test_a_port_without_tls_is_told_as_such() -> None:
     with scripted_http.serving() as server:
         url = server.url.replace("http:", "https:")
-        with pytest.raises(errors.HandshakeFailed, match="speaks no TLS"):
-            streams.connect(streams.endpoint(url), streams.Trust(), TIMEOUTS)
+        with pytest.raises(errors.HandshakeFailed, match="does not use TLS"):
+            connections.connect(image_endpoints.parse(url), Trust(), TIMEOUTS)
 
 
 def test_a_server_that_hangs_up_in_the_handshake_was_there() -> None:
@@ -232,8 +235,8 @@ def test_a_server_that_hangs_up_in_the_handshake_was_there() -> None:
         thread = threading.Thread(target=lambda: listener.accept()[0].close())
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(errors.HandshakeFailed, match="log of what ends TLS there"):
-            streams.connect(streams.endpoint(url), streams.Trust(), TIMEOUTS)
+        with pytest.raises(errors.HandshakeFailed, match="read the log of the TLS server"):
+            connections.connect(image_endpoints.parse(url), Trust(), TIMEOUTS)
         thread.join()
 
 
@@ -249,7 +252,7 @@ def test_a_request_whose_handshake_fails_names_the_option_and_the_region(
     demanding: scripted_http.Server, theirs: pathlib.Path
 ) -> None:
     url = demanding.url
-    for trust, option in [(streams.Trust(), WRONG_CA), (trust_in(theirs), NO_CERTIFICATE)]:
+    for trust, option in [(Trust(), WRONG_CA), (trust_in(theirs), NO_CERTIFICATE)]:
         with pytest.raises(errors.HandshakeFailed) as caught:
             calls_at(url, session_with(trust, url)).ask("GET", "/images")
         assert option in str(caught.value)
@@ -280,7 +283,7 @@ def test_a_handshake_with_keystone_is_not_counted_against_a_region(
 def test_check_never_says_of_a_failed_handshake_that_glance_be_started(
     demanding: scripted_http.Server, theirs: pathlib.Path, with_ca: bool
 ) -> None:
-    trust = trust_in(theirs) if with_ca else streams.Trust()
+    trust = trust_in(theirs) if with_ca else Trust()
     url = demanding.url
     catalogue: Any = types.SimpleNamespace(endpoint=lambda _region: url)
     found = region_checks.glance(

@@ -220,6 +220,7 @@ class World:
         self.joining = self.engine.remote_sources
         self.source_views = self.engine.source_views
         self.origins = self.engine.origins
+        self.downloads = self.engine.downloads
         self.places = self.engine.slots
         self.attempts = self.engine.attempts
         self.outages = self.engine.region_health

@@ -26,7 +26,7 @@ from glance_sync_agent.drivers.stores import filesystem  # noqa: E402
 CALLS = {
     "TaskStore": (task_queue.SqlTaskQueue, ("request", "claim", "finish")),
     "Glance": (RecordChanges, ("create", "update", "delete")),
-    "Store": (filesystem.Store, ("write",)),
+    "Store": (filesystem.FilesystemStore, ("write",)),
 }
 
 

@@ -189,7 +189,7 @@ def test_glance_store_yaml_makes_the_stores(tmp_path: pathlib.Path) -> None:
         )
         for scheme in entry.schemes:
             assert scheme.name == "filesystem"
-            filesystem.Store.from_parameters(scheme.parameters, context)
+            filesystem.FilesystemStore.from_parameters(scheme.parameters, context)
 
 
 def test_the_unit_of_systemd_starts_what_the_installation_makes() -> None:

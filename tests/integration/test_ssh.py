@@ -33,8 +33,11 @@ from glance_sync_agent.drivers import stores
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.ssh import logins
 from glance_sync_agent.drivers.stores import filesystem
+from glance_sync_agent.drivers.transport import image_endpoints
 from glance_sync_agent.drivers.transport import image_http
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport import uploads
+from glance_sync_agent.drivers.transport.trust import Trust
 from tests.fakes import certificates
 from tests.fakes import locks
 from tests.fakes import scripted_http
@@ -147,8 +150,9 @@ def sink() -> Iterator[Sink]:
 
 def upload(channel: streams.Stream, timeouts: streams.Timeouts, mib: int = 4096) -> None:
     """Put an image that is too long to be in any buffer."""
-    endpoint = streams.endpoint("http://127.0.0.1:9292")
-    image_http.Connection(channel, endpoint, timeouts).put(
+    endpoint = image_endpoints.parse("http://127.0.0.1:9292")
+    uploads.upload(
+        image_http.Connection(channel, endpoint, timeouts),
         images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b"),
         token="secret",
         size=mib * MIB,
@@ -619,7 +623,7 @@ def test_an_account_that_only_forwards_sends_without_checking_the_space(
         for _ in range(2):
             with pytest.raises(errors.TransferInterrupted, match="had 10"):
                 store.write(IMAGE_ID, 1 << 60, [b"ten bytes."])
-            assert not store._tells_space
+            assert not store._shows_space
 
 
 def test_a_host_that_hangs_where_its_space_is_asked_for_is_given_up(
@@ -635,10 +639,10 @@ def test_a_host_that_hangs_where_its_space_is_asked_for_is_given_up(
 @contextlib.contextmanager
 def writer(
     sshd: fakes.Sshd, directory: pathlib.Path, key: str, port: int
-) -> Iterator[filesystem.Store]:
+) -> Iterator[filesystem.FilesystemStore]:
     """Give a store that does not check the space of this machine itself."""
     login = sshd.login(key)
-    endpoint = streams.endpoint(f"http://{fakes.ADDRESS}:{port}")
+    endpoint = image_endpoints.parse(f"http://{fakes.ADDRESS}:{port}")
     context = stores.StoreContext(
         region=images.RegionId("RegionTwo"),
         endpoint=str(endpoint),
@@ -646,7 +650,7 @@ def writer(
         ssh=hosts.SshHosts(timeouts=TIMEOUTS),
         known_hosts=login.known_hosts,
     )
-    store = filesystem.Store(context, login=login, endpoint=endpoint, datadir=directory)
+    store = filesystem.FilesystemStore(context, login=login, endpoint=endpoint, datadir=directory)
     elsewhere = mock.patch.object(store, "_is_here", autospec=True, return_value=False)
     with elsewhere, contextlib.closing(context.ssh):
         yield store
@@ -676,10 +680,10 @@ def test_a_probe_reads_an_image_as_the_agent_would(
 @contextlib.contextmanager
 def reader(
     sshd: fakes.Sshd, directory: pathlib.Path, key: str
-) -> Iterator[filesystem.Store]:
+) -> Iterator[filesystem.FilesystemStore]:
     """Give a store that may list nothing on this machine itself."""
     login = sshd.login(key)
-    endpoint = streams.endpoint(f"http://{fakes.ADDRESS}:9292")
+    endpoint = image_endpoints.parse(f"http://{fakes.ADDRESS}:9292")
     context = stores.StoreContext(
         region=images.RegionId("RegionOne"),
         endpoint=str(endpoint),
@@ -687,7 +691,7 @@ def reader(
         ssh=hosts.SshHosts(timeouts=TIMEOUTS),
         known_hosts=login.known_hosts,
     )
-    store = filesystem.Store(context, login=login, endpoint=endpoint, datadir=directory)
+    store = filesystem.FilesystemStore(context, login=login, endpoint=endpoint, datadir=directory)
     denied = PermissionError(errno.EACCES, "Permission denied")
     with (
         mock.patch.object(os, "scandir", autospec=True, side_effect=denied),
@@ -779,9 +783,9 @@ def test_a_glance_with_tls_behind_the_host_is_verified(
         sshd.permit(fakes.ADDRESS, port)
         thread = threading.Thread(target=serve)
         thread.start()
-        ours = streams.Trust(cafile=str(tmp_path / "certificate.pem"))
+        ours = Trust(cafile=str(tmp_path / "certificate.pem"))
         with pytest.raises(errors.HandshakeFailed, match="certificate verify failed"):
-            write_to(sshd, port, streams.Trust(), data)
+            write_to(sshd, port, Trust(), data)
         write_to(sshd, port, ours, data)
         thread.join()
     assert received == [data]
@@ -790,7 +794,7 @@ def test_a_glance_with_tls_behind_the_host_is_verified(
 @pytest.fixture
 def demanding(
     sshd: fakes.Sshd, tmp_path: pathlib.Path
-) -> Iterator[tuple[scripted_http.Server, streams.Trust]]:
+) -> Iterator[tuple[scripted_http.Server, Trust]]:
     """Give a Glance that wants a client certificate, and what does for it."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     for one in (theirs, ours):
@@ -799,7 +803,7 @@ def demanding(
     with scripted_http.serving(certificates.server_context(theirs, clients=ours)) as server:
         server.script = [scripted_http.Reply(204)]
         sshd.permit(fakes.ADDRESS, server.server_address[1])
-        yield server, streams.Trust(
+        yield server, Trust(
             cafile=str(theirs / "certificate.pem"),
             certfile=str(ours / "certificate.pem"),
             keyfile=str(ours / "key.pem"),
@@ -807,7 +811,7 @@ def demanding(
 
 
 def test_a_client_certificate_is_shown_through_the_forwarding(
-    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, streams.Trust]
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, Trust]
 ) -> None:
     server, trust = demanding
     data = os.urandom(3 * MIB)
@@ -816,7 +820,7 @@ def test_a_client_certificate_is_shown_through_the_forwarding(
 
 
 def test_check_settles_tls_through_the_forwarding(
-    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, streams.Trust]
+    sshd: fakes.Sshd, demanding: tuple[scripted_http.Server, Trust]
 ) -> None:
     server, trust = demanding
     found = look_through(sshd, server.server_address[1], trust)
@@ -833,7 +837,7 @@ def test_check_settles_tls_through_the_forwarding(
 )
 def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_region(
     sshd: fakes.Sshd,
-    demanding: tuple[scripted_http.Server, streams.Trust],
+    demanding: tuple[scripted_http.Server, Trust],
     without: Sequence[str],
     option: str,
 ) -> None:
@@ -853,7 +857,7 @@ def test_a_handshake_that_fails_through_the_forwarding_names_the_option_and_the_
 
 
 def look_through(
-    sshd: fakes.Sshd, port: int, trust: streams.Trust
+    sshd: fakes.Sshd, port: int, trust: Trust
 ) -> findings.Finding:
     store = store_behind(sshd, port, trust)
     services: Any = types.SimpleNamespace(
@@ -869,7 +873,7 @@ def look_through(
         store._context.ssh.close()
 
 
-def write_to(sshd: fakes.Sshd, port: int, trust: streams.Trust, data: bytes) -> None:
+def write_to(sshd: fakes.Sshd, port: int, trust: Trust, data: bytes) -> None:
     store = store_behind(sshd, port, trust)
     try:
         image_id = images.ImageId("350715cd-181a-47d0-9587-19f0221ea26b")
@@ -879,8 +883,8 @@ def write_to(sshd: fakes.Sshd, port: int, trust: streams.Trust, data: bytes) -> 
 
 
 def store_behind(
-    sshd: fakes.Sshd, port: int, trust: streams.Trust
-) -> filesystem.Store:
+    sshd: fakes.Sshd, port: int, trust: Trust
+) -> filesystem.FilesystemStore:
     login = sshd.login()
     context = stores.StoreContext(
         region=images.RegionId("RegionTwo"),
@@ -897,4 +901,4 @@ def store_behind(
         "login_user": login.user,
         "key_filename": login.key_filename or "",
     }
-    return filesystem.Store.from_parameters(parameters, context)
+    return filesystem.FilesystemStore.from_parameters(parameters, context)

@@ -12,8 +12,8 @@ from keystoneauth1 import session as sessions
 from oslo_config import cfg
 
 from glance_sync_agent import errors
-from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport import tls_failures
+from glance_sync_agent.drivers.transport.trust import Trust
 
 #: Our log-in and the open connections: all that a driver needs for a service.
 Session: TypeAlias = sessions.Session
@@ -87,7 +87,7 @@ def load(conf: Any, group: str) -> Session:
         raise errors.ConfigurationError(f"section [{group}] gives no log-in: {exc}") from exc
 
 
-def trust(conf: Any, group: str) -> streams.Trust:
+def trust(conf: Any, group: str) -> Trust:
     """Return what TLS connections trust, the same as the session's.
 
     :raises ConfigurationError: a file cannot be read, or holds no certificates or no key.
@@ -97,7 +97,7 @@ def trust(conf: Any, group: str) -> streams.Trust:
         raise errors.ConfigurationError(
             f"section [{group}]: keyfile = {section.keyfile} also needs certfile"
         )
-    found = streams.Trust(
+    found = Trust(
         cafile=section.cafile,
         insecure=section.insecure,
         certfile=section.certfile,

@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to and from the bytes of a region's images: one module a scheme.
+"""Ways to and from the bytes of a region's images: one module for each scheme.
 
 A scheme of ``glance_store.yaml`` is an entry point of that name in the namespace
-``glance_sync_agent.stores``: a class with the constructor that :class:`Factory` shows, whose
-objects are :class:`glance_sync_agent.engine.ports.ImageStore`. Drivers do not know each other.
+``glance_sync_agent.stores``. It names a class as :class:`Factory` shows, whose objects are
+:class:`glance_sync_agent.engine.ports.ImageStore`. Drivers do not know each other.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import dataclasses
+import pathlib
 from typing import Protocol
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.ssh import hosts
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from glance_sync_agent.engine import ports
 
-#: What says that one way does not lead to the data of an image, while another may.
-#: HostKeyMismatch is among them: whoever reads elsewhere tells the wrong host nothing.
+#: Errors of one way to the data of an image after which another way may work. HostKeyMismatch is
+#: one of them, because another way sends nothing to the wrong host.
 NO_WAY = (
     errors.ServiceUnavailable,
     errors.TransferInterrupted,
@@ -29,22 +31,22 @@ NO_WAY = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoreContext:
-    """What is there for every driver, whatever its parameters."""
+    """What every driver gets, whatever its parameters are."""
 
     region: images.RegionId
     endpoint: str  # of the region's Glance, as in the catalogue
-    token: Callable[[], str]  # a valid one, for this moment
+    token: Callable[[], str]  # returns one that is valid now
     ssh: hosts.SshHosts
-    known_hosts: str  # file name, where the parameters have none
-    trust: streams.Trust = dataclasses.field(default_factory=streams.Trust)
+    known_hosts: str  # file name, if the parameters have none
+    trust: Trust = dataclasses.field(default_factory=Trust)
     timeouts: streams.Timeouts = dataclasses.field(default_factory=streams.Timeouts)
-    #: Called when Glance did not take the token, so that the next one is new.
+    #: Called after Glance refused a token, so that the next one is new.
     forget_token: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
 def blaming(region: images.RegionId) -> Iterator[None]:
-    """Name the region whose hosts do not answer, where its way is opened."""
+    """Name the region in the errors of opening a way, because its hosts are unreachable."""
     try:
         yield
     except errors.HandshakeFailed as exc:
@@ -56,7 +58,7 @@ def blaming(region: images.RegionId) -> Iterator[None]:
 
 
 class Factory(Protocol):
-    """What an entry point names."""
+    """The class that an entry point names."""
 
     def from_parameters(
         self, parameters: Mapping[str, str], context: StoreContext
@@ -78,7 +80,7 @@ def check_parameters(
 ) -> None:
     """Check the names of ``parameters``, for a driver's ``from_parameters``.
 
-    :raises ConfigurationError: names all that are unknown or missing.
+    :raises ConfigurationError: some are unknown or missing; the message names all of them.
     """
     unknown = sorted(set(parameters) - set(known))
     missing = sorted(name for name in required if not parameters.get(name))
@@ -89,3 +91,26 @@ def check_parameters(
             f"region {context.region}, scheme {scheme}: {', '.join(problems)};"
             f" known are {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def tcp_port(text: str, where: str) -> int:
+    """Read the port of a parameter.
+
+    :raises ConfigurationError: this is no TCP port.
+    """
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise errors.ConfigurationError(f"{where}: port {text!r} is not a TCP port")
+    return int(text)
+
+
+def absolute_path(text: str | None, where: str) -> pathlib.Path | None:
+    """Read the directory of a parameter; None if it has none.
+
+    :raises ConfigurationError: the path is relative, or has "..".
+    """
+    if not text:
+        return None
+    path = pathlib.Path(text)
+    if not path.is_absolute() or ".." in path.parts:
+        raise errors.ConfigurationError(f"{where}: datadir {text!r} is not an absolute path")
+    return path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plain image API: straight to the region's Glance, which needs nothing but that."""
+"""The plain image API: straight to the region's Glance."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +11,23 @@ import time
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers import stores
+from glance_sync_agent.drivers.transport import connections
+from glance_sync_agent.drivers.transport import image_endpoints
 from glance_sync_agent.drivers.transport import image_http
-from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport import reads
+from glance_sync_agent.drivers.transport import uploads
 
 LOG = logging.getLogger(__name__)
 
-# Apache closes after 5 s; whoever closes first should be us.
+# Apache closes after 5 s; the agent should close first.
 _KEEP_SECONDS = 4.0
 _KEEP_CONNECTIONS = 8
 
 
-class Store:
+class ApiStore:
     """Reads and writes through a region's Glance. Thread safe.
 
-    Connections are kept for a moment, for the sake of many small images.
+    It keeps connections for a moment, because many images are small.
     """
 
     def __init__(self, context: stores.StoreContext) -> None:
@@ -33,14 +36,14 @@ class Store:
         :raises ConfigurationError: the endpoint is no URL.
         """
         self._context = context
-        self._endpoint = streams.endpoint(context.endpoint)
+        self._endpoint = image_endpoints.parse(context.endpoint)
         self._lock = threading.Lock()
         self._idle: deque[tuple[float, image_http.Connection]] = deque()
 
     @classmethod
     def from_parameters(
         cls, parameters: Mapping[str, str], context: stores.StoreContext
-    ) -> "Store":
+    ) -> "ApiStore":
         """Make a store (:class:`stores.Factory`)."""
         stores.check_parameters(parameters, context, scheme="api", known=())
         return cls(context)
@@ -56,23 +59,26 @@ class Store:
     ) -> Iterator[bytes]:
         connection = stack.enter_context(self._connection())
         token = self._context.token()
-        return connection.get(image.image_id, token=token, size=image.size, offset=offset)
+        return reads.read(
+            connection, image.image_id, token=token, size=image.size, offset=offset
+        )
 
     def _rest(
         self, image: images.Image, offset: int, stack: contextlib.ExitStack
     ) -> Iterator[bytes]:
-        """Read a part, or the whole where Glance's store cannot begin in the middle."""
+        """Read a part, or the whole if Glance's store cannot begin in the middle."""
         try:
             return self._get(image, offset, stack)
         except (errors.Refused, errors.ServiceUnavailable) as exc:
-            # Which status that has depends on the store; what else may be wrong, the whole tells.
+            # The status depends on the store. Other failures come again with the whole.
             LOG.debug("Reading image %s from the start: %s", image.image_id, exc)
-        return image_http.skipped(self._get(image, 0, stack), offset)
+        return reads.skipped(self._get(image, 0, stack), offset)
 
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record, all of it or nothing."""
         with self._connection() as connection:
-            connection.put(image_id, token=self._context.token(), size=size, chunks=chunks)
+            token = self._context.token()
+            uploads.upload(connection, image_id, token=token, size=size, chunks=chunks)
 
     def close(self) -> None:
         """Close the connections that wait. Idempotent."""
@@ -92,7 +98,7 @@ class Store:
     def _connect(self) -> image_http.Connection:
         timeouts, region = self._context.timeouts, self._context.region
         with stores.blaming(region):
-            stream = streams.connect(self._endpoint, self._context.trust, timeouts)
+            stream = connections.connect(self._endpoint, self._context.trust, timeouts)
         return image_http.Connection(stream, self._endpoint, timeouts, region)
 
     def _waiting(self) -> image_http.Connection | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ways to the same bytes, the second for when the first does not lead there."""
+"""Two ways to the same bytes, the second one for failures of the first one."""
 
 from collections.abc import Iterable, Iterator
 import contextlib
@@ -16,34 +16,31 @@ LOG = logging.getLogger(__name__)
 
 
 class WithFallback:
-    """Reads the first way, or else the second; writes the first. Thread safe.
-
-    :param is_usual: whether nobody has to hear that the first way leads nowhere.
-    """
+    """Reads the first way, or else the second one; writes the first way. Thread safe."""
 
     def __init__(
         self, first: ports.ImageStore, second: ports.ImageStore, *, is_usual: bool = False
     ) -> None:
+        """Start with both ways.
+
+        :param is_usual: the first way is expected to fail, so it is logged for debugging only.
+        """
         self._first = first
         self._second = second
         self._is_usual = is_usual
         self._lock = threading.Lock()
-        self._told: set[type[errors.SyncError]] = set()
+        self._logged: set[type[errors.SyncError]] = set()
 
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
-        """Open the data of an image; once a byte was read there is no way back."""
-        failure: errors.SyncError | None = None
+        """Open the data of an image; after its first bytes, the way does not change."""
         with contextlib.ExitStack() as stack:
             try:
                 chunks = stack.enter_context(self._first.read(image, offset=offset))
                 begun = list(itertools.islice(chunks, 1))
             except stores.NO_WAY as exc:
-                failure = exc
-            # Out here, because oslo.log repeats the error in hand behind every warning.
-            if failure is not None:
+                self._log(image, exc)
                 stack.close()
-                self._tell(image, failure)
                 chunks = stack.enter_context(self._second.read(image, offset=offset))
                 begun = []
             yield itertools.chain(begun, chunks)
@@ -52,11 +49,11 @@ class WithFallback:
         """Upload data the first way."""
         self._first.write(image_id, size, chunks)
 
-    def _tell(self, image: images.Image, failure: errors.SyncError) -> None:
-        """Say so once for each kind of failure: what stays would be told with every image."""
+    def _log(self, image: images.Image, failure: errors.SyncError) -> None:
+        """Log each kind of failure once, because a lasting one comes with every image."""
         with self._lock:
-            is_known = self._is_usual or type(failure) in self._told
-            self._told.add(type(failure))
+            is_known = self._is_usual or type(failure) in self._logged
+            self._logged.add(type(failure))
         if is_known:
             level = logging.DEBUG
         elif isinstance(failure, errors.PermanentError):
@@ -65,7 +62,7 @@ class WithFallback:
             level = logging.INFO
         LOG.log(
             level,
-            "Reading image %s through the image API of region %s, and all that fail alike without "
-            "another word: %s",
+            "The agent reads image %s through the image API of region %s: %s. It does so for all "
+            "images that fail alike, and logs them for debugging only",
             image.image_id, image.region, failure,
         )

@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Glance says in an answer that is an error: its words, the remedy, the pause."""
+"""Answers of a Glance that are errors: which error, its words, the remedy, the pause."""
 
 import html
+import http.client
 import json
 import re
 from typing import Final, Protocol
 
 from urllib3 import exceptions
 from urllib3 import util
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import images
+from glance_sync_agent.drivers.transport import tls_failures
+
+# The record is gone; the next attempt finds out.
+_GONE: Final = frozenset({404, 410})
+# The record is not queued any more: another upload still runs, or has just ended. It is often our
+# own last one, if Glance had all of it when we were killed. The next attempt finds out
+# (glance/domain/__init__.py: InvalidImageStatusTransition).
+_CONFLICT: Final = 409
+_MOVED_ON: Final = re.compile(r"status transition from \w+ to saving")
+_LATER: Final = frozenset({401, 408, 425, 429})
+_OTHER_FORMAT: Final = 415
+_TOO_LARGE: Final = 413
+#: Of a policy or a quota; an operator may raise either.
+_LIMITS: Final = frozenset({403, _TOO_LARGE})
+_FULL: Final = re.compile(r"storage media is full")  # an operator will make room there
+_SERVER_ERROR: Final = 500
 
 _EXPLANATION_CHARACTERS: Final = 300
 _LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -16,44 +36,77 @@ _MARKUP: Final = re.compile(
 )
 _RETRY: Final = util.Retry()
 
-_LEAVE_OUT: Final = "leave some out with [metadata] exclude_properties"
-#: By a sign in the texts of Glance (glance/common/exception.py), cursive and oslo.limit.
+_EXCLUDE: Final = "leave some out with [metadata] exclude_properties"
+#: By a part of the texts of Glance (glance/common/exception.py), cursive and oslo.limit.
 _REMEDIES: Final = {
     re.compile(r"number of allowed image properties"): "raise image_property_quota of that "
-    "Glance, for a copy carries glance_sync_* beside the properties of its source, or "
-    f"{_LEAVE_OUT}",
+    f"Glance, because a copy has glance_sync_* properties as well, or {_EXCLUDE}",
     re.compile(r"number of allowed image tags"): "raise image_tag_quota of that Glance",
     re.compile(r"number of allowed image members"): "raise image_member_quota of that Glance",
-    # Glance compares the usage of the project that our token is of, whoever owns the image
+    # Glance checks the usage of the token's project, not of the image's owner
     # (glance/quota/keystone.py).
     re.compile(r"is over a limit for"): "raise the limit of the agent's project in Keystone for "
     "that region: Glance counts the images that this project owns there",
     re.compile(r"will exceed the limit\. \S+ bytes remaining"): "raise user_storage_quota of that "
     "Glance",
-    re.compile(r"Signature verification"): "bring the certificate that "
-    "img_signature_certificate_uuid names into the key manager of that region, under that id, or "
+    re.compile(r"Signature verification"): "store the certificate that "
+    "img_signature_certificate_uuid names in the key manager of that region, with that id, or "
     "leave the signature out with [metadata] exclude_properties = img_signature*",
-    re.compile(r"Attribute '(?P<name>[^']+)' is reserved"): "let property_protection_file of that "
-    "Glance give the agent's roles all rights on {name}; a property of its source can be left out "
-    "with [metadata] exclude_properties instead",
+    re.compile(r"Attribute '(?P<name>[^']+)' is reserved"): "give the agent's roles all rights on "
+    "{name} in property_protection_file of that Glance, or leave the property out with "
+    "[metadata] exclude_properties",
 }
 
 
 class Headers(Protocol):
-    """Those of an answer, by requests or by http.client."""
+    """The headers of an answer, of requests or of http.client."""
 
     def get(self, name: str, /) -> str | None:
         """Return a header; None: there is none."""
 
 
-def remedy(said: str) -> str:
-    """Return what to do, to be put behind a reason; empty if that is not known.
+def error(
+    response: http.client.HTTPResponse,
+    text: str,
+    *,
+    what: str,
+    region: images.RegionId | None,
+    is_upload: bool,
+) -> errors.SyncError:
+    """Return the error that an answer to a request about image data means.
 
-    :param said: by Glance, in an answer that is an error.
+    :param text: the readable part of the answer.
+    :param what: the request, for the message.
+    :param region: of the Glance.
+    :param is_upload: a limit, or an answer 5xx, may be about this image alone.
     """
-    for sign, text in _REMEDIES.items():
-        if found := sign.search(said):
-            return f"; {text.format(**found.groupdict())}"
+    status = response.status
+    if wants_certificate(status, text):
+        return tls_failures.failed(what, text, region=region)
+    message = f"{what}: {status} {response.reason}: {text}{remedy(text)}"
+    pause = retry_after(response.headers)
+    if status >= _SERVER_ERROR:
+        kind = errors.TransferInterrupted if is_upload else errors.ServiceUnavailable
+        return kind(message, retry_after=pause, region=region, fault=errors.Fault.ANSWER)
+    is_full = status == _TOO_LARGE and _FULL.search(message)
+    if status in _LATER or is_full:
+        return errors.ServiceUnavailable(message, retry_after=pause)
+    return _refusal(status, message, is_upload=is_upload)
+
+
+def wants_certificate(status: int, text: str) -> bool:
+    """Tell whether an answer means that the server wants a client certificate."""
+    return status == http.HTTPStatus.BAD_REQUEST and tls_failures.wants_certificate(text)
+
+
+def remedy(text: str) -> str:
+    """Return what to do, to append to a reason; empty if that is unknown.
+
+    :param text: of an answer that is an error.
+    """
+    for sign, advice in _REMEDIES.items():
+        if found := sign.search(text):
+            return f"; {advice.format(**found.groupdict())}"
     return ""
 
 
@@ -71,7 +124,7 @@ def explanation(body: str) -> str:
 
 
 def retry_after(headers: Headers) -> float | None:
-    """Return the seconds of ``Retry-After``, an hour at most; None: there is no such pause."""
+    """Return the seconds of ``Retry-After``, at most an hour; None: no such header."""
     text = headers.get("Retry-After")
     if text is None:
         return None
@@ -82,8 +135,18 @@ def retry_after(headers: Headers) -> float | None:
     return min(float(seconds), _LONGEST_RETRY_AFTER_SECONDS)
 
 
+def _refusal(status: int, message: str, *, is_upload: bool) -> errors.SyncError:
+    if status in _LIMITS and is_upload:
+        return errors.UploadRefused(message)
+    if status in _GONE or (status == _CONFLICT and _MOVED_ON.search(message)):
+        return errors.TransferInterrupted(message)
+    if status == _OTHER_FORMAT:
+        return errors.FormatRefused(message)
+    return errors.Refused(message)
+
+
 def _from_json(content: object) -> str:
-    """Find what is said in ``{"message": ...}`` or ``{"error": {"message": ...}}``."""
+    """Find the text in ``{"message": ...}`` or ``{"error": {"message": ...}}``."""
     if isinstance(content, dict):
         for one in (content, *content.values()):
             if isinstance(one, dict):

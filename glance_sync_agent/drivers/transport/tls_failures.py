@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a failed TLS handshake was about, and which option mends that.
+"""Why a TLS handshake failed, and which option helps.
 
-The texts are OpenSSL's, as Python, urllib3 and keystoneauth1 hand them on.
+The texts are those of OpenSSL, as Python, urllib3 and keystoneauth1 show them.
 """
 
 from collections.abc import Iterator
@@ -13,61 +13,61 @@ from typing import Final
 from glance_sync_agent import errors
 
 _SECTION: Final = "[service_credentials]"
-#: A server's answer to a client without a certificate, or with one that it does not know. In
-#: TLS 1.3 it comes when our side of the handshake is over already; nginx sends a page instead.
+#: The answer of a server to a client without a certificate, or with an unknown one. In TLS 1.3 it
+#: comes after our side of the handshake; nginx sends a page instead.
 _CERTIFICATE_WANTED: Final = re.compile(
     r"ALERT_(?:\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)"
     r"|No required SSL certificate was sent|The SSL certificate error"
 )
 _REMEDIES: Final = {
-    _CERTIFICATE_WANTED: "that server wants a client certificate that it knows: let certfile and "
-    f"keyfile of {_SECTION} name one",
-    re.compile(r"mismatch, certificate is not valid for"): "the certificate of that server is "
-    "for another name: use one of its names in the catalogue, or in image_endpoint of "
+    _CERTIFICATE_WANTED: "the server wants a client certificate that it knows: set certfile and "
+    f"keyfile in {_SECTION}",
+    re.compile(r"mismatch, certificate is not valid for"): "the certificate of the server has "
+    "another name: use one of its names in the catalogue, or in image_endpoint of "
     "glance_store.yaml",
     re.compile(r"certificate has expired|certificate is not yet valid"): "renew the certificate "
-    "of that server, or set the clock of this machine",
-    re.compile(r"CERTIFICATE_VERIFY_FAILED"): f"let cafile of {_SECTION} name the file of the CA "
-    "that signed the certificate of that server",
-    re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST"): "that port speaks no "
+    "of the server, or set the clock of this machine",
+    re.compile(r"CERTIFICATE_VERIFY_FAILED"): f"set cafile in {_SECTION} to the file of the CA "
+    "that signed the certificate of the server",
+    re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST"): "the port does not use "
     "TLS: use http in the catalogue, or in image_endpoint of glance_store.yaml",
 }
-#: A server that wants a certificate may hang up before anybody could read its reason.
+#: A server that wants a certificate may hang up before its reason can be read.
 _OTHERWISE: Final = (
-    f"if that server wants a client certificate, let certfile and keyfile of {_SECTION} name "
-    "one; otherwise look into the log of what ends TLS there"
+    "if the server wants a client certificate, set certfile and keyfile in "
+    f"{_SECTION}; otherwise read the log of the TLS server"
 )
 _OPENSSL: Final = re.compile(r"\[SSL: \w+\] (.*?)(?: \(_ssl\.c:\d+\)|$)")
 
 
 def wants_certificate(text: str) -> bool:
-    """Tell whether an answer means that the server takes no client without a certificate."""
+    """Tell whether an answer means that the server wants a client certificate."""
     return _CERTIFICATE_WANTED.search(text) is not None
 
 
 def is_refusal(failure: Exception) -> bool:
-    """Tell whether a connection broke because the server did not take our certificate."""
+    """Tell whether a connection broke because the server refused our certificate."""
     return isinstance(failure, ssl.SSLError) and wants_certificate(str(failure))
 
 
 def failed(what: str, seen: object, *, region: str | None = None) -> errors.HandshakeFailed:
-    """Return the error for a handshake.
+    """Return the error of a handshake.
 
-    :param what: was attempted.
+    :param what: the attempt.
     :param seen: an error of OpenSSL, or a text that contains one.
     """
     text = str(seen)
     remedy = next((one for sign, one in _REMEDIES.items() if sign.search(text)), _OTHERWISE)
     found = _OPENSSL.search(text)
-    told = found[1] if found else text
+    reason = found[1] if found else text
     return errors.HandshakeFailed(
-        f"{what}: the TLS handshake failed: {told}", remedy=remedy, region=region
+        f"{what}: the TLS handshake failed: {reason}", remedy=remedy, region=region
     )
 
 
 @contextlib.contextmanager
 def shaking_hands(what: str) -> Iterator[None]:
-    """Tell a failure as one of the handshake.
+    """Raise a failure of the stream as one of the handshake.
 
     :raises HandshakeFailed: for any failure of the connection.
     """

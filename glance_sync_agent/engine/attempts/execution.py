@@ -18,7 +18,7 @@ from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts.context import Context
 from glance_sync_agent.engine.attempts.large_slots import LargeSlots
 from glance_sync_agent.engine.transfer import progress
-from glance_sync_agent.engine.transfer.copying import Copying
+from glance_sync_agent.engine.transfer.transfers import Transfers
 
 LOG = logging.getLogger(__name__)
 
@@ -56,14 +56,15 @@ class Executor:
         outside: ports.Ports,
         limits: Callable[[], progress.Limits],
         runtime: ports.Runtime,
-        copying: Copying,
+        transfers: Transfers,
         slots: LargeSlots,
     ) -> None:
+        self._outside = outside
         self._store = outside.store
         self._clock = outside.clock
         self._limits = limits
         self._runtime = runtime
-        self._copying = copying
+        self._transfers = transfers
         self._slots = slots
 
     def execute(self, context: Context, action: actions.Executable) -> Done | Postponed:
@@ -98,7 +99,7 @@ class Executor:
             notes.write(source)
         started = self._clock.monotonic()
         try:
-            sent = self._copying.bring(context.key, source, into, self._signs(context, source))
+            sent = self._transfers.bring(context.key, source, into, self._signs(context, source))
         except errors.FormatRefused as exc:
             return Done(copy=into, refusal=str(exc))
         notes.copied_from = sent.copied_from
@@ -131,7 +132,7 @@ class Executor:
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
         signs = self._signs(context, copy, ends_on_request=True)
-        found = self._copying.read_back(copy, expected.algo, signs)
+        found = self._transfers.read_back(copy, expected.algo, signs)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
             return Done(copy=copy, misread=misread)
@@ -144,8 +145,7 @@ class Executor:
         return progress.Progress(
             context.lease,
             image.size or 0,
-            store=self._store,
-            clock=self._clock,
+            self._outside,
             stop=self._runtime.stop,
             limits=self._limits(),
             ends_on_request=ends_on_request,

@@ -140,8 +140,9 @@ class ImageStore(Protocol):
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record of the region, all of it or nothing.
 
-        The length is announced first. So if ``chunks`` raises, or the agent dies, the region
-        discards the bytes and the record stays ``queued``. Errors of ``chunks`` pass unchanged.
+        The length is announced first. So if ``chunks`` raises before its last byte, or the agent
+        dies, the region discards the bytes and the record stays ``queued``. Errors of ``chunks``
+        pass unchanged.
 
         :param size: bytes that ``chunks`` yields in total.
         :raises TransferInterrupted: the connection broke, or the record accepts no data now;

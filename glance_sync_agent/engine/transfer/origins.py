@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the bytes of an image are: at its source, and at each copy that was verified."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-import contextlib
 import dataclasses
-import functools
 import logging
 import threading
+
+import cachetools
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import identity
@@ -16,15 +15,14 @@ from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.transfer import digests
-from glance_sync_agent.engine.transfer import shared_reads
-from glance_sync_agent.engine.transfer import transfers
+from glance_sync_agent.engine.transfer.downloads import Downloads
 
 LOG = logging.getLogger(__name__)
 
-#: An origin that failed comes last for so long: more than it takes until the next attempt, or
-#: until another region's, would find it damaged once more.
+#: An origin that failed comes last for this long. A shorter time would let the next attempt, or
+#: another region's, find the same damage again.
 _SHUNNED_SECONDS = 600.0
+_MOST_SHUNNED = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,89 +35,60 @@ class OriginSettings:
 
 
 class Origins:
-    """Chooses where an image is read, and reads it. Thread safe.
+    """Chooses the region that an image is read from. Thread safe.
 
-    An origin is the source as it is found in one region: the same bytes, under the id that
-    they have there. Where they are a copy's, it has the mark of that. The first one is where
-    the data of the source itself is, which need not be the region of its record.
+    An origin is the source as one region has it: the same bytes, under the id that they have
+    there. A copy as origin has the mark of that copy. The home of a source is the region with
+    its data, which may be another one than that of its record.
     """
 
     def __init__(
-        self,
-        *,
-        regions: ports.Regions,
-        store: ports.TaskStore,
-        clock: ports.Clock,
-        copies_too: Callable[[], bool],
-        small_image_bytes: int,
+        self, outside: ports.Ports, downloads: Downloads, settings: Callable[[], OriginSettings]
     ) -> None:
-        """Start with nothing being read.
-
-        :param copies_too: whether copies are origins.
-        :param small_image_bytes: for an image up to this size, to look for a copy costs more
-            than to read a source that is busy.
-        """
-        self._regions = regions
-        self._store = store
-        self._clock = clock
-        self._copies_too = copies_too
-        self._small = small_image_bytes
-        self._shared = shared_reads.SharedReads()
+        self._regions = outside.regions
+        self._store = outside.store
+        self._downloads = downloads
+        self._settings = settings
         self._lock = threading.Lock()
-        self._reads: Counter[images.RegionId] = Counter()  # that run
-        self._failed: dict[tuple[images.RegionId, images.ImageId], float] = {}  # monotonic
+        self._shunned: cachetools.TTLCache[tuple[images.RegionId, images.ImageId], None] = (
+            cachetools.TTLCache(_MOST_SHUNNED, _SHUNNED_SECONDS, timer=outside.clock.monotonic)
+        )
 
     def of(self, key: tasks.TaskKey, source: images.Image) -> Iterator[images.Image]:
         """Yield the origins for the copy of a task, the least used first.
 
-        The home of the data is always among them. Copies are looked for only if it is busy, or
-        once another origin is asked for.
+        The home is always among them. Copies are searched only if the home is busy, or if the
+        caller asks for another origin.
         """
-        home = remotes.home(source)
-        if home.multihash is None or not self._copies_too():  # nothing proves other bytes
+        home, settings = remotes.home(source), self._settings()
+        # Without a hash, nothing proves that other bytes are the same.
+        if home.multihash is None or not settings.copies_as_sources:
             yield home
             return
         others = [home]
-        if not self._is_shunned(home) and (self._is_small(home) or not self._used(home)):
+        is_small = (home.size or 0) <= settings.small_image_bytes
+        if not self._is_shunned(home) and (is_small or not self._downloads.readers(home.region)):
             yield home
             others = []
         others += self._copies(key, source, home)
         yield from sorted(others, key=lambda origin: self._rank(origin, home))
 
-    @contextlib.contextmanager
-    def reading(
-        self, origin: images.Image, digest: digests.SharedDigest
-    ) -> Iterator[Iterator[bytes]]:
-        """Open the data of an origin; what comes is verified, see :func:`transfers.withheld`.
+    def check(self, origin: images.Image) -> None:
+        """Make sure that a copy is still the one that was verified.
 
-        Who has the same ``digest`` takes part in one read of it.
-
-        :raises OriginFailed: it is not to be had there; the blocks raise it, too.
+        :raises OriginFailed: it is not, or its Glance does not say.
         """
-        with self._counted(origin.region), contextlib.ExitStack() as stack:
-            try:
-                self._check(origin)
-                open_at = functools.partial(self._open_at, origin, digest)
-                blocks = stack.enter_context(self._shared.open(digest, open_at))
-            except errors.SyncError as exc:
-                raise self._shun(origin, exc) from exc
-            yield self._verified(origin, blocks, digest)
-
-    @contextlib.contextmanager
-    def _open_at(
-        self, origin: images.Image, digest: digests.SharedDigest, number: int
-    ) -> Iterator[Iterator[bytes]]:
-        store = self._regions.source_store(origin.region)
-        with store.read(origin, offset=number * digests.BLOCK_BYTES) as chunks:
-            yield transfers.hashed(chunks, image=origin, digest=digest, first=number)
-
-    def _verified(
-        self, origin: images.Image, blocks: Iterator[bytes], digest: digests.SharedDigest
-    ) -> Iterator[bytes]:
+        if origin.mark is None or not identity.names_itself(origin):
+            return  # the attempt has just read the source
         try:
-            yield from transfers.withheld(blocks, image=origin, digest=digest)
+            self._check_copy(origin, origin.mark.source)
         except errors.SyncError as exc:
-            raise self._shun(origin, exc) from exc
+            raise errors.OriginFailed(exc, region=origin.region) from exc
+
+    def shun(self, origin: images.Image) -> None:
+        """Let an origin that failed come last for a while."""
+        with self._lock:
+            self._shunned[origin.region, origin.image_id] = None
 
     def _copies(
         self, key: tasks.TaskKey, source: images.Image, home: images.Image
@@ -127,7 +96,7 @@ class Origins:
         try:
             found = self._store.find([key.image_id])
         except errors.ServiceUnavailable as exc:
-            LOG.debug("%s: no copies to read: %s", key, exc)
+            LOG.debug("%s: cannot search copies to read: %s", key, exc)
             return ()
         return [
             _copy(source, home, task.key.region, task.known_copy)
@@ -137,52 +106,25 @@ class Origins:
             and task.key.region not in {key.region, home.region}
         ]
 
-    def _check(self, origin: images.Image) -> None:
-        """Make sure that a copy is still the one that was verified."""
-        if origin.mark is None or not identity.names_itself(origin):
-            return  # the source, which was looked at
+    def _check_copy(self, origin: images.Image, source: images.SourceKey) -> None:
         service = self._regions.image_service(origin.region)
         copy = service.get_record(origin.image_id)
         seen = copy and (copy.status, _hash_like(origin, copy))
         is_active = seen == (images.ImageStatus.ACTIVE, origin.multihash)
-        if copy is None or not is_active or not _is_still(copy, origin, origin.mark.source):
+        if copy is None or not is_active or not _is_still(copy, origin, source):
             raise errors.TransferInterrupted(
-                f"image {origin.image_id} of region {origin.region} is no active copy of "
-                f"{origin.mark.source} any more"
+                f"image {origin.image_id} of region {origin.region} is no longer an active copy "
+                f"of {source}"
             )
-
-    def _is_small(self, source: images.Image) -> bool:
-        return (source.size or 0) <= self._small
-
-    def _used(self, origin: images.Image) -> int:
-        with self._lock:
-            return self._reads[origin.region]
-
-    def _rank(self, origin: images.Image, home: images.Image) -> tuple[bool, int, bool, str]:
-        is_elsewhere = origin.region != home.region
-        return self._is_shunned(origin), self._used(origin), is_elsewhere, origin.region
-
-    @contextlib.contextmanager
-    def _counted(self, region: images.RegionId) -> Iterator[None]:
-        with self._lock:
-            self._reads[region] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._reads[region] -= 1
 
     def _is_shunned(self, origin: images.Image) -> bool:
         with self._lock:
-            since = self._failed.get((origin.region, origin.image_id))
-        return since is not None and self._clock.monotonic() - since <= _SHUNNED_SECONDS
+            return (origin.region, origin.image_id) in self._shunned
 
-    def _shun(self, origin: images.Image, exc: errors.SyncError) -> errors.OriginFailed:
-        now = self._clock.monotonic()
-        with self._lock:
-            kept = {one: at for one, at in self._failed.items() if now - at <= _SHUNNED_SECONDS}
-            self._failed = {**kept, (origin.region, origin.image_id): now}
-        return errors.OriginFailed(exc, region=origin.region)
+    def _rank(self, origin: images.Image, home: images.Image) -> tuple[bool, int, bool, str]:
+        region = origin.region
+        readers = self._downloads.readers(region)
+        return self._is_shunned(origin), readers, region != home.region, region
 
 
 def _copy(
@@ -191,7 +133,7 @@ def _copy(
     region: images.RegionId,
     known: identity.KnownCopy,
 ) -> images.Image:
-    """Return a source as it is found at a copy that a row knows."""
+    """Return a source as a copy has it that a row knows."""
     mark = images.Mark(
         source=images.key_of(source), copy_id=known.copy_id, copy_region=region
     )
@@ -208,9 +150,9 @@ def _is_still(copy: images.Image, origin: images.Image, key: images.SourceKey) -
 
 
 def _hash_like(origin: images.Image, copy: images.Image) -> images.Multihash | None:
-    """Return the hash of a copy; that of its origin where another kind tells nothing.
+    """Return the hash of a copy, or that of its origin if the two cannot be compared.
 
-    Such a copy was read back, and what it gives now is held to the hash of the source.
+    Such a copy was read back, and its bytes are compared with the hash of the source anyway.
     """
     expected, found = origin.multihash, copy.multihash
     is_alike = expected is not None and found is not None and found.algo == expected.algo
@@ -218,9 +160,9 @@ def _hash_like(origin: images.Image, copy: images.Image) -> images.Multihash | N
 
 
 def _was_verified(task: tasks.Task) -> bool:
-    """Tell whether the copy of a task was in step when it was last looked at."""
+    """Tell whether the copy of a task was in sync at the last check."""
     if task.status is tasks.TaskStatus.SUCCESS:
         return task.code is Code.IN_SYNC
-    # A change of the image has all its copies looked at anew, and until then the rows say no
-    # more than this: that the bytes came, and that nothing has failed since.
+    # After a change of the image all its copies are checked again. Until then the rows show only
+    # that the bytes came, and that nothing has failed since.
     return task.copied_from is not None and task.attempts == 0

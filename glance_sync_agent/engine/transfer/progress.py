@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signs of life of a transfer, and the reasons to end it."""
 
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import datetime
 import logging
@@ -14,13 +15,13 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Times that things may take, in seconds."""
+    """How long things may take, in seconds."""
 
-    transfer: float  # one transfer may take; 0: no limit
-    lease: float  # a task stays ours after the last sign of life
-    snapshot: float = 300.0  # a snapshot may take to become active
+    transfer: float  # one transfer; 0: no limit
+    lease: float  # how long a task stays ours after the last sign of life
+    snapshot: float = 300.0  # until a snapshot is active
     progress: float = 1.0  # between two signs of life
-    vanished: float = 600.0  # until a copy that vanished twice is made anew, at first
+    vanished: float = 600.0  # first pause before a copy that vanished twice is made again
 
 
 def renew(
@@ -28,8 +29,8 @@ def renew(
 ) -> None:
     """Show a sign of life without progress.
 
-    :raises LeaseLost: somebody else works on the task.
-    :raises ServiceUnavailable: the database does not answer.
+    :raises LeaseLost: another agent works on the task.
+    :raises ServiceUnavailable: the database is unreachable.
     """
     now = clock.now()
     store.renew(
@@ -41,16 +42,28 @@ def renew(
     )
 
 
+def watched(blocks: Iterable[bytes], signs: Callable[[int], None]) -> Iterator[bytes]:
+    """Pass ``blocks`` on, and note how many bytes were passed on.
+
+    :param signs: called before the first block and after each; what it raises ends the transfer.
+    """
+    done = 0
+    signs(done)
+    for block in blocks:
+        yield block
+        done += len(block)
+        signs(done)
+
+
 class Progress:
-    """Takes note of the bytes of one transfer."""
+    """Notes the bytes of one transfer, and keeps the lease."""
 
     def __init__(
         self,
         lease: tasks.Lease,
         size: int,
+        outside: ports.Ports,
         *,
-        store: ports.TaskStore,
-        clock: ports.Clock,
         stop: ports.StopFlag,
         limits: Limits,
         ends_on_request: bool = False,
@@ -62,19 +75,19 @@ class Progress:
         self._ends_on_request = ends_on_request
         self._lease = lease
         self._size = size
-        self._store = store
-        self._clock = clock
+        self._store = outside.store
+        self._clock = outside.clock
         self._stop = stop
         self._limits = limits
-        self._started = clock.monotonic()
+        self._started = outside.clock.monotonic()
         self._reported = self._renewed = self._started
 
     def __call__(self, done: int) -> None:
-        """Take note of ``done`` bytes.
+        """Note that ``done`` bytes were passed on.
 
         :raises Cancelled: the agent is stopping, or the task was requested again.
         :raises TransferTimedOut: the transfer takes longer than allowed.
-        :raises LeaseLost: somebody else works on the task.
+        :raises LeaseLost: another agent works on the task.
         :raises ServiceUnavailable: the lease could not be renewed until it ran out.
         """
         if self._stop.is_set():
@@ -113,10 +126,13 @@ class Progress:
                 bytes_total=self._size,
             )
         except errors.ServiceUnavailable as exc:
-            # A database that restarts is no reason to throw away what was sent. Once the lease
-            # has run out, somebody else may work on the task.
+            # A database that restarts is no reason to discard what was sent. After the lease has
+            # expired, another agent may work on the task.
             if monotonic - self._renewed > self._limits.lease:
                 raise
-            LOG.warning("Could not report the progress of %s: %s", self._lease.task.key, exc)
+            LOG.warning(
+                "Could not report the progress of %s: %s. The transfer continues until its lease "
+                "expires", self._lease.task.key, exc,
+            )
         else:
             self._renewed = monotonic

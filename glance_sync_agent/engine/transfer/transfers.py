@@ -1,105 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes on their way: counted, hashed, and never completed while they are wrong."""
+"""The bytes of an image into one record, from the first origin that has them."""
 
-from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.engine.transfer import digests
+from glance_sync_agent.domain import remotes
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.readiness import IN_UPLOAD
+from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.transfer import blocks
+from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.transfer.downloads import Downloads
+from glance_sync_agent.engine.transfer.origins import Origins
+
+LOG = logging.getLogger(__name__)
+
+#: Glance needs a moment to notice that an upload broke off; it takes no other one before.
+_SETTLING_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 
 
-def hashed(
-    chunks: Iterable[bytes],
-    *,
-    image: images.Image,
-    digest: digests.SharedDigest,
-    first: int = 0,
-) -> Iterator[bytes]:
-    """Cut ``chunks`` into blocks, and pass those on that ``digest`` took.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Transferred:
+    """What a transfer brought."""
 
-    :param first: number of the block that ``chunks`` begin with.
-    :raises DigestMismatch: others read other bytes there.
-    :raises TransferInterrupted: there are fewer or more bytes than ``image`` says.
-    """
-    done = first * digests.BLOCK_BYTES
-    for number, block in enumerate(_blocks(chunks), first):
-        done += len(block)
-        # Before a block is hashed that others would find longer.
-        _check_size(image, done, is_last=len(block) < digests.BLOCK_BYTES)
-        digest.take(number, block)
-        yield block
-    _check_size(image, done, is_last=True)
+    copied_from: images.RegionId
+    multihash: images.Multihash  # of the bytes that were sent
 
 
-def withheld(
-    blocks: Iterable[bytes], *, image: images.Image, digest: digests.SharedDigest
-) -> Iterator[bytes]:
-    """Pass ``blocks`` on, the last one only after the sum of all is the expected one.
+class Transfers:
+    """Moves the data of images. Thread safe."""
 
-    The receiver was told the whole length, so while the last block is missing it cannot take
-    what it has for an image. Wrong bytes therefore never become active anywhere.
+    def __init__(
+        self,
+        outside: ports.Ports,
+        stop: ports.StopFlag,
+        origins: Origins,
+        downloads: Downloads,
+    ) -> None:
+        self._regions = outside.regions
+        self._clock = outside.clock
+        self._stop = stop
+        self._origins = origins
+        self._downloads = downloads
 
-    :param blocks: what :func:`hashed` gives, with the same ``digest``.
-    :raises DigestMismatch: the bytes are not what ``image`` says.
-    """
-    held = b""
-    for block in blocks:
-        if held:
-            yield held
-        held = block
-    _check_sum(image, digest.multihash())
-    if held:
-        yield held
+    def bring(
+        self,
+        key: tasks.TaskKey,
+        source: images.Image,
+        into: images.Image,
+        signs: progress.Progress,
+    ) -> Transferred:
+        """Bring the bytes of ``source`` into a queued record.
 
+        After an origin that cannot be read, or holds other bytes, it tries the next one. An
+        error of the target or of ``signs`` ends the transfer.
 
-def watched(blocks: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
-    """Pass ``blocks`` on, and tell how many bytes that makes so far.
+        :raises SyncError: no origin has the bytes. It names the failure of the home of the data.
+        """
+        failures: list[errors.OriginFailed] = []
+        for origin in self._origins.of(key, source):
+            if failures:
+                if not self._takes_data(into, signs):
+                    break
+                LOG.warning("%s: %s; reading region %s", key, failures[-1], origin.region)
+            try:
+                return self._bring_from(origin, into, signs)
+            except errors.OriginFailed as exc:
+                self._origins.shun(origin)
+                failures.append(exc)
+        home = remotes.home(source).region
+        raised = next((one for one in failures if one.region == home), failures[-1])
+        if raised is not failures[-1]:
+            LOG.warning("%s: %s", key, failures[-1])
+        raise raised.reason
 
-    Apart from :func:`withheld`, so that what ends a transfer is not taken for a fault of what
-    is read.
+    def read_back(
+        self, copy: images.Image, algo: str, signs: progress.Progress
+    ) -> images.Multihash:
+        """Return the hash of the bytes that users of a region get.
 
-    :param progress: called before each further block and at the end; what it raises ends the
-        transfer.
-    """
-    done = 0
-    progress(done)
-    for block in blocks:
-        yield block
-        done += len(block)
-        progress(done)
+        :raises SyncError: a read failed, or what ``signs`` raises.
+        """
+        prefix = blocks.empty_prefix(algo)
+        with self._regions.served(copy.region).read(copy) as chunks:
+            for chunk in progress.watched(chunks, signs):
+                prefix = prefix.plus(chunk)
+        return prefix.multihash
 
+    def _bring_from(
+        self, origin: images.Image, into: images.Image, signs: progress.Progress
+    ) -> Transferred:
+        size = origin.size or 0
+        self._origins.check(origin)
+        with self._downloads.open(origin) as reader:
+            data = progress.watched(reader.blocks(), signs)
+            self._regions.store(into.region, size).write(into.image_id, size, data)
+            return Transferred(copied_from=origin.region, multihash=reader.prefix.multihash)
 
-def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut and join to blocks of ``BLOCK_BYTES``, the last one shorter; what fits is not copied."""
-    size = digests.BLOCK_BYTES
-    rest = bytearray()
-    for chunk in chunks:
-        if not rest and len(chunk) == size:
-            yield chunk
-            continue
-        rest += chunk
-        while len(rest) >= size:
-            yield bytes(rest[:size])
-            del rest[:size]
-    if rest:
-        yield bytes(rest)
-
-
-def _check_size(image: images.Image, seen: int, *, is_last: bool) -> None:
-    if image.size is None:
-        return
-    expected = f"{_what(image)}: expected {image.size} bytes"
-    if seen > image.size:
-        raise errors.TransferInterrupted(f"{expected}, got more")
-    if is_last and seen != image.size:
-        raise errors.TransferInterrupted(f"{expected}, got {seen}")
-
-
-def _check_sum(image: images.Image, actual: images.Multihash) -> None:
-    if image.multihash is not None and actual != image.multihash:
-        expected = str(image.multihash)
-        raise errors.DigestMismatch(what=_what(image), expected=expected, actual=str(actual))
-
-
-def _what(image: images.Image) -> str:
-    return f"data of image {image.image_id} read from region {image.region}"
+    def _takes_data(self, into: images.Image, signs: progress.Progress) -> bool:
+        """Wait a moment until a record is ready for an upload after one that broke off."""
+        service = self._regions.image_service(into.region)
+        deadline = self._clock.monotonic() + _SETTLING_SECONDS
+        signs(0)
+        while (record := service.get_record(into.image_id)) and record.status in IN_UPLOAD:
+            if self._clock.monotonic() >= deadline:
+                return False
+            self._stop.wait(_PAUSE_SECONDS)
+            signs(0)
+        return record is not None and record.status is images.ImageStatus.QUEUED

@@ -14,6 +14,7 @@ from glance_sync_agent.drivers.stores import api
 from glance_sync_agent.drivers.stores import fallback
 from glance_sync_agent.drivers.stores import filesystem
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from tests.unit import builders
 
 MIB = 1024 * 1024
@@ -71,7 +72,7 @@ def services(tmp_path):
                     small_image_bytes=small_image_bytes,
                     timeouts=streams.Timeouts(),
                     ssh_timeouts=streams.Timeouts(),
-                    trust=streams.Trust(),
+                    trust=Trust(),
                 ),
                 stop=threading.Event(),
             )
@@ -91,16 +92,16 @@ def entry(name, *schemes, service_ip="198.51.100.1"):
 def test_without_a_store_file_every_region_is_reached_through_its_image_api(services):
     made = services()
     made.check()
-    assert isinstance(made.store("RegionTwo", 100 * MIB), api.Store)
+    assert isinstance(made.store("RegionTwo", 100 * MIB), api.ApiStore)
     for region in ("RegionOne", "RegionTwo"):
-        assert isinstance(made.source_store(region), api.Store)
+        assert isinstance(made.source_store(region), api.ApiStore)
 
 
 def test_small_images_take_the_image_api_and_large_ones_ssh(services):
     made = services([entry("RegionTwo", FILESYSTEM)], small_image_bytes=2 * MIB)
-    assert isinstance(made.store("RegionTwo", 2 * MIB), api.Store)
-    assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.Store)
-    assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.Store)
+    assert isinstance(made.store("RegionTwo", 2 * MIB), api.ApiStore)
+    assert isinstance(made.store("RegionTwo", 2 * MIB + 1), filesystem.FilesystemStore)
+    assert isinstance(made.store("RegionThree", 2 * MIB + 1), api.ApiStore)
 
 
 def test_a_refused_token_is_forgotten_where_it_came_from(services):
@@ -111,8 +112,8 @@ def test_a_refused_token_is_forgotten_where_it_came_from(services):
 
 def test_data_for_the_cascading_region_takes_its_image_api(services):
     made = services([entry("RegionOne", FILESYSTEM)])
-    assert isinstance(made.store("RegionOne", 100 * MIB), api.Store)
-    assert isinstance(made.scheme_store("RegionOne"), filesystem.Store)
+    assert isinstance(made.store("RegionOne", 100 * MIB), api.ApiStore)
+    assert isinstance(made.scheme_store("RegionOne"), filesystem.FilesystemStore)
 
 
 @pytest.mark.parametrize("region", ["RegionOne", "RegionTwo"])
@@ -159,7 +160,7 @@ def test_a_scheme_without_a_driver_is_ignored(services):
     made = services([entry("RegionTwo", http, FILESYSTEM), entry("RegionThree", http)])
     assert made.scheme("RegionTwo").name == "filesystem"
     assert made.scheme("RegionThree") is None
-    assert isinstance(made.store("RegionThree", 100 * MIB), api.Store)
+    assert isinstance(made.store("RegionThree", 100 * MIB), api.ApiStore)
 
 
 def test_all_mistakes_in_the_store_file_are_named_at_once(services):

@@ -19,6 +19,7 @@ from glance_sync_agent.domain import strategy
 from glance_sync_agent.drivers import regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport.trust import Trust
 from glance_sync_agent.wiring import agent
 from glance_sync_agent.wiring import buses
 from glance_sync_agent.wiring import catalogue_checks
@@ -238,7 +239,7 @@ def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configur
         idle_timeout_seconds = 7
         """
     )
-    found = clouds.region_settings(current.settings, streams.Trust(insecure=True))
+    found = clouds.region_settings(current.settings, Trust(insecure=True))
     assert [one.name for one in found.entries] == ["RegionTwo"]
     assert found == regions.RegionSettings(
         entries=found.entries,
@@ -247,7 +248,7 @@ def test_the_store_file_and_the_settings_of_transfers_lead_to_the_bytes(configur
         small_image_bytes=2 * 1024 * 1024,
         timeouts=streams.Timeouts(connect_seconds=5, idle_seconds=7),
         ssh_timeouts=streams.Timeouts(connect_seconds=3, idle_seconds=7),
-        trust=streams.Trust(insecure=True),
+        trust=Trust(insecure=True),
     )
 
 

@@ -56,7 +56,7 @@ def parameters(**overrides: str) -> dict[str, str]:
 
 
 def test_the_parameters_of_2014_are_enough() -> None:
-    store = filesystem.Store.from_parameters(parameters(), context())
+    store = filesystem.FilesystemStore.from_parameters(parameters(), context())
     assert store._login.port == 22
     assert store._login.password == "glance"
     assert store._login.known_hosts == "/nowhere/known_hosts"
@@ -66,7 +66,7 @@ def test_the_parameters_of_2014_are_enough() -> None:
 def test_new_parameters_are_taken() -> None:
     more = {"port": "2222", "key_filename": "/k", "known_hosts": "/h"}
     given = parameters(**more, image_endpoint="https://localhost:9293/v2")
-    store = filesystem.Store.from_parameters(given, context())
+    store = filesystem.FilesystemStore.from_parameters(given, context())
     login = store._login
     assert (login.port, login.key_filename, login.known_hosts) == (2222, "/k", "/h")
     assert str(store._endpoint) == "https://localhost:9293"
@@ -88,18 +88,19 @@ def test_a_wrong_parameter_is_named_with_its_region(
     overrides: dict[str, str], message: str
 ) -> None:
     with pytest.raises(errors.ConfigurationError, match=message):
-        filesystem.Store.from_parameters(parameters(**overrides), context())
+        filesystem.FilesystemStore.from_parameters(parameters(**overrides), context())
 
 
 def test_a_password_is_in_no_message() -> None:
+    given = parameters(login_password="s3cret", x="y")
     with pytest.raises(errors.ConfigurationError) as caught:
-        filesystem.Store.from_parameters(parameters(login_password="s3cret", x="y"), context())
+        filesystem.FilesystemStore.from_parameters(given, context())
     assert "s3cret" not in str(caught.value)
 
 
 def test_the_api_has_no_parameters() -> None:
     with pytest.raises(errors.ConfigurationError, match="unknown parameter 'host'"):
-        api.Store.from_parameters({"host": "x"}, context())
+        api.ApiStore.from_parameters({"host": "x"}, context())
 
 
 def test_drivers_are_found_by_scheme() -> None:
@@ -107,8 +108,8 @@ def test_drivers_are_found_by_scheme() -> None:
     if not found.names():
         pytest.skip("the package is not installed")
     assert {extension.name: extension.plugin for extension in found} == {
-        "api": api.Store,
-        "filesystem": filesystem.Store,
+        "api": api.ApiStore,
+        "filesystem": filesystem.FilesystemStore,
     }
 
 
@@ -118,8 +119,8 @@ def image() -> images.Image:
 
 
 @pytest.fixture
-def store(tmp_path: pathlib.Path) -> filesystem.Store:
-    return filesystem.Store.from_parameters(parameters(datadir=str(tmp_path)), context())
+def store(tmp_path: pathlib.Path) -> filesystem.FilesystemStore:
+    return filesystem.FilesystemStore.from_parameters(parameters(datadir=str(tmp_path)), context())
 
 
 def read(store: Any, image: images.Image, offset: int = 0) -> list[bytes]:
@@ -129,7 +130,7 @@ def read(store: Any, image: images.Image, offset: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, MIB, 2 * MIB + 1])
 def test_a_file_of_this_machine_is_read_from_the_disk(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image, size: int
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image, size: int
 ) -> None:
     data = os.urandom(size)
     (tmp_path / image.image_id).write_bytes(data)
@@ -140,7 +141,7 @@ def test_a_file_of_this_machine_is_read_from_the_disk(
 
 
 def test_a_file_that_is_not_there_is_named(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     with pytest.raises(errors.ServiceUnavailable, match=f"{tmp_path}/{image.image_id}.*No such"):
         read(store, image)
@@ -148,7 +149,7 @@ def test_a_file_that_is_not_there_is_named(
 
 @pytest.mark.parametrize("kind", ["symlink", "directory", "fifo"])
 def test_what_is_no_regular_file_is_refused(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image, kind: str
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image, kind: str
 ) -> None:
     path = tmp_path / image.image_id
     match kind:
@@ -163,7 +164,7 @@ def test_what_is_no_regular_file_is_refused(
 
 
 def test_an_id_that_is_no_uuid_never_becomes_a_path(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     (tmp_path.parent / "outside").write_text("private")
     forged = dataclasses.replace(image, image_id=images.ImageId("../outside"))
@@ -175,11 +176,11 @@ def test_a_region_without_datadir_is_not_read_from(image: images.Image) -> None:
     given = parameters()
     del given["datadir"]
     with pytest.raises(errors.Refused, match="no datadir"):
-        read(filesystem.Store.from_parameters(given, context()), image)
+        read(filesystem.FilesystemStore.from_parameters(given, context()), image)
 
 
 def test_a_file_that_is_elsewhere_is_fetched_over_ssh(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     (tmp_path / image.image_id).write_bytes(b"data")
     store._login = dataclasses.replace(store._login, host="ssh.invalid")
@@ -188,7 +189,7 @@ def test_a_file_that_is_elsewhere_is_fetched_over_ssh(
 
 
 def test_nothing_is_sent_where_there_is_no_room(
-    store: filesystem.Store, tmp_path: pathlib.Path
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path
 ) -> None:
     free = shutil.disk_usage(tmp_path).free
     asked: list[bytes] = []
@@ -208,7 +209,7 @@ def test_nothing_is_sent_where_there_is_no_room(
 
 
 def test_a_directory_that_is_not_here_is_looked_for_on_the_host(
-    store: filesystem.Store, tmp_path: pathlib.Path
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path
 ) -> None:
     store._datadir = tmp_path / "nowhere"
     with pytest.raises(errors.HostKeyMismatch, match="/nowhere/known_hosts"):
@@ -216,8 +217,9 @@ def test_a_directory_that_is_not_here_is_looked_for_on_the_host(
 
 
 @pytest.fixture
-def unreadable() -> Iterator[None]:
-    """Let no file be opened: root, who runs tests, may read everything."""
+def unreadable(tmp_path: pathlib.Path) -> Iterator[None]:
+    """Let no file be opened, because root may read every file. pytest makes its own before."""
+    del tmp_path
     denied = PermissionError(errno.EACCES, "Permission denied")
     with mock.patch.object(os, "open", autospec=True, side_effect=denied):
         yield
@@ -225,7 +227,7 @@ def unreadable() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unreadable")
 def test_a_file_that_is_here_and_not_ours_to_read_is_no_matter_of_host_keys(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     with pytest.raises(errors.Refused) as caught:
         read(store, image)
@@ -236,7 +238,7 @@ def test_a_file_that_is_here_and_not_ours_to_read_is_no_matter_of_host_keys(
 
 @pytest.mark.usefixtures("unreadable")
 def test_files_that_are_not_ours_to_read_come_through_the_image_api_with_one_warning(
-    store: filesystem.Store,
+    store: filesystem.FilesystemStore,
     secondary: tuple[fake_glance.FakeImageStore, images.Image],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -250,7 +252,7 @@ def test_files_that_are_not_ours_to_read_come_through_the_image_api_with_one_war
 
 
 def test_a_probe_opens_an_image_of_the_directory(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image
 ) -> None:
     (tmp_path / "lost+found").mkdir()
     assert store.probe_read() == f"{tmp_path} on this machine, where no image is yet"
@@ -259,7 +261,7 @@ def test_a_probe_opens_an_image_of_the_directory(
 
 
 def test_a_probe_names_a_directory_that_is_not_there(
-    store: filesystem.Store, tmp_path: pathlib.Path
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path
 ) -> None:
     tmp_path.rmdir()
     with pytest.raises(errors.ServiceUnavailable, match=f"{tmp_path}.*No such file"):
@@ -268,7 +270,7 @@ def test_a_probe_names_a_directory_that_is_not_there(
 
 @pytest.mark.parametrize("barred", ["open", "scandir"])
 def test_a_probe_finds_that_images_may_not_be_read_and_tries_ssh(
-    store: filesystem.Store, tmp_path: pathlib.Path, image: images.Image, barred: str
+    store: filesystem.FilesystemStore, tmp_path: pathlib.Path, image: images.Image, barred: str
 ) -> None:
     (tmp_path / image.image_id).touch()
     denied = PermissionError(errno.EACCES, "Permission denied")
@@ -283,7 +285,7 @@ def test_a_probe_without_datadir_says_so() -> None:
     given = parameters()
     del given["datadir"]
     with pytest.raises(errors.Refused, match="no datadir"):
-        filesystem.Store.from_parameters(given, context()).probe_read()
+        filesystem.FilesystemStore.from_parameters(given, context()).probe_read()
 
 
 class Broken:
@@ -459,8 +461,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def api_store(server: Server) -> Iterator[api.Store]:
-    made = api.Store(context(endpoint=server.url))
+def api_store(server: Server) -> Iterator[api.ApiStore]:
+    made = api.ApiStore(context(endpoint=server.url))
     yield made
     made.close()
 
@@ -469,21 +471,21 @@ def test_a_region_that_cannot_be_reached_is_named(tmp_path: pathlib.Path) -> Non
     (tmp_path / "known_hosts").write_text("")
     known_hosts = str(tmp_path / "known_hosts")
     nobody = context(endpoint="http://127.0.0.1:1", known_hosts=known_hosts)
-    by_ssh = filesystem.Store.from_parameters(parameters(port="1"), nobody)
-    for store in (api.Store(nobody), by_ssh):
+    by_ssh = filesystem.FilesystemStore.from_parameters(parameters(port="1"), nobody)
+    for store in (api.ApiStore(nobody), by_ssh):
         with pytest.raises(errors.ServiceUnavailable, match="refused") as caught:
             store.write(builders.IMAGE_ID, 4, [b"data"])
         assert caught.value.region == builders.REGION
 
 
-def test_small_images_share_a_connection(server: Server, api_store: api.Store) -> None:
+def test_small_images_share_a_connection(server: Server, api_store: api.ApiStore) -> None:
     for _ in range(5):
         api_store.write(builders.IMAGE_ID, 4, [b"data"])
     assert server.connections == 1
 
 
 def test_a_connection_that_the_server_closed_is_replaced(
-    server: Server, api_store: api.Store
+    server: Server, api_store: api.ApiStore
 ) -> None:
     api_store.write(builders.IMAGE_ID, 4, [b"data"])
     server.hang_up()
@@ -492,7 +494,7 @@ def test_a_connection_that_the_server_closed_is_replaced(
 
 
 def test_a_connection_that_waited_for_long_is_replaced(
-    server: Server, api_store: api.Store, monkeypatch: pytest.MonkeyPatch
+    server: Server, api_store: api.ApiStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "_KEEP_SECONDS", 0.0)
     api_store.write(builders.IMAGE_ID, 4, [b"data"])
@@ -501,7 +503,7 @@ def test_a_connection_that_waited_for_long_is_replaced(
 
 
 def test_uploads_at_the_same_time_have_connections_of_their_own(
-    server: Server, api_store: api.Store
+    server: Server, api_store: api.ApiStore
 ) -> None:
     together = threading.Barrier(3)
 
@@ -547,7 +549,7 @@ def test_reading_begins_in_the_middle_whatever_store_that_glance_has(
     glance: scripted_http.Server, script: list[scripted_http.Reply], asked: list[str | None]
 ) -> None:
     glance.script = script
-    with contextlib.closing(api.Store(context(endpoint=glance.url))) as store:
+    with contextlib.closing(api.ApiStore(context(endpoint=glance.url))) as store:
         assert b"".join(read(store, builders.source(size=10), 4)) == b"456789"
     assert [one.headers.get("Range") for one in glance.requests] == asked
 
@@ -557,7 +559,7 @@ def test_a_glance_that_gives_neither_a_part_nor_the_whole_is_told(
 ) -> None:
     glance.script = [TOLD]
     with (
-        contextlib.closing(api.Store(context(endpoint=glance.url))) as store,
+        contextlib.closing(api.ApiStore(context(endpoint=glance.url))) as store,
         pytest.raises(errors.ServiceUnavailable, match="down for maintenance"),
     ):
         read(store, builders.source(size=10), 4)
@@ -567,7 +569,7 @@ def test_a_part_that_ends_early_is_an_interruption(glance: scripted_http.Server)
     glance.script = [scripted_http.Reply(206, b"4567", {"Content-Length": "6"})]
     glance.script.append(scripted_http.Reply(0))
     with (
-        contextlib.closing(api.Store(context(endpoint=glance.url))) as store,
+        contextlib.closing(api.ApiStore(context(endpoint=glance.url))) as store,
         pytest.raises(errors.TransferInterrupted),
     ):
         read(store, builders.source(size=10), 4)

@@ -15,7 +15,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.transfer import digests
+from glance_sync_agent.engine.transfer import blocks
 from glance_sync_agent.engine.transfer import progress
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -559,7 +559,7 @@ def test_a_source_without_hash_is_copied_by_size(world, image):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of four bytes, so that twelve bytes take three."""
-    monkeypatch.setattr(digests, "BLOCK_BYTES", 4)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4)
 
 
 def during_transfer(world, deed):
@@ -626,7 +626,7 @@ def test_the_last_byte_may_be_late(world, image):
     """What is complete is not thrown away for having taken a moment too long."""
     lease = tasks.Lease(task=world.task(image), token="t")
     signs = progress.Progress(
-        lease, 12, store=world.store, clock=world.clock, stop=world.stop,
+        lease, 12, world.engine.outside, stop=world.stop,
         limits=progress.Limits(transfer=10.0, lease=60.0, progress=100.0),
     )
     world.clock.advance(11.0)
@@ -738,7 +738,7 @@ def test_a_transfer_ends_once_its_lease_ran_out_unrenewed(world, image):
     lease = tasks.Lease(task=world.task(image), token="t")
     world.store.is_down = True
     signs = progress.Progress(
-        lease, 12, store=world.store, clock=world.clock, stop=world.stop,
+        lease, 12, world.engine.outside, stop=world.stop,
         limits=progress.Limits(transfer=0, lease=60.0),
     )
     world.clock.advance(60.0)
@@ -859,7 +859,7 @@ def test_a_copy_that_cannot_be_read_back_still_follows_its_source(world, image):
 def test_a_source_hashed_in_a_way_that_is_unknown_here_is_no_bug(world, image, caplog):
     world.source.change(image.image_id, os_hash_algo="md6")
     world.run()
-    assert world.task(image).reason == "hashes of this kind cannot be made here: md6"
+    assert world.task(image).reason == "this Python cannot compute md6 hashes"
     assert "crashed" not in caplog.text
 
 

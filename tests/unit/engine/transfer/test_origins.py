@@ -12,7 +12,6 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
-from glance_sync_agent.engine.transfer import digests
 from tests.fakes import world as worlds
 
 ONE = worlds.CASCADING
@@ -49,26 +48,18 @@ def origin_in(world, source, region):
 def reading(world, source, region=ONE):
     """Return a context in which an image is being read in a region."""
     origin = origin_in(world, source, region)
-    return world.origins.reading(origin, digests.SharedDigest(origin))
+    world.origins.check(origin)
+    return world.downloads.open(origin)
 
 
 def read(world, source, region=ONE):
-    with reading(world, source, region) as blocks:
-        return b"".join(blocks)
+    with reading(world, source, region) as reader:
+        return b"".join(reader.blocks())
 
 
 def fail(world, source, region=ONE):
-    """Have a region fail as an origin, this once."""
-    service = world.regions.glances[region]
-
-    def broken(name, _image_id):
-        if name == "read":
-            raise errors.ServiceUnavailable("no answer")
-
-    service.before = broken
-    with pytest.raises(errors.OriginFailed):
-        read(world, source, region)
-    service.before = lambda _name, _image_id: None
+    """Note that a region failed as an origin."""
+    world.origins.shun(origin_in(world, source, region))
 
 
 def in_use(world, source, *regions):
@@ -193,7 +184,7 @@ def test_what_failed_comes_last_for_ten_minutes(world, source, region):
     fail(world, source, region)
     others = [one for one in (ONE, THREE, TWO) if one != region]
     assert found(world, source) == [*others, region]
-    world.clock.advance(600.0)
+    world.clock.advance(599.9)
     assert found(world, source) == [*others, region]
     world.clock.advance(0.1)
     assert found(world, source) == [ONE, THREE, TWO]
@@ -210,7 +201,7 @@ def test_old_failures_are_not_kept(world, source):
     fail(world, source, TWO)
     world.clock.advance(601.0)
     fail(world, source, THREE)
-    assert list(world.origins._failed) == [(THREE, source.image_id)]
+    assert list(world.origins._shunned) == [(THREE, source.image_id)]
 
 
 def test_an_origin_is_in_use_until_its_reading_ends_however_that_is(world, source):
@@ -235,7 +226,7 @@ def test_readers_in_many_threads_are_counted_right(world, source):
         thread.start()
     for thread in threads:
         thread.join()
-    assert world.origins._reads == {ONE: 0}
+    assert world.downloads.readers(ONE) == 0
 
 
 NO_COPY_ANY_MORE = [
@@ -272,7 +263,7 @@ def test_what_is_no_copy_any_more_is_not_read(world, source, change):
         read(world, source, TWO)
     assert str(caught.value) == (
         f"no data from region RegionTwo: TransferInterrupted: image {source.image_id} of region "
-        f"RegionTwo is no active copy of image {source.image_id} of region RegionOne any more"
+        f"RegionTwo is no longer an active copy of image {source.image_id} of region RegionOne"
     )
     assert asked == ["get_record"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Endpoints as people write them, and TLS over what is no socket."""
+"""Connections to a server, and TLS over something that is no socket."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,42 +11,14 @@ import threading
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.drivers.transport import connections
+from glance_sync_agent.drivers.transport import image_endpoints
 from glance_sync_agent.drivers.transport import streams
+from glance_sync_agent.drivers.transport import tls
+from glance_sync_agent.drivers.transport.trust import Trust
 from tests.fakes import certificates
 
 TIMEOUTS = streams.Timeouts(connect_seconds=5.0, idle_seconds=5.0)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown", "header", "port"),
-    [
-        ("http://glance:9292", "http://glance:9292", "glance:9292", 9292),
-        ("http://glance:9292/", "http://glance:9292", "glance:9292", 9292),
-        ("http://glance:9292/v2/", "http://glance:9292", "glance:9292", 9292),
-        ("https://cloud/image/v2", "https://cloud/image", "cloud", 443),
-        ("http://cloud/image", "http://cloud/image", "cloud", 80),
-        ("https://cloud:443", "https://cloud", "cloud", 443),
-        ("http://[fd00::1]:9292", "http://[fd00::1]:9292", "[fd00::1]:9292", 9292),
-    ],
-)
-def test_an_endpoint_is_read_as_the_catalogue_writes_it(
-    url: str, shown: str, header: str, port: int
-) -> None:
-    endpoint = streams.endpoint(url)
-    assert (str(endpoint), endpoint.host_header, endpoint.port) == (shown, header, port)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "", "glance:9292", "ftp://glance", "http://", "http://glance:x", "http://u:pw@glance",
-        "http://[::1", "http://u:pw@[fd00",
-    ],
-)
-def test_what_is_no_endpoint_is_refused_without_showing_a_password(url: str) -> None:
-    with pytest.raises(errors.ConfigurationError, match="expected http") as caught:
-        streams.endpoint(url)
-    assert "pw" not in str(caught.value)
 
 
 class TlsPeer:
@@ -60,7 +32,7 @@ class TlsPeer:
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        self.endpoint = streams.endpoint(f"https://127.0.0.1:{port}")
+        self.endpoint = image_endpoints.parse(f"https://127.0.0.1:{port}")
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -108,42 +80,42 @@ def shout(stream: streams.Stream, data: bytes) -> bytes:
 
 
 def test_a_trusted_certificate_is_accepted(peer: TlsPeer) -> None:
-    trust = streams.Trust(cafile=peer.cafile)
-    stream = streams.connect(peer.endpoint, trust, TIMEOUTS)
+    trust = Trust(cafile=peer.cafile)
+    stream = connections.connect(peer.endpoint, trust, TIMEOUTS)
     assert shout(stream, b"abc" * 10000) == b"ABC" * 10000
-    assert not streams.has_answer(stream)
+    assert not connections.has_answer(stream)
     stream.close()
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_accepted(peer: TlsPeer) -> None:
     with pytest.raises(errors.ServiceUnavailable, match="certificate verify failed"):
-        streams.connect(peer.endpoint, streams.Trust(), TIMEOUTS)
+        connections.connect(peer.endpoint, Trust(), TIMEOUTS)
 
 
 def test_the_operator_may_turn_verification_off(peer: TlsPeer) -> None:
-    stream = streams.connect(peer.endpoint, streams.Trust(insecure=True), TIMEOUTS)
+    stream = connections.connect(peer.endpoint, Trust(insecure=True), TIMEOUTS)
     assert shout(stream, b"abc") == b"ABC"
     stream.close()
 
 
 def test_a_cafile_that_cannot_be_read_is_named(peer: TlsPeer) -> None:
-    trust = streams.Trust(cafile="/nowhere.pem")
+    trust = Trust(cafile="/nowhere.pem")
     with pytest.raises(errors.ServiceUnavailable, match=r"/nowhere\.pem"):
-        streams.connect(peer.endpoint, trust, TIMEOUTS)
+        connections.connect(peer.endpoint, trust, TIMEOUTS)
 
 
 def test_nobody_there_is_worth_a_retry() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    endpoint = streams.endpoint(f"http://127.0.0.1:{port}")
+    endpoint = image_endpoints.parse(f"http://127.0.0.1:{port}")
     with pytest.raises(errors.ServiceUnavailable, match=f"127.0.0.1:{port}.*refused"):
-        streams.connect(endpoint, streams.Trust(), TIMEOUTS)
+        connections.connect(endpoint, Trust(), TIMEOUTS)
 
 
 def test_tls_works_over_any_stream(peer: TlsPeer) -> None:
     with socket.create_connection((peer.endpoint.host, peer.endpoint.port), 5) as sock:
-        context = streams.Trust(cafile=peer.cafile).context()
-        stream = streams.TlsStream(sock, context, "127.0.0.1")
+        context = Trust(cafile=peer.cafile).context()
+        stream = tls.TlsStream(sock, context, "127.0.0.1")
         stream.settimeout(5.0)
         assert shout(stream, b"abc" * 10000) == b"ABC" * 10000
         stream.sendall(b"x" * 40000)
@@ -151,17 +123,17 @@ def test_tls_works_over_any_stream(peer: TlsPeer) -> None:
         while len(back) < 40000:
             back += stream.recv(65536)
         assert back == b"X" * 40000
-        assert not streams.has_answer(stream)
+        assert not connections.has_answer(stream)
         stream.close()
 
 
 def test_tls_over_any_stream_trusts_the_right_host_only(peer: TlsPeer) -> None:
-    context = streams.Trust(cafile=peer.cafile).context()
+    context = Trust(cafile=peer.cafile).context()
     with (
         socket.create_connection((peer.endpoint.host, peer.endpoint.port), 5) as sock,
         pytest.raises(ssl.SSLCertVerificationError),
     ):
-        streams.TlsStream(sock, context, "glance.example")
+        tls.TlsStream(sock, context, "glance.example")
 
 
 @pytest.mark.parametrize("polite", [True, False])
@@ -180,9 +152,9 @@ def test_tls_over_any_stream_sees_the_end(tmp_path: pathlib.Path, polite: bool) 
 
     thread = threading.Thread(target=hang_up)
     thread.start()
-    context = streams.Trust(cafile=str(tmp_path / "certificate.pem")).context()
+    context = Trust(cafile=str(tmp_path / "certificate.pem")).context()
     with ours:
-        stream = streams.TlsStream(ours, context, "127.0.0.1")
+        stream = tls.TlsStream(ours, context, "127.0.0.1")
         assert stream.recv(100) == b"last words"
         assert stream.recv(100) == b""
     thread.join()
