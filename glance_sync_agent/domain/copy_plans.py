@@ -178,8 +178,9 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
 def _proof(
     case: Situation, source: Image, copy: Image
 ) -> DeleteCopy | ReadBack | Conflict | None:
-    expected = source.multihash or case.sent
-    return data_proofs.step(dataclasses.replace(source, multihash=expected), copy)
+    if source.multihash is None and case.sent is not None:
+        source = dataclasses.replace(source, multihash=case.sent)
+    return data_proofs.step(source, copy)
 
 
 def _held(source: Image, copy: Image) -> Settled:

@@ -67,14 +67,16 @@ def _decide(case: Situation) -> Action:
 
 
 def _without_the_gone(situation: Situation) -> Situation:
-    source = None if _is_gone(situation.source) else situation.source
+    # Most images of a scan are there, and a new situation for each costs time.
+    if _is_gone(situation.source):
+        situation = dataclasses.replace(situation, source=None)
     if _is_gone(situation.copy):
-        return dataclasses.replace(situation, source=source, copy=None, identity=None)
-    return dataclasses.replace(situation, source=source)
+        situation = dataclasses.replace(situation, copy=None, identity=None)
+    return situation
 
 
 def _is_gone(image: Image | None) -> bool:
-    return image is None or image.status in _GONE
+    return image is not None and image.status in _GONE
 
 
 def _without_source(case: Situation) -> Action:
