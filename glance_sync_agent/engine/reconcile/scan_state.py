@@ -113,6 +113,7 @@ class SourceListing:
     newest: Sequence[images.Image]
     now: datetime.datetime
     before: datetime.datetime | None  # when the scan before listed them
+    is_complete: bool = True  # False: some of the newest ones were found by their tasks only
 
 
 Shares = Mapping[images.RegionId, member_scans.Share]  # by the region of the copies
