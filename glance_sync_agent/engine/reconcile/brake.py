@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Sequence, Set
 import dataclasses
+import datetime
 import logging
 
 from glance_sync_agent import errors
@@ -85,24 +86,43 @@ class DeletionBrake:
         self, origin: images.RegionId, rows: Sequence[tasks.Task], state: scan_state.ScanState
     ) -> None:
         """Decide about the tasks of a source that is not in its region any more."""
-        # A deletion that a message or an operator announced is no accident.
-        is_certain = is_announced = any(row.may_delete for row in rows)
-        if not is_announced:
-            listing = state.listings.get(origin)
-            is_unseen = listing is not None and source_history.are_unseen(rows, listing.before)
-            if is_unseen and not self._is_accepted:
-                state.lost.setdefault(origin, set()).add(rows[0].key.image_id)
-                return
-            is_certain = self._missing.is_deleted(rows) or self._is_accepted
-        if not is_certain:
+        # A deletion that a message or an operator announced is no accident. An announcement for
+        # some regions, as of a copy that is out of strategy, says nothing of the others.
+        announced = [row for row in rows if row.may_delete]
+        others = [row for row in rows if not row.may_delete]
+        requested = self._request_announced(announced, state)
+        if others:
+            first = min(row.created_at for row in rows)
+            self._judge_unannounced(origin, others, first, state)
+        elif requested:
+            state.report.deleted_sources += 1
+
+    def _request_announced(
+        self, rows: Sequence[tasks.Task], state: scan_state.ScanState
+    ) -> bool:
+        found = _deletions(rows, state.scope)
+        state.report.requested += self._receive(found)
+        return bool(found)
+
+    def _judge_unannounced(
+        self,
+        origin: images.RegionId,
+        rows: Sequence[tasks.Task],
+        first: datetime.datetime,
+        state: scan_state.ScanState,
+    ) -> None:
+        listing = state.listings.get(origin)
+        before = None if listing is None else listing.before
+        is_unseen = source_history.are_unseen(rows, first, before)
+        if is_unseen and not self._is_accepted:
+            state.lost.setdefault(origin, set()).add(rows[0].key.image_id)
+            return
+        if not self._missing.is_deleted(rows) and not self._is_accepted:
             state.report.missing += 1
             return
         found = _deletions(rows, state.scope)
         state.report.deleted_sources += bool(found)
-        if is_announced:
-            state.report.requested += self._receive(found)
-        else:
-            state.deletions.add(found, gone_from=origin)
+        state.deletions.add(found, gone_from=origin)
 
     def release(self, state: scan_state.ScanState) -> None:
         """Request the deletions, unless there are too many, and remember the listings."""

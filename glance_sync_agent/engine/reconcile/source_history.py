@@ -43,8 +43,8 @@ class MissingSources:
         :param rows: the tasks of the source.
         """
         now = self._clock.now()
-        known = [row.missing_since for row in rows if row.missing_since is not None]
-        since = min(known, default=now)
+        # No scan could clear the time of a task whose region was out of the catalogue.
+        since = max(row.missing_since or now for row in rows)
         for row in rows:
             if row.missing_since is None:
                 self._note(row.key.image_id, [row.key.region], since)
@@ -170,14 +170,17 @@ def note_nothing(
     """Write nothing: the note of a dry run."""
 
 
-def are_unseen(rows: Sequence[tasks.Task], listed_at: datetime.datetime | None) -> bool:
-    """Tell whether a source was copied after the last scan listed all sources.
+def are_unseen(
+    rows: Sequence[tasks.Task], first: datetime.datetime, listed_at: datetime.datetime | None
+) -> bool:
+    """Tell whether a source has copies that were made after the last scan listed all sources.
 
-    :param rows: its tasks.
+    :param rows: some of its tasks.
+    :param first: when the first of its tasks was made.
     :param listed_at: None: no scan listed them.
     """
     has_copy = any(row.copy_id is not None for row in rows)
-    return listed_at is not None and has_copy and min(r.created_at for r in rows) > listed_at
+    return listed_at is not None and has_copy and first > listed_at
 
 
 def newest_of(

@@ -289,6 +289,82 @@ def test_an_image_from_the_future_does_not_hide_what_was_lost(world):
     assert lost.image_id in world.two.ids()
 
 
+# Deletions that some tasks of a source know of.
+
+
+def refuse_deletions(world):
+    def in_use(name, _image_id):
+        if name == "delete":
+            raise errors.Refused("HTTP 409: it is in use")
+
+    world.two.before = in_use
+
+
+def unwant_in_two(world, count):
+    """Return images whose copies in RegionTwo are out of strategy and in use."""
+    made = publish(world, count)
+    publish(world)
+    run_scan(world)
+    refuse_deletions(world)
+    world.deletes_unwanted = True
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.identity.associated["alpha"] = frozenset({THREE})
+    run_scan(world)
+    assert all(world.task(image).may_delete for image in made)
+    return made
+
+
+def test_a_copy_that_is_out_of_strategy_announces_no_deletion_of_the_others(world):
+    (image,) = unwant_in_two(world, 1)
+    lose(world, image)
+    assert run_scan(world).missing == 1
+    assert image.image_id in world.three.ids()
+    world.clock.advance(DAY)
+    assert run_scan(world).deleted_sources == 1
+    assert image.image_id not in world.three.ids()
+
+
+def test_copies_that_are_out_of_strategy_do_not_lift_the_brake(world):
+    made = unwant_in_two(world, 3)
+    world.deletes_unwanted = False  # the others are not counted
+    world.gone_grace = 0.0
+    world.max_deletes = 2
+    lose(world, *made)
+    assert run_scan(world).held_back == 3
+    assert {image.image_id for image in made} <= world.three.ids()
+
+
+def test_an_operator_announces_a_deletion_for_one_region_only(world):
+    image, _newest = publish(world, 2)
+    run_scan(world)
+    lose(world, image)
+    run_scan(world)
+    # As glance-sync sync --delete-copies IMAGE --region RegionTwo.
+    world.intake.request(image.image_id, TWO, may_delete=True)
+    report = run_scan(world)
+    assert (report.missing, report.deleted_sources, report.requested) == (1, 0, 1)
+    assert image.image_id not in world.two.ids()
+    assert image.image_id in world.three.ids()
+
+
+def test_a_region_that_was_out_of_the_catalogue_shortens_no_grace_period(world):
+    image, _newest = publish(world, 2)
+    run_scan(world)
+    record = world.source._records.pop(image.image_id)
+    run_scan(world)
+    everywhere = world.catalogue.names
+    world.catalogue.names -= {TWO}
+    world.source._records[image.image_id] = record
+    run_scan(world)
+    world.catalogue.names = everywhere
+    world.clock.advance(3 * DAY)
+    lose(world, image)
+    for _ in range(2):
+        assert run_scan(world).missing == 1
+    world.clock.advance(DAY)
+    assert run_scan(world).deleted_sources == 1
+
+
 # Regions whose snapshots are sources.
 
 
