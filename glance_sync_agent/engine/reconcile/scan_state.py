@@ -134,6 +134,19 @@ class ScanState:
     #: Missing sources that no scan has listed, by region.
     lost: dict[images.RegionId, set[images.ImageId]] = dataclasses.field(default_factory=dict)
 
+    #: Owners of images that stay as they are, because Keystone does not say where they belong.
+    undecided: set[str | None] = dataclasses.field(default_factory=set)
+
+    def skip_owner(self, owner: str | None, failure: errors.Undecided) -> None:
+        """Leave out the images of an owner. The log names the first one only."""
+        if not self.undecided:
+            LOG.warning(
+                "%s. This scan leaves out the images of such projects, and a later one compares "
+                "them",
+                failure,
+            )
+        self.undecided.add(owner)
+
     def skip_sources(self, region: images.RegionId, failure: errors.SyncError) -> None:
         """Leave out the sources whose data is in a region that failed."""
         self.silent.add(region)
