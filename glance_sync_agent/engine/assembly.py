@@ -261,7 +261,13 @@ class Engine:
         )
         pages = page_comparison.PageComparison(
             self.targets,
-            pairs.Pairs(outside, self.targets, self.wanted_copies, self.remote_sources),
+            pairs.Pairs(
+                outside,
+                self.targets,
+                self.wanted_copies,
+                self.remote_sources,
+                self.runtime.is_keystone_away,
+            ),
             region_comparison.RegionComparison(
                 outside.regions,
                 self.targets,

@@ -46,13 +46,15 @@ class TaskRequests:
         """Request the image of an event in every region that has or should have a copy.
 
         In a cascaded region, only snapshots and sources of known copies count. An event about a
-        copy requests nothing. Acknowledge the event after this returns; bring it again if this
+        copy requests nothing. An owner may write the mark of a copy on a source; its copies still
+        follow it. Acknowledge the event after this returns; bring it again if this
         fails.
 
         :param source_region: where it happened; None: in the cascading region.
         """
         home = source_region or self._targets.cascading
-        if identity.is_named(event.mark, event.image_id, home):
+        is_marked = identity.is_named(event.mark, event.image_id, home)
+        if is_marked and not self._is_source(event.image_id, source_region):
             return
         is_deletion = event.kind is events.EventKind.DELETED
         if is_deletion:
@@ -75,7 +77,13 @@ class TaskRequests:
     ) -> bool:
         if event.is_snapshot:
             return True
-        known = self._store.find([event.image_id])
+        return self._is_source(event.image_id, source_region)
+
+    def _is_source(
+        self, image_id: images.ImageId, source_region: images.RegionId | None
+    ) -> bool:
+        """Tell whether a task knows an image of a region as its source."""
+        known = self._store.find([image_id])
         return any(task.source_region == source_region for task in known)
 
     def _is_copy(self, image_id: images.ImageId) -> bool:

@@ -2,6 +2,7 @@
 """What facts promise (``engine.ports.FactStore``)."""
 
 from collections.abc import Iterator
+import concurrent.futures
 
 import pytest
 
@@ -36,3 +37,26 @@ def test_the_name_of_a_fact_can_contain_the_longest_name_of_a_region(facts):
     name = "newest source of " + "ü" * 255
     facts.put(name, "x" * 1000)
     assert facts.get(name) == "x" * 1000
+
+
+def test_a_change_replaces_a_value_by_what_follows_from_it(facts):
+    assert facts.change("count", lambda before: f"{before} and one") == "None and one"
+    assert facts.change("count", lambda before: f"{before} more") == "None and one more"
+    assert facts.get("count") == "None and one more"
+
+
+def test_a_change_may_leave_a_fact_as_it_is(facts):
+    assert facts.change("count", lambda _before: None) is None
+    assert facts.get("count") is None
+    facts.put("count", "1")
+    assert facts.change("count", lambda _before: None) == "1"
+    assert facts.get("count") == "1"
+
+
+def test_no_change_at_the_same_time_as_another_is_lost(facts):
+    def add(number):
+        facts.change("numbers", lambda before: f"{before or ''} {number}")
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(20)))
+    assert sorted(map(int, facts.get("numbers").split())) == list(range(20))

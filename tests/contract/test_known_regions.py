@@ -155,10 +155,13 @@ def test_facts_about_the_sources_of_a_region_go_with_its_name(store):
 
     for name in (ONE, TWO, "New"):
         store.facts().put(f"newest sources of {name}", "an image")
+    store.facts().put("newest sources of New", "another image")
     store.region_changes().rename(ONE, images.RegionId("New"), NOW)
-    assert memories() == [None, "an image", None]
+    assert memories() == [None, "an image", "an image"]
     store.region_changes().forget(TWO, NOW)
-    assert memories() == [None, None, None]
+    assert memories() == [None, None, "an image"]
+    store.region_changes().rename(TWO, images.RegionId("New"), NOW)
+    assert memories() == [None, None, "an image"]
 
 
 def test_tasks_of_the_new_name_without_a_copy_are_removed(store):

@@ -71,6 +71,7 @@ class RegionChanges:
                 )
             is_cascading = known_regions.IS_CASCADING & (FACTS.c.value == old)
             connection.execute(sa.update(FACTS).where(is_cascading).values(value=new))
+            _rename_newest(connection, old, new)
             _forget_names(connection, old, new)
             known_regions.remember(connection, new, now)
             return dataclasses.replace(usage, tasks=changed.rowcount)
@@ -90,19 +91,34 @@ class RegionChanges:
             connection.execute(sa.delete(TASKS).where((TASKS.c.region == region) | is_source))
             is_cascading = known_regions.IS_CASCADING & (FACTS.c.value == region)
             connection.execute(sa.delete(FACTS).where(is_cascading))
+            connection.execute(sa.delete(FACTS).where(FACTS.c.name == _newest(region)))
             _forget_names(connection, region)
             return usage
 
         return self._database.write(f"forget region {region}", work, durable=True)
 
 
-def _forget_names(connection: sa.Connection, *regions: images.RegionId) -> None:
-    """Remove what is stored by region besides the tasks.
+def _newest(region: images.RegionId) -> str:
+    return f"{ports.NEWEST_SOURCES}{region}"
 
-    Scans then read all sources again, as with a new database, and a breaker starts closed.
+
+def _rename_newest(
+    connection: sa.Connection, old: images.RegionId, new: images.RegionId
+) -> None:
+    """Keep what is known of the newest sources of a region.
+
+    The Glance that gets a new name may get a database from a backup at the same time.
     """
-    newest = [f"{ports.NEWEST_SOURCES}{region}" for region in regions]
-    connection.execute(sa.delete(FACTS).where(FACTS.c.name.in_(newest)))
+    is_old, is_new = FACTS.c.name == _newest(old), FACTS.c.name == _newest(new)
+    if connection.execute(sa.select(FACTS.c.name).where(is_old)).first() is None:
+        return
+    # An agent that ran with the new name may know only the restored Glance.
+    connection.execute(sa.delete(FACTS).where(is_new))
+    connection.execute(sa.update(FACTS).where(is_old).values(name=_newest(new)))
+
+
+def _forget_names(connection: sa.Connection, *regions: images.RegionId) -> None:
+    """Remove the names and the breakers of regions. A breaker then starts closed."""
     connection.execute(sa.delete(BREAKERS).where(BREAKERS.c.region.in_(regions)))
     connection.execute(sa.delete(REGIONS).where(REGIONS.c.name.in_(regions)))
 

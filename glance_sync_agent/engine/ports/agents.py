@@ -48,6 +48,15 @@ class FactStore(Protocol):
         :raises ServiceUnavailable: the database is unreachable.
         """
 
+    def change(self, name: str, decide: Callable[[str | None], str | None]) -> str | None:
+        """Replace the value of a fact by the answer of ``decide``, unless that is None.
+
+        ``decide`` is called again if another agent changed the fact in the meantime.
+
+        :returns: the value after that.
+        :raises ServiceUnavailable: the database is unreachable; nothing was written.
+        """
+
 
 class BreakerStore(Protocol):
     """The circuit breakers of the regions, for all agents of one database."""

@@ -7,6 +7,7 @@ import dataclasses
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import steps
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine.reconcile.pairs import Pair
 from glance_sync_agent.engine.requests import TaskRequests
 
 
@@ -51,6 +52,23 @@ def requesting(requests: TaskRequests) -> Receiver:
         )
 
     return request
+
+
+def of_pair(
+    pair: Pair, region: images.RegionId, step: steps.Step, *, may_delete: bool = False
+) -> Difference:
+    """Return a difference between a source and its copy."""
+    source = pair.source
+    return Difference(
+        image_id=source.image_id,
+        image_name=source.metadata.name,
+        region=region,
+        step=step,
+        source_region=pair.source_region,
+        may_delete=may_delete,
+        size=source.size,
+        project=source.metadata.owner,
+    )
 
 
 def of_task(row: tasks.Task, step: steps.Step, *, may_delete: bool = False) -> Difference:

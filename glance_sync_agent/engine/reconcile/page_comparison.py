@@ -87,10 +87,13 @@ class PageComparison:
             self._compare(region, known, state, shares[region])
 
     def _of(self, page: Sequence[images.Image], state: ScanState) -> Sequence[Pair]:
-        pairs, failures = self._pairs.of(page, without=state.silent)
-        for region, failure in failures.items():
+        sources = [one for one in page if one.metadata.owner not in state.undecided]
+        found = self._pairs.of(sources, without=state.silent)
+        for region, failure in found.failures.items():
             state.skip_sources(region, failure)
-        return pairs
+        for owner, undecided in found.undecided.items():
+            state.skip_owner(owner, undecided)
+        return found.pairs
 
     def _compare(
         self, region: images.RegionId, pairs: Sequence[Pair], state: ScanState, share: Share

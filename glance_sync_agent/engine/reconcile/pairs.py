@@ -48,6 +48,17 @@ class Pair:
         return (row and row.copy_id) or self.source.image_id
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """The pairs of some sources, and why others are left out."""
+
+    pairs: Sequence[Pair]
+    #: Regions that failed. Sources whose data is there are left out.
+    failures: Mapping[images.RegionId, errors.SyncError]
+    #: Owners of sources that are left out, because Keystone does not say where they belong.
+    undecided: Mapping[str | None, errors.Undecided]
+
+
 class Pairs:
     """Reads pairs. Writes nothing."""
 
@@ -57,33 +68,41 @@ class Pairs:
         targets: Targets,
         wanted_copies: WantedCopies,
         remote_sources: RemoteSources,
+        is_keystone_away: Callable[[], bool],
     ) -> None:
         self._outside = outside
         self._targets = targets
         self._wanted_copies = wanted_copies
         self._remote_sources = remote_sources
+        self._is_keystone_away = is_keystone_away
 
     def of(
-        self, page: Sequence[images.Image], *, without: Set[images.RegionId] = frozenset()
-    ) -> tuple[Sequence[Pair], Mapping[images.RegionId, errors.SyncError]]:
-        """Return the pairs of at most 100 sources of a region, and the regions that failed.
-
-        Sources whose data is in a region that failed are left out.
+        self, sources: Sequence[images.Image], *, without: Set[images.RegionId] = frozenset()
+    ) -> Page:
+        """Return the pairs of at most 100 sources of a region.
 
         :param without: regions that get no request for data; left out as well.
         :raises SyncError: the database or Keystone does not answer.
         """
-        joined = self._remote_sources.join_all(page, without=without)
+        joined = self._remote_sources.join_all(sources, without=without)
         rows: dict[images.ImageId, list[tasks.Task]] = {}
-        for task in self._outside.store.find([source.image_id for source in page]):
+        for task in self._outside.store.find([source.image_id for source in sources]):
             rows.setdefault(task.key.image_id, []).append(task)
-        own_ids = self._wanted_copies.own_ids(page)
-        known = [joined.sources[one.image_id] for one in page if one.image_id in joined.sources]
+        own_ids = self._wanted_copies.own_ids(sources)
+        known = [joined.sources[one.image_id] for one in sources if one.image_id in joined.sources]
         catalogue = self._targets.catalogue()
-        found = [
-            self._pair(one, rows.get(one.image_id, []), own_ids, catalogue) for one in known
-        ]
-        return found, joined.failures
+        pairs = []
+        undecided: dict[str | None, errors.Undecided] = {}
+        for one in known:
+            if one.metadata.owner in undecided:
+                continue
+            try:
+                pairs.append(self._pair(one, rows.get(one.image_id, []), own_ids, catalogue))
+            except errors.Undecided as exc:
+                if self._is_keystone_away():
+                    raise
+                undecided[one.metadata.owner] = exc
+        return Page(pairs=pairs, failures=joined.failures, undecided=undecided)
 
     def _pair(
         self,

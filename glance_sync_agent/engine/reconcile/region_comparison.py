@@ -19,7 +19,8 @@ from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts.location_records import LocationRecords
 from glance_sync_agent.engine.placement.targets import Targets
 from glance_sync_agent.engine.placement.wanted_copies import WantedCopies
-from glance_sync_agent.engine.reconcile.differences import Difference
+from glance_sync_agent.engine.reconcile import differences
+from glance_sync_agent.engine.reconcile import member_comparison
 from glance_sync_agent.engine.reconcile.member_scans import Share
 from glance_sync_agent.engine.reconcile.pairs import Pair
 
@@ -28,6 +29,10 @@ LOG = logging.getLogger(__name__)
 #: Codes that no longer hold for an image that is out of strategy. No scan compares members in a
 #: region that is out of the catalogue, so members may have been removed meanwhile.
 _OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
+
+#: Of a copy that is not wanted, all changes narrow access.
+_NARROWING = (actions.UpdateMetadata, actions.SetActive)
+_RESTS = "its task failed"
 
 _ENTRY_DIFFERS = "the locations of the source do not match the copy"
 
@@ -55,7 +60,7 @@ class RegionComparison:
         pairs: Sequence[Pair],
         failed_before: datetime.datetime | None,
         share: Share,
-    ) -> Iterator[Difference]:
+    ) -> Iterator[differences.Difference]:
         """Yield what differs in a region, which gets one request for all pairs.
 
         :param failed_before: see :class:`Scope`.
@@ -68,30 +73,34 @@ class RegionComparison:
         pairs = [
             pair
             for pair in pairs
-            if region not in pair.taken
-            and not tasks.is_settled(pair.rows.get(region), failed_before)
+            if region not in pair.taken and not _waits(pair.rows.get(region), failed_before)
         ]
         ids = [pair.copy_id(region) for pair in pairs if self._may_have_copy(pair, region)]
         found = service.find(ids) if ids else {}
         for pair in pairs:
             copy = found.get(pair.copy_id(region))
-            is_wanted = pair.is_wanted(region)
-            if is_wanted:
+            if tasks.is_settled(pair.rows.get(region), failed_before):
+                step = self._narrowing(region, pair, copy)
+            elif pair.is_wanted(region):
                 if copy is None and (share.is_first or share.has(pair.source.image_id)):
                     copy = _unknown_copy(service, pair)
                 step = self._step(service, pair, copy, share)
             else:
                 step = self._unwanted(service, pair, copy)
             if step is not None:
-                may_delete = step.what is steps.StepKind.DELETE and not is_wanted
-                yield _difference(pair, region, step, may_delete=may_delete)
+                is_deletion = step.what is steps.StepKind.DELETE
+                may_delete = is_deletion and not pair.is_wanted(region)
+                yield differences.of_pair(pair, region, step, may_delete=may_delete)
 
-    def _taken(self, region: images.RegionId, pairs: Sequence[Pair]) -> Iterator[Difference]:
+    def _taken(
+        self, region: images.RegionId, pairs: Sequence[Pair]
+    ) -> Iterator[differences.Difference]:
         """Yield what a region cannot hold, because another image's copy has the id."""
         found = [pair for pair in pairs if region in pair.taken and pair.is_wanted(region)]
         why = "the region has a copy of another region's image with the same id"
+        step = steps.Step(what=steps.StepKind.REPORT, why=why)
         for pair in found:
-            yield _difference(pair, region, steps.Step(what=steps.StepKind.REPORT, why=why))
+            yield differences.of_pair(pair, region, step)
         if found:
             first = found[0].source
             LOG.warning(
@@ -112,6 +121,15 @@ class RegionComparison:
     def _deletes(self, pair: Pair, region: images.RegionId) -> bool:
         return self._deletes_unwanted() and self._is_target(pair, region)
 
+    def _narrowing(
+        self, region: images.RegionId, pair: Pair, copy: images.Image | None
+    ) -> steps.Step | None:
+        """Return what takes access away; it waits for no task that failed."""
+        if copy is None:
+            return None
+        action = self._action(region, pair, copy, unwanted=_RESTS)
+        return steps.step_of(action) if isinstance(action, _NARROWING) else None
+
     def _unwanted(
         self, service: ports.ImageService, pair: Pair, copy: images.Image | None
     ) -> steps.Step | None:
@@ -123,7 +141,7 @@ class RegionComparison:
             action = self._action(region, pair, copy, unwanted=unwanted)
             if isinstance(action, actions.DeleteCopy):
                 return steps.Step(what=steps.StepKind.DELETE, why=why)
-            if isinstance(action, actions.UpdateMetadata | actions.SetActive):
+            if isinstance(action, _NARROWING):
                 return steps.step_of(action)
         is_done = row is not None and row.status is tasks.TaskStatus.SUCCESS
         if row is None or (is_done and row.code not in _OUTDATED):
@@ -180,26 +198,15 @@ class RegionComparison:
     def _have_other_members(
         self, service: ports.ImageService, pair: Pair, copy: images.Image, share: Share
     ) -> bool:
-        """Request the members: neither a listing nor a record shows a change of them."""
         if copy.metadata.visibility != "shared" or not self._wanted_copies.have_our_members():
             return False
-        return share.has(pair.source.image_id) and pair.members() != service.members(copy)
+        return share.has(pair.source.image_id) and member_comparison.differ(service, pair, copy)
 
 
-def _difference(
-    pair: Pair, region: images.RegionId, step: steps.Step, *, may_delete: bool = False
-) -> Difference:
-    source = pair.source
-    return Difference(
-        image_id=source.image_id,
-        image_name=source.metadata.name,
-        region=region,
-        step=step,
-        source_region=pair.source_region,
-        may_delete=may_delete,
-        size=source.size,
-        project=source.metadata.owner,
-    )
+def _waits(row: tasks.Task | None, failed_before: datetime.datetime | None) -> bool:
+    """Tell whether a task is about to be tried anyway."""
+    is_failed = row is not None and row.status is tasks.TaskStatus.FAILURE
+    return not is_failed and tasks.is_settled(row, failed_before)
 
 
 def _unknown_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:

@@ -113,6 +113,7 @@ class SourceListing:
     newest: Sequence[images.Image]
     now: datetime.datetime
     before: datetime.datetime | None  # when the scan before listed them
+    is_complete: bool = True  # False: some of the newest ones were found by their tasks only
 
 
 Shares = Mapping[images.RegionId, member_scans.Share]  # by the region of the copies
@@ -132,6 +133,19 @@ class ScanState:
     shares: dict[images.RegionId, Shares] = dataclasses.field(default_factory=dict)
     #: Missing sources that no scan has listed, by region.
     lost: dict[images.RegionId, set[images.ImageId]] = dataclasses.field(default_factory=dict)
+
+    #: Owners of images that stay as they are, because Keystone does not say where they belong.
+    undecided: set[str | None] = dataclasses.field(default_factory=set)
+
+    def skip_owner(self, owner: str | None, failure: errors.Undecided) -> None:
+        """Leave out the images of an owner. The log names the first one only."""
+        if not self.undecided:
+            LOG.warning(
+                "%s. This scan leaves out the images of such projects, and a later one compares "
+                "them",
+                failure,
+            )
+        self.undecided.add(owner)
 
     def skip_sources(self, region: images.RegionId, failure: errors.SyncError) -> None:
         """Leave out the sources whose data is in a region that failed."""

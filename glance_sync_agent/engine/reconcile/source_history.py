@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable, Sequence, Set
 import dataclasses
 import datetime
 import heapq
-import json
 from typing import Any
 
 from glance_sync_agent.domain import identity
-from glance_sync_agent.domain import image_records
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.reconcile import known_sources
+from glance_sync_agent.engine.reconcile.known_sources import KnownSources
 
 _MOST = 20  # sources that are remembered
+#: A clock of a Glance that is further ahead is wrong.
+_AHEAD = datetime.timedelta(minutes=10)
 
 
 class MissingSources:
@@ -41,8 +43,8 @@ class MissingSources:
         :param rows: the tasks of the source.
         """
         now = self._clock.now()
-        known = [row.missing_since for row in rows if row.missing_since is not None]
-        since = min(known, default=now)
+        # No scan could clear the time of a task whose region was out of the catalogue.
+        since = max(row.missing_since or now for row in rows)
         for row in rows:
             if row.missing_since is None:
                 self._note(row.key.image_id, [row.key.region], since)
@@ -76,35 +78,32 @@ class NewestSources:
         :param newest: of the whole listing; see :func:`newest_of`.
         :raises SyncError: the region does not answer.
         """
-        before = self._known(service.region)
-        there = _there(service, {*before.newest, *before.missing, *_ages(newest)})
-        last = max(before.newest.values(), default="")
-        latest = {one for one, age in before.newest.items() if age == last}
-        missing = {one for one in before.missing if one not in there}
-        if latest.isdisjoint(there):
-            missing |= latest
-        if missing:
-            ages = {one: age for one, age in before.newest.items() if one not in missing}
-        else:
-            ages = {one: age for one, age in _ages(newest).items() if one in there}
-        self._change(service.region, newest=ages, missing=frozenset(missing))
-        return bool(missing)
+        ages = _ages(newest)
+        # A deletion that is announced from here on removes the source from this listing, too.
+        known = self._change(service.region, lambda one: dataclasses.replace(one, listed=ages))
+        asked = {*known.newest, *known.missing, *ages}
+        gone = asked - set(service.find(sorted(asked)) if asked else ())
+        known = self._change(service.region, lambda one: known_sources.compared(one, gone))
+        return bool(known.missing)
 
     def listed_at(self, region: images.RegionId) -> datetime.datetime | None:
         """Return when the last scan listed the sources of a region; None: unknown."""
-        return self._known(region).listed_at
+        return known_sources.parsed(self._facts.get(ports.NEWEST_SOURCES + region)).listed_at
 
     def note_scan(self, region: images.RegionId, listed_at: datetime.datetime) -> None:
         """Remember when a scan that held nothing back listed the sources."""
-        self._change(region, listed_at=listed_at)
+        self._change(region, lambda known: dataclasses.replace(known, listed_at=listed_at))
 
     def lost(self, region: images.RegionId, image_ids: Set[images.ImageId]) -> None:
         """Remember sources that are lost, as :meth:`are_lost` does.
 
         Of many it remembers some. When a scan finds those again, it searches for the others.
         """
-        missing = self._known(region).missing.union(sorted(image_ids)[:_MOST])
-        self._change(region, missing=missing)
+        some = sorted(image_ids)[:_MOST]
+        self._change(
+            region,
+            lambda known: dataclasses.replace(known, missing=known.missing.union(some)),
+        )
 
     def accept(
         self,
@@ -112,38 +111,41 @@ class NewestSources:
         newest: Sequence[images.Image],
         listed_at: datetime.datetime,
     ) -> None:
-        """Remember the newest sources of a region, whatever is missing."""
+        """Remember the newest sources of the last listing, whatever is missing."""
         ages = _ages(newest)
-        self._change(region, newest=ages, missing=frozenset(), listed_at=listed_at)
+        self._change(
+            region,
+            lambda known: KnownSources(
+                newest=known_sources.without(ages, ages.keys() - known.listed.keys()),
+                listed=known.listed,
+                listed_at=listed_at,
+            ),
+        )
 
     def deleted(self, region: images.RegionId, image_id: images.ImageId) -> None:
         """Forget a source whose deletion a message announced."""
-        known = self._known(region)
-        newest = {one: age for one, age in known.newest.items() if one != image_id}
-        self._change(region, newest=newest, missing=known.missing - {image_id})
+        told = frozenset({image_id})
+        self._change(
+            region,
+            lambda known: dataclasses.replace(
+                known,
+                newest=known_sources.without(known.newest, told),
+                missing=known.missing - told,
+                listed=known_sources.without(known.listed, told),
+            ),
+        )
 
-    def _known(self, region: images.RegionId) -> "_Known":
-        try:
-            kept = json.loads(self._facts.get(ports.NEWEST_SOURCES + region) or "{}")
-            return _Known(
-                newest=dict(kept["newest"]),
-                missing=frozenset(kept["missing"]),
-                listed_at=image_records.time_of(kept.get("listed_at")),
-            )
-        except (KeyError, TypeError, ValueError):  # nothing yet, or edited by hand
-            return _Known()
+    def _change(
+        self, region: images.RegionId, decide: Callable[[KnownSources], KnownSources]
+    ) -> KnownSources:
+        """Change what is known of a region, and return it."""
 
-    def _change(self, region: images.RegionId, **changes: Any) -> None:
-        before = self._known(region)
-        known = dataclasses.replace(before, **changes)
-        if known == before:
-            return
-        kept = {
-            "newest": known.newest,
-            "missing": sorted(known.missing),
-            "listed_at": known.listed_at and known.listed_at.isoformat(),
-        }
-        self._facts.put(ports.NEWEST_SOURCES + region, json.dumps(kept))
+        def decided(kept: str | None) -> str | None:
+            before = known_sources.parsed(kept)
+            known = decide(before)
+            return None if known == before else known_sources.text(known)
+
+        return known_sources.parsed(self._facts.change(ports.NEWEST_SOURCES + region, decided))
 
 
 class ReadOnlyFacts:
@@ -155,6 +157,12 @@ class ReadOnlyFacts:
     def put(self, name: str, value: str) -> None:
         """Write nothing."""
 
+    def change(self, name: str, decide: Callable[[str | None], str | None]) -> str | None:
+        """Return what the fact would be, and write nothing."""
+        before = self.get(name)
+        value = decide(before)
+        return before if value is None else value
+
 
 def note_nothing(
     _image_id: images.ImageId, _regions: Iterable[images.RegionId], _since: Any
@@ -162,33 +170,31 @@ def note_nothing(
     """Write nothing: the note of a dry run."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Known:
-    #: By id, the times of creation, in a form that sorts by time.
-    newest: dict[images.ImageId, str] = dataclasses.field(default_factory=dict)
-    missing: frozenset[images.ImageId] = frozenset()  # no message announced their deletion
-    listed_at: datetime.datetime | None = None  # by the last scan that held nothing back
+def are_unseen(
+    rows: Sequence[tasks.Task], first: datetime.datetime, listed_at: datetime.datetime | None
+) -> bool:
+    """Tell whether a source has copies that were made after the last scan listed all sources.
 
-
-def are_unseen(rows: Sequence[tasks.Task], listed_at: datetime.datetime | None) -> bool:
-    """Tell whether a source was copied after the last scan listed all sources.
-
-    :param rows: its tasks.
+    :param rows: some of its tasks.
+    :param first: when the first of its tasks was made.
     :param listed_at: None: no scan listed them.
     """
     has_copy = any(row.copy_id is not None for row in rows)
-    return listed_at is not None and has_copy and min(r.created_at for r in rows) > listed_at
+    return listed_at is not None and has_copy and first > listed_at
 
 
 def newest_of(
-    page: Sequence[images.Image], before: Sequence[images.Image]
+    page: Iterable[images.Image], before: Sequence[images.Image], now: datetime.datetime
 ) -> Sequence[images.Image]:
     """Return the sources that were created last, at most 20.
 
-    Sources without a time do not count, nor do copies, which the agent itself deletes.
+    Sources without a time do not count, nor do copies, which the agent itself deletes. A source
+    from the future would stay the newest one, and hide the loss of all others.
     """
-    found = [one for one in (*page, *before) if not identity.names_itself(one)]
-    dated = [one for one in found if one.created_at is not None]
+    unique = {one.image_id: one for one in (*before, *page)}
+    found = [one for one in unique.values() if not identity.names_itself(one)]
+    last = now + _AHEAD
+    dated = [one for one in found if one.created_at is not None and one.created_at <= last]
     return heapq.nlargest(_MOST, dated, key=lambda one: (_age(one), one.image_id))
 
 
@@ -198,7 +204,3 @@ def _ages(newest: Sequence[images.Image]) -> dict[images.ImageId, str]:
 
 def _age(image: images.Image) -> str:
     return image.created_at.isoformat() if image.created_at is not None else ""
-
-
-def _there(service: ports.ImageService, ids: Set[images.ImageId]) -> Set[images.ImageId]:
-    return set(service.find(sorted(ids))) if ids else set()

@@ -33,6 +33,7 @@ class SourceWalk:
     ) -> None:
         self._regions = outside.regions
         self._cascading = outside.catalogue.cascading
+        self._clock = outside.clock
         self._pages = pages
         self._brake = brake
         self._stop = stop
@@ -71,7 +72,7 @@ class SourceWalk:
         self._pages.shares(origin, state)  # of the time before the first request
         for page in batches.of(itertools.chain.from_iterable(pages), PAGE_SIZE):
             state.report.add_page(page)
-            newest = source_history.newest_of(page, newest)
+            newest = source_history.newest_of(page, newest, self._clock.now())
             self._pages.compare(origin, page, state)
             if self._stop.is_set():
                 return

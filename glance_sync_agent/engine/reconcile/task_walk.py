@@ -81,10 +81,11 @@ class TaskWalk:
     ) -> None:
         gone, present = lookup.find(origin, {row.key.image_id for row in rows})
         there = [row for row in rows if row.key.image_id in present]
-        self._brake.found(there)
         # An owner may have removed ``image_type``, or the operator a region from
         # ``region_transport_urls``. The copies must still lose what their source took back.
         unlisted = [one for one in present.values() if self._is_unlisted(one)]
+        listed = [one for one in present.values() if not self._is_unlisted(one)]
+        self._brake.found(origin, there, listed, state)
         if unlisted:
             self._pages.compare_known(there, unlisted, state)
         for image_id in gone:

@@ -5,6 +5,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import strategy
 from tests.fakes import world as worlds
 from tests.unit import builders
@@ -81,3 +82,37 @@ def test_a_task_knows_the_project_of_its_image(world):
     other = world.source.publish(b"2", owner="two")
     world.reconciliation.run()
     assert {task.project for task in world.store.find([other.image_id])} == {"two"}
+
+
+def marked_event(image_id, region):
+    """Return an event about an image whose mark names the image itself."""
+    marks = builders.marks(image_id, region, source_id=builders.COPY_ID)
+    mark = mark_properties.read(marks)
+    return events.ImageEvent(image_id=image_id, kind=events.EventKind.CHANGED, mark=mark)
+
+
+def test_a_source_on_which_its_owner_wrote_the_mark_of_a_copy_is_still_requested(world):
+    world.changed(builders.IMAGE_ID)
+    world.intake.handle(marked_event(builders.IMAGE_ID, worlds.CASCADING))
+    assert rows(world) == [("RegionThree", 2, False), ("RegionTwo", 2, False)]
+
+
+def test_a_copy_is_not_requested(world):
+    world.intake.handle(marked_event(builders.IMAGE_ID, worlds.CASCADING))
+    assert rows(world) == []
+    world.changed(builders.IMAGE_ID)
+    before = rows(world)
+    region = worlds.CASCADED[0]
+    world.intake.handle(marked_event(builders.IMAGE_ID, region), region)
+    assert rows(world) == before
+
+
+def test_an_image_with_the_mark_of_a_copy_still_takes_access_from_its_copies(world):
+    image = world.source.publish(b"malware", owner="mallory", visibility="public")
+    world.changed(image.image_id)
+    world.settle()
+    marks = builders.marks(image.image_id, worlds.CASCADING, source_id=builders.COPY_ID)
+    world.source.change(image.image_id, visibility="private", **marks)
+    world.intake.handle(marked_event(image.image_id, worlds.CASCADING))
+    world.settle()
+    assert world.two.image(image.image_id).metadata.visibility == "private"

@@ -3,6 +3,7 @@
 
 import pytest
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.reconcile import scan_state
@@ -162,6 +163,206 @@ def test_a_scan_that_holds_is_none_that_has_seen_what_is_lost(world):
     assert lost[24].image_id in world.two.ids()
     world.deleted(lost[24].image_id)
     assert run_scan(world).restored == set()
+
+
+def during_a_scan(world, act):
+    """Run a scan, and act once its pages of sources were read."""
+    acts = [act]
+
+    def before(name, _image_id):
+        if name == "find" and acts:
+            world.clock.advance(1.0)
+            acts.pop()()
+            world.clock.advance(1.0)
+
+    world.two.before = before
+    report = run_scan(world)
+    world.two.before = lambda _name, _image_id: None
+    assert not acts
+    return report
+
+
+def test_what_was_made_during_a_scan_and_lost_after_it_is_never_deleted(world):
+    made = []
+    during_a_scan(world, lambda: made.extend(publish_unseen(world)))
+    (lost,) = made
+    assert lost.image_id in world.two.ids()
+    lose(world, lost)
+    assert [one.restored for one in after_days(world)] == [{ONE}] * 3
+    assert lost.image_id in world.two.ids()
+
+
+def publish_unseen(world, image_id="00000000-0000-4000-8000-000000000009"):
+    """Publish an image on a page of the listing that was read before."""
+    image = world.source.publish(b"new", owner="alpha", image_id=image_id)
+    world.changed(image.image_id)
+    return [image]
+
+
+def test_what_was_made_during_a_scan_and_deleted_as_a_message_says_holds_nothing(world):
+    made = []
+    during_a_scan(world, lambda: made.extend(publish_unseen(world)))
+    world.source.delete_as_user(made[0].image_id)
+    world.deleted(made[0].image_id)
+    world.run()
+    assert run_scan(world).restored == set()
+
+
+def test_a_scan_that_cannot_ask_for_what_was_made_during_it_has_not_seen_it(world, caplog):
+    def away(name, _image_id):
+        if name == "find" and made:
+            finds.append(name)
+            # The first two are of the newest images known and of the tasks.
+            if len(finds) == 3:
+                raise errors.ServiceUnavailable("the Glance does not answer")
+
+    made, finds = [], []
+    world.source.before = away
+    during_a_scan(world, lambda: made.extend(publish_unseen(world)))
+    world.source.before = lambda _name, _image_id: None
+    assert "Could not remember the newest images of region RegionOne" in caplog.text
+    lose(world, *made)
+    assert run_scan(world).restored == {ONE}
+
+
+def test_a_deletion_that_is_announced_during_a_scan_holds_nothing(world):
+    _old, newest = publish(world, 2)
+    run_scan(world)
+    find = world.source.find
+    found: list[object] = []
+
+    def slow(ids):
+        answer = find(ids)
+        if newest.image_id in answer and not found:
+            found.append(answer)
+            world.source.delete_as_user(newest.image_id)
+            world.deleted(newest.image_id)
+        return answer
+
+    world.source.find = slow
+    run_scan(world)
+    world.source.find = find
+    assert found
+    assert run_scan(world).restored == set()
+
+
+def test_a_deletion_that_is_announced_after_its_source_was_missed_holds_nothing(world):
+    first, second = publish(world, 2)
+    lose(world, first, second)
+    get_record = world.source.get_record
+
+    def slow(image_id):
+        # The brake judges with the tasks as they were before the message.
+        if image_id == first.image_id:
+            world.deleted(first.image_id)
+        return get_record(image_id)
+
+    world.source.get_record = slow
+    assert run_scan(world).restored == {ONE}
+    world.source.get_record = get_record
+    world.deleted(second.image_id)
+    world.run()
+    assert run_scan(world).restored == set()
+
+
+def test_a_deletion_that_is_announced_before_the_scan_ends_holds_nothing(world):
+    (image,) = publish(world)
+    lose(world, image)
+    get_record = world.source.get_record
+
+    def slow(image_id):
+        world.deleted(image.image_id)
+        return get_record(image_id)
+
+    world.source.get_record = slow
+    assert run_scan(world).restored == set()
+
+
+def test_an_image_from_the_future_does_not_hide_what_was_lost(world):
+    (future,) = publish(world)
+    world.source.change(future.image_id, created_at="2099-01-01T00:00:00Z")
+    run_scan(world)
+    (lost,) = publish(world)
+    run_scan(world)
+    lose(world, lost)
+    assert [one.restored for one in after_days(world)] == [{ONE}] * 3
+    assert lost.image_id in world.two.ids()
+
+
+# Deletions that some tasks of a source know of.
+
+
+def refuse_deletions(world):
+    def in_use(name, _image_id):
+        if name == "delete":
+            raise errors.Refused("HTTP 409: it is in use")
+
+    world.two.before = in_use
+
+
+def unwant_in_two(world, count):
+    """Return images whose copies in RegionTwo are out of strategy and in use."""
+    made = publish(world, count)
+    publish(world)
+    run_scan(world)
+    refuse_deletions(world)
+    world.deletes_unwanted = True
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.identity.associated["alpha"] = frozenset({THREE})
+    run_scan(world)
+    assert all(world.task(image).may_delete for image in made)
+    return made
+
+
+def test_a_copy_that_is_out_of_strategy_announces_no_deletion_of_the_others(world):
+    (image,) = unwant_in_two(world, 1)
+    lose(world, image)
+    assert run_scan(world).missing == 1
+    assert image.image_id in world.three.ids()
+    world.clock.advance(DAY)
+    assert run_scan(world).deleted_sources == 1
+    assert image.image_id not in world.three.ids()
+
+
+def test_copies_that_are_out_of_strategy_do_not_lift_the_brake(world):
+    made = unwant_in_two(world, 3)
+    world.deletes_unwanted = False  # the others are not counted
+    world.gone_grace = 0.0
+    world.max_deletes = 2
+    lose(world, *made)
+    assert run_scan(world).held_back == 3
+    assert {image.image_id for image in made} <= world.three.ids()
+
+
+def test_an_operator_announces_a_deletion_for_one_region_only(world):
+    image, _newest = publish(world, 2)
+    run_scan(world)
+    lose(world, image)
+    run_scan(world)
+    # As glance-sync sync --delete-copies IMAGE --region RegionTwo.
+    world.intake.request(image.image_id, TWO, may_delete=True)
+    report = run_scan(world)
+    assert (report.missing, report.deleted_sources, report.requested) == (1, 0, 1)
+    assert image.image_id not in world.two.ids()
+    assert image.image_id in world.three.ids()
+
+
+def test_a_region_that_was_out_of_the_catalogue_shortens_no_grace_period(world):
+    image, _newest = publish(world, 2)
+    run_scan(world)
+    record = world.source._records.pop(image.image_id)
+    run_scan(world)
+    everywhere = world.catalogue.names
+    world.catalogue.names -= {TWO}
+    world.source._records[image.image_id] = record
+    run_scan(world)
+    world.catalogue.names = everywhere
+    world.clock.advance(3 * DAY)
+    lose(world, image)
+    for _ in range(2):
+        assert run_scan(world).missing == 1
+    world.clock.advance(DAY)
+    assert run_scan(world).deleted_sources == 1
 
 
 # Regions whose snapshots are sources.

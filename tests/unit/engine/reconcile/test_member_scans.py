@@ -353,6 +353,45 @@ def test_a_scan_that_is_stopped_leaves_the_members_to_the_next_one():
     assert requests_of(again)["members"] > expected / 2
 
 
+def world_with_sick_image():
+    """Return a cloud where a public image and a shared one are copied."""
+    world = worlds.World()
+    golden = world.source.publish(b"golden", visibility="public")
+    sick = world.source.publish(b"sick", visibility="shared")
+    for image in (golden, sick):
+        world.changed(image.image_id)
+    world.settle()
+    return world, golden, sick
+
+
+def fail_members(world, where, image, exc):
+    def before(name, image_id):
+        if name == "members" and image_id == image.image_id:
+            raise exc
+
+    world.regions.glances[where].before = before
+
+
+@pytest.mark.parametrize("where", [ONE, TWO])
+@pytest.mark.parametrize(
+    "exc",
+    [errors.ServiceUnavailable("HTTP 500", fault=errors.Fault.ANSWER), errors.Refused("HTTP 403")],
+)
+def test_an_image_whose_members_cannot_be_read_keeps_no_scan_from_the_others(where, exc, caplog):
+    world, golden, sick = world_with_sick_image()
+    fail_members(world, where, sick, exc)
+    world.two.change(golden.image_id, visibility="private", name="changed")
+    report = world.reconciliation.run()
+    assert (report.failed_regions, report.requested) == (set(), 1)
+    assert f"Could not compare the members of image {sick.image_id}" in caplog.text
+
+
+def test_a_region_that_does_not_answer_about_members_is_left_to_a_later_scan():
+    world, _golden, sick = world_with_sick_image()
+    fail_members(world, TWO, sick, errors.ServiceUnavailable("no answer"))
+    assert world.reconciliation.run().failed_regions == {TWO}
+
+
 def test_members_that_are_not_our_business_are_not_asked_for():
     world = quiet_world(8)
     world.metadata = metadata_policy.MetadataPolicy(members=False)

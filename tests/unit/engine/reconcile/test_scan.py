@@ -8,6 +8,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.reconcile import scan_state
 from glance_sync_agent.engine.reconcile import source_walk
@@ -502,6 +503,63 @@ def test_a_keystone_that_is_away_removes_nothing(world):
         world.reconciliation.run()
     world.settle()
     assert len(world.two.ids()) == len(world.three.ids()) == 1
+
+
+def fail_project(world, project):
+    """Have Keystone fail about one project, as if the LDAP server of its domain was down."""
+    roles_on, asked = world.identity.roles_on, []
+
+    def roles(project_id):
+        if project_id == project:
+            asked.append(project_id)
+            raise errors.ServiceUnavailable("HTTP 500: LDAP server is down")
+        return roles_on(project_id)
+
+    world.identity.roles_on = roles
+    return asked
+
+
+@pytest.fixture
+def by_roles(world):
+    """Copies images of projects with a role, and return one of alpha and two of beta."""
+    gold = rules.Match(roles=frozenset({"gold"}))
+    world.policy = strategy.PlacementPolicy(
+        strategy=strategy.Strategy.USER,
+        rules=(rules.Rule(title="rule 1", match=gold, regions=("*",)),),
+    )
+    world.identity.roles = {"alpha": frozenset({"gold"}), "beta": frozenset({"gold"})}
+    made = [world.source.publish(b"1", owner=owner) for owner in ("alpha", "beta", "beta")]
+    for image in made:
+        world.changed(image.image_id)
+    world.settle()
+    world.clock.advance(world.cache_seconds)
+    return made
+
+
+@pytest.mark.parametrize("page_size", [1, 100])
+def test_a_project_that_keystone_cannot_tell_of_keeps_no_scan_from_the_others(
+    world, by_roles, page_size, monkeypatch, caplog
+):
+    monkeypatch.setattr(source_walk, "PAGE_SIZE", page_size)
+    world.deletes_unwanted = True
+    asked = fail_project(world, "beta")
+    alpha, *betas = by_roles
+    for image in by_roles:
+        world.source.change(image.image_id, name="renamed")
+    run_scan(world, sources=3, requested=2)
+    assert world.two.image(alpha.image_id).metadata.name == "renamed"
+    assert {image.image_id for image in betas} <= world.two.ids()
+    assert asked == ["beta"]
+    assert caplog.text.count("leaves out the images of such projects") == 1
+
+
+def test_the_log_names_one_project_that_keystone_cannot_tell_of(world, by_roles, caplog):
+    def down(_project_id):
+        raise errors.Refused("HTTP 403")
+
+    world.identity.roles_on = down
+    run_scan(world, sources=3)
+    assert caplog.text.count("leaves out the images of such projects") == 1
 
 
 def test_without_a_strategy_copies_stay(world, copied):

@@ -215,10 +215,10 @@ def test_the_newest_images_are_those_of_the_latest_time_and_of_the_largest_id_am
     late = builders.source(image_id="a", created_at=builders.NOW)
     twin = builders.source(image_id="c", created_at=builders.NOW)
     undated = builders.source(image_id="z", created_at=None)
-    assert source_history.newest_of([early, undated], ()) == [early]
-    assert source_history.newest_of([early, late], [twin]) == [twin, late, early]
+    assert source_history.newest_of([early, undated], (), builders.NOW) == [early]
+    assert source_history.newest_of([early, late], [twin], builders.NOW) == [twin, late, early]
     many = [builders.source(image_id=str(one), created_at=builders.NOW) for one in range(30)]
-    assert len(source_history.newest_of(many, ())) == 20
+    assert len(source_history.newest_of(many, (), builders.NOW)) == 20
 
 
 def test_a_deletion_that_failed_lately_is_not_asked_for_again(world):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sources of other regions that those do not list as snapshots any more."""
 
+import dataclasses
+
 import pytest
 
 from glance_sync_agent import errors
@@ -136,10 +138,11 @@ def test_a_source_whose_data_cannot_be_seen_is_left_for_the_next_scan(world, mon
     read = pairs.Pairs.of
 
     def without_data(self, page, *, without=frozenset()):
-        found, failures = read(self, page, without=without)
+        found = read(self, page, without=without)
         if page[0].region != THREE:
-            return found, failures
-        return [], {TWO: errors.ServiceUnavailable("away")}
+            return found
+        failures = {TWO: errors.ServiceUnavailable("away")}
+        return dataclasses.replace(found, pairs=[], failures=failures)
 
     with monkeypatch.context() as patch:
         patch.setattr(pairs.Pairs, "of", without_data)
