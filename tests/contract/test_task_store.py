@@ -1450,7 +1450,19 @@ def test_a_missing_source_without_tasks_is_not_noted(store):
     assert store.find([IMAGE]) == []
 
 
-def test_the_claim_shows_damage_until_the_task_succeeds(store):
+@pytest.mark.parametrize(
+    ("code", "copy"), [(Code.HELD, copy_seen(size=10)), (Code.REGION_GONE, None)]
+)
+def test_a_damaged_copy_that_is_not_in_sync_stays_damaged(store, code, copy):
+    ask(store)
+    copied(store)
+    distrust(store)
+    outcome = tasks.Succeeded(code=code, reason="not replaced", copy=copy)
+    store.finish(claim(store, now=later(5)), outcome, later(6))
+    assert (task(store).status, task(store).damage) == (SUCCESS, DAMAGE)
+
+
+def test_the_claim_shows_damage_until_the_copy_is_in_sync(store):
     ask(store)
     copied(store)
     distrust(store)
@@ -1694,10 +1706,12 @@ def test_a_task_knows_whether_its_copy_has_its_data(store):
     assert not task(store).has_data
 
 
-def test_a_copy_that_must_be_copied_again_has_no_data(store):
+def test_a_damaged_copy_keeps_its_data_until_it_is_deleted(store):
     ask(store)
     copied(store)
     distrust(store)
+    assert task(store).has_data
+    store.note_copy(claim(store, now=later(5)), None, "cirros")
     assert not task(store).has_data
 
 

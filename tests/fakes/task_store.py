@@ -304,7 +304,7 @@ class MemoryTaskStore:
                         status=tasks.TaskStatus.SUCCESS,
                         attempts=0,
                         may_delete=task.may_delete and outcome.keeps_deletion,
-                        damage=None,
+                        damage=None if outcome.code is Code.IN_SYNC else task.damage,
                         failing_since=None,
                     )
                 case tasks.RetryAt():
@@ -361,7 +361,7 @@ class MemoryTaskStore:
                 return False
             self._request(key, now, request_id)
             row = self._rows[key]
-            task = dataclasses.replace(row.task, damage=damage, has_data=False)
+            task = dataclasses.replace(row.task, damage=damage)
             self._put(dataclasses.replace(row, task=task))
             return True
 

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql.tables import TASKS
@@ -58,7 +59,9 @@ def _state(
         case tasks.Succeeded():
             may_delete = TASKS.c.may_delete if outcome.keeps_deletion else False
             done = {"status": rows.SUCCESS, "attempts": 0, "may_delete": may_delete}
-            return done | {"failing_since": None} | rows.SOUND | _seen(outcome)
+            # Only a copy in sync is sound. A damaged copy that is held stays damaged.
+            sound = rows.SOUND if outcome.code is Code.IN_SYNC else {}
+            return done | {"failing_since": None} | sound | _seen(outcome)
         case tasks.RetryAt(counts=False):
             return {"status": rows.PENDING, "not_before": outcome.when}
         case tasks.RetryAt():

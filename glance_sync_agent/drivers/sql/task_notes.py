@@ -69,11 +69,7 @@ class SqlTaskNotes:
         noted = (
             sa.update(TASKS)
             .where(rows.is_task(key), TASKS.c.copy_id == damage.copy_id)
-            .values(
-                damaged_id=damage.copy_id,
-                damage=tables.damage_text(damage.found),
-                has_data=0,  # it must be copied again
-            )
+            .values(damaged_id=damage.copy_id, damage=tables.damage_text(damage.found))
         )
         request = ports.Request(request_id=request_id, now=now, not_before=now)
         return self._note_and_request(f"request the repair of {key}", noted, key, request)
