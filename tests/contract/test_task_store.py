@@ -1218,6 +1218,62 @@ def test_a_task_without_a_copy_permits_no_activation(store):
     assert task(store) == before
 
 
+def hold() -> tasks.Succeeded:
+    """Return the outcome of an attempt that sees a copy that somebody else deactivated."""
+    copy = copy_seen(size=10, is_deactivated=True)
+    return tasks.Succeeded(code=Code.HELD, reason="", copy=copy, held_id=COPY)
+
+
+def test_a_hold_is_known_until_the_copy_is_active_again(store):
+    ask(store)
+    store.finish(claim(store), hold(), NOW)
+    assert task(store).held_id == COPY
+    for is_deactivated, expected in ((True, COPY), (False, None)):
+        ask(store)
+        lease = claim(store)
+        assert lease.task.held_id == COPY
+        seen = copy_seen(size=10, is_deactivated=is_deactivated)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=seen), NOW)
+        assert task(store).held_id == expected
+
+
+def test_a_hold_is_known_after_outcomes_without_a_copy(store):
+    ask(store)
+    held = tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="", held_id=COPY)
+    store.finish(claim(store), held, NOW)
+    assert task(store).held_id == COPY
+    ask(store)
+    succeeded(store)
+    assert task(store).held_id == COPY
+    ask(store)
+    store.note_copy(claim(store), None, None)
+    assert task(store).held_id == COPY
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert task(store).held_id is None
+
+
+def test_a_release_during_an_attempt_outlasts_its_outcome(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert not store.finish(lease, hold(), later(6))
+    assert (task(store).deactivated_id, task(store).held_id) == (COPY, None)
+
+
+def test_a_copy_that_an_operator_adopts_or_disowns_is_not_held(store):
+    for settle in (
+        lambda: store.adopt(KEY, KNOWN, **ADOPTED),
+        lambda: store.disown(KEY, COPY),
+    ):
+        ask(store)
+        store.finish(claim(store, now=later(60)), hold(), NOW)
+        assert task(store).held_id == COPY
+        assert settle()
+        assert task(store).held_id is None
+
+
 # What a task knows about its copy
 
 
