@@ -112,7 +112,7 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
 
 
 def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
-    for name in ("brought", "found", "absent", "waiting"):
+    for name in ("brought", "found", "absent", "waiting", "held", "chosen", "failed"):
         store.request(name, [REGION], REQUEST)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for name in ("tasks_by_due_time", "tasks_by_project"):
@@ -126,9 +126,16 @@ def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
         connection.execute("UPDATE tasks SET code = 'in_sync' WHERE image_id <> 'brought'")
         connection.execute("UPDATE tasks SET copy_id = image_id WHERE image_id <> 'absent'")
         connection.execute("UPDATE tasks SET code = 'requested' WHERE image_id = 'waiting'")
+        connection.execute(
+            "UPDATE tasks SET code = 'held', status = 'success', copy_created_at = created_at "
+            "WHERE image_id IN ('held', 'chosen', 'failed')"
+        )
+        connection.execute("UPDATE tasks SET status = 'failure' WHERE image_id = 'failed'")
+        connection.execute("UPDATE tasks SET copy_created_at = NULL WHERE image_id = 'chosen'")
     store.upgrade()
     assert [(task.key.image_id, task.has_data) for task in store.list()] == [
-        ("absent", False), ("brought", True), ("found", True), ("waiting", False)
+        ("absent", False), ("brought", True), ("chosen", False), ("failed", False),
+        ("found", True), ("held", True), ("waiting", False),
     ]
 
 
