@@ -17,6 +17,7 @@ class Settled:
 
     code: Code
     text: str  # for people; nothing compares it
+    held_id: images.ImageId | None = None  # the copy that somebody else deactivated
 
     @property
     def is_in_step(self) -> bool:

@@ -31,7 +31,7 @@ _IN_SYNC = Settled(code=Code.IN_SYNC, text="in sync")
 
 def plan(case: Situation, source: Image, copy: Image, found: Identity) -> Action:
     """Return what a copy of ours needs."""
-    is_held = _is_held(source, copy, case.deactivated_id)
+    is_held = _is_held(case, source, copy)
     if case.unwanted is not None:
         action: Action = _unwanted(case, source, copy, found)
     else:
@@ -97,18 +97,29 @@ def unwanted_text(why: str) -> str:
     return f"not wanted here: {why}"
 
 
-def _is_held(source: Image, copy: Image, deactivated_id: ImageId | None) -> bool:
+def held_and_gone(source: Image, held_id: ImageId) -> Settled:
+    """Return that a region gets no new copy, because somebody else deactivated the last one."""
+    return Settled(
+        code=Code.HELD,
+        text=f"somebody else deactivated image {held_id}, which is gone now; this region gets "
+        f"no new copy until you run 'glance-sync sync --release {source.image_id}' with "
+        "--region",
+    )
+
+
+def _is_held(case: Situation, source: Image, copy: Image) -> bool:
     """Tell whether somebody else has deactivated a copy."""
-    is_deactivated = copy.status is ImageStatus.DEACTIVATED
-    is_alone = is_deactivated and source.status is ImageStatus.ACTIVE
-    return is_alone and copy.image_id != deactivated_id
+    if copy.status is not ImageStatus.DEACTIVATED or copy.image_id == case.deactivated_id:
+        return False
+    return source.status is ImageStatus.ACTIVE or copy.image_id == case.held_id
 
 
 def _unwanted(
     case: Situation, source: Image, copy: Image, found: Identity
 ) -> Settled | DeleteCopy | UpdateMetadata | SetActive:
     text = unwanted_text(case.unwanted or "")
-    if case.deletes_unwanted and not found.on_probation:
+    is_held = _is_held(case, source, copy)
+    if case.deletes_unwanted and not found.on_probation and not is_held:
         return DeleteCopy(copy=copy, reason=text)
     if (step := narrowing_step(source, copy, found)) is not None:
         return step
@@ -116,7 +127,8 @@ def _unwanted(
     return Settled(
         code=Code.OUT_OF_STRATEGY,
         text=f"{text}; the copy stays, and only what narrows access to its source follows: it "
-        f"is {copy.metadata.visibility}{deactivated}",
+        f"is {copy.metadata.visibility}{deactivated}{' by somebody else' if is_held else ''}",
+        held_id=copy.image_id if is_held else None,
     )
 
 
@@ -166,10 +178,10 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
         return rest
     if (change := metadata_changes.change(source, copy)) is not None:
         return change
+    if _is_held(case, source, copy):
+        return _held(source, copy)
     if copy.status is not source.status:
         # After who may see it: else users without access to the source would see the copy.
-        if _is_held(source, copy, case.deactivated_id):
-            return _held(source, copy)
         return SetActive(copy=copy, active=True)
     # Last, because it may take hours, or fail. Access that was taken back must not wait for it.
     return proof or _IN_SYNC
@@ -189,6 +201,7 @@ def _held(source: Image, copy: Image) -> Settled:
         text=f"in sync, but somebody else deactivated image {copy.image_id} of region "
         f"{copy.region}; it stays deactivated until you run 'glance-sync sync --release "
         f"{source.image_id} --region {copy.region}'",
+        held_id=copy.image_id,
     )
 
 

@@ -144,6 +144,8 @@ def _first_copy(
 ) -> Settled | CopyData | Wait:
     if source.status is ImageStatus.DEACTIVATED:
         return copy_plans.source_deactivated()
+    if case.held_id is not None:
+        return copy_plans.held_and_gone(source, case.held_id)
     if case.wait is not None:
         return case.wait
     return CopyData(source=source, into=None, under_own_id=under_own_id)

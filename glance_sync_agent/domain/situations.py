@@ -35,6 +35,7 @@ class Situation:
     #: The copy that was read back and has the source's bytes, whatever its Glance hashes with.
     proven_id: ImageId | None = None
     deactivated_id: ImageId | None = None  # the copy that the agent deactivated, or was about to
+    held_id: ImageId | None = None  # the copy that somebody else deactivated, as noted earlier
     #: For how many seconds an upload into the copy has run, as far as this agent saw it.
     busy_seconds: float = 0.0
     most_busy_seconds: float = float("inf")  # after which such an upload has died

@@ -80,6 +80,8 @@ class Task:
     project: str = ""  # the owner of the source; empty: not known
     #: The copy that the agent deactivated, or was about to. It reactivates no other.
     deactivated_id: images.ImageId | None = None
+    #: The copy that somebody else deactivated. Until its release there is no other one.
+    held_id: images.ImageId | None = None
     has_data: bool = False  # the copy, as the last attempt saw it
 
     @property
@@ -140,6 +142,8 @@ class Succeeded:
     copy: CopySeen | None = None  # None: no copy of ours; the row keeps what it knows
     #: Nobody looked, so an announced deletion stays to be done.
     keeps_deletion: bool = False
+    #: The copy that somebody else deactivated; None: the row keeps what it knows.
+    held_id: images.ImageId | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

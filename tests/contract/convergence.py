@@ -564,6 +564,10 @@ class Cloud:
             (region, one.image_id) in self.unknown for one in copies
         ):
             return  # without a hash and a row nothing proves which one is ours
+        elif not copies and task is not None and task.held_id is not None:
+            # What somebody else deactivated, and then deleted, is not made again.
+            assert (region, task.held_id) in self.held or image_id in self.rested, task
+            assert task.status == "success", task
         elif source.status in _WITH_DATA and (copies or source.status is Status.ACTIVE):
             assert len(copies) == 1, copies
             self._check_pair(source, copies[0], task)
@@ -620,7 +624,9 @@ class Cloud:
             assert task.status == "success" if task else not is_known
             return
         assert task is not None
-        is_held = source.status is Status.ACTIVE and copied.status is Status.DEACTIVATED
+        is_held = copied.status is Status.DEACTIVATED and (
+            source.status is Status.ACTIVE or task.held_id == copied.image_id
+        )
         if is_held:
             # Of a deed that came after its lease nobody knows whose it was.
             place = copied.region, copied.image_id

@@ -417,7 +417,7 @@ class Convergence(stateful.RuleBasedStateMachine):
     def look_and_work(self, agent, fate, place, is_cut):
         by = self.cloud.agents[agent]
         if not any(one.kind == "look" for one in by.activities):
-            look = by.begin("look", by.world.reconciliation.look)
+            look = by.begin("look", by.world.reconciliation.run)
             self._go(by, look, place, fate)
         self._work(agent, fate, place, is_cut=is_cut)
 
@@ -450,8 +450,8 @@ class Convergence(stateful.RuleBasedStateMachine):
             return  # the daemon has one thread for each
         world = by.world
         function = {
-            "look": world.reconciliation.look,
-            "snapshots": world.snapshots.look,
+            "look": world.reconciliation.run,
+            "snapshots": world.snapshots.check,
             "dispatch": world.worker.dispatch,
             "verify": world.verification.run,
         }[kind]

@@ -610,6 +610,37 @@ def test_a_member_that_goes_does_not_wait_for_a_place_for_another_one(
     assert sent(server) == [f"DELETE {path}/beta", f"DELETE {path}/gamma", f"POST {path}"]
 
 
+@pytest.mark.parametrize(
+    "failures",
+    [
+        pytest.param([Reply(500)] * 3, id="500"),
+        pytest.param([Reply.html(403, "no")], id="403"),
+    ],
+)
+def test_a_member_that_cannot_be_removed_keeps_no_access_of_others(
+    server: scripted_http.Server, service: GlanceImageService, failures: list[Reply]
+) -> None:
+    server.script = [*failures, Reply(204), Reply.of(record())]
+    members = {"alpha": None, "beta": None}
+    private = {"visibility": "private"}
+    with pytest.raises(errors.SyncError, match=f"HTTP {failures[0].status}"):
+        service.update(
+            update(builders.copy(visibility="shared"), attributes=private, members=members)
+        )
+    path = f"/v2/images/{IMAGE_ID}"
+    assert sent(server)[len(failures) :] == [f"DELETE {path}/members/beta", f"PATCH {path}"]
+
+
+def test_a_glance_that_does_not_answer_is_not_asked_to_remove_each_member(
+    server: scripted_http.Server, service: GlanceImageService
+) -> None:
+    server.script = [CUT]
+    members = {"alpha": None, "beta": None}
+    with pytest.raises(errors.ServiceUnavailable):
+        service.update(update(builders.copy(visibility="shared"), members=members))
+    assert sent(server) == [f"DELETE /v2/images/{IMAGE_ID}/members/alpha"] * 3
+
+
 def test_an_update_is_one_patch(server: scripted_http.Server, service: GlanceImageService) -> None:
     server.script = [Reply.of(record())]
     service.update(

@@ -194,6 +194,22 @@ def test_two_regions_with_different_copies_are_not_merged(store, other):
     assert keys(store) == [(IMAGE, NEW), (IMAGE, TWO)]
 
 
+def test_no_region_is_renamed_while_a_region_with_copies_of_its_images_is_absent(store):
+    store.known_regions().remember(ONE, [ONE, TWO, THREE], NOW)
+    changes = store.region_changes()
+    for image_id, region, source in ((IMAGE, THREE, None), (SNAPSHOT, TWO, THREE)):
+        ask(store, image_id, region, source_region=source)
+        changes.require_reach(source or ONE, {NEW})  # a task without a copy needs no new name
+        finish(store, region)
+    for old, reachable in ((ONE, {NEW, THREE}), (TWO, {ONE, NEW}), (THREE, {ONE, TWO})):
+        changes.require_reach(old, reachable)
+    message = "^Three has copies of images of region One, .*region forget Three"
+    with pytest.raises(errors.ConfigurationError, match=message):
+        changes.require_reach(ONE, {NEW, TWO})
+    with pytest.raises(errors.ConfigurationError, match=r"^Two has copies of images of region Th"):
+        changes.require_reach(THREE, {NEW, ONE})
+
+
 def test_a_task_of_the_old_name_without_a_copy_is_removed_too(store):
     """An agent copied the image under the new name."""
     ask(store, IMAGE, TWO, NEW)

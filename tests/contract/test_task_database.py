@@ -89,7 +89,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.SqlTaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert (store.is_current(), store.revision()) == (True, "0013")
+    assert (store.is_current(), store.revision()) == (True, "0014")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -112,22 +112,43 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
 
 
 def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
-    for name in ("brought", "found", "absent", "waiting"):
+    for name in ("brought", "found", "absent", "waiting", "held", "chosen", "failed"):
         store.request(name, [REGION], REQUEST)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for name in ("tasks_by_due_time", "tasks_by_project"):
             connection.execute(f"DROP INDEX {name}")
             connection.execute(f"CREATE INDEX {name} ON tasks (status, region)")
         connection.execute("ALTER TABLE tasks DROP COLUMN has_data")
+        connection.execute("ALTER TABLE tasks DROP COLUMN held_id")
         connection.execute("ALTER TABLE breakers DROP COLUMN of_data")
         connection.execute("UPDATE alembic_version SET version_num = '0012'")
         connection.execute("UPDATE tasks SET copied_from = 'RegionOne' WHERE image_id = 'brought'")
         connection.execute("UPDATE tasks SET code = 'in_sync' WHERE image_id <> 'brought'")
         connection.execute("UPDATE tasks SET copy_id = image_id WHERE image_id <> 'absent'")
         connection.execute("UPDATE tasks SET code = 'requested' WHERE image_id = 'waiting'")
+        connection.execute(
+            "UPDATE tasks SET code = 'held', status = 'success', copy_created_at = created_at "
+            "WHERE image_id IN ('held', 'chosen', 'failed')"
+        )
+        connection.execute("UPDATE tasks SET status = 'failure' WHERE image_id = 'failed'")
+        connection.execute("UPDATE tasks SET copy_created_at = NULL WHERE image_id = 'chosen'")
     store.upgrade()
     assert [(task.key.image_id, task.has_data) for task in store.list()] == [
-        ("absent", False), ("brought", True), ("found", True), ("waiting", False)
+        ("absent", False), ("brought", True), ("chosen", False), ("failed", False),
+        ("found", True), ("held", True), ("waiting", False),
+    ]
+
+
+def test_an_upgrade_finds_out_which_copies_are_held(store, path):
+    for name in ("held", "in_sync"):
+        store.request(name, [REGION], REQUEST)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE tasks DROP COLUMN held_id")
+        connection.execute("UPDATE alembic_version SET version_num = '0013'")
+        connection.execute("UPDATE tasks SET code = image_id, copy_id = 'copy'")
+    store.upgrade()
+    assert [(task.key.image_id, task.held_id) for task in store.list()] == [
+        ("held", "copy"), ("in_sync", None)
     ]
 
 
@@ -387,7 +408,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     with sqlite3.connect(path) as connection:
         versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
     connection.close()
-    assert versions == {"0013", "3"}
+    assert versions == {"0014", "3"}
 
 
 def test_a_forked_process_has_connections_of_its_own(url):

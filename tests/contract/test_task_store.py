@@ -1218,6 +1218,62 @@ def test_a_task_without_a_copy_permits_no_activation(store):
     assert task(store) == before
 
 
+def hold() -> tasks.Succeeded:
+    """Return the outcome of an attempt that sees a copy that somebody else deactivated."""
+    copy = copy_seen(size=10, is_deactivated=True)
+    return tasks.Succeeded(code=Code.HELD, reason="", copy=copy, held_id=COPY)
+
+
+def test_a_hold_is_known_until_the_copy_is_active_again(store):
+    ask(store)
+    store.finish(claim(store), hold(), NOW)
+    assert task(store).held_id == COPY
+    for is_deactivated, expected in ((True, COPY), (False, None)):
+        ask(store)
+        lease = claim(store)
+        assert lease.task.held_id == COPY
+        seen = copy_seen(size=10, is_deactivated=is_deactivated)
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="", copy=seen), NOW)
+        assert task(store).held_id == expected
+
+
+def test_a_hold_is_known_after_outcomes_without_a_copy(store):
+    ask(store)
+    held = tasks.Succeeded(code=Code.OUT_OF_STRATEGY, reason="", held_id=COPY)
+    store.finish(claim(store), held, NOW)
+    assert task(store).held_id == COPY
+    ask(store)
+    succeeded(store)
+    assert task(store).held_id == COPY
+    ask(store)
+    store.note_copy(claim(store), None, None)
+    assert task(store).held_id == COPY
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert task(store).held_id is None
+
+
+def test_a_release_during_an_attempt_outlasts_its_outcome(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    assert store.permit_activation(KEY, now=later(5), request_id="operator")
+    assert not store.finish(lease, hold(), later(6))
+    assert (task(store).deactivated_id, task(store).held_id) == (COPY, None)
+
+
+def test_a_copy_that_an_operator_adopts_or_disowns_is_not_held(store):
+    for settle in (
+        lambda: store.adopt(KEY, KNOWN, **ADOPTED),
+        lambda: store.disown(KEY, COPY),
+    ):
+        ask(store)
+        store.finish(claim(store, now=later(60)), hold(), NOW)
+        assert task(store).held_id == COPY
+        assert settle()
+        assert task(store).held_id is None
+
+
 # What a task knows about its copy
 
 
@@ -1450,7 +1506,19 @@ def test_a_missing_source_without_tasks_is_not_noted(store):
     assert store.find([IMAGE]) == []
 
 
-def test_the_claim_shows_damage_until_the_task_succeeds(store):
+@pytest.mark.parametrize(
+    ("code", "copy"), [(Code.HELD, copy_seen(size=10)), (Code.REGION_GONE, None)]
+)
+def test_a_damaged_copy_that_is_not_in_sync_stays_damaged(store, code, copy):
+    ask(store)
+    copied(store)
+    distrust(store)
+    outcome = tasks.Succeeded(code=code, reason="not replaced", copy=copy)
+    store.finish(claim(store, now=later(5)), outcome, later(6))
+    assert (task(store).status, task(store).damage) == (SUCCESS, DAMAGE)
+
+
+def test_the_claim_shows_damage_until_the_copy_is_in_sync(store):
     ask(store)
     copied(store)
     distrust(store)
@@ -1694,10 +1762,12 @@ def test_a_task_knows_whether_its_copy_has_its_data(store):
     assert not task(store).has_data
 
 
-def test_a_copy_that_must_be_copied_again_has_no_data(store):
+def test_a_damaged_copy_keeps_its_data_until_it_is_deleted(store):
     ask(store)
     copied(store)
     distrust(store)
+    assert task(store).has_data
+    store.note_copy(claim(store, now=later(5)), None, "cirros")
     assert not task(store).has_data
 
 

@@ -301,10 +301,11 @@ class MemoryTaskStore:
                 case tasks.Succeeded():
                     task = dataclasses.replace(
                         task,
+                        held_id=outcome.held_id or task.held_id,
                         status=tasks.TaskStatus.SUCCESS,
                         attempts=0,
                         may_delete=task.may_delete and outcome.keeps_deletion,
-                        damage=None,
+                        damage=None if outcome.code is Code.IN_SYNC else task.damage,
                         failing_since=None,
                     )
                 case tasks.RetryAt():
@@ -361,7 +362,7 @@ class MemoryTaskStore:
                 return False
             self._request(key, now, request_id)
             row = self._rows[key]
-            task = dataclasses.replace(row.task, damage=damage, has_data=False)
+            task = dataclasses.replace(row.task, damage=damage)
             self._put(dataclasses.replace(row, task=task))
             return True
 
@@ -396,11 +397,13 @@ class MemoryTaskStore:
     ) -> bool:
         with self._open():
             row = self._rows.get(key)
-            if row is None or row.task.copy_id is None:
+            if row is None or (row.task.copy_id is None and row.task.held_id is None):
                 return False
             self._request(key, now, request_id)
             row = self._rows[key]
-            task = dataclasses.replace(row.task, deactivated_id=row.task.copy_id)
+            task = dataclasses.replace(
+                row.task, deactivated_id=row.task.copy_id, held_id=None
+            )
             self._put(dataclasses.replace(row, task=task))
             return True
 
@@ -463,6 +466,7 @@ class MemoryTaskStore:
             has_data=copy is not None,
             damage=None,
             proven_id=None,
+            held_id=None,
         )
         self._put(dataclasses.replace(row, task=task))
 
@@ -564,6 +568,7 @@ def _with_copy(task: tasks.Task, copy: tasks.CopySeen) -> tasks.Task:
         image_name=copy.image_name,
         copied_from=copy.copied_from or task.copied_from,
         deactivated_id=task.deactivated_id if copy.is_deactivated else None,
+        held_id=task.held_id if copy.is_deactivated else None,
     )
     if copy.size is None:
         return task

@@ -59,6 +59,7 @@ class Rename(command.Command):
             _check_catalogue(cloud.catalogue, names)
             changes = cloud.store.region_changes()
             changes.require_one_region(names.old, names.new)
+            changes.require_reach(names.old, cloud.catalogue.regions())
             usage = known.usage(names.old)
             marks = cloud.renaming(names)
             if not parsed_args.yes:

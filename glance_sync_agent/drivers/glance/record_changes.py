@@ -56,17 +56,19 @@ class RecordChanges:
         """Apply changes to the record. Idempotent.
 
         Only shared images have members. So members change first if the copy is shared, and last
-        if it becomes shared.
+        if it becomes shared. If Glance fails to remove one member, everything else changes first.
 
         :returns: the changed image; None: the answers do not show all of it.
         :raises TransientError: the image vanished meanwhile.
         """
         if changes.copy.metadata.visibility == "shared":
-            self._update_members(changes)
+            failure = self._update_members(changes)
             updated = self._update_record(changes)
         else:
             updated = self._update_record(changes)
-            self._update_members(changes)
+            failure = self._update_members(changes)
+        if failure is not None:
+            raise failure
         # The record does not show the members of a shared image.
         is_whole = updated is not None and updated.metadata.visibility != "shared"
         return updated if is_whole else None
@@ -145,10 +147,19 @@ class RecordChanges:
             return None
         return found if found.image_id == image_id else None
 
-    def _update_members(self, changes: actions.UpdateMetadata) -> None:
+    def _update_members(self, changes: actions.UpdateMetadata) -> errors.SyncError | None:
+        """Change members; return why one of them could not be removed, None: all were."""
+        failure: errors.SyncError | None = None
         # Removals go first, because a full quota refuses additions.
         for member, status in sorted(changes.members.items(), key=_is_added):
-            self._update_member(changes.copy.image_id, member, status)
+            try:
+                self._update_member(changes.copy.image_id, member, status)
+            except (errors.Refused, errors.TransientError) as exc:
+                # One member must not keep the access that others lose.
+                if status is not None or not _is_about_one(exc):
+                    raise
+                failure = exc
+        return failure
 
     def _update_member(
         self, image_id: images.ImageId, member: str, status: images.MemberStatus | None
@@ -175,6 +186,11 @@ class RecordChanges:
                 f"image {image_id} of region {self._region} changed while it was being updated: "
                 f"{answer.explanation}"
             )
+
+
+def _is_about_one(failure: errors.Refused | errors.TransientError) -> bool:
+    """Tell whether Glance answers, so that its next answer may be better."""
+    return isinstance(failure, errors.Refused) or failure.fault is errors.Fault.ANSWER
 
 
 def _is_added(member: tuple[str, images.MemberStatus | None]) -> bool:

@@ -124,6 +124,15 @@ def usage(connection: sa.Connection, region: images.RegionId) -> region_names.Us
     )
 
 
+def copied_to(
+    connection: sa.Connection, source: images.RegionId
+) -> frozenset[images.RegionId]:
+    """Return the regions whose tasks know a copy of an image of a region."""
+    is_of = is_source(source, is_cascading=_cascading(connection) == source)
+    query = sa.select(TASKS.c.region).distinct().where(is_of, TASKS.c.copy_id.is_not(None))
+    return frozenset(images.RegionId(one) for one in connection.execute(query).scalars())
+
+
 def _count(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> int:
     query = sa.select(sa.func.count()).select_from(TASKS).where(condition)
     return int(connection.execute(query).scalar_one())

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql.tables import TASKS
@@ -58,7 +59,9 @@ def _state(
         case tasks.Succeeded():
             may_delete = TASKS.c.may_delete if outcome.keeps_deletion else False
             done = {"status": rows.SUCCESS, "attempts": 0, "may_delete": may_delete}
-            return done | {"failing_since": None} | rows.SOUND | _seen(outcome)
+            # Only a copy in sync is sound. A damaged copy that is held stays damaged.
+            sound = rows.SOUND if outcome.code is Code.IN_SYNC else {}
+            return done | {"failing_since": None} | sound | _seen(outcome) | _held(outcome)
         case tasks.RetryAt(counts=False):
             return {"status": rows.PENDING, "not_before": outcome.when}
         case tasks.RetryAt():
@@ -71,6 +74,11 @@ def _state(
             return failed | (since if outcome.gave_up else {"failing_since": None})
         case _:
             assert_never(outcome)
+
+
+def _held(outcome: tasks.Succeeded) -> dict[str, Any]:
+    """Return the note of a hold. A newer request may release the copy, so it counts alone."""
+    return {} if outcome.held_id is None else {"held_id": outcome.held_id}
 
 
 def _seen(outcome: tasks.Outcome) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def _seen(outcome: tasks.Outcome) -> dict[str, Any]:
     if copy.size is not None:
         values |= {"bytes_done": copy.size, "bytes_total": copy.size, "has_data": 1}
     if not copy.is_deactivated:
-        values["deactivated_id"] = None
+        values |= {"deactivated_id": None, "held_id": None}
     if copy.copied_from is not None:
         values["copied_from"] = copy.copied_from
     return values

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """New names for regions, and the removal of regions."""
 
+from collections.abc import Set
 import dataclasses
 import datetime
 import functools
@@ -48,6 +49,24 @@ class RegionChanges:
         self._database.read(
             f"compare regions {old} and {new}", functools.partial(_compare, old=old, new=new)
         )
+
+    def require_reach(
+        self, old: images.RegionId, reachable: Set[images.RegionId]
+    ) -> None:
+        """Make sure that every copy of a region's images can get a mark with the new name.
+
+        :param reachable: the regions of the catalogue.
+        :raises ConfigurationError: another region has such copies and is not reachable.
+        """
+        work = functools.partial(known_regions.copied_to, source=old)
+        copied_to = self._database.read(f"find the copies of images of region {old}", work)
+        if absent := sorted(copied_to - reachable):
+            raise errors.ConfigurationError(
+                f"{', '.join(absent)} has copies of images of region {old}, and is not in "
+                "Keystone's catalogue, so these copies cannot get the new name. Repeat this when "
+                "it is in the catalogue. If it is gone for good, run 'glance-sync-manage region "
+                f"forget {absent[0]}' first"
+            )
 
     def rename(
         self, old: images.RegionId, new: images.RegionId, now: datetime.datetime

@@ -97,6 +97,7 @@ TASKS = sa.Table(
     # The owner of the source; empty: not known.
     sa.Column("project", _PROJECT, nullable=False, server_default=sa.text("''")),
     sa.Column("deactivated_id", sa.String(36)),  # the copy that the agent deactivated
+    sa.Column("held_id", sa.String(36)),  # the copy that somebody else deactivated
     # 1: the copy has its data. The databases spell the default of a boolean differently.
     sa.Column("has_data", sa.SmallInteger, nullable=False, server_default="0"),
     # Finds the earliest task of each kind and region in one step, and lists the tasks of a region

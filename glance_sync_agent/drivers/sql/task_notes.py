@@ -69,11 +69,7 @@ class SqlTaskNotes:
         noted = (
             sa.update(TASKS)
             .where(rows.is_task(key), TASKS.c.copy_id == damage.copy_id)
-            .values(
-                damaged_id=damage.copy_id,
-                damage=tables.damage_text(damage.found),
-                has_data=0,  # it must be copied again
-            )
+            .values(damaged_id=damage.copy_id, damage=tables.damage_text(damage.found))
         )
         request = ports.Request(request_id=request_id, now=now, not_before=now)
         return self._note_and_request(f"request the repair of {key}", noted, key, request)
@@ -81,10 +77,11 @@ class SqlTaskNotes:
     def permit_activation(
         self, key: tasks.TaskKey, *, now: datetime.datetime, request_id: str
     ) -> bool:
+        is_held = TASKS.c.held_id.is_not(None)
         noted = (
             sa.update(TASKS)
-            .where(rows.is_task(key), TASKS.c.copy_id.is_not(None))
-            .values(deactivated_id=TASKS.c.copy_id)
+            .where(rows.is_task(key), sa.or_(TASKS.c.copy_id.is_not(None), is_held))
+            .values(deactivated_id=TASKS.c.copy_id, held_id=None)
         )
         request = ports.Request(request_id=request_id, now=now, not_before=now)
         return self._note_and_request(f"permit the activation of {key}", noted, key, request)
@@ -127,6 +124,7 @@ class SqlTaskNotes:
                 copied_from=None,
                 has_data=1,  # most adopted copies have their data
                 proven_id=None,
+                held_id=None,
                 **rows.SOUND,
             )
         )

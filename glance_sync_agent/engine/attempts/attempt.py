@@ -153,6 +153,7 @@ class Attempt:
             damage=task.damage,
             proven_id=self._notes.proven_id,
             deactivated_id=self._notes.deactivated_id,
+            held_id=task.held_id,
             busy_seconds=self._parts.busy_copies.seconds(task.key, copy),
             most_busy_seconds=limits.lease,
             wait=vanished_copies.wait(task, now, pause_seconds=limits.vanished)

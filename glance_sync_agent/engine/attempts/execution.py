@@ -25,8 +25,6 @@ LOG = logging.getLogger(__name__)
 #: An operator may want to look at the row of a transfer from this size on while it runs. The row
 #: of a smaller one is completed with the outcome, in one write instead of two.
 _LONG_TRANSFER_BYTES = 4 * 1024 * 1024
-#: After so long a copy that found no slot for reading it back looks for one again.
-_SLOT_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +126,7 @@ class Executor:
         copy, expected = action.copy, action.expected
         if not self._slots.take(context.key, copy.size or 0):
             # The row names no size: other changes of this copy wait for no slot.
-            until = self._clock.now() + datetime.timedelta(seconds=_SLOT_SECONDS)
+            until = self._slots.next_try(context.key.region, self._clock.now())
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
         signs = self._signs(context, copy, ends_on_request=True)

@@ -3,10 +3,16 @@
 
 from collections import defaultdict
 import dataclasses
+import datetime
 import threading
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+
+#: After this time a copy that found no slot for its read-back looks for one again.
+_AGAIN = datetime.timedelta(seconds=30)
+#: Between two such tries in a region.
+_BETWEEN = datetime.timedelta(seconds=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +38,7 @@ class LargeSlots:
         self._lock = threading.Lock()
         self._taken: dict[images.RegionId, set[tasks.TaskKey]] = defaultdict(set)
         self._apart: set[tasks.TaskKey] = set()
+        self._tries: dict[images.RegionId, datetime.datetime] = {}  # the last ones
 
     def limit(self, region: images.RegionId) -> int | None:
         """Return the size below which a task may be claimed, in bytes; None: any size."""
@@ -57,6 +64,19 @@ class LargeSlots:
                 return False
             taken.add(key)
             return True
+
+    def next_try(
+        self, region: images.RegionId, now: datetime.datetime
+    ) -> datetime.datetime:
+        """Return when a copy that found no slot for its read-back looks for one again.
+
+        No two copies look at the same time. Otherwise thousands of them would keep the extra slot
+        from a task that takes access back.
+        """
+        first = now + _AGAIN
+        with self._lock:
+            self._tries[region] = max(first, self._tries.get(region, now) + _BETWEEN)
+            return self._tries[region]
 
     def leave(self, key: tasks.TaskKey) -> None:
         """Give the slot back. Idempotent."""

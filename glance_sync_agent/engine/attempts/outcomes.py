@@ -64,9 +64,11 @@ def _settled(action: actions.Settled, seen: Seen) -> tasks.Outcome:
     if copy is None and seen.task.waiting_since is not None:
         return _awaited_in_vain(source)
     if copy is None or seen.identity is None or seen.identity.whose in _NOBODYS:
-        return tasks.Forgotten()  # a row is about a copy, or about why there should be one
+        return _without_copy(action, seen)
     if source is None or not action.is_in_step:
-        return tasks.Succeeded(code=action.code, reason=action.text)
+        return tasks.Succeeded(
+            code=action.code, reason=action.text, held_id=action.held_id
+        )
     copy_seen = tasks.CopySeen(
         copy_id=copy.image_id,
         created_at=copy.created_at,
@@ -75,7 +77,16 @@ def _settled(action: actions.Settled, seen: Seen) -> tasks.Outcome:
         copied_from=seen.copied_from,
         is_deactivated=copy.status is images.ImageStatus.DEACTIVATED,
     )
-    return tasks.Succeeded(code=action.code, reason=action.text, copy=copy_seen)
+    return tasks.Succeeded(
+        code=action.code, reason=action.text, copy=copy_seen, held_id=action.held_id
+    )
+
+
+def _without_copy(action: actions.Settled, seen: Seen) -> tasks.Succeeded | tasks.Forgotten:
+    if seen.source is not None and seen.task.held_id is not None:
+        # Without its row, nothing keeps a copy that was held from being made again.
+        return tasks.Succeeded(code=action.code, reason=action.text)
+    return tasks.Forgotten()  # a row is about a copy, or about why there should be one
 
 
 def _missed(

@@ -25,6 +25,10 @@ class MarkKind(enum.StrEnum):
     ORPHAN = "orphan"  # no task knows it, and its source is gone
 
 
+#: Another agent may have made it, if this agent does not copy from the region of its source.
+_OF_ANY_AGENT = frozenset({MarkKind.COPY, MarkKind.ORPHAN})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MarkedImage:
     """A marked image, judged."""
@@ -117,11 +121,12 @@ class Census:
         if evidence.key is not _NO_SOURCE and region not in catalogue and not found.is_ours:
             kind = MarkKind.DOUBTFUL
             reason = f"its source is in region {region}, which is not in Keystone's catalogue"
-        elif found.is_ours and evidence.known is None and region not in self._origins:
-            kind = MarkKind.UNADOPTED
-            reason = f"no task knows it, and this agent copies no images of region {region}"
         else:
             kind = _kind(image, found, evidence)
+            is_unknown = kind in _OF_ANY_AGENT and evidence.known is None
+            if is_unknown and region not in self._origins:
+                kind = MarkKind.UNADOPTED
+                reason = f"no task knows it, and this agent copies no images of region {region}"
         return MarkedImage(image=image, kind=kind, reason=reason, is_known=found.is_known)
 
     def _sources(

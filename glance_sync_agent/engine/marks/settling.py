@@ -42,10 +42,19 @@ class Settling:
         From then on the agent updates it like any other copy, or deletes and replaces it.
 
         :raises ImageConflict: it names no source, or an agent works on its task.
+        :raises UnknownRegion: the region of its source is not in the catalogue.
         :raises SyncError: the region or the database does not answer.
         """
         image = self._read(region, image_id)
         source = self._source(image)
+        if source.region not in self._catalogue.regions():
+            raise errors.UnknownRegion(
+                f"the source of image {image_id} is in region {source.region}, which is not in "
+                "Keystone's catalogue. If that region has a new name, run "
+                f"'glance-sync-manage region rename {source.region} NEW'. If the image still has "
+                f"the old name afterwards, set its property {mark_properties.SOURCE_REGION} to "
+                "the new name, and adopt it again"
+            )
         if not identity.names(image, source):
             self._restore_mark(image, source)
         if image.created_at is None:

@@ -62,7 +62,7 @@ class TaskNotes(Protocol):
     ) -> bool:
         """Note that a copy is damaged and request its task.
 
-        The note stays until the next outcome of success, or until there is another copy.
+        The note stays until the copy is in sync, or until there is another copy.
 
         :returns: False if the task does not have this copy any more; nothing was written.
         """

@@ -137,14 +137,17 @@ class RegionComparison:
         placement = pair.placements.get(region)
         unwanted = placement.why if placement else "no image of its region goes here"
         why = f"out of strategy: {unwanted}"
+        held_id = None
         if copy is not None:
             action = self._action(region, pair, copy, unwanted=unwanted)
             if isinstance(action, actions.DeleteCopy):
                 return steps.Step(what=steps.StepKind.DELETE, why=why)
             if isinstance(action, _NARROWING):
                 return steps.step_of(action)
+            held_id = action.held_id if isinstance(action, actions.Settled) else None
         is_done = row is not None and row.status is tasks.TaskStatus.SUCCESS
-        if row is None or (is_done and row.code not in _OUTDATED):
+        is_noted = row is None or held_id in {None, row.held_id}
+        if row is None or (is_done and is_noted and row.code not in _OUTDATED):
             if not self._location_records.differs(pair.source, service, None):
                 return None
             why = _ENTRY_DIFFERS
@@ -192,6 +195,7 @@ class RegionComparison:
             deletes_unwanted=unwanted is not None and self._deletes(pair, region),
             proven_id=None if row is None else row.proven_id,
             deactivated_id=None if row is None else row.deactivated_id,
+            held_id=None if row is None else row.held_id,
         )
         return plans.decide(situation)
 

@@ -124,15 +124,15 @@ def stays(seen):
     )
 
 
+def unwanted(text, **fields):
+    """Return what is decided where the image does not belong."""
+    return actions.Settled(code=Code.OUT_OF_STRATEGY, text=text, **fields)
+
+
 def change_of(copy, **fields):
     """Return a change of some fields and nothing else."""
     nothing: dict[str, Any] = {"attributes": {}, "tags": None, "properties": {}, "members": {}}
     return actions.UpdateMetadata(copy=copy, **{**nothing, **fields})
-
-
-def unwanted(text):
-    """Return what is decided where the image does not belong."""
-    return actions.Settled(code=Code.OUT_OF_STRATEGY, text=text)
 
 
 def uncopyable(text):
@@ -160,6 +160,16 @@ HELD = actions.Settled(
     text=f"in sync, but somebody else deactivated image {builders.IMAGE_ID} of region RegionTwo; "
     f"it stays deactivated until you run 'glance-sync sync --release {builders.IMAGE_ID} "
     "--region RegionTwo'",
+    held_id=builders.IMAGE_ID,
+)
+UNWANTED_AND_HELD = unwanted(
+    stays("shared and deactivated by somebody else"), held_id=builders.IMAGE_ID
+)
+HELD_AND_GONE = actions.Settled(
+    code=Code.HELD,
+    text=f"somebody else deactivated image {builders.COPY_ID}, which is gone now; this region "
+    f"gets no new copy until you run 'glance-sync sync --release {builders.IMAGE_ID}' with "
+    "--region",
 )
 DAMAGE = verification.Damage(copy_id=builders.IMAGE_ID, found="no data")
 THERE = builders.snapshot()
@@ -368,6 +378,23 @@ TABLE = [
     case("unwanted, and reactivated", unwanted(stays("shared and deactivated")),
          source(), copy(status=Status.DEACTIVATED), wanted=False,
          deactivated_id=builders.IMAGE_ID),
+    case("unwanted, and deactivated by somebody else", UNWANTED_AND_HELD,
+         source(), copy(status=Status.DEACTIVATED), wanted=False),
+    case("unwanted, deactivated by somebody else, and deleted if it were not",
+         UNWANTED_AND_HELD,
+         source(), copy(status=Status.DEACTIVATED), wanted=False, delete_unwanted=True),
+    case("unwanted, released, and goes",
+         actions.DeleteCopy(copy=copy(status=Status.DEACTIVATED), reason=UNWANTED),
+         source(), copy(status=Status.DEACTIVATED), wanted=False, delete_unwanted=True,
+         deactivated_id=builders.IMAGE_ID),
+    case("unwanted, deactivated by somebody else, and made private",
+         change_of(copy(status=Status.DEACTIVATED, visibility="public"),
+                   attributes={"visibility": "private"}),
+         source(visibility="private"),
+         copy(status=Status.DEACTIVATED, visibility="public"), wanted=False,
+         delete_unwanted=True),
+    case("unwanted, and a copy that was held is gone", unwanted(UNWANTED), source(), None,
+         wanted=False, held_id=builders.COPY_ID),
     case("unwanted, made private, and queued",
          change_of(queued(visibility="public"), attributes={"visibility": "private"}),
          source(visibility="private"), queued(visibility="public"), wanted=False),
@@ -667,6 +694,26 @@ TABLE = [
          source(status=Status.DEACTIVATED), None),
     case("deactivated, record without data", SOURCE_RESTS,
          source(status=Status.DEACTIVATED), queued()),
+    # what somebody else deactivated before
+    case("deactivated by somebody else, and then at the source", HELD,
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         held_id=builders.IMAGE_ID),
+    case("deactivated by somebody else, then at the source, and damaged", HELD,
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         held_id=builders.IMAGE_ID,
+         damage=verification.Damage(copy_id=builders.IMAGE_ID, found="x")),
+    case("deactivated by somebody else, then at the source, and released", IN_SYNC,
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         held_id=builders.IMAGE_ID, deactivated_id=builders.IMAGE_ID),
+    case("both deactivated, and an earlier copy by somebody else", IN_SYNC,
+         source(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED),
+         held_id=builders.COPY_ID),
+    case("deactivated and activated by somebody else", IN_SYNC, source(), copy(),
+         held_id=builders.IMAGE_ID),
+    case("a copy that was held is gone", HELD_AND_GONE, source(), None,
+         held_id=builders.COPY_ID),
+    case("a copy that was held is gone, and its source rests", SOURCE_RESTS,
+         source(status=Status.DEACTIVATED), None, held_id=builders.COPY_ID),
     # all well
     case("in sync", IN_SYNC, source(), copy()),
     case("in sync under an id of its own", IN_SYNC,

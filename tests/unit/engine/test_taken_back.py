@@ -10,6 +10,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import verification
 from tests.fakes import glance
 from tests.fakes import world as worlds
 
@@ -631,6 +632,37 @@ def test_a_damaged_copy_that_somebody_else_deactivated_is_not_replaced(world):
     world.two.set_active(image.image_id, active=False)
     world.run()
     assert world.two.image(image.image_id).status is Status.DEACTIVATED
+
+
+def test_a_damaged_copy_that_somebody_else_deactivated_is_replaced_after_its_release(world):
+    image = published(world)
+    world.two.damage(image.image_id, b"damaged imag")
+    world.two.set_active(image.image_id, active=False)
+    key = world.task(image).key
+    damage = verification.Damage(copy_id=image.image_id, found="other bytes")
+    assert world.store.distrust(key, damage, now=world.clock.now(), request_id="verify")
+    world.settle()
+    assert world.two.image(image.image_id).status is Status.DEACTIVATED
+    assert world.store.permit_activation(key, now=world.clock.now(), request_id="operator")
+    world.settle()
+    copy_id = world.task(image).copy_id
+    assert world.two.data(copy_id) == b"golden image"
+    assert world.two.image(copy_id).status is Status.ACTIVE
+
+
+def test_a_damaged_copy_is_replaced_after_its_region_was_out_of_the_catalogue(world):
+    image = published(world)
+    world.two.damage(image.image_id, b"damaged imag")
+    everywhere = world.catalogue.names
+    world.catalogue.names = everywhere - {TWO}
+    damage = verification.Damage(copy_id=image.image_id, found="other bytes")
+    key = world.task(image).key
+    assert world.store.distrust(key, damage, now=world.clock.now(), request_id="verify")
+    world.settle()
+    world.catalogue.names = everywhere
+    world.reconciliation.run()
+    world.settle()
+    assert world.two.data(world.task(image).copy_id) == b"golden image"
 
 
 def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_later(world):

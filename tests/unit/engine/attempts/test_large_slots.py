@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Large images leave a place of their region free for all others."""
 
+import datetime
+
 import pytest
 
 from glance_sync_agent.domain import images
@@ -242,6 +244,48 @@ def test_no_place_is_kept_where_there_is_one_only_or_nothing_is_large(per_region
     found = slots(per_region, large_bytes)
     assert all(found.take(key(number), 1000) for number in range(5))
     assert found.limit(TWO) is None
+
+
+def test_copies_look_again_for_a_place_to_be_read_back_one_at_a_time():
+    found = slots(3, 100)
+    now = builders.NOW
+
+    def tries(region, at, count):
+        return [(found.next_try(region, at) - now).total_seconds() for _ in range(count)]
+
+    assert tries(TWO, now, 3) == [30, 31, 32]
+    assert tries(THREE, now, 1) == [30]
+    assert tries(TWO, now + datetime.timedelta(seconds=1), 2) == [33, 34]
+    assert tries(TWO, now + datetime.timedelta(seconds=60), 2) == [90, 91]
+
+
+def test_what_is_taken_back_waits_for_few_of_the_copies_that_look_for_a_place():
+    world = worlds.World(per_region=1)
+    world.catalogue.names -= {THREE}
+    first = world.source.publish(b"golden", visibility="public")
+    others = [world.source.publish(b"%d" % number) for number in range(40)]
+    for image in [first, *others]:
+        world.changed(image.image_id)
+    world.settle()
+    publish(world, SMALL, 1)
+    world.worker.dispatch()
+    world.submitted.pop()  # a transfer that takes hours
+    for image in others:
+        world.two.change(image.image_id, os_hash_algo="sha256", os_hash_value="0" * 64)
+        world.changed(image.image_id)
+    world.clock.advance(1.0)
+    while world.worker.dispatch():
+        world.submitted.pop()()
+    world.clock.advance(31.0)
+    world.source.change(first.image_id, visibility="private")
+    world.changed(first.image_id)
+    world.clock.advance(1.0)
+    attempts = 0
+    while world.two.image(first.image_id).metadata.visibility == "public":
+        assert world.worker.dispatch() == 1
+        world.submitted.pop()()
+        attempts += 1
+    assert attempts <= 3
 
 
 def test_a_task_beside_those_that_have_a_place_brings_nothing():

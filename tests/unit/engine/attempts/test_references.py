@@ -6,10 +6,14 @@ import logging
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import events
+from glance_sync_agent.domain import snapshots
+from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
+SNAPSHOT = {snapshots.IMAGE_TYPE: snapshots.SNAPSHOT}
 
 
 @pytest.fixture
@@ -64,6 +68,40 @@ def test_a_copy_names_the_copy_that_has_an_id_of_its_own(world, name):
     assert there != kernel.image_id
     assert named(world, image, TWO, name) == there
     assert named(world, image, THREE, name) == kernel.image_id
+    assert world.reconciliation.run().requested == 0
+
+
+def snapshot(world, data, **fields):
+    """Publish a snapshot in RegionThree, and copy it."""
+    made = world.three.publish(data, **fields)
+    event = events.ImageEvent(
+        image_id=made.image_id, kind=events.EventKind.CHANGED, is_snapshot=True
+    )
+    world.intake.handle(event, THREE)
+    world.settle()
+    return made
+
+
+def test_an_image_of_another_region_with_the_id_of_a_kernel_is_not_named():
+    world = worlds.World(snapshot_origins=[THREE])
+    kernel = publish_kernel(world)
+    world.source.change(kernel.image_id, **{strategy.SYNC_REGIONS: strategy.NOWHERE})
+    image = publish(world, kernel_id=kernel.image_id)
+    evil = snapshot(world, b"evil", image_id=kernel.image_id, properties=SNAPSHOT)
+    assert world.two.data(world.task(evil).copy_id) == b"evil"
+    world.reconciliation.run()
+    world.settle()
+    assert named(world, image) == kernel.image_id
+
+
+def test_a_snapshot_that_names_a_copied_kernel_names_the_copy_of_each_region():
+    world = worlds.World(snapshot_origins=[THREE])
+    kernel = publish_kernel(world)
+    world.changed(kernel.image_id)
+    world.settle()
+    assert world.task(kernel, THREE).copy_id == kernel.image_id
+    of_server = snapshot(world, b"1", properties={**SNAPSHOT, "kernel_id": kernel.image_id})
+    assert named(world, of_server) == world.task(kernel).copy_id != kernel.image_id
     assert world.reconciliation.run().requested == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import requests
 from tests.fakes import world as worlds
@@ -497,6 +498,20 @@ def test_what_is_taken_back_does_not_wait_for_transfers(one_region):
     for work in transfers:
         work()
     assert world.worker.wait_idle(0.0)
+
+
+def test_a_damaged_copy_is_taken_back_beside_the_transfers(one_region):
+    world = one_region(per_region=2)
+    image, _ = backlog(world, 20)
+    world.worker.dispatch()
+    damage = verification.Damage(copy_id=image.image_id, found="other bytes")
+    key = world.task(image).key
+    assert world.store.distrust(key, damage, now=world.clock.now(), request_id="verify")
+    take_back(world, image)
+    assert world.worker.dispatch() == 1
+    world.submitted.pop()()
+    assert image.image_id not in world.two.ids()
+    assert not world.task(image).has_data  # it waits for its bytes as any other
 
 
 def test_one_task_at_a_time_is_taken_beside_the_transfers(one_region):

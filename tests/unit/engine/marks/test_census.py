@@ -186,6 +186,15 @@ def test_a_copy_that_an_agent_with_the_opposite_direction_made_is_left_to_that_a
     assert world.two.image(there.image_id) == copy
 
 
+def test_a_copy_of_an_opposite_agent_whose_source_is_gone_is_no_orphan(world):
+    marks = builders.marks(builders.IMAGE_ID, TWO, source_region=THREE)
+    copy = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    assert kinds(world) == {copy.image_id: "unadopted"}
+    with pytest.raises(errors.ImageConflict, match="is no orphan"):
+        world.engine.settling.delete_orphan(TWO, copy.image_id)
+    assert world.two.ids() == {copy.image_id}
+
+
 def test_a_copy_of_a_region_that_is_copied_no_more_is_one_as_long_as_its_row_knows_it():
     world = worlds.World(snapshot_origins=[THREE])
     there = world.three.publish(DATA, owner="alpha")

@@ -74,6 +74,17 @@ def test_the_copy_of_a_snapshot_of_another_region_is_adopted_for_that(world, set
     assert world.task(image).source_region == THREE
 
 
+def test_a_copy_of_a_region_that_was_renamed_is_not_adopted_for_the_old_name(world, settle):
+    marks = builders.marks(builders.IMAGE_ID, TWO, source_region="OldOne")
+    image = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
+    message = "region rename OldOne NEW.*set its property glance_sync_source_region"
+    with pytest.raises(errors.UnknownRegion, match=message):
+        settle.adopt(TWO, image.image_id)
+    assert list(world.store.list()) == []
+    world.two.change(image.image_id, glance_sync_source_region=worlds.CASCADING)
+    assert settle.adopt(TWO, image.image_id).region == worlds.CASCADING
+
+
 def test_a_disowned_image_has_no_mark_and_is_never_touched_again(world, settle, doubtful):
     before = world.two.image(doubtful.image_id)
     source = settle.disown(TWO, doubtful.image_id)

@@ -15,18 +15,25 @@ _TASKS = sa.table(
     sa.column("has_data"),
     sa.column("copied_from"),
     sa.column("copy_id"),
+    sa.column("copy_created_at"),
+    sa.column("status"),
     sa.column("code"),
 )
 
 
 def upgrade() -> None:
-    """Apply the step. A copy that the agent found and that is in sync has its data as well."""
+    """Apply the step.
+
+    A copy that the agent found has its data as well, if its task succeeded. The copy may be
+    adopted, held, or out of strategy.
+    """
     op.add_column("breakers", sa.Column("of_data", sa.Boolean))
     op.add_column(
         "tasks", sa.Column("has_data", sa.SmallInteger, nullable=False, server_default="0")
     )
     is_in_sync = sa.and_(_TASKS.c.code == "in_sync", _TASKS.c.copy_id.is_not(None))
-    is_there = sa.or_(_TASKS.c.copied_from.is_not(None), is_in_sync)
+    is_found = sa.and_(_TASKS.c.status == "success", _TASKS.c.copy_created_at.is_not(None))
+    is_there = sa.or_(_TASKS.c.copied_from.is_not(None), is_in_sync, is_found)
     op.execute(sa.update(_TASKS).where(is_there).values(has_data=1))
     op.drop_index("tasks_by_due_time", "tasks")
     op.drop_index("tasks_by_project", "tasks")
