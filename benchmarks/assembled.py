@@ -11,16 +11,17 @@ from glance_sync_agent import cmd  # noqa: F401 - chooses the threads of oslo.se
 from glance_sync_agent.conf import options
 from glance_sync_agent.conf import settings as agent_settings
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.assembly import engine as engines
+from glance_sync_agent.engine.assembly.settings import Settings
 
 
 def engine(
     cloud: made_up.Cloud,
     store: task_store.SqlTaskStore,
     runtime: ports.Runtime | None = None,
-    change: Callable[[assembly.Settings], assembly.Settings] = lambda settings: settings,
-) -> assembly.Engine:
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+) -> engines.Engine:
     """Assemble an engine.
 
     :param change: returns other settings than the defaults.
@@ -36,11 +37,11 @@ def engine(
         facts=store.facts(),
         clock=made_up.Clock(),  # that of the database is the same
     )
-    return assembly.assemble(outside, lambda: settings, runtime)
+    return engines.assemble(outside, lambda: settings, runtime)
 
 
 @functools.cache
-def _defaults() -> assembly.Settings:
+def _defaults() -> Settings:
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf([], project="glance", default_config_files=[], default_config_dirs=[])

@@ -34,7 +34,7 @@ from benchmarks import made_up
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan
@@ -196,10 +196,10 @@ def _pass(
 def _scan(cloud: made_up.Cloud, store: task_store.SqlTaskStore) -> scan.Scan:
     engine = assembled.engine(cloud, store, change=_without_grace)
     kind = scan.ScanKind(members=_members(store, made_up.Clock()), max_deletes=lambda: 10)
-    return engine.make_scan(kind, differences.requesting(engine.requests))
+    return engine.scans.make_scan(kind, differences.requesting(engine.shared.requests))
 
 
-def _without_grace(settings: assembly.Settings) -> assembly.Settings:
+def _without_grace(settings: Settings) -> Settings:
     return dataclasses.replace(
         settings, scans=dataclasses.replace(settings.scans, gone_grace=0.0)
     )

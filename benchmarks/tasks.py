@@ -29,8 +29,8 @@ from benchmarks import made_up
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import task_store
-from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.wiring.agent import Agent
 from tools import databases
 
@@ -183,7 +183,7 @@ def _built(
     per_region: int,
     runtime: ports.Runtime,
 ) -> Agent:
-    def change(settings: assembly.Settings) -> assembly.Settings:
+    def change(settings: Settings) -> Settings:
         chosen = dataclasses.replace(settings.worker, tasks_per_region=per_region)
         return dataclasses.replace(settings, worker=chosen)
 
@@ -193,7 +193,7 @@ def _built(
         start=lambda: None, stop=lambda: None,
     )
     working: Any = types.SimpleNamespace(
-        worker=engine.worker,
+        worker=engine.attempts.worker,
         outside=engine.outside,
         scan_schedule=idle,
         snapshots=idle,

@@ -15,7 +15,7 @@ from glance_sync_agent.conf import reconcile
 from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.conf import transfer
 from glance_sync_agent.conf import verify
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.assembly.settings import Settings as EngineSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class AgentSettings:
     snapshot_sleep_interval: int  # seconds
     network: agent.NetworkSettings
     bus: notifications.BusSettings
-    engine: assembly.Settings
+    engine: EngineSettings
 
 
 def load(conf: cfg.ConfigOpts) -> AgentSettings:
@@ -76,7 +76,7 @@ def _read(conf: cfg.ConfigOpts) -> AgentSettings:
         snapshot_sleep_interval=conf.snapshot_sleep_interval,
         network=agent.network_settings(conf),
         bus=bus,
-        engine=assembly.Settings(
+        engine=EngineSettings(
             placement=placement.policy(conf, rules_file),
             metadata=metadata.policy(conf, map_file),
             project_seconds=conf.strategy.keystone_cache_seconds,

@@ -9,6 +9,7 @@ the source. A new owner does both: the former owner loses the copy.
 import dataclasses
 from typing import TypeVar
 
+from glance_sync_agent.domain.actions import Action
 from glance_sync_agent.domain.actions import SetActive
 from glance_sync_agent.domain.actions import UpdateMetadata
 from glance_sync_agent.domain.images import Image
@@ -82,6 +83,18 @@ def widens(change: UpdateMetadata | SetActive) -> bool:
     if visibility is not None and not is_narrower(visibility, change.copy.metadata.visibility):
         return True
     return any(status is not None for status in change.members.values())
+
+
+def widens_access(action: Action) -> bool:
+    """Tell whether an action gives access to somebody."""
+    return isinstance(action, UpdateMetadata | SetActive) and widens(action)
+
+
+def only_narrows(action: Action) -> bool:
+    """Tell whether an action does nothing but take access away."""
+    if isinstance(action, SetActive):
+        return not action.active
+    return isinstance(action, UpdateMetadata) and narrowed(action) == action
 
 
 def first_visibility(visibility: str) -> str:

@@ -11,8 +11,8 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.bus.listeners import Listeners
 from glance_sync_agent.drivers.host import agent_id
 from glance_sync_agent.drivers.keystone import absence
-from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.wiring import buses
 from glance_sync_agent.wiring import catalogue_checks
 from glance_sync_agent.wiring.cloud import Cloud
@@ -58,7 +58,7 @@ def _check_catalogue(cloud: Cloud) -> None:
 class Agent:
     """The parts of a running agent."""
 
-    engine: assembly.Engine
+    engine: engines.Engine
     make_listener: Callable[[], Listeners]
     set_clock: Callable[[], None]  # to the time of the database
     release_leases: Callable[[], int]
@@ -93,7 +93,7 @@ def build(
     return Agent(
         engine=engine,
         make_listener=lambda: buses.make_listeners(
-            configuration, engine.requests, cloud.catalogue.regions()
+            configuration, engine.shared.requests, cloud.catalogue.regions()
         ),
         set_clock=lambda: cloud.clock.follow(store.clock_ahead()),
         release_leases=release_leases,

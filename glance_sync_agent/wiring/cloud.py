@@ -22,8 +22,8 @@ from glance_sync_agent.drivers.regions import RegionSettings
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport.trust import Trust
-from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.marks import renaming
 from glance_sync_agent.wiring.configuration import Configuration
 from glance_sync_agent.wiring.configuration import CREDENTIALS
@@ -179,14 +179,14 @@ class Cloud:
 
     def engine(
         self, runtime: ports.Runtime | None = None, *, clock: ports.Clock | None = None
-    ) -> assembly.Engine:
+    ) -> engines.Engine:
         """Return an engine for this cloud.
 
         :param runtime: None: the runtime of a command.
         :param clock: None: the clock of the database.
         :raises ServiceUnavailable: the clock of the database is needed and unreachable.
         """
-        return assembly.assemble(
+        return engines.assemble(
             ports.Ports(
                 regions=self.regions,
                 catalogue=self.catalogue,

@@ -12,7 +12,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.drivers.keystone import credentials
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.wiring import log_records
 
 CREDENTIALS = "service_credentials"
@@ -43,7 +43,7 @@ class Configuration:
             raise errors.ConfigurationError(f"could not read the configuration: {exc}") from exc
         self.settings = settings.load(self.conf)
 
-    def for_engine(self) -> assembly.Settings:
+    def for_engine(self) -> Settings:
         """Return the settings of the engine that are in force."""
         return self.settings.engine
 

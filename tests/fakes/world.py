@@ -14,8 +14,9 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import owner_facts
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.engine import assembly
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.assembly import engine as engines
+from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.engine.attempts import attempt_settings
 from glance_sync_agent.engine.attempts import large_slots
 from glance_sync_agent.engine.attempts import worker
@@ -197,7 +198,7 @@ class World:
             chance=lambda: 0.5,
             new_id=new_id,
         )
-        self.engine = assembly.assemble(
+        self.engine = engines.assemble(
             ports.Ports(
                 regions=self.regions,
                 catalogue=self.catalogue,
@@ -211,32 +212,32 @@ class World:
             self.settings,
             dataclasses.replace(runtime, **(process or {})),
         )
-        self.projects = self.engine.projects
-        self.targets = self.engine.targets
-        self.copies = self.engine.wanted_copies
-        self.newest = self.engine.newest
-        self.intake = self.engine.requests
-        self.location_map = self.engine.location_records
-        self.joining = self.engine.remote_sources
-        self.source_views = self.engine.source_views
-        self.origins = self.engine.origins
-        self.downloads = self.engine.downloads
-        self.places = self.engine.slots
-        self.attempts = self.engine.attempts
-        self.outages = self.engine.region_health
-        self.worker = self.engine.worker
-        self.snapshots = self.engine.snapshots
-        self.reconciliation = self.engine.scan
-        self.census = self.engine.census
-        self.rounds = self.engine.scan_schedule
-        self.verifying = self.engine.read_back
-        self.verification = self.engine.verify_schedule
-        self.count_marked = self.engine.count_marked
-        self.make_repairs = self.engine.make_repairs
+        self.projects = self.engine.shared.projects
+        self.targets = self.engine.shared.targets
+        self.copies = self.engine.shared.wanted_copies
+        self.newest = self.engine.shared.newest
+        self.intake = self.engine.shared.requests
+        self.location_map = self.engine.shared.location_records
+        self.joining = self.engine.shared.remote_sources
+        self.source_views = self.engine.shared.source_views
+        self.origins = self.engine.attempts.origins
+        self.downloads = self.engine.attempts.downloads
+        self.places = self.engine.attempts.slots
+        self.attempts = self.engine.attempts.runner
+        self.outages = self.engine.attempts.region_health
+        self.worker = self.engine.attempts.worker
+        self.snapshots = self.engine.attempts.snapshots
+        self.reconciliation = self.engine.scans.scan
+        self.census = self.engine.scans.census
+        self.rounds = self.engine.scans.scan_schedule
+        self.verifying = self.engine.verification.read_back
+        self.verification = self.engine.verification.verify_schedule
+        self.count_marked = self.engine.scans.count_marked
+        self.make_repairs = self.engine.verification.make_repairs
 
-    def settings(self) -> assembly.Settings:
+    def settings(self) -> Settings:
         """Return what is in force, by what a test has changed."""
-        return assembly.Settings(
+        return Settings(
             placement=self.policy,
             metadata=self.metadata,
             project_seconds=self.cache_seconds,
@@ -283,7 +284,7 @@ class World:
             members=member_scans.FixedShare(member_scans.ALL),
             max_deletes=lambda: self.max_deletes,
         )
-        return self.engine.make_scan(
+        return self.engine.scans.make_scan(
             dataclasses.replace(kind, **changes),
             receive or differences.requesting(self.intake),
         )

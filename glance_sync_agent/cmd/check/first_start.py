@@ -41,7 +41,7 @@ def _missing(
         members=member_scans.FixedShare(member_scans.NONE),
         is_dry=True,
     )
-    report = cloud.engine().make_scan(kind, keep).run(scan_state.Scope(deletions=False))
+    report = cloud.engine().scans.make_scan(kind, keep).run(scan_state.Scope(deletions=False))
     return found, report.failed_regions
 
 

@@ -15,7 +15,7 @@ from glance_sync_agent.wiring.cloud import SystemClock
 
 def check(cloud: Cloud) -> Iterator[findings.Finding]:
     """Count the marked images of each region."""
-    marked = cloud.engine(clock=SystemClock()).census
+    marked = cloud.engine(clock=SystemClock()).scans.census
     for region in sorted(cloud.catalogue.regions()):
         yield _counted(marked, region)
 

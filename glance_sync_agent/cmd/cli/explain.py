@@ -57,9 +57,9 @@ class Explain(tables.Lister):
             image_id = named.image_id(parsed_args.image, cloud, self.app.say)
             # With the clock of this machine, because the database may be unreachable.
             engine = cloud.engine(clock=SystemClock())
-            source = engine.remote_sources.join(self._find(cloud, image_id))
+            source = engine.shared.remote_sources.join(self._find(cloud, image_id))
             self._warn(source, cloud)
-            verdicts = engine.targets.placements(source)
+            verdicts = engine.shared.targets.placements(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
         return _COLUMNS, _rows(source, verdicts)

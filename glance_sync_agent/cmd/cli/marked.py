@@ -50,7 +50,7 @@ class _OneImage(command.Command):
         region = images.RegionId(parsed_args.region)
         with Cloud(self.app.configure()) as cloud:
             named.require_in_catalogue(region, cloud)
-            yield cloud.engine().settling, region
+            yield cloud.engine().scans.settling, region
 
 
 class Adopt(_OneImage):
@@ -132,7 +132,7 @@ class OrphanList(tables.Lister):
         """Return the columns and the rows."""
         found: list[census.MarkedImage] = []
         with Cloud(self.app.configure()) as cloud:
-            marked = cloud.engine().census
+            marked = cloud.engine().scans.census
             region = named.region_of_catalogue(parsed_args, cloud)
             for one in sorted(cloud.catalogue.regions()) if region is None else [region]:
                 try:

@@ -71,7 +71,7 @@ class Reconcile(tables.Lister):
             engine = cloud.engine()
             # A dry run gets nothing that can write.
             receive = (
-                _nothing if parsed_args.dry_run else differences.requesting(engine.requests)
+                _nothing if parsed_args.dry_run else differences.requesting(engine.shared.requests)
             )
 
             def keep(some: Sequence[differences.Difference]) -> int:
@@ -85,7 +85,7 @@ class Reconcile(tables.Lister):
                 is_dry=parsed_args.dry_run,
                 is_accepted=allowed is not None,
             )
-            report = engine.make_scan(kind, keep).run(scope)
+            report = engine.scans.make_scan(kind, keep).run(scope)
         if parsed_args.dry_run:
             gone = len({one.image_id for one in found if one.may_delete})
             report.held_back = gone if gone > limit else 0

@@ -61,7 +61,7 @@ class Retry(command.Command):
             now = cloud.clock.now()
             known = store.breakers().all()
             stuck = [task for task in found if _is_stuck(task, now, known)]
-            requests = cloud.engine().requests
+            requests = cloud.engine().shared.requests
             for task in stuck:
                 requests.request(task.key.image_id, task.key.region)
                 store.breakers().change(task.key.region, lambda one: one.with_probe_due(now))
@@ -119,7 +119,7 @@ class Sync(command.Command):
             image_id = named.image_id(parsed_args.image, cloud, self.app.say)
             if parsed_args.release and region is not None:
                 _release(cloud, tasks.TaskKey(image_id=image_id, region=region))
-            requests = cloud.engine().requests
+            requests = cloud.engine().shared.requests
             count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
         if not count:
             raise errors.UnknownRegion(

@@ -75,12 +75,12 @@ class Verify(tables.Lister):
                 parsed_args.image, cloud, self.app.say
             )
             engine = cloud.engine()
-            reader = engine.read_back
+            reader = engine.verification.read_back
             # A dry run gets nothing that can write.
             repair = (
                 None
                 if parsed_args.dry_run
-                else engine.make_repairs(has_limit=not parsed_args.replace_all)
+                else engine.verification.make_repairs(has_limit=not parsed_args.replace_all)
             )
             with reading_bar.shown(self.app.stderr) as show:
                 for task in _named(cloud.store, image_id, region):

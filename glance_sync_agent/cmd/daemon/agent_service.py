@@ -133,7 +133,8 @@ class Daemon(service.ServiceBase):
             self._listening.stop()
 
     def _drain(self, agent: agents.Agent) -> None:
-        worker, timeout = agent.engine.worker, self._configuration.conf.graceful_shutdown_timeout
+        worker = agent.engine.attempts.worker
+        timeout = self._configuration.conf.graceful_shutdown_timeout
         LOG.info("Waiting for %d tasks, %s s at most", worker.running(), timeout)
         if not worker.wait_idle(timeout or None):
             LOG.warning(
@@ -145,8 +146,8 @@ class Daemon(service.ServiceBase):
 
     def _close(self, agent: agents.Agent) -> None:
         try:
-            agent.engine.scan_schedule.end()
-            agent.engine.verify_schedule.end()
+            agent.engine.scans.scan_schedule.end()
+            agent.engine.verification.verify_schedule.end()
         except errors.SyncError as exc:
             LOG.debug("Could not return the leader's leases, which expire by themselves: %s", exc)
         agent.close()

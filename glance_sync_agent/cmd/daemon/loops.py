@@ -47,13 +47,13 @@ class Loops:
             if wait:
                 self._signals.wake.wait(wait)
             # Tasks often end together; one read of the table then finds all their successors.
-            self._engine.worker.wait_idle(_BATCH_SECONDS)
+            self._engine.attempts.worker.wait_idle(_BATCH_SECONDS)
 
     def _dispatch(self) -> float:
         """Start what is due; return the seconds until the next read of the table."""
         if not self._is_enabled:
             return _POLL_SECONDS
-        if self._engine.worker.dispatch():
+        if self._engine.attempts.worker.dispatch():
             return 0.0
         due = self._engine.outside.store.next_due()
         if due is None:
@@ -72,13 +72,13 @@ class Loops:
         while not self._signals.stopping.is_set():
             if self._signals.scan.wait(wait):
                 self._signals.scan.clear()
-                self._engine.scan_schedule.request_full_scan()
+                self._engine.scans.scan_schedule.request_full_scan()
             if self._signals.stopping.is_set() or not self._is_enabled:
                 wait = None
                 continue
             with contextlib.suppress(errors.SyncError):  # the scan reports the database
                 self._set_clock()  # this machine's clock may have changed
-            wait = self._engine.scan_schedule.run()
+            wait = self._engine.scans.scan_schedule.run()
 
     def snapshots(self) -> None:
         """Check the snapshots that are not active yet."""
@@ -88,7 +88,7 @@ class Loops:
             if not self._is_enabled:
                 continue
             try:
-                self._engine.snapshots.check()
+                self._engine.attempts.snapshots.check()
             except errors.SyncError as exc:
                 LOG.warning("Could not check the snapshots; retrying: %s", exc)
 
@@ -96,4 +96,7 @@ class Loops:
         """Read copies back by the clock."""
         wait = 0.0
         while not self._signals.stopping.wait(wait):
-            wait = self._engine.verify_schedule.run() if self._is_enabled else _POLL_SECONDS
+            if self._is_enabled:
+                wait = self._engine.verification.verify_schedule.run()
+            else:
+                wait = _POLL_SECONDS

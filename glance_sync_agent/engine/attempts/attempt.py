@@ -18,6 +18,7 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts import execution
 from glance_sync_agent.engine.attempts import outcomes
+from glance_sync_agent.engine.attempts import placements
 from glance_sync_agent.engine.attempts import vanished_copies
 from glance_sync_agent.engine.attempts.attempt_settings import AttemptSettings
 from glance_sync_agent.engine.attempts.busy_copies import BusyCopies
@@ -35,15 +36,6 @@ LOG = logging.getLogger(__name__)
 #: A record, bytes, a read-back, what narrows, the rest, the status, and a new look at the source
 #: before what widens: these are ten. If it takes more, somebody keeps changing the copy.
 _MAX_STEPS = 12
-_UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why="")
-_UNDECIDED = strategy.Placement(
-    wanted=False, step=strategy.DecidedBy.STRATEGY, why="nobody can tell"
-)
-_NO_REGION = strategy.Placement(
-    wanted=False,
-    step=strategy.DecidedBy.STRATEGY,
-    why="it has no image endpoint in the catalogue",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +83,10 @@ class Attempt:
             copy=copies.first_copy(self._service, self._parts.sources, self._notes)
         )
         regions = self._parts.targets.catalogue()
-        region = self._parts.sources.region(self._task)
-        key = images.SourceKey(image_id=self._task.key.image_id, region=region)
+        region = self._task.key.region
+        key = images.SourceKey(
+            image_id=self._task.key.image_id, region=self._parts.sources.region(self._task)
+        )
         for step in range(_MAX_STEPS):
             self._keep_lease()
             source, copy = self._reader.read(), self._last.copy
@@ -106,13 +100,13 @@ class Attempt:
             if copy is None and not self._notes.has_lost and _is_deactivated(source):
                 copy = copies.find(self._service, evidence)
                 self._last = dataclasses.replace(self._last, copy=copy)
-            placement, undecided = self._placement(source)
+            placement, undecided = placements.of(self._parts.targets, source, region)
             situation = self._situation(context, placement, is_first=step == 0)
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)
-            if undecided is not None and not _takes_back(action):
+            if undecided is not None and not narrowing.only_narrows(action):
                 raise undecided
-            if _widens(action) and not self._reader.is_fresh:
+            if narrowing.widens_access(action) and not self._reader.is_fresh:
                 self._reader.renew()
                 continue
             self._note(action, source, copy, is_first=step == 0)
@@ -229,22 +223,6 @@ class Attempt:
             snapshot_timeout=self._settings().limits.snapshot,
         )
 
-    def _placement(
-        self, source: images.Image | None
-    ) -> tuple[strategy.Placement, errors.Undecided | None]:
-        """Return whether the copy should be there. A copy as source has no placement.
-
-        If Keystone cannot tell, the copy counts as unwanted, so that it still follows its source
-        in what takes access away. The error is returned, too.
-        """
-        if source is None or identity.names_itself(source):
-            return _UNASKED, None
-        try:
-            placements = self._parts.targets.placements(source)
-        except errors.Undecided as exc:
-            return _UNDECIDED, exc
-        return placements.get(self._task.key.region, _NO_REGION), None
-
     def _keep_lease(self) -> None:
         """Renew the lease between two steps, once a third of it is over.
 
@@ -258,24 +236,6 @@ class Attempt:
             self._renewed = now
         if self._stop.is_set():
             raise errors.Cancelled("the agent is stopping")
-
-
-def _widens(action: actions.Action) -> bool:
-    """Tell whether an action gives access, which needs a new look at the source."""
-    match action:
-        case actions.UpdateMetadata() | actions.SetActive():
-            return narrowing.widens(action)
-    return False
-
-
-def _takes_back(action: actions.Action) -> bool:
-    """Tell whether an action only takes access away."""
-    match action:
-        case actions.UpdateMetadata():
-            return narrowing.narrowed(action) == action
-        case actions.SetActive(active=active):
-            return not active
-    return False
 
 
 def _is_deactivated(source: images.Image | None) -> bool:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
 from glance_sync_agent.engine.reconcile import scan as scans
@@ -17,7 +17,7 @@ def world():
 
 @pytest.fixture
 def engine(world):
-    return assembly.assemble(world.engine.outside, world.settings)
+    return engines.assemble(world.engine.outside, world.settings)
 
 
 def scan(engine, found, *, is_dry):
@@ -30,7 +30,7 @@ def scan(engine, found, *, is_dry):
         max_deletes=lambda: 10,
         is_dry=is_dry,
     )
-    return engine.make_scan(kind, keep).run()
+    return engine.scans.make_scan(kind, keep).run()
 
 
 def test_a_command_works_in_its_own_thread(world, engine):
@@ -38,9 +38,9 @@ def test_a_command_works_in_its_own_thread(world, engine):
     world.changed(image.image_id)
     world.clock.advance(1.0)
     engine.make_all()
-    assert engine.worker.dispatch() == 2
+    assert engine.attempts.worker.dispatch() == 2
     assert image.image_id in world.two.ids()
-    assert engine.worker.running() == 0
+    assert engine.attempts.worker.running() == 0
 
 
 def test_a_dry_scan_remembers_nothing(world, engine):
@@ -67,5 +67,5 @@ def test_a_dry_scan_notes_no_missing_source(world, engine):
 
 
 def test_a_command_settles_images_of_its_own_cloud(world, engine):
-    assert engine.settling is engine.settling
-    assert engine.census is engine.census
+    assert engine.scans.settling is engine.scans.settling
+    assert engine.scans.census is engine.scans.census

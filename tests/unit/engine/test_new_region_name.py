@@ -91,7 +91,7 @@ def test_what_somebody_replicated_from_a_region_of_the_catalogue_takes_no_place(
 
 @pytest.fixture
 def settle(world):
-    return world.engine.settling
+    return world.engine.scans.settling
 
 
 def test_a_copy_with_the_old_name_is_adopted_by_name(world, copied, settle):

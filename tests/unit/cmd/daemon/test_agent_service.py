@@ -12,7 +12,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.cmd.daemon import loops
-from glance_sync_agent.engine import assembly
+from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.wiring.agent import Agent
@@ -67,7 +67,7 @@ class Stage:
             raise self.build_failures.pop(0)
         self.wake = runtime.wake
         process = {name: getattr(runtime, name) for name in ("submit", "ending", "wake")}
-        self.world.engine = assembly.assemble(
+        self.world.engine = engines.assemble(
             # The daemon waits in real time.
             dataclasses.replace(self.world.engine.outside, clock=SystemClock()),
             self.world.settings,
@@ -199,7 +199,7 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     stage.daemon.stop(graceful=True)
     assert stage.released == 1
     gate.set()
-    eventually(lambda: stage.world.engine.worker.running() == 0)
+    eventually(lambda: stage.world.engine.attempts.worker.running() == 0)
     assert stage.world.task(image).status == "pending"
     assert stage.world.two.image(image.image_id).status == "queued"
 
@@ -212,7 +212,7 @@ def test_nothing_is_begun_after_stopping(stage):
     stage.world.changed(image.image_id)
     stage.enable(enabled=True)
     assert not stage.listening()
-    assert stage.world.engine.worker.running() == 0
+    assert stage.world.engine.attempts.worker.running() == 0
     assert image.image_id not in stage.world.two.ids()
 
 
@@ -427,7 +427,7 @@ def test_a_disabled_agent_checks_no_snapshot(stage, monkeypatch):
     eventually(lambda: is_awaited(stage))
     stage.enable(enabled=False)
     looks = []
-    watch = stage.world.engine.snapshots
+    watch = stage.world.engine.attempts.snapshots
     original = watch.check
     monkeypatch.setattr(
         type(watch), "check", lambda _self: looks.append(original())

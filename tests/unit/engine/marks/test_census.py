@@ -38,7 +38,7 @@ def kinds(world, region=TWO):
 
 
 def report(world, *regions):
-    world.engine.adoption.adopt_unknown(regions)
+    world.engine.scans.adoption.adopt_unknown(regions)
 
 
 def lose_database(world):
@@ -191,7 +191,7 @@ def test_a_copy_of_an_opposite_agent_whose_source_is_gone_is_no_orphan(world):
     copy = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
     assert kinds(world) == {copy.image_id: "unadopted"}
     with pytest.raises(errors.ImageConflict, match="is no orphan"):
-        world.engine.settling.delete_orphan(TWO, copy.image_id)
+        world.engine.scans.settling.delete_orphan(TWO, copy.image_id)
     assert world.two.ids() == {copy.image_id}
 
 

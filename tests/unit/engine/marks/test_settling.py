@@ -21,7 +21,7 @@ def world():
 
 @pytest.fixture
 def settle(world):
-    return world.engine.settling
+    return world.engine.scans.settling
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an image belongs in the region of an attempt."""
+
+from glance_sync_agent import errors
+from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine.placement.targets import Targets
+
+_UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why="")
+_UNDECIDED = strategy.Placement(
+    wanted=False, step=strategy.DecidedBy.STRATEGY, why="nobody can tell"
+)
+_NO_REGION = strategy.Placement(
+    wanted=False,
+    step=strategy.DecidedBy.STRATEGY,
+    why="it has no image endpoint in the catalogue",
+)
+
+
+def of(
+    targets: Targets, source: images.Image | None, region: images.RegionId
+) -> tuple[strategy.Placement, errors.Undecided | None]:
+    """Return whether the copy should be there. A copy as source has no placement.
+
+    If Keystone cannot tell, the copy counts as unwanted, so that it still follows its source in
+    what takes access away. The error is returned, too.
+    """
+    if source is None or identity.names_itself(source):
+        return _UNASKED, None
+    try:
+        placements = targets.placements(source)
+    except errors.Undecided as exc:
+        return _UNDECIDED, exc
+    return placements.get(region, _NO_REGION), None
