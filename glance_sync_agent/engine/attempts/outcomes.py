@@ -40,8 +40,7 @@ def outcome(action: actions.Conclusion, seen: Seen) -> tasks.Outcome:
             return tasks.Failed(code=code, reason=reason)
         case actions.AwaitSource(reason=reason):
             return _awaiting(reason, seen)
-        case actions.Settled():
-            return _settled(action, seen)
+    return _settled(action, seen)
 
 
 def _awaiting(reason: str, seen: Seen) -> tasks.Waiting | tasks.Failed:

@@ -156,3 +156,33 @@ def test_a_record_without_data_gets_no_members_and_keeps_those_that_it_may_have(
 )
 def test_who_sees_a_copy_later_is_known_before(image, is_seen):
     assert narrowing.is_seen_later(image) is is_seen
+
+
+@pytest.mark.parametrize(
+    ("action", "gives", "only_takes"),
+    [
+        (actions.SetActive(copy=copy(), active=True), True, False),
+        (actions.SetActive(copy=copy(), active=False), False, True),
+        (actions.DeleteCopy(copy=copy(), reason="copy is killed"), False, False),
+    ],
+)
+def test_actions_give_or_take_access(action, gives, only_takes):
+    assert narrowing.widens_access(action) is gives
+    assert narrowing.only_narrows(action) is only_takes
+
+
+@pytest.mark.parametrize(
+    ("attributes", "gives", "only_takes"),
+    [
+        ({"visibility": "private"}, False, True),
+        ({"visibility": "private", "name": "new"}, False, False),
+        ({"name": "new"}, False, False),
+        ({"visibility": "public"}, True, False),
+    ],
+)
+def test_changes_of_metadata_give_or_take_access(attributes, gives, only_takes):
+    change = actions.UpdateMetadata(
+        copy=copy(), attributes=attributes, tags=None, properties={}, members={}
+    )
+    assert narrowing.widens_access(change) is gives
+    assert narrowing.only_narrows(change) is only_takes
