@@ -189,15 +189,14 @@ def _built(
 
     engine = assembled.engine(cloud, store, runtime, change)
     idle: Any = types.SimpleNamespace(
-        run=lambda: 3600.0, request_full_scan=lambda: None, end=lambda: None, look=lambda: 0,
+        run=lambda: 3600.0, request_full_scan=lambda: None, end=lambda: None, check=lambda: 0,
         start=lambda: None, stop=lambda: None,
     )
     working: Any = types.SimpleNamespace(
-        worker=engine.attempts.worker,
         outside=engine.outside,
-        scan_schedule=idle,
-        snapshots=idle,
-        verify_schedule=idle,
+        attempts=types.SimpleNamespace(worker=engine.attempts.worker, snapshots=idle),
+        scans=types.SimpleNamespace(scan_schedule=idle),
+        verification=types.SimpleNamespace(verify_schedule=idle),
     )
     return Agent(
         engine=working,
