@@ -48,12 +48,12 @@ def test_a_prefix_grows_and_stays_as_it_was():
     assert [one.size for one in (nothing, some, more)] == [0, 4, 8]
     assert nothing.multihash == builders.multihash(b"", "sha256")
     assert some.multihash == builders.multihash(b"some", "sha256")
-    assert more.multihash == builders.multihash(b"somemore", "sha256")
+    assert more.multihash == builders.multihash(b"some" b"more", "sha256")
 
 
 def test_prefixes_of_the_same_bytes_are_equal():
     nothing = blocks.empty_prefix("sha256")
-    assert nothing.plus(b"some").plus(b"more") == nothing.plus(b"somemore")
+    assert nothing.plus(b"some").plus(b"more") == nothing.plus(b"some" b"more")
     assert nothing.plus(b"some") != nothing.plus(b"sume")
     assert nothing != blocks.empty_prefix("sha512")
 

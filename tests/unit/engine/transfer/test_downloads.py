@@ -17,8 +17,8 @@ from glance_sync_agent.engine.transfer import blocks
 from glance_sync_agent.engine.transfer import downloads
 from tests.unit import builders
 
-DATA = b"zeroone-two-threfourfivesix"
-BLOCKS = [b"zero", b"one-", b"two-", b"thre", b"four", b"five", b"six"]
+DATA = b"zeroone-two-tri-fourfivesix"
+BLOCKS = [b"zero", b"one-", b"two-", b"tri-", b"four", b"five", b"six"]
 CHUNKS = st.lists(st.binary(max_size=6), max_size=8)
 ALGORITHMS = st.sampled_from(["md5", "sha256", "sha512"])
 
@@ -463,7 +463,7 @@ def test_a_source_without_hash_has_at_least_the_right_length(chunks, size):
 def test_bytes_after_an_empty_chunk_are_withheld_as_well(receiver):
     """An empty last chunk once let the whole of a wrong image pass."""
     with pytest.raises(errors.OriginFailed, match="DigestMismatch"):
-        receiver.take([b"wron", b""], image(b"righ"))
+        receiver.take([b"bad-", b""], image(b"good"))
     assert receiver.received == b""
 
 
