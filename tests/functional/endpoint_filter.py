@@ -4,6 +4,8 @@
 import contextlib
 from typing import Any
 
+from keystoneauth1 import exceptions
+
 from tools import cloud as clouds
 
 
@@ -11,6 +13,7 @@ class EndpointFilter:
     """What the administrator of a cloud does in its Keystone; it is undone by the stack."""
 
     def __init__(self, cloud: clouds.Cloud, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
         self._session: Any = cloud.session("admin")
         self._groups: dict[str, str] = {}
         for region in cloud.describe().regions:
@@ -23,7 +26,16 @@ class EndpointFilter:
 
     def associate(self, project_id: str, region: str, *, method: str = "PUT") -> None:
         """Associate a project with the endpoints of a region, or take that back."""
-        self.send(method, f"{self._groups[region]}/projects/{project_id}")
+        path = f"{self._groups[region]}/projects/{project_id}"
+        self.send(method, path)
+        if method == "PUT":
+            # Keystone keeps the catalogues of users for ten minutes, and the deletion of a group
+            # makes it forget none.
+            self._stack.callback(self._take_back, path)
+
+    def _take_back(self, path: str) -> None:
+        with contextlib.suppress(exceptions.NotFound):
+            self.send("DELETE", path)
 
     def send(self, method: str, path: str, **body: Any) -> Any:
         """Send a request to Keystone; return what it answers."""
