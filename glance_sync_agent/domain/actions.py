@@ -96,6 +96,8 @@ class DeleteCopy:
     copy: Image
     reason: str
     mismatch: tuple[str, str] | None = None  # of wrong bytes: expected and found
+    #: Takes access away before, because Glance may refuse the deletion.
+    first: UpdateMetadata | SetActive | None = None
 
 
 #: What an attempt executes.

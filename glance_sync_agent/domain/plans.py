@@ -42,7 +42,8 @@ def decide(situation: Situation) -> Action:
     case = _without_the_gone(situation)
     action = _decide(case)
     if isinstance(action, DeleteCopy):
-        return copy_plans.before_deletion(case, action.copy) or action
+        first = copy_plans.before_deletion(case, action.copy)
+        return dataclasses.replace(action, first=first)
     return action
 
 

@@ -189,7 +189,23 @@ class Executor:
                 LOG.info("Updated the metadata of %s", context.key)
             raise
 
+    def _hide(
+        self, context: Context, change: actions.UpdateMetadata | actions.SetActive
+    ) -> None:
+        """Take access to a copy away that is deleted next. A refusal stops no deletion."""
+        try:
+            self._change(context, change)
+        except (errors.Refused, errors.ServiceUnavailable) as exc:
+            if isinstance(exc, errors.ServiceUnavailable) and exc.fault is not errors.Fault.ANSWER:
+                raise
+            LOG.warning(
+                "Could not take access to the copy of %s away before its deletion: %s",
+                context.key, exc,
+            )
+
     def _delete(self, context: Context, action: actions.DeleteCopy) -> Done:
+        if action.first is not None:
+            self._hide(context, action.first)
         copy = context.read_again(action.copy)
         if copy is not None:
             proof = context.whose(copy).reason

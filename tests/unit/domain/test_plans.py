@@ -402,7 +402,10 @@ TABLE = [
          source(visibility="private"), copy(visibility="public", status=Status.KILLED),
          wanted=False),
     case("unwanted, made private, and goes",
-         change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         actions.DeleteCopy(
+             copy=copy(visibility="public"), reason=UNWANTED,
+             first=change_of(copy(visibility="public"), attributes={"visibility": "private"}),
+         ),
          source(visibility="private"), copy(visibility="public"), wanted=False,
          delete_unwanted=True),
     case("unwanted, made private, and not ours", unwanted(UNWANTED),
@@ -752,7 +755,8 @@ def test_a_damaged_copy_goes_before_it_gains_anything(there):
 def test_a_copy_of_a_deleted_source_is_hidden_before_it_goes(made):
     """Because Glance refuses to delete an image from whose data a server runs."""
     hidden = change_of(made, attributes={"visibility": "private"})
-    assert decide(None, made, may_delete=True) == hidden
+    gone = actions.DeleteCopy(copy=made, reason="source was deleted", first=hidden)
+    assert decide(None, made, may_delete=True) == gone
 
 
 @pytest.mark.parametrize(
@@ -772,7 +776,8 @@ def test_a_copy_that_only_its_owner_sees_goes_at_once(made):
 def test_a_shared_copy_with_members_is_hidden_before_it_goes():
     made = copy(members={"beta": Member.ACCEPTED})
     hidden = change_of(made, attributes={"visibility": "private"})
-    assert decide(None, made, may_delete=True) == hidden
+    gone = actions.DeleteCopy(copy=made, reason="source was deleted", first=hidden)
+    assert decide(None, made, may_delete=True) == gone
 
 
 @pytest.mark.parametrize(
@@ -790,12 +795,13 @@ def test_a_shared_copy_with_members_is_hidden_before_it_goes():
 def test_a_copy_loses_what_its_source_lost_before_it_goes(fields, flags, how):
     made = copy(visibility="public", **fields)
     if how == "private":
-        change = change_of(made, attributes={"visibility": "private"})
-        assert decide(source(visibility="private"), made, **flags) == change
+        first: Any = change_of(made, attributes={"visibility": "private"})
+        action = decide(source(visibility="private"), made, **flags)
     else:
-        rest = actions.SetActive(copy=made, active=False)
-        there = source(visibility="public", status=Status.DEACTIVATED)
-        assert decide(there, made, **flags) == rest
+        first = actions.SetActive(copy=made, active=False)
+        action = decide(source(visibility="public", status=Status.DEACTIVATED), made, **flags)
+    assert isinstance(action, actions.DeleteCopy)
+    assert action.first == first
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -73,6 +73,31 @@ def test_a_copy_that_is_in_use_is_hidden_once_its_source_is_deleted(world, image
     assert_taken_back(world, image, "private")
 
 
+def test_a_region_that_refuses_every_change_still_deletes_a_copy(world, image, caplog):
+    refuse(world.two, "update", errors.Refused("HTTP 403: policy 'modify_image'"))
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.settle()
+    assert image.image_id not in world.two.ids()
+    assert "Could not take access to the copy of image" in caplog.text
+
+
+def test_a_region_that_is_unreachable_is_not_asked_to_delete_next(world, image):
+    asked = []
+
+    def before(name, _image_id):
+        asked.append(name)
+        if name == "update":
+            raise errors.ServiceUnavailable("no answer", region=TWO)
+
+    world.two.before = before
+    world.source.delete_as_user(image.image_id)
+    world.deleted(image.image_id)
+    world.run()
+    assert "delete" not in asked
+    assert world.task(image).status == "pending"
+
+
 @pytest.mark.parametrize("how", ["private", "deactivated"])
 @pytest.mark.parametrize("why", ["damaged", "other bytes", "unwanted"])
 def test_a_copy_that_should_go_and_is_in_use_follows_its_source(world, image, why, how):
