@@ -47,8 +47,8 @@ def narrowing_step(
 ) -> UpdateMetadata | SetActive | None:
     """Return what takes access to a copy of ours away, as its source does; None: nothing.
 
-    It follows whatever else is true of the two. The owner of a source may write the mark of a
-    copy on it. The copies that our rows know still follow.
+    Lost access always follows to the copy. The owner of a source may write the mark of a copy on
+    it, but the copies that our rows know still follow.
 
     :param copy: of ours; None: there is none.
     :param found: whose it is.
@@ -57,7 +57,7 @@ def narrowing_step(
         return None
     if names_itself(source) and (found is None or not found.is_known):
         return None
-    return _rest(source, copy) or _narrowed(source, copy)
+    return _deactivation(source, copy) or _narrowed(source, copy)
 
 
 def before_deletion(case: Situation, copy: Image) -> UpdateMetadata | SetActive | None:
@@ -132,7 +132,7 @@ def _unwanted(
     )
 
 
-def _rest(source: Image, copy: Image) -> SetActive | None:
+def _deactivation(source: Image, copy: Image) -> SetActive | None:
     """Return the deactivation of a copy; None: it may stay active."""
     if source.status is not ImageStatus.DEACTIVATED or copy.status is not ImageStatus.ACTIVE:
         return None
@@ -159,7 +159,7 @@ def _wanted(case: Situation, source: Image, copy: Image, found: Identity) -> Act
 def _without_data(source: Image, copy: Image) -> Settled | CopyData | UpdateMetadata:
     if source.status is ImageStatus.DEACTIVATED:
         return source_deactivated()
-    # The bytes make the image. Users who may not see the source must not see that.
+    # With its data the image becomes usable. Before that, only users of the source may see it.
     change = metadata_changes.change(narrowing.before_data(source, copy), copy)
     return change or CopyData(source=source, into=copy)
 
@@ -174,14 +174,15 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
     if isinstance(proof, ReadBack) and source.multihash is None:
         # Only this attempt knows the hash of a source that has none.
         return proof
-    if (rest := _rest(source, copy)) is not None:
-        return rest
+    if (step := _deactivation(source, copy)) is not None:
+        return step
     if (change := metadata_changes.change(source, copy)) is not None:
         return change
     if _is_held(case, source, copy):
         return _held(source, copy)
     if copy.status is not source.status:
-        # After who may see it: else users without access to the source would see the copy.
+        # Visibility and members come before the activation. Otherwise users without access to
+        # the source would see the copy.
         return SetActive(copy=copy, active=True)
     # Last, because it may take hours, or fail. Access that was taken back must not wait for it.
     return proof or _IN_SYNC

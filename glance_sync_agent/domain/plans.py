@@ -127,10 +127,10 @@ def _without_copy(case: Situation, source: Image) -> Action:
     other, found = case.copy, case.identity
     # Both are there, or neither.
     if other is None or found is None:  # pragma: no mutate
-        return _first_copy(case, source)
+        return _new_copy(case, source)
     match found.whose:
         case Whose.INHERITED:
-            return _first_copy(case, source, under_own_id=True)
+            return _new_copy(case, source, under_own_id=True)
         case Whose.FOREIGN:
             return conflicts.foreign(source, other)
     if found.needs_reading and source.multihash is not None:
@@ -140,7 +140,7 @@ def _without_copy(case: Situation, source: Image) -> Action:
     return conflicts.doubtful(other, found)
 
 
-def _first_copy(
+def _new_copy(
     case: Situation, source: Image, *, under_own_id: bool = False
 ) -> Settled | CopyData | Wait:
     if source.status is ImageStatus.DEACTIVATED:

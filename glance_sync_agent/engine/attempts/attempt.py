@@ -33,8 +33,7 @@ from glance_sync_agent.engine.transfer import progress
 
 LOG = logging.getLogger(__name__)
 
-#: A record, bytes, a read-back, what narrows, the rest, the status, and a new look at the source
-#: before what widens: these are ten. If it takes more, somebody keeps changing the copy.
+#: No sequence of actions needs more. If it takes more, somebody keeps changing the copy.
 _MAX_STEPS = 12
 
 
@@ -96,12 +95,12 @@ class Attempt:
                 proven_id=self._notes.proven_id,
                 regions=regions,
             )
-            context = self._context(evidence)
+            context = self._context(evidence, is_first=step == 0)
             if copy is None and not self._notes.has_lost and _is_deactivated(source):
                 copy = copies.find(self._service, evidence)
                 self._last = dataclasses.replace(self._last, copy=copy)
             placement, undecided = placements.of(self._parts.targets, source, region)
-            situation = self._situation(context, placement, is_first=step == 0)
+            situation = self._situation(context, placement)
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)
             if undecided is not None and not narrowing.only_narrows(action):
@@ -109,7 +108,7 @@ class Attempt:
             if narrowing.widens_access(action) and not self._reader.is_fresh:
                 self._reader.renew()
                 continue
-            self._note(action, source, copy, is_first=step == 0)
+            self._note(action, source, copy)
             if isinstance(action, actions.Conclusion):
                 return outcomes.outcome(action, self._seen(placement, source, situation))
             if source is None:
@@ -121,18 +120,19 @@ class Attempt:
             f"{self._task.key}: still not in step after {_MAX_STEPS} steps"
         )
 
-    def _context(self, evidence: identity.Evidence) -> Context:
+    def _context(self, evidence: identity.Evidence, *, is_first: bool) -> Context:
         return Context(
             lease=self._lease,
             service=self._service,
             evidence=evidence,
             notes=self._notes,
             reader=self._reader,
+            is_first=is_first,
             just_read=self._just_read,
         )
 
     def _situation(
-        self, context: Context, placement: strategy.Placement, *, is_first: bool
+        self, context: Context, placement: strategy.Placement
     ) -> situations.Situation:
         task, copy, settings = self._task, self._last.copy, self._settings()
         limits, now = settings.limits, self._clock.now()
@@ -151,7 +151,7 @@ class Attempt:
             busy_seconds=self._parts.busy_copies.seconds(task.key, copy),
             most_busy_seconds=limits.lease,
             wait=vanished_copies.wait(task, now, pause_seconds=limits.vanished)
-            if is_first
+            if context.is_first
             else None,
             sent=self._sent,
             misread=self._last.misread,
@@ -163,8 +163,6 @@ class Attempt:
         action: actions.Action,
         source: images.Image | None,
         copy: images.Image | None,
-        *,
-        is_first: bool,
     ) -> None:
         """Note what an action says about the copy, before it is executed."""
         makes_record = isinstance(action, actions.CopyData) and action.into is None
@@ -172,11 +170,9 @@ class Attempt:
         if is_active and self._notes.deactivated_id and not isinstance(action, actions.SetActive):
             # The deactivation never arrived, or was undone. A later one is somebody else's.
             self._notes.deactivate(None)
-        if makes_record and is_first:
-            vanished_copies.note(self._lease, self._clock.now(), self._store)
         if not makes_record and not isinstance(action, actions.Wait):
-            # A first attempt makes the record without a search for one. A record that it finds
-            # in its place is as busy as before.
+            # The first attempt does not search for a record. If one is there already, its upload
+            # time goes on.
             self._parts.busy_copies.forget(self._task.key)
         self._parts.location_records.follow(source, self._service, copy, action)
 

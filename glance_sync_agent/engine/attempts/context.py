@@ -21,6 +21,7 @@ class Context:
     evidence: identity.Evidence  # without what the row knows of the copy
     notes: CopyNotes
     reader: SourceReader
+    is_first: bool = True  # whether this attempt has executed nothing yet
     #: The copy, if it was read after everything else that this attempt has read.
     just_read: images.Image | None = None
 

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import situations
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import copies
+from glance_sync_agent.engine.attempts import vanished_copies
 from glance_sync_agent.engine.attempts.context import Context
 from glance_sync_agent.engine.attempts.large_slots import LargeSlots
 from glance_sync_agent.engine.transfer import progress
@@ -90,6 +91,9 @@ class Executor:
             into, is_new = copies.make_record(context, action, self._runtime.new_id)
             if not is_new:
                 return Done(copy=into)
+            if context.is_first:
+                # Only now, because a region that refuses the record makes no copy vanish.
+                vanished_copies.note(context.lease, self._clock.now(), self._store)
         else:
             notes.found(into, on_probation=context.whose(into).on_probation)
         # If the source has no hash, nothing else proves later that the record is ours.
@@ -104,7 +108,7 @@ class Executor:
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", context.key, source.size, seconds)
         if narrowing.is_seen_later(source):
-            # Before the copy, which is then read right before it is changed.
+            # Read the source first, so that the copy is read right before its change.
             context.reader.renew()
         # A new record has no members yet.
         read = context.service.get_record if action.into is None else context.service.get
@@ -183,7 +187,7 @@ class Executor:
         try:
             context.service.set_active(action.copy.image_id, active=action.active)
         except errors.SyncError:
-            # One refusal must not keep the other part of what users lost.
+            # If Glance refuses the deactivation, the metadata is still narrowed.
             if action.and_also is not None:
                 context.service.update(action.and_also)
                 LOG.info("Updated the metadata of %s", context.key)

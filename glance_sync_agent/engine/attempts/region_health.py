@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unavailable regions: all agents pause them until one task finds them well again."""
+"""Unavailable regions: all agents leave their tasks until one task finds them well again."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
 import datetime
@@ -140,7 +140,7 @@ class RegionHealth:
             )
         elif breaker.retry_at is not None:
             LOG.warning(
-                "Region %s is unavailable and paused until %s, after %d failures in a row: %s",
+                "Region %s is unavailable until %s, after %d failures in a row: %s",
                 region,
                 breaker.retry_at.isoformat(timespec="seconds"),
                 breaker.failures,

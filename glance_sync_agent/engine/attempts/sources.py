@@ -127,7 +127,7 @@ class SourceViews:
 class SourceReader:
     """Reads the source for one attempt, and knows whether that is recent enough to widen access.
 
-    It is, if the attempt itself read the source and has executed nothing since. A user who lost
+    It is fresh if this attempt read it and has executed nothing since. A user who lost
     access to the source would otherwise see the copy while the view is old.
     """
 

@@ -30,7 +30,7 @@ def wait(
 
 
 def note(lease: tasks.Lease, now: datetime.datetime, store: ports.TaskNotes) -> None:
-    """Count a copy that vanished, before it is made again.
+    """Count a copy that vanished, once its new record exists.
 
     :raises LeaseLost: somebody else works on the task.
     """

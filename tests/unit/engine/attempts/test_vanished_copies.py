@@ -149,3 +149,24 @@ def test_an_operator_may_have_copies_made_anew_at_once_always(world):
         vanish(world, image)
         assert exists(world, image)
     assert world.task(image).vanished.times == 5
+
+
+def test_a_region_that_refuses_the_new_record_makes_no_copy_vanish(world):
+    image = publish(world)
+    world.two.delete_as_user(world.task(image).copy_id)
+
+    def before(name, _image_id):
+        if name == "create":
+            raise errors.ServiceUnavailable("HTTP 500", fault=errors.Fault.ANSWER)
+
+    world.two.before = before
+    world.changed(image.image_id)
+    world.run()
+    task = world.task(image)
+    assert (task.vanished, task.attempts) == (None, 1)
+    assert "HTTP 500" in task.reason
+    world.two.before = lambda _name, _image_id: None
+    world.settle()
+    assert exists(world, image)
+    assert world.task(image).vanished.times == 1
+
