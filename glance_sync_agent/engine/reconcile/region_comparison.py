@@ -127,7 +127,9 @@ class RegionComparison:
         """Return what takes access away; it waits for no task that failed."""
         if copy is None:
             return None
-        action = self._action(region, pair, copy, unwanted=_RESTS)
+        action: actions.Action | None = self._action(region, pair, copy, unwanted=_RESTS)
+        if isinstance(action, actions.DeleteCopy):
+            action = action.first
         return steps.step_of(action) if isinstance(action, _NARROWING) else None
 
     def _unwanted(
