@@ -24,8 +24,6 @@ from glance_sync_agent.domain.images import ImageStatus
 from glance_sync_agent.domain.situations import Misread
 from glance_sync_agent.domain.situations import Situation
 
-_GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
-
 _ABSENT = Settled(code=Code.ABSENT, text="absent from both regions")
 #: The catalogue has no image endpoint for the region, so no attempt can look.
 REGION_GONE = Settled(
@@ -77,7 +75,7 @@ def _without_the_gone(situation: Situation) -> Situation:
 
 
 def _is_gone(image: Image | None) -> bool:
-    return image is not None and image.status in _GONE
+    return image is not None and image.status in readiness.GONE
 
 
 def _without_source(case: Situation) -> Action:

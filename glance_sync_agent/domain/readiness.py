@@ -10,6 +10,8 @@ from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
 
 WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
+#: A Glance that was killed while it deleted an image shows it like that.
+GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
 IN_UPLOAD = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
 _UNFINISHED = IN_UPLOAD | {ImageStatus.QUEUED}
 

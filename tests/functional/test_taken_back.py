@@ -105,8 +105,8 @@ def test_what_is_taken_back_is_so_where_the_image_is_not_wanted_any_more(make_ag
     assert not any("round" in copy for copy in copies(people, image.image_id).values())
     (reason,) = reasons(agent, image)
     assert reason == (
-        "not wanted here: sync_regions of the image is none; the copy that is there stays, and "
-        "only what narrows access to its source follows: it is private and deactivated"
+        "not wanted here: sync_regions of the image is none; the copy stays, and only what "
+        "narrows access to its source follows: it is private and deactivated"
     )
     admin.reactivate(image.image_id)
     admin.update(image.image_id, visibility="public")

@@ -82,6 +82,15 @@ def test_a_region_that_refuses_every_change_still_deletes_a_copy(world, image, c
     assert "Could not take access to the copy of image" in caplog.text
 
 
+def test_a_copy_that_its_glance_deleted_by_half_is_forgotten(world, image):
+    """A Glance that is killed in a deletion shows the image with that status for ever."""
+    world.source.delete_as_user(image.image_id)
+    world.two.change(image.image_id, status="deleted")
+    world.deleted(image.image_id)
+    world.settle()
+    assert not [task for task in world.store.list() if task.key.image_id == image.image_id]
+
+
 def test_a_region_that_is_unreachable_is_not_asked_to_delete_next(world, image):
     asked = []
 
