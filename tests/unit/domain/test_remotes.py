@@ -183,3 +183,13 @@ def test_the_data_has_a_home_with_another_id():
 @pytest.mark.parametrize("source", [builders.source(), builders.elsewhere()])
 def test_other_data_is_at_home_with_its_record(source):
     assert remotes.home(source) == source
+
+
+def test_a_location_names_its_image_by_metadata_before_its_url():
+    in_url, named = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+    url = f"http://two.example/v2/images/{in_url}"
+    for metadata, expected in (({"image_id": named}, named), ({}, in_url)):
+        location = images.Location(url=url, metadata={"image_from": "snapshot", **metadata})
+        found = remotes.remote_data(location)
+        assert found is not None
+        assert (found.image_id, found.image_from, found.url) == (expected, "snapshot", url)
