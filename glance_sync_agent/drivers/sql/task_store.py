@@ -24,7 +24,7 @@ from glance_sync_agent.drivers.sql.task_queue import SqlTaskQueue
 from glance_sync_agent.engine import ports
 
 
-class SqlTaskStore:
+class SqlTaskStore(SqlTaskQueue, SqlTaskNotes, SqlTaskQueries):
     """``engine.ports.TaskStore`` in SQLite, PostgreSQL or MariaDB.
 
     Threads may share it. It connects on first use, and again after a fork.
@@ -39,39 +39,7 @@ class SqlTaskStore:
         :param timeout_seconds: for a connection, a lock or an answer.
         :raises ConfigurationError: it is not a URL, or its driver is not installed.
         """
-        self._database = Database(url, connections=connections, timeout_seconds=timeout_seconds)
-        queue = SqlTaskQueue(self._database)
-        self.request = queue.request
-        self.request_in = queue.request_in
-        self.due_regions = queue.due_regions
-        self.due_projects = queue.due_projects
-        self.next_due = queue.next_due
-        self.claim = queue.claim
-        self.renew = queue.renew
-        self.finish = queue.finish
-        self.release = queue.release
-        self.release_owned = queue.release_owned
-        notes = SqlTaskNotes(self._database)
-        self.note_copy = notes.note_copy
-        self.note_copied = notes.note_copied
-        self.note_proven = notes.note_proven
-        self.note_vanished = notes.note_vanished
-        self.note_deactivated = notes.note_deactivated
-        self.note_verified = notes.note_verified
-        self.note_missing = notes.note_missing
-        self.distrust = notes.distrust
-        self.permit_activation = notes.permit_activation
-        self.adopt = notes.adopt
-        self.disown = notes.disown
-        queries = SqlTaskQueries(self._database)
-        self.get = queries.get
-        self.find = queries.find
-        self.list = queries.list
-        self.waiting = queries.waiting
-        self.unverified = queries.unverified
-        self.image_ids = queries.image_ids
-        self.named = queries.named
-        self.regions = queries.regions
+        super().__init__(Database(url, connections=connections, timeout_seconds=timeout_seconds))
 
     def leader_leases(self) -> SqlLeaderLeases:
         """Return the leader leases of the agents that share the database."""
