@@ -16,9 +16,10 @@ _ENTRIES = 512
 _Key = tuple[images.RegionId, images.ImageId, str]  # the image, and the request for it
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _View:
     read_at: float  # monotonic seconds, before the request was sent
+    is_proven: bool = False  # Glance showed all images after this was read
     image: futures.Future[images.Image | None] = dataclasses.field(default_factory=futures.Future)
 
 
@@ -59,7 +60,7 @@ class SourceViews:
 
         :raises ServiceUnavailable: the Glance of its region, or of its data, does not answer.
         """
-        key = self.region(task), task.key.image_id, task.request_id
+        key = self._key(task)
         view, is_new = self._view(key)
         if is_new:
             self._fill(key, view)
@@ -68,21 +69,33 @@ class SourceViews:
     def require_rights(self, task: tasks.Task) -> None:
         """Prove that a source which is not found is not just hidden from the agent.
 
+        One proof serves all regions that read the same view, because it is younger than the view.
+
         :raises ServiceUnavailable: its Glance does not answer.
         :raises Refused: Glance does not show all images, so private ones look absent.
         """
+        with self._lock:
+            view = self._views.get(self._key(task))
+        was_read = view is not None and view.image.done()  # a proof during a read proves nothing
+        if view is not None and view.is_proven:
+            return
         self._regions.image_service(self.region(task)).require_all_rights()
+        if view is not None and was_read:
+            view.is_proven = True
 
     def read_anew(self, task: tasks.Task) -> images.Image | None:
         """Read the source of a task now; later reads return this or a newer state.
 
         :raises ServiceUnavailable: as in :meth:`read`.
         """
-        key = self.region(task), task.key.image_id, task.request_id
+        key = self._key(task)
         with self._lock:
             view = self._put(key, self._clock.monotonic())
         self._fill(key, view)
         return view.image.result()
+
+    def _key(self, task: tasks.Task) -> _Key:
+        return self.region(task), task.key.image_id, task.request_id
 
     def _view(self, key: _Key) -> tuple[_View, bool]:
         """Return a view, and whether the caller has to fill it."""

@@ -7,6 +7,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine.attempts import remote_sources
 from glance_sync_agent.engine.attempts import sources
 from tests.fakes import clock as clocks
@@ -72,6 +73,57 @@ def test_that_there_is_no_source_is_remembered_too(views, service):
     assert views.read(builders.task()) is None
     assert views.read(builders.task()) is None
     assert service.asked == ["get"]
+
+
+def test_one_proof_of_rights_serves_all_regions_that_read_a_view(views, service):
+    service.delete_as_user(builders.IMAGE_ID)
+    service.asked.clear()
+    for region in ("RegionTwo", "RegionThree"):
+        task = builders.task(key=tasks.TaskKey(image_id=builders.IMAGE_ID, region=region))
+        views.read(task)
+        views.require_rights(task)
+    assert service.asked == ["get", "require_all_rights"]
+
+
+def test_a_newer_view_needs_a_new_proof_of_rights(views, service, clock):
+    task = builders.task()
+    views.read(task)
+    views.require_rights(task)
+    views.read_anew(task)
+    views.require_rights(task)
+    clock.advance(5.1)
+    views.read(task)
+    views.require_rights(task)
+    assert service.asked == ["get", "require_all_rights"] * 3
+
+
+def test_a_proof_of_rights_during_a_read_does_not_prove_what_it_reads(views, service):
+    task = builders.task()
+    views.read(task)
+
+    def prove_meanwhile(name, _id):
+        service.asked.append(name)
+        if name == "get":
+            views.require_rights(task)
+
+    service.asked.clear()
+    service.before = prove_meanwhile
+    views.read_anew(task)
+    views.require_rights(task)
+    assert service.asked == ["get", "require_all_rights", "require_all_rights"]
+
+
+def test_a_refused_proof_of_rights_is_not_remembered(views, service):
+    task = builders.task()
+    views.read(task)
+
+    def refuse(_name, _id):
+        raise errors.Refused("not an administrator")
+
+    service.before = refuse
+    for _ in range(2):
+        with pytest.raises(errors.Refused, match="not an administrator"):
+            views.require_rights(task)
 
 
 def test_an_error_is_not_remembered(views, service):
