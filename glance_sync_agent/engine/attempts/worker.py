@@ -202,7 +202,8 @@ class Worker:
 def _report(task: tasks.Task, outcome: tasks.Outcome | None) -> None:
     if isinstance(outcome, tasks.Failed):
         LOG.error(
-            "Gave up %s after %d attempts: %s. After a repair, run: glance-sync retry %s %s%s",
+            "Gave up %s after %d attempts: %s. "
+            "Once the cause is gone, run: glance-sync retry %s %s%s",
             task.key, task.attempts + 1, outcome.reason, task.key.image_id, task.key.region,
             "; otherwise the agent tries again in a day" if outcome.gave_up else "",
         )
