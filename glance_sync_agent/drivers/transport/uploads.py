@@ -42,7 +42,8 @@ def upload(
         # Before the head, which completes an empty image.
         first = next(body, b"")
         connection.request(what, "PUT", image_http.file_path(image_id), headers)
-        for chunk in itertools.chain((first,), body):
+        # An empty chunk sends nothing, so no answer is early because of it.
+        for chunk in filter(None, itertools.chain((first,), body)):
             _send(connection, chunk, size)
         response = connection.wait(connection.idle_seconds)
         connection.require_success(response, is_upload=True)

@@ -37,6 +37,27 @@ def test_an_upload_announces_its_length_twice_and_never_waits_for_continue(
     assert body == b"somedata"
 
 
+def test_the_answer_about_an_empty_image_is_never_early(connect: peers.Connect) -> None:
+    has_answered = threading.Event()
+
+    def peer(sock: socket.socket) -> bytes:
+        request = peers.head(sock)
+        sock.sendall(peers.CREATED)
+        has_answered.set()
+        return request + peers.everything(sock)
+
+    def source() -> Iterator[bytes]:
+        yield b""  # the head follows
+        assert has_answered.wait(10)
+        yield b""
+
+    line = connect(peer)
+    line.put(source(), 0)
+    line.connection.close()
+    line.thread.join()
+    assert line.heard.endswith(b"x-openstack-image-size: 0\r\n\r\n")
+
+
 def test_an_error_of_the_source_cuts_the_connection_and_comes_through(
     connect: peers.Connect,
 ) -> None:
