@@ -21,7 +21,10 @@ _NO_REGION = strategy.Placement(
 def of(
     targets: Targets, source: images.Image | None, region: images.RegionId
 ) -> tuple[strategy.Placement, errors.Undecided | None]:
-    """Return whether the copy should be there. A copy as source has no placement.
+    """Return whether the copy should be there.
+
+    The strategy is not asked about a missing source, or about a source that is a copy. Both
+    count as wanted here: the plan decides about them by other facts.
 
     If Keystone cannot tell, the copy counts as unwanted, so that it still follows its source in
     what takes access away. The error is returned, too.
