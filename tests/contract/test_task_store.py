@@ -1252,6 +1252,22 @@ def test_a_hold_is_known_after_outcomes_without_a_copy(store):
     assert task(store).held_id is None
 
 
+def test_a_copy_that_is_noted_as_active_is_neither_deactivated_nor_held(store):
+    ask(store)
+    store.finish(claim(store), hold(), NOW)
+    ask(store)
+    lease = claim(store)
+    store.note_deactivated(lease, COPY)
+    store.note_active(lease, OTHER)
+    assert (task(store).deactivated_id, task(store).held_id) == (None, COPY)
+    store.note_deactivated(lease, COPY)
+    store.note_active(lease, COPY)
+    assert (task(store).deactivated_id, task(store).held_id) == (None, None)
+    store.release(lease, NOW)
+    with pytest.raises(errors.LeaseLost):
+        store.note_active(lease, COPY)
+
+
 def test_a_release_during_an_attempt_outlasts_its_outcome(store):
     ask(store)
     copied(store)

@@ -178,6 +178,10 @@ class TaskStores(stateful.RuleBasedStateMachine):
     def note_deactivated(self, pair, copy_id):
         self._under(pair, lambda store, lease: store.note_deactivated(lease, copy_id))
 
+    @stateful.rule(pair=leases, copy_id=image_ids)
+    def note_active(self, pair, copy_id):
+        self._under(pair, lambda store, lease: store.note_active(lease, copy_id))
+
     @stateful.rule(image_id=image_ids, region=regions, now=times)
     def permit_activation(self, image_id, region, now):
         key = tasks.TaskKey(image_id=image_id, region=region)

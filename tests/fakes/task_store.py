@@ -278,12 +278,17 @@ class MemoryTaskStore:
             task = dataclasses.replace(row.task, vanished=vanished)
             self._put(dataclasses.replace(row, task=task))
 
-    def note_deactivated(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None
-    ) -> None:
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         with self._open():
             row = self._held(lease)
             task = dataclasses.replace(row.task, deactivated_id=copy_id)
+            self._put(dataclasses.replace(row, task=task))
+
+    def note_active(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        with self._open():
+            row = self._held(lease)
+            held_id = None if row.task.held_id == copy_id else row.task.held_id
+            task = dataclasses.replace(row.task, deactivated_id=None, held_id=held_id)
             self._put(dataclasses.replace(row, task=task))
 
     def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:

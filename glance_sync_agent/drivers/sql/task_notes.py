@@ -55,8 +55,14 @@ class SqlTaskNotes:
             self._database, lease, vanished=vanished.times, vanished_at=vanished.last_at
         )
 
-    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId | None) -> None:
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
         rows.update_held(self._database, lease, deactivated_id=copy_id)
+
+    def note_active(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        # Another copy that is held, and gone, stays held.
+        is_over = TASKS.c.held_id == copy_id
+        held_id = sa.case((is_over, sa.null()), else_=TASKS.c.held_id)
+        rows.update_held(self._database, lease, deactivated_id=None, held_id=held_id)
 
     def distrust(
         self,

@@ -147,7 +147,7 @@ class Attempt:
             damage=task.damage,
             proven_id=self._notes.proven_id,
             deactivated_id=self._notes.deactivated_id,
-            held_id=task.held_id,
+            held_id=self._notes.held_id,
             busy_seconds=self._parts.busy_copies.seconds(task.key, copy),
             most_busy_seconds=limits.lease,
             wait=vanished_copies.wait(task, now, pause_seconds=limits.vanished)
@@ -167,9 +167,9 @@ class Attempt:
         """Note what an action says about the copy, before it is executed."""
         makes_record = isinstance(action, actions.CopyData) and action.into is None
         is_active = copy is not None and copy.status is images.ImageStatus.ACTIVE
-        if is_active and self._notes.deactivated_id and not isinstance(action, actions.SetActive):
-            # The deactivation never arrived, or was undone. A later one is somebody else's.
-            self._notes.deactivate(None)
+        if copy is not None and is_active and not isinstance(action, actions.SetActive):
+            # The deactivation never arrived, or was undone.
+            self._notes.is_active(copy.image_id)
         if not makes_record and not isinstance(action, actions.Wait):
             # The first attempt does not search for a record. If one is there already, its upload
             # time goes on.
@@ -209,7 +209,7 @@ class Attempt:
         situation: situations.Situation,
     ) -> outcomes.Seen:
         return outcomes.Seen(
-            task=self._task,
+            task=dataclasses.replace(self._task, held_id=self._notes.held_id),
             placement=placement,
             source=source,
             copy=situation.copy,

@@ -31,6 +31,8 @@ class CopyNotes:
         self.proven_id = None if self.known is None else lease.task.proven_id
         #: The copy that the agent deactivated, or is about to.
         self.deactivated_id = lease.task.deactivated_id
+        #: The copy that somebody else deactivated.
+        self.held_id = lease.task.held_id
 
     @property
     def chosen_id(self) -> images.ImageId | None:
@@ -75,8 +77,8 @@ class CopyNotes:
         self._store.note_proven(self.lease, copy_id)
         self.proven_id = copy_id
 
-    def deactivate(self, copy_id: images.ImageId | None) -> None:
-        """Write down that the agent deactivates a copy, before it does; None: it is active.
+    def deactivate(self, copy_id: images.ImageId) -> None:
+        """Write down that the agent deactivates a copy, before it does.
 
         Without such a note, somebody else deactivated the copy, and it stays so.
 
@@ -84,6 +86,19 @@ class CopyNotes:
         """
         self._store.note_deactivated(self.lease, copy_id)
         self.deactivated_id = copy_id
+
+    def is_active(self, copy_id: images.ImageId) -> None:
+        """Write down that a copy is active, if the row says otherwise.
+
+        A later deactivation is somebody else's, and a hold of this copy is over.
+
+        :raises LeaseLost: somebody else works on the task.
+        """
+        if self.deactivated_id is None and self.held_id != copy_id:
+            return
+        self._store.note_active(self.lease, copy_id)
+        self.deactivated_id = None
+        self.held_id = None if self.held_id == copy_id else self.held_id
 
     def write(self, source: images.Image) -> None:
         """Write what is known, and that the copy has no bytes yet.

@@ -178,8 +178,7 @@ class Executor:
             notes.deactivate(copy_id)
         self._set_active(context, action)
         if action.active:
-            # If somebody deactivates the copy later, it stays so.
-            notes.deactivate(None)
+            notes.is_active(copy_id)
         LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
         return Done(copy=service.get(copy_id))
 

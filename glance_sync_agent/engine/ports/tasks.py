@@ -42,12 +42,17 @@ class TaskNotes(Protocol):
         :raises LeaseLost: another agent holds the lease.
         """
 
-    def note_deactivated(
-        self, lease: tasks.Lease, copy_id: images.ImageId | None
-    ) -> None:
-        """Note that the agent is about to deactivate a copy; None: it is active.
+    def note_deactivated(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Note that the agent is about to deactivate a copy.
 
-        The note stays until an outcome names a copy that is not deactivated.
+        The note stays until the copy is noted as active, or an outcome names one that is not
+        deactivated.
+
+        :raises LeaseLost: another agent holds the lease.
+        """
+
+    def note_active(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+        """Note that a copy is active, so that a hold of it is over, too.
 
         :raises LeaseLost: another agent holds the lease.
         """

@@ -5,6 +5,7 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from tests.fakes import world as worlds
 
@@ -147,4 +148,31 @@ def test_a_copy_that_is_activated_by_hand_is_held_no_more(world, held):
     assert (task.code, task.held_id) == (Code.IN_SYNC, None)
     world.two.delete_as_user(held.image_id)
     scan(world)
+    assert world.two.image(world.task(held).copy_id).status is Status.ACTIVE
+
+
+def test_a_damaged_copy_that_is_activated_by_hand_is_made_anew(world, held):
+    """The agent deletes it itself, so the hold must not outlast it."""
+    key = world.task(held).key
+    damage = verification.Damage(copy_id=held.image_id, found="other bytes")
+    world.store.distrust(key, damage, now=world.clock.now(), request_id="verification")
+    world.settle()
+    assert world.task(held).code is Code.HELD
+    world.two.set_active(held.image_id, active=True)
+    scan(world)
+    world.clock.advance(60.0)
+    world.settle()
+    task = world.task(held)
+    assert (task.code, task.held_id) == (Code.IN_SYNC, None)
+    assert task.copy_id != held.image_id
+    assert world.two.image(task.copy_id).status is Status.ACTIVE
+
+
+def test_an_unwanted_copy_that_is_activated_by_hand_may_come_back(world, held):
+    world.deletes_unwanted = True
+    want(world, held, strategy.NOWHERE)
+    world.two.set_active(held.image_id, active=True)
+    scan(world)
+    assert held.image_id not in world.two.ids()
+    want(world, held, None)
     assert world.two.image(world.task(held).copy_id).status is Status.ACTIVE
