@@ -55,7 +55,11 @@ def _decide(case: Situation) -> Action:
     if case.misread is not None and case.copy is not None and case.identity is not None:
         return _misread(case.copy, case.identity, case.misread)
     if case.unwanted is None and (step := readiness.before_data(source)) is not None:
-        return copy_plans.narrowing_step(source, ours, case.identity) or step
+        # A source that names itself never gets here.
+        return (
+            copy_plans.narrowing_step(source, ours, case.identity)  # pragma: no mutate
+            or step
+        )
     if (why := readiness.obstacle(source)) is not None:
         return copy_plans.narrowing_step(source, ours, case.identity) or Settled(
             code=Code.NOT_COPYABLE, text=why
@@ -70,7 +74,10 @@ def _without_the_gone(situation: Situation) -> Situation:
     if _is_gone(situation.source):
         situation = dataclasses.replace(situation, source=None)
     if _is_gone(situation.copy):
-        situation = dataclasses.replace(situation, copy=None, identity=None)
+        # One of both would do, but there are both or neither.
+        situation = dataclasses.replace(  # pragma: no mutate
+            situation, copy=None, identity=None
+        )
     return situation
 
 

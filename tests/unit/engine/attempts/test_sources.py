@@ -79,7 +79,8 @@ def test_one_proof_of_rights_serves_all_regions_that_read_a_view(views, service)
     service.delete_as_user(builders.IMAGE_ID)
     service.asked.clear()
     for region in ("RegionTwo", "RegionThree"):
-        task = builders.task(key=tasks.TaskKey(image_id=builders.IMAGE_ID, region=region))
+        key = tasks.TaskKey(image_id=builders.IMAGE_ID, region=images.RegionId(region))
+        task = builders.task(key=key)
         views.read(task)
         views.require_rights(task)
     assert service.asked == ["get", "require_all_rights"]
