@@ -141,6 +141,8 @@ class DeletionBrake:
             try:
                 self._remember(origin, state)
             except errors.SyncError as exc:
+                if self._is_accepted:
+                    raise  # the operator's decision is not written
                 LOG.warning(
                     "Could not remember the newest images of region %s: %s. The next full scan "
                     "remembers them",

@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+from glance_sync_agent import errors
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import scan_state
 from glance_sync_agent.engine.reconcile import source_history
@@ -111,6 +112,23 @@ def test_what_a_restored_glance_lost_is_never_deleted_until_an_operator_says_so(
     world.run()
     assert copies(world) == {old.image_id, fresh.image_id}
     assert run_scan(world).restored == set()
+
+
+def test_an_acceptance_that_was_not_written_is_no_success(world, monkeypatch):
+    _old, lost = publish(world, 2)
+    run_scan(world)
+    vanish(world, lost)
+    assert run_scan(world).restored == {ONE}
+    scan = world.make_scan(is_accepted=True)
+
+    def away(*_arguments):
+        raise errors.ServiceUnavailable("no database")
+
+    monkeypatch.setattr(source_history.NewestSources, "accept", away)
+    with pytest.raises(errors.ServiceUnavailable, match="no database"):
+        scan.run()
+    monkeypatch.undo()
+    assert run_scan(world).restored == {ONE}
 
 
 def test_a_glance_that_has_its_newest_image_again_is_trusted_again(world):
