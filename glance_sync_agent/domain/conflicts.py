@@ -64,8 +64,9 @@ def size_differs(source: Image, copy: Image) -> Conflict:
     """Return the conflict over a copy of another size whose source has no hash."""
     return Conflict(
         reason=f"{_name(copy)} has {copy.size} bytes, and its source {source.size}. The source "
-        "has no hash, so nothing proves which bytes are right; delete the copy there to have it "
-        "made again"
+        "has no hash, so nothing proves which bytes are right. If the data of the source is in "
+        f"another region, the agent may not see its locations in region {source.region}: let it, "
+        "and keep the copy. Otherwise delete the copy there to have it made again"
     )
 
 

@@ -179,16 +179,25 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
         return proof
     if (step := _deactivation(source, copy)) is not None:
         return step
+    is_held = _is_held(case, source, copy)
+    if isinstance(proof, Conflict) and not is_held:
+        # Nobody gets access to bytes that may be wrong.
+        return _narrowed(source, copy) or proof
     if (change := metadata_changes.change(source, copy)) is not None:
         return change
-    if _is_held(case, source, copy):
+    if is_held:
         return _held(source, copy)
-    if copy.status is not source.status:
-        # Visibility and members come before the activation. Otherwise users without access to
-        # the source would see the copy.
-        return SetActive(copy=copy, active=True)
     # Last, because it may take hours, or fail. Access that was taken back must not wait for it.
-    return proof or _IN_SYNC
+    return _activation(source, copy) or proof or _IN_SYNC
+
+
+def _activation(source: Image, copy: Image) -> SetActive | None:
+    """Return the activation of a copy; None: it is as active as its source.
+
+    Visibility and members come before it. Otherwise users without access to the source would see
+    the copy.
+    """
+    return None if copy.status is source.status else SetActive(copy=copy, active=True)
 
 
 def _proof(

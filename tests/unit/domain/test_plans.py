@@ -151,8 +151,9 @@ NOT_OURS = actions.Settled(
 )
 SIZE_DIFFERS = actions.Conflict(
     reason=f"image {builders.IMAGE_ID} of region RegionTwo has 3 bytes, and its source 21. The "
-    "source has no hash, so nothing proves which bytes are right; delete the copy there to have "
-    "it made again"
+    "source has no hash, so nothing proves which bytes are right. If the data of the source is "
+    "in another region, the agent may not see its locations in region RegionOne: let it, and "
+    "keep the copy. Otherwise delete the copy there to have it made again"
 )
 SOURCE_RESTS = actions.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
 HELD = actions.Settled(
@@ -563,6 +564,11 @@ TABLE = [
     ),
     case("another size, and the source has no hash", SIZE_DIFFERS,
          source(multihash=None), copy(size=3)),
+    case("another size, and the source is public and has no hash", SIZE_DIFFERS,
+         source(multihash=None, visibility="public"), copy(size=3, visibility="private")),
+    case("another size, deactivated by us, and the source has no hash", SIZE_DIFFERS,
+         source(multihash=None), copy(size=3, status=Status.DEACTIVATED),
+         deactivated_id=builders.IMAGE_ID),
     case("another size, made private, and the source has no hash",
          change_of(copy(size=3, visibility="public"), attributes={"visibility": "private"}),
          source(multihash=None, visibility="private"), copy(size=3, visibility="public")),
