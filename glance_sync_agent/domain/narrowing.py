@@ -10,6 +10,7 @@ import dataclasses
 from typing import TypeVar
 
 from glance_sync_agent.domain.actions import Action
+from glance_sync_agent.domain.actions import DeleteCopy
 from glance_sync_agent.domain.actions import SetActive
 from glance_sync_agent.domain.actions import UpdateMetadata
 from glance_sync_agent.domain.images import Image
@@ -34,6 +35,14 @@ _WIDER = {
 def is_narrower(visibility: object, than: str) -> bool:
     """Tell whether fewer people see an image of one visibility than one of another."""
     return isinstance(visibility, str) and than in _WIDER.get(visibility, ())
+
+
+def access(image: Image | None) -> object:
+    """Return who may use an image, to be compared with ``==``; None: it is gone."""
+    if image is None:
+        return None
+    metadata = image.metadata
+    return image.status, metadata.visibility, metadata.owner, frozenset(image.members)
 
 
 def narrowed(change: C) -> C | None:
@@ -76,7 +85,7 @@ def hidden(copy: Image) -> UpdateMetadata | None:
 def widens(change: UpdateMetadata | SetActive) -> bool:
     """Tell whether a change gives access to somebody."""
     if isinstance(change, SetActive):
-        return change.active
+        return change.active or (change.and_also is not None and widens(change.and_also))
     if _OWNER in change.attributes:
         return True
     visibility = change.attributes.get(_VISIBILITY)
@@ -87,6 +96,8 @@ def widens(change: UpdateMetadata | SetActive) -> bool:
 
 def widens_access(action: Action) -> bool:
     """Tell whether an action gives access to somebody."""
+    if isinstance(action, DeleteCopy):
+        return action.first is not None and widens(action.first)
     return isinstance(action, UpdateMetadata | SetActive) and widens(action)
 
 

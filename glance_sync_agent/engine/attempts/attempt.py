@@ -103,8 +103,8 @@ class Attempt:
             situation = self._situation(context, placement)
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)
-            if undecided is not None and not narrowing.only_narrows(action):
-                raise undecided
+            if undecided is not None:
+                action = _without_placement(action, undecided)
             if narrowing.widens_access(action) and not self._reader.is_fresh:
                 self._reader.renew()
                 continue
@@ -232,6 +232,20 @@ class Attempt:
             self._renewed = now
         if self._stop.is_set():
             raise errors.Cancelled("the agent is stopping")
+
+
+def _without_placement(
+    action: actions.Action, undecided: errors.SyncError
+) -> actions.Action:
+    """Return what an action takes away, for a copy that may or may not belong where it is.
+
+    :raises SyncError: it does more than that.
+    """
+    if isinstance(action, actions.DeleteCopy):
+        action = action.first or action
+    if not narrowing.only_narrows(action):
+        raise undecided
+    return action
 
 
 def _is_deactivated(source: images.Image | None) -> bool:

@@ -133,7 +133,10 @@ class Executor:
             until = self._slots.next_try(context.key.region, self._clock.now())
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
-        signs = self._signs(context, copy, ends_on_request=True)
+        # Only this attempt knows the hash of a source that has none, so it reads to the end.
+        has_hash = context.evidence.source is not None and context.evidence.source.multihash
+        is_outdated = context.reader.has_other_access if has_hash else None
+        signs = self._signs(context, copy, is_outdated)
         found = self._transfers.read_back(copy, expected.algo, signs)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
@@ -142,7 +145,10 @@ class Executor:
         return Done(copy=copy)
 
     def _signs(
-        self, context: Context, image: images.Image, *, ends_on_request: bool = False
+        self,
+        context: Context,
+        image: images.Image,
+        is_outdated: Callable[[], bool] | None = None,
     ) -> progress.Progress:
         return progress.Progress(
             context.lease,
@@ -150,7 +156,7 @@ class Executor:
             self._outside,
             stop=self._runtime.stop,
             limits=self._limits(),
-            ends_on_request=ends_on_request,
+            is_outdated=is_outdated,
         )
 
     def _change(

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.remote_sources import RemoteSources
@@ -147,11 +148,20 @@ class SourceReader:
     def __init__(self, views: SourceViews, task: tasks.Task) -> None:
         self._views = views
         self._task = task
+        self._last: images.Image | None = None
         self.is_fresh = False
 
     def read(self) -> images.Image | None:
         """Return the source, as it may have been some seconds ago."""
-        return self._views.read(self._task)
+        self._last = self._views.read(self._task)
+        return self._last
+
+    def has_other_access(self) -> bool:
+        """Read the source now, and tell whether others may use it than when it was read last.
+
+        :raises ServiceUnavailable: its Glance does not answer.
+        """
+        return narrowing.access(self._views.read_anew(self._task)) != narrowing.access(self._last)
 
     def renew(self) -> None:
         """Read the source now.

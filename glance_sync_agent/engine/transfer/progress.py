@@ -66,13 +66,14 @@ class Progress:
         *,
         stop: ports.StopFlag,
         limits: Limits,
-        ends_on_request: bool = False,
+        is_outdated: Callable[[], bool] | None = None,
     ) -> None:
         """Begin now.
 
-        :param ends_on_request: whether a new request for the task ends the transfer.
+        :param is_outdated: asked once after each new request for the task; true ends the transfer.
         """
-        self._ends_on_request = ends_on_request
+        self._is_outdated = is_outdated
+        self._generation = lease.task.generation
         self._lease = lease
         self._size = size
         self._store = outside.store
@@ -85,7 +86,7 @@ class Progress:
     def __call__(self, done: int) -> None:
         """Note that ``done`` bytes were passed on.
 
-        :raises Cancelled: the agent is stopping, or the task was requested again.
+        :raises Cancelled: the agent is stopping, or the transfer is outdated.
         :raises TransferTimedOut: the transfer takes longer than allowed.
         :raises LeaseLost: another agent works on the task.
         :raises ServiceUnavailable: the lease could not be renewed until it ran out.
@@ -103,17 +104,21 @@ class Progress:
         if now - self._reported >= self._limits.progress:
             self._reported = now
             self._report(done, now)
-            if self._ends_on_request and self._was_requested():
-                raise errors.Cancelled(f"{self._lease.task.key} was requested again")
+            if self._is_outdated is not None and self._was_requested() and self._is_outdated():
+                raise errors.Cancelled(
+                    f"{self._lease.task.key} was requested again, and its source changed"
+                )
 
     def _was_requested(self) -> bool:
-        """Tell whether the source may have changed, so the copy may have to lose access."""
-        task = self._lease.task
+        """Tell whether the task was requested since the last call."""
         try:
-            now = self._store.get(task.key)
+            now = self._store.get(self._lease.task.key)
         except errors.ServiceUnavailable:
             return False
-        return now is not None and now.generation != task.generation
+        before = self._generation
+        if now is not None:
+            self._generation = now.generation
+        return self._generation != before
 
     def _report(self, done: int, monotonic: float) -> None:
         now = self._clock.now()

@@ -158,12 +158,26 @@ def test_who_sees_a_copy_later_is_known_before(image, is_seen):
     assert narrowing.is_seen_later(image) is is_seen
 
 
+def changed(attributes):
+    return actions.UpdateMetadata(
+        copy=copy(), attributes=attributes, tags=None, properties={}, members={}
+    )
+
+
+NEW_OWNER, PRIVATE = changed({"owner": "beta"}), changed({"visibility": "private"})
+
+
 @pytest.mark.parametrize(
     ("action", "gives", "only_takes"),
     [
         (actions.SetActive(copy=copy(), active=True), True, False),
         (actions.SetActive(copy=copy(), active=False), False, True),
         (actions.DeleteCopy(copy=copy(), reason="copy is killed"), False, False),
+        # What comes with an action gives access, too.
+        (actions.SetActive(copy=copy(), active=False, and_also=NEW_OWNER), True, True),
+        (actions.SetActive(copy=copy(), active=False, and_also=PRIVATE), False, True),
+        (actions.DeleteCopy(copy=copy(), reason="", first=NEW_OWNER), True, False),
+        (actions.DeleteCopy(copy=copy(), reason="", first=PRIVATE), False, False),
     ],
 )
 def test_actions_give_or_take_access(action, gives, only_takes):
@@ -181,8 +195,6 @@ def test_actions_give_or_take_access(action, gives, only_takes):
     ],
 )
 def test_changes_of_metadata_give_or_take_access(attributes, gives, only_takes):
-    change = actions.UpdateMetadata(
-        copy=copy(), attributes=attributes, tags=None, properties={}, members={}
-    )
+    change = changed(attributes)
     assert narrowing.widens_access(change) is gives
     assert narrowing.only_narrows(change) is only_takes

@@ -91,6 +91,16 @@ def test_a_copy_that_its_glance_deleted_by_half_is_forgotten(world, image):
     assert not [task for task in world.store.list() if task.key.image_id == image.image_id]
 
 
+def test_a_copy_that_its_glance_deleted_by_half_is_made_anew_with_another_id(world, image):
+    world.two.change(image.image_id, status="deleted")
+    world.changed(image.image_id)
+    world.settle()
+    task = world.task(image)
+    assert (task.status, task.code) == ("success", "in_sync")
+    assert task.copy_id != image.image_id
+    assert world.two.data(task.copy_id) == world.source.data(image.image_id)
+
+
 def test_a_region_that_is_unreachable_is_not_asked_to_delete_next(world, image):
     asked = []
 
@@ -141,6 +151,29 @@ def test_a_copy_whose_deactivation_is_refused_is_made_private(world, image, fail
     assert_taken_back(world, image, "private")
     assert world.two.image(image.image_id).status == "active"
     assert world.task(image).status == "failure"
+
+
+@pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
+def test_a_damaged_copy_follows_and_stays_while_keystone_cannot_tell(world, failure):
+    world.policy = GOLD
+    world.identity.roles = {"alpha": frozenset({"gold"})}
+    image = world.source.publish(b"golden", visibility="public", owner="alpha")
+    world.changed(image.image_id)
+    world.settle()
+
+    def roles_on(_project_id):
+        raise failure
+
+    world.identity.roles_on = roles_on
+    world.clock.advance(120.0)  # until the answers of Keystone are too old
+    world.source.change(image.image_id, visibility="private")
+    damage = verification.Damage(copy_id=image.image_id, found="one other byte")
+    world.store.distrust(
+        world.task(image).key, damage, now=world.clock.now(), request_id="verify"
+    )
+    world.run()
+    assert world.two.image(image.image_id).metadata.visibility == "private"
+    assert world.task(image).code == "keystone_unavailable"
 
 
 @pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
@@ -259,6 +292,16 @@ def test_after_a_copy_was_seen_active_a_later_deactivation_is_somebody_elses(wor
 def read_back(world, image, *, meanwhile):
     """Have the copy read back, and something happen at its first byte."""
     world.two.change(image.image_id, os_hash_algo="sha256", os_hash_value="00")
+    reads = at_first_byte_read_back(world, meanwhile)
+    world.changed(image.image_id)
+    world.clock.advance(1.0)
+    world.worker.dispatch()
+    world.submitted.pop()()
+    assert reads == [image.image_id]
+
+
+def at_first_byte_read_back(world, meanwhile):
+    """Return the ids that are read back from now on, the first one with something happening."""
     reads: list[object] = []
 
     def before(name, image_id):
@@ -268,19 +311,46 @@ def read_back(world, image, *, meanwhile):
             meanwhile()
 
     world.two.before = before
-    world.changed(image.image_id)
-    world.clock.advance(1.0)
-    world.worker.dispatch()
-    world.submitted.pop()()
-    assert reads == [image.image_id]
+    return reads
 
 
-def test_a_new_request_ends_a_read_back(world, image):
-    """Because the source may have lost something, and the task must not wait for hours."""
-    read_back(world, image, meanwhile=lambda: world.changed(image.image_id))
+def test_a_read_back_ends_when_the_access_to_its_source_changes(world, image):
+    """Because access that was taken back must not wait for hours."""
+
+    def meanwhile():
+        world.source.change(image.image_id, visibility="private")
+        world.changed(image.image_id)
+
+    read_back(world, image, meanwhile=meanwhile)
     task = world.task(image)
     assert (task.status, task.attempts) == ("pending", 0)
     assert task.proven_id is None
+
+
+def test_a_read_back_survives_requests_that_change_no_access(world, image):
+    """Otherwise one that takes longer than the time between two scans would never end."""
+    read_back(world, image, meanwhile=lambda: world.changed(image.image_id))
+    task = world.task(image)
+    assert task.proven_id == image.image_id
+    assert task.status == "pending"  # for the request
+
+
+def test_a_read_back_proves_a_source_without_a_hash_whatever_is_requested(world):
+    """Because only this attempt knows the hash."""
+    image = world.source.publish(b"ancient", visibility="public")
+    world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
+    world.two.hash_algo = "sha256"
+
+    def meanwhile():
+        world.source.change(image.image_id, visibility="private")
+        world.changed(image.image_id)
+
+    reads = at_first_byte_read_back(world, meanwhile)
+    world.changed(image.image_id)
+    world.run()
+    assert reads == [image.image_id]
+    assert world.task(image).proven_id == image.image_id
+    assert world.two.image(image.image_id).metadata.visibility == "private"
 
 
 def test_a_read_back_goes_on_while_the_database_is_away(world, image, monkeypatch):
