@@ -153,6 +153,19 @@ def test_a_row_knows_where_the_bytes_of_its_copy_were_read(store):
         store.note_copied(lease, ELSEWHERE)
 
 
+def test_a_copy_without_data_is_still_known(store):
+    ask(store)
+    copied(store)
+    ask(store)
+    lease = claim(store)
+    store.note_copied(lease, ELSEWHERE)
+    assert lease.task.has_data
+    store.note_without_data(lease)
+    assert task(store) == dataclasses.replace(
+        lease.task, copied_from=ELSEWHERE, has_data=False
+    )
+
+
 def test_a_request_makes_a_pending_task_in_each_region(store):
     assert ask(store, REGION, ELSEWHERE, not_before=later(5), request_id="abc") == 2
 
@@ -519,6 +532,7 @@ def renew(store: ports.TaskStore, lease: tasks.Lease) -> None:
 WRITES = [
     pytest.param(renew, id="renew"),
     pytest.param(lambda store, lease: store.note_copy(lease, KNOWN, "name"), id="note_copy"),
+    pytest.param(lambda store, lease: store.note_without_data(lease), id="note_without_data"),
     pytest.param(lambda store, lease: store.release(lease, NOW), id="release"),
     *(
         pytest.param(

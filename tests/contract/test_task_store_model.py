@@ -169,6 +169,10 @@ class TaskStores(stateful.RuleBasedStateMachine):
         known = copy_id and identity.KnownCopy(copy_id=copy_id, created_at=START)
         self._under(pair, lambda store, lease: store.note_copy(lease, known, name))
 
+    @stateful.rule(pair=leases)
+    def note_without_data(self, pair):
+        self._under(pair, lambda store, lease: store.note_without_data(lease))
+
     @stateful.rule(pair=leases, times=st.integers(1, 3), last_at=times)
     def note_vanished(self, pair, times, last_at):
         vanished = backoff.Vanishings(times=times, last_at=last_at)

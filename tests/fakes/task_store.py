@@ -260,6 +260,11 @@ class MemoryTaskStore:
             )
             self._put(dataclasses.replace(row, task=task))
 
+    def note_without_data(self, lease: tasks.Lease) -> None:
+        with self._open():
+            row = self._held(lease)
+            self._put(dataclasses.replace(row, task=dataclasses.replace(row.task, has_data=False)))
+
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
         with self._open():
             row = self._held(lease)

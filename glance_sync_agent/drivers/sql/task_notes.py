@@ -44,6 +44,9 @@ class SqlTaskNotes:
             **rows.SOUND,
         )
 
+    def note_without_data(self, lease: tasks.Lease) -> None:
+        rows.update_held(self._database, lease, has_data=0)
+
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
         rows.update_held(self._database, lease, copied_from=copied_from)
 

@@ -119,8 +119,8 @@ class Executor:
         lease, now = context.lease, self._clock.now()
         if lease.task.has_data:
             # The row must not claim a complete copy, or the task would skip the queue for large
-            # images.
-            self._store.note_copy(lease, context.notes.known, lease.task.image_name)
+            # images. Whatever else it says shows later that the copy vanished.
+            self._store.note_without_data(lease)
         until = now + datetime.timedelta(seconds=self._limits().lease)
         self._store.renew(lease, now=now, until=until, bytes_done=0, bytes_total=size)
         return _no_slot(context, size, None)

@@ -24,6 +24,12 @@ class TaskNotes(Protocol):
         :raises LeaseLost: another agent holds the lease.
         """
 
+    def note_without_data(self, lease: tasks.Lease) -> None:
+        """Note that the copy has no data, or not all of it, whatever else is known of it.
+
+        :raises LeaseLost: another agent holds the lease.
+        """
+
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
         """Note that the copy has its data, and the region in which it was read.
 

@@ -136,6 +136,8 @@ def test_large_copies_that_a_region_lost_give_their_places_back_once_as_well(wor
     assert slow.begun <= len(small) + 2 * len(large)
     assert slow.seen[0] == set(ids(small))
     assert copied(world) == set(ids(small + large))
+    # Also of those that had to wait, somebody deleted the copy.
+    assert [world.task(image).vanished.times for image in large] == [1] * len(large)
 
 
 class Lost(Slow):
