@@ -87,12 +87,11 @@ class PageComparison:
             self._compare(region, known, state, shares[region])
 
     def _of(self, page: Sequence[images.Image], state: ScanState) -> Sequence[Pair]:
-        sources = [one for one in page if one.metadata.owner not in state.undecided]
-        found = self._pairs.of(sources, without=state.silent)
+        found = self._pairs.of(page, without=state.silent, undecided=state.undecided)
         for region, failure in found.failures.items():
             state.skip_sources(region, failure)
         for owner, undecided in found.undecided.items():
-            state.skip_owner(owner, undecided)
+            state.note_undecided(owner, undecided)
         return found.pairs
 
     def _compare(

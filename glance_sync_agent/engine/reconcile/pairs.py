@@ -23,7 +23,7 @@ class Pair:
 
     source: images.Image
     source_region: images.RegionId | None  # as tasks note it; None: the cascading one
-    placements: strategy.Placements
+    placements: strategy.Placements | None  # None: Keystone does not say where it belongs
     rows: Mapping[images.RegionId, tasks.Task]
     #: Regions with a copy of another region's image that has the same id.
     taken: Set[images.RegionId]
@@ -34,8 +34,8 @@ class Pair:
 
     def is_wanted(self, region: images.RegionId) -> bool:
         """Tell whether the strategy places a copy in a region."""
-        placement = self.placements.get(region)
-        return placement is not None and placement.wanted
+        placement = self.placements and self.placements.get(region)
+        return bool(placement and placement.wanted)
 
     def has_copy(self, region: images.RegionId) -> bool:
         """Tell whether the task of a region knows a copy."""
@@ -55,7 +55,7 @@ class Page:
     pairs: Sequence[Pair]
     #: Regions that failed. Sources whose data is there are left out.
     failures: Mapping[images.RegionId, errors.SyncError]
-    #: Owners of sources that are left out, because Keystone does not say where they belong.
+    #: Owners of whom Keystone does not say where their images belong.
     undecided: Mapping[str | None, errors.Undecided]
 
 
@@ -77,11 +77,16 @@ class Pairs:
         self._is_keystone_away = is_keystone_away
 
     def of(
-        self, sources: Sequence[images.Image], *, without: Set[images.RegionId] = frozenset()
+        self,
+        sources: Sequence[images.Image],
+        *,
+        without: Set[images.RegionId] = frozenset(),
+        undecided: Set[str | None] = frozenset(),
     ) -> Page:
         """Return the pairs of at most 100 sources of a region.
 
         :param without: regions that get no request for data; left out as well.
+        :param undecided: owners about whom Keystone is not asked again.
         :raises SyncError: the database or Keystone does not answer.
         """
         joined = self._remote_sources.join_all(sources, without=without)
@@ -92,17 +97,22 @@ class Pairs:
         known = [joined.sources[one.image_id] for one in sources if one.image_id in joined.sources]
         catalogue = self._targets.catalogue()
         pairs = []
-        undecided: dict[str | None, errors.Undecided] = {}
+        refused: dict[str | None, errors.Undecided] = {}
         for one in known:
-            if one.metadata.owner in undecided:
-                continue
-            try:
-                pairs.append(self._pair(one, rows.get(one.image_id, []), own_ids, catalogue))
-            except errors.Undecided as exc:
-                if self._is_keystone_away():
-                    raise
-                undecided[one.metadata.owner] = exc
-        return Page(pairs=pairs, failures=joined.failures, undecided=undecided)
+            pair = self._pair(one, rows.get(one.image_id, []), own_ids, catalogue)
+            if one.metadata.owner not in undecided | refused.keys():
+                try:
+                    pair = dataclasses.replace(pair, placements=self._placements(one))
+                except errors.Undecided as exc:
+                    if self._is_keystone_away():
+                        raise
+                    refused[one.metadata.owner] = exc
+            pairs.append(pair)
+        return Page(pairs=pairs, failures=joined.failures, undecided=refused)
+
+    def _placements(self, source: images.Image) -> strategy.Placements:
+        # A copy is no source, so the answer of Keystone would change nothing.
+        return {} if identity.names_itself(source) else self._targets.placements(source)
 
     def _pair(
         self,
@@ -117,8 +127,7 @@ class Pairs:
         return Pair(
             source=source,
             source_region=origin,
-            # A copy is no source, so the answer of Keystone would change nothing.
-            placements={} if identity.names_itself(source) else self._targets.placements(source),
+            placements=None,
             rows={row.key.region: row for row in rows if row.source_region == origin},
             taken={row.key.region for row in others if row.copy_id is not None},
             catalogue=catalogue,

@@ -32,7 +32,7 @@ _OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
 
 #: Of a copy that is not wanted, all changes narrow access.
 _NARROWING = (actions.UpdateMetadata, actions.SetActive)
-_RESTS = "its task failed"
+_RESTS = "its task failed, or nobody can tell whether it belongs there"
 
 _ENTRY_DIFFERS = "the locations of the source do not match the copy"
 
@@ -79,7 +79,8 @@ class RegionComparison:
         found = service.find(ids) if ids else {}
         for pair in pairs:
             copy = found.get(pair.copy_id(region))
-            if tasks.is_settled(pair.rows.get(region), failed_before):
+            is_settled = tasks.is_settled(pair.rows.get(region), failed_before)
+            if is_settled or pair.placements is None:
                 step = self._narrowing(region, pair, copy)
             elif pair.is_wanted(region):
                 if copy is None and (share.is_first or share.has(pair.source.image_id)):
@@ -124,7 +125,7 @@ class RegionComparison:
     def _narrowing(
         self, region: images.RegionId, pair: Pair, copy: images.Image | None
     ) -> steps.Step | None:
-        """Return what takes access away; it waits for no task that failed."""
+        """Return what takes access away. It waits for no task that failed, nor for Keystone."""
         if copy is None:
             return None
         action: actions.Action | None = self._action(region, pair, copy, unwanted=_RESTS)
@@ -136,7 +137,7 @@ class RegionComparison:
         self, service: ports.ImageService, pair: Pair, copy: images.Image | None
     ) -> steps.Step | None:
         region, row = service.region, pair.rows.get(service.region)
-        placement = pair.placements.get(region)
+        placement = pair.placements and pair.placements.get(region)
         unwanted = placement.why if placement else "no image of its region goes here"
         why = f"out of strategy: {unwanted}"
         held_id = None

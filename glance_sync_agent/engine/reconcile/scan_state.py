@@ -134,15 +134,16 @@ class ScanState:
     #: Missing sources that no scan has listed, by region.
     lost: dict[images.RegionId, set[images.ImageId]] = dataclasses.field(default_factory=dict)
 
-    #: Owners of images that stay as they are, because Keystone does not say where they belong.
+    #: Owners of whom Keystone does not say where their images belong. Their copies lose access as
+    #: their sources do; everything else stays as it is.
     undecided: set[str | None] = dataclasses.field(default_factory=set)
 
-    def skip_owner(self, owner: str | None, failure: errors.Undecided) -> None:
-        """Leave out the images of an owner. The log names the first one only."""
+    def note_undecided(self, owner: str | None, failure: errors.Undecided) -> None:
+        """Compare only access from now on to the images of an owner; log the first owner."""
         if not self.undecided:
             LOG.warning(
-                "%s. This scan leaves out the images of such projects, and a later one compares "
-                "them",
+                "%s. For the images of such projects, this scan looks only for access that was "
+                "taken back; a later one compares the rest",
                 failure,
             )
         self.undecided.add(owner)

@@ -550,7 +550,27 @@ def test_a_project_that_keystone_cannot_tell_of_keeps_no_scan_from_the_others(
     assert world.two.image(alpha.image_id).metadata.name == "renamed"
     assert {image.image_id for image in betas} <= world.two.ids()
     assert asked == ["beta"]
-    assert caplog.text.count("leaves out the images of such projects") == 1
+    assert caplog.text.count("looks only for access that was taken back") == 1
+
+
+@pytest.mark.parametrize("deletes_unwanted", [False, True])
+def test_a_copy_follows_in_what_it_loses_although_keystone_cannot_tell_of_its_project(
+    world, by_roles, deletes_unwanted
+):
+    world.deletes_unwanted = deletes_unwanted
+    _alpha, beta, other = by_roles
+    for image in (beta, other):
+        world.source.change(image.image_id, visibility="public")
+        world.changed(image.image_id)
+    world.settle()
+    world.clock.advance(world.cache_seconds)
+    fail_project(world, "beta")
+    world.source.change(beta.image_id, visibility="private", name="renamed")
+    assert world.reconciliation.run().requested == 2
+    world.run()
+    seen = world.two.image(beta.image_id).metadata
+    assert (seen.visibility, seen.name) == ("private", beta.metadata.name)
+    assert world.two.image(other.image_id).metadata.visibility == "public"
 
 
 def test_the_log_names_one_project_that_keystone_cannot_tell_of(world, by_roles, caplog):
@@ -559,7 +579,7 @@ def test_the_log_names_one_project_that_keystone_cannot_tell_of(world, by_roles,
 
     world.identity.roles_on = down
     run_scan(world, sources=3)
-    assert caplog.text.count("leaves out the images of such projects") == 1
+    assert caplog.text.count("looks only for access that was taken back") == 1
 
 
 def test_without_a_strategy_copies_stay(world, copied):
