@@ -24,6 +24,10 @@ _MARK = (
     mark_properties.COPY_REGION,
     mark_properties.SYNCED,
 )
+_REMEDIES = {
+    MarkKind.UNADOPTED: ". Ask its agent, which may be another one; if there is none, delete the "
+    "image in its Glance",
+}
 
 
 class Settling:
@@ -97,7 +101,7 @@ class Settling:
         if found.kind is not MarkKind.ORPHAN:
             raise errors.ImageConflict(
                 f"image {image_id} of region {region} is no orphan, so it was not deleted: it is "
-                f"{found.kind.value}, because {found.reason}"
+                f"{found.kind.value}, because {found.reason}{_REMEDIES.get(found.kind, '')}"
             )
         self._regions.image_service(region).delete(image)
         LOG.warning(
