@@ -13,11 +13,11 @@ from glance_sync_agent.domain import remotes
 
 #: Prefixes of properties that the agent and Glance use themselves.
 _RESERVED = ("glance_sync_", "os_glance_")
-# Base attributes that Glance computes (glance/api/v2/images.py: get_base_properties).
-_COMPUTED = frozenset(
+# What is no custom property (glance/api/v2/images.py: get_base_properties).
+_BASE = frozenset(
     "id status size virtual_size checksum os_hash_algo os_hash_value created_at updated_at tags"
     " self file schema locations direct_url stores deleted deleted_at".split()
-)
+).union(images.ATTRIBUTES)
 
 
 def parse(record: Mapping[str, Any], region: images.RegionId) -> images.Image:
@@ -60,14 +60,13 @@ def time_of(text: object) -> datetime.datetime | None:
 
 
 def _metadata(record: Mapping[str, Any]) -> images.Metadata:
-    attributes = {key: record[key] for key in images.ATTRIBUTES if record.get(key) is not None}
+    attributes = {
+        key: value for key in images.ATTRIBUTES if (value := record.get(key)) is not None
+    }
     properties = {
         key: value
         for key, value in record.items()
-        if key not in _COMPUTED
-        and key not in images.ATTRIBUTES
-        and not key.startswith(_RESERVED)
-        and value is not None
+        if key not in _BASE and value is not None and not key.startswith(_RESERVED)
     }
     return images.Metadata(
         **attributes,

@@ -61,6 +61,11 @@ def image_id(text: object) -> ImageId:
     return ImageId(parsed)
 
 
+def is_image_id(value: object) -> bool:
+    """Tell whether a value is an image id as :func:`image_id` returns it."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
 def new_id() -> ImageId:
     """Return a random id that no image has."""
     return ImageId(str(uuid.uuid4()))

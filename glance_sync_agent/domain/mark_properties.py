@@ -6,10 +6,10 @@ images, so a mark alone proves nothing: see :mod:`domain.identity`.
 """
 
 from collections.abc import Mapping
+import functools
 import json
 from typing import Any
 
-from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 
 SOURCE_ID = "glance_sync_source_id"
@@ -36,7 +36,7 @@ def read(properties: Mapping[str, Any]) -> images.Mark | None:
     """
     ids = [properties.get(name) for name in (SOURCE_ID, COPY_ID)]
     names = [properties.get(name) for name in (SOURCE_REGION, COPY_REGION)]
-    if not all(map(_is_canonical_id, ids)) or not all(map(_is_region_name, names)):
+    if not all(map(images.is_image_id, ids)) or not all(map(_is_region_name, names)):
         return None
     source = images.SourceKey(image_id=str(ids[0]), region=str(names[0]))
     return images.Mark(source=source, copy_id=str(ids[1]), copy_region=str(names[1]))
@@ -44,8 +44,14 @@ def read(properties: Mapping[str, Any]) -> images.Mark | None:
 
 def read_synced(text: object) -> frozenset[str]:
     """Read the list of synced properties; an invalid list is empty."""
+    return _listed(text) if isinstance(text, str) else frozenset()
+
+
+# Most copies have the same few properties.
+@functools.lru_cache(maxsize=256)
+def _listed(text: str) -> frozenset[str]:
     try:
-        names = json.loads(text) if isinstance(text, str) else ()
+        names = json.loads(text)
     except (ValueError, RecursionError):
         return frozenset()
     if not isinstance(names, list):
@@ -75,13 +81,6 @@ def replicated(source: images.Image) -> Mapping[str, str]:
     """Return the custom properties that a copy gets from its source."""
     properties = source.metadata.properties
     return {name: value for name, value in properties.items() if name not in KEY_POLICIES}
-
-
-def _is_canonical_id(value: object) -> bool:
-    try:
-        return images.image_id(value) == value
-    except errors.NotificationError:
-        return False
 
 
 def _is_region_name(value: object) -> bool:

@@ -51,6 +51,9 @@ class MetadataPolicy:
     members: bool = True  # False: the agent does not change the members of copies
 
 
+_AS_IS = MetadataPolicy()
+
+
 def referred(source: images.Image) -> frozenset[images.ImageId]:
     """Return the images that an image names as its kernel and its ramdisk."""
     properties = source.metadata.properties
@@ -85,6 +88,9 @@ def wanted(
     :param copy_ids: the ids of copies in the region, by the ids of their sources, for the images
         that :func:`referred` returns. Other images keep their ids.
     """
+    # Only the time depends on it.
+    if policy == _AS_IS and not copy_ids:  # pragma: no mutate
+        return source
     metadata = source.metadata
     is_private = policy.visibility is Visibility.PRIVATE
     changes: dict[str, Any] = {
