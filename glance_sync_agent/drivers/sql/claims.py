@@ -39,7 +39,7 @@ class Claim:
     def write(self, connection: sa.Connection) -> list[tasks.Lease]:
         """Lease the tasks in the transaction of ``connection``."""
         found = [tables.task(row) for row in self._claimable(connection)]
-        is_due = sa.or_(*(state.condition for state in self._states()))
+        is_due = rows.IS_ONE & sa.or_(*(state.condition for state in self._states()))
         leases = (self._lease(connection, task, is_due) for task in found)
         return [lease for lease in leases if lease is not None]
 
@@ -48,15 +48,15 @@ class Claim:
     ) -> tasks.Lease | None:
         """Lease a task; return None if another agent was faster."""
         token = uuid.uuid4().hex
-        change = sa.update(TASKS).where(rows.is_task(task.key), is_due).values(
-            status=rows.PROCESSING,
-            lease_token=token,
-            lease_owner=self.owner,
-            lease_expires_at=self.until,
-            bytes_done=0,
-            updated_at=self.now,
-        )
-        if connection.execute(change).rowcount != 1:
+        values = {
+            "status": rows.PROCESSING,
+            "lease_token": token,
+            "lease_owner": self.owner,
+            "lease_expires_at": self.until,
+            "bytes_done": 0,
+            "updated_at": self.now,
+        }
+        if rows.update(connection, is_due, rows.one(task.key), values) != 1:
             return None
         task = dataclasses.replace(
             task, status=tasks.TaskStatus.PROCESSING, bytes_done=0, updated_at=self.now

@@ -56,7 +56,17 @@ class Database:
         """
         self._connections = connections
         self.timeout_seconds = timeout_seconds
-        self._sleep = sleep
+        # Thread safe. The pauses are random and grow, so that colliding agents separate.
+        self._retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(failures.passes),
+            stop=tenacity.stop_after_attempt(_TRIES)
+            | tenacity.stop_after_delay(timeout_seconds),
+            wait=tenacity.wait_random_exponential(
+                multiplier=_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS
+            ),
+            sleep=sleep,
+            reraise=True,
+        )
         self._url = engines.parse(url)
         self.name = engines.name(self._url)
         #: The file; None if it is not SQLite.
@@ -99,18 +109,7 @@ class Database:
     def _repeated(
         self, work: Callable[[sa.Connection], _Result], execution_options: dict[str, str]
     ) -> _Result:
-        # The pauses are random and grow, so that colliding agents separate.
-        retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(failures.passes),
-            stop=tenacity.stop_after_attempt(_TRIES)
-            | tenacity.stop_after_delay(self.timeout_seconds),
-            wait=tenacity.wait_random_exponential(
-                multiplier=_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS
-            ),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        done: _Result = retry(self._run, work, execution_options)
+        done: _Result = self._retry(self._run, work, execution_options)
         return done
 
     def _run(

@@ -13,6 +13,9 @@ from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql.tables import TASKS
 
 
+_IS_CURRENT = rows.IS_HELD & (TASKS.c.generation == sa.bindparam("current_generation"))
+
+
 def finish(
     connection: sa.Connection, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime
 ) -> bool:
@@ -20,19 +23,18 @@ def finish(
 
     :raises LeaseLost: another agent holds the lease.
     """
-    is_current = rows.is_held(lease) & (TASKS.c.generation == lease.task.generation)
-    end: sa.Update | sa.Delete
+    held = rows.held(lease)
+    current = {**held, "current_generation": lease.task.generation}
     if isinstance(outcome, tasks.Forgotten):
-        end = sa.delete(TASKS).where(is_current)
+        ended = connection.execute(sa.delete(TASKS).where(_IS_CURRENT), current).rowcount
     else:
         values = {**rows.FREE, **_result(outcome, now), "updated_at": now}
-        end = sa.update(TASKS).where(is_current).values(values)
-    if connection.execute(end).rowcount == 1:
+        ended = rows.update(connection, _IS_CURRENT, current, values)
+    if ended == 1:
         return True
     # The newer request has already written when the task is due, and its attempts.
     values = {**_seen(outcome), **rows.UNTOUCHED, **rows.REQUESTED, "updated_at": now}
-    again = sa.update(TASKS).where(rows.is_held(lease)).values(values)
-    if connection.execute(again).rowcount == 1:
+    if rows.update(connection, rows.IS_HELD, held, values) == 1:
         return False
     raise rows.lost(lease)
 

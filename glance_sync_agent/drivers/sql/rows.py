@@ -41,9 +41,46 @@ def is_task(key: tasks.TaskKey) -> sa.ColumnElement[bool]:
     return (TASKS.c.image_id == key.image_id) & (TASKS.c.region == key.region)
 
 
-def is_held(lease: tasks.Lease) -> sa.ColumnElement[bool]:
-    """Select the row of a lease, unless another agent holds it by now."""
-    return is_task(lease.task.key) & (TASKS.c.lease_token == lease.token)
+# SQLAlchemy takes longer to build a condition than a database to evaluate it. So what every
+# attempt writes uses conditions that are built once, with parameters.
+IS_ONE = (TASKS.c.image_id == sa.bindparam("one_image_id")) & (
+    TASKS.c.region == sa.bindparam("one_region")
+)
+IS_HELD = IS_ONE & (TASKS.c.lease_token == sa.bindparam("held_token"))
+
+
+def one(key: tasks.TaskKey) -> dict[str, Any]:
+    """Return the parameters of ``IS_ONE``, which selects the row of a key."""
+    return {"one_image_id": key.image_id, "one_region": key.region}
+
+
+def held(lease: tasks.Lease) -> dict[str, Any]:
+    """Return the parameters of ``IS_HELD``.
+
+    It selects the row of a lease, unless another agent holds it by now.
+    """
+    return {**one(lease.task.key), "held_token": lease.token}
+
+
+def update(
+    connection: sa.Connection,
+    condition: sa.ColumnElement[bool],
+    parameters: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> int:
+    """Change tasks; return how many.
+
+    :param parameters: of ``condition``.
+    :param values: of columns, or expressions.
+    """
+    statement = sa.update(TASKS).where(condition)
+    computed = {
+        name: value for name, value in values.items() if isinstance(value, sa.ColumnElement)
+    }
+    if computed:
+        statement = statement.values(computed)
+    plain = {name: value for name, value in values.items() if name not in computed}
+    return connection.execute(statement, {**plain, **parameters}).rowcount
 
 
 def kinds(*, with_data: bool | None) -> Sequence[sa.ColumnElement[bool]]:
@@ -61,10 +98,8 @@ def update_held(database: Database, lease: tasks.Lease, **values: Any) -> None:
     :raises LeaseLost: another agent holds the lease.
     :raises ServiceUnavailable: the database is unreachable.
     """
-    change = sa.update(TASKS).where(is_held(lease)).values(**values)
-
     def work(connection: sa.Connection) -> None:
-        if connection.execute(change).rowcount != 1:
+        if update(connection, IS_HELD, held(lease), values) != 1:
             raise lost(lease)
 
     database.write(f"update the task of {lease.task.key}", work)
