@@ -12,7 +12,6 @@ from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql.tables import TASKS
 
-
 _IS_CURRENT = rows.IS_HELD & (TASKS.c.generation == sa.bindparam("current_generation"))
 
 
