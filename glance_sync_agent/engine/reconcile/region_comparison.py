@@ -20,7 +20,7 @@ from glance_sync_agent.engine.attempts.location_records import LocationRecords
 from glance_sync_agent.engine.placement.targets import Targets
 from glance_sync_agent.engine.placement.wanted_copies import WantedCopies
 from glance_sync_agent.engine.reconcile import differences
-from glance_sync_agent.engine.reconcile import member_comparison
+from glance_sync_agent.engine.reconcile.member_comparison import MemberComparison
 from glance_sync_agent.engine.reconcile.member_scans import Share
 from glance_sync_agent.engine.reconcile.pairs import Pair
 
@@ -52,6 +52,7 @@ class RegionComparison:
         self._targets = targets
         self._wanted_copies = wanted_copies
         self._location_records = location_records
+        self._members = MemberComparison(wanted_copies.have_our_members)
         self._deletes_unwanted = deletes_unwanted
 
     def find(
@@ -81,13 +82,13 @@ class RegionComparison:
             copy = found.get(pair.copy_id(region))
             is_settled = tasks.is_settled(pair.rows.get(region), failed_before)
             if is_settled or pair.placements is None:
-                step = self._narrowing(region, pair, copy)
+                step = self._narrowing(service, pair, copy, share)
             elif pair.is_wanted(region):
                 if copy is None and (share.is_first or share.has(pair.source.image_id)):
                     copy = _unknown_copy(service, pair)
                 step = self._step(service, pair, copy, share)
             else:
-                step = self._unwanted(service, pair, copy)
+                step = self._unwanted(service, pair, copy, share)
             if step is not None:
                 is_deletion = step.what is steps.StepKind.DELETE
                 may_delete = is_deletion and not pair.is_wanted(region)
@@ -123,18 +124,22 @@ class RegionComparison:
         return self._deletes_unwanted() and self._is_target(pair, region)
 
     def _narrowing(
-        self, region: images.RegionId, pair: Pair, copy: images.Image | None
+        self, service: ports.ImageService, pair: Pair, copy: images.Image | None, share: Share
     ) -> steps.Step | None:
         """Return what takes access away. It waits for no task that failed, nor for Keystone."""
         if copy is None:
             return None
-        action: actions.Action | None = self._action(region, pair, copy, unwanted=_RESTS)
+        action: actions.Action | None = self._action(
+            service.region, pair, copy, unwanted=_RESTS
+        )
         if isinstance(action, actions.DeleteCopy):
             action = action.first
-        return steps.step_of(action) if isinstance(action, _NARROWING) else None
+        if isinstance(action, _NARROWING):
+            return steps.step_of(action)
+        return self._members.narrowing(service, pair, copy, share)
 
     def _unwanted(
-        self, service: ports.ImageService, pair: Pair, copy: images.Image | None
+        self, service: ports.ImageService, pair: Pair, copy: images.Image | None, share: Share
     ) -> steps.Step | None:
         region, row = service.region, pair.rows.get(service.region)
         placement = pair.placements and pair.placements.get(region)
@@ -152,7 +157,7 @@ class RegionComparison:
         is_noted = row is None or held_id in {None, row.held_id}
         if row is None or (is_done and is_noted and row.code not in _OUTDATED):
             if not self._location_records.differs(pair.source, service, None):
-                return None
+                return self._members.narrowing(service, pair, copy, share)
             why = _ENTRY_DIFFERS
         # With sync_strategy None, the only tasks are those that take access back.
         is_target = self._is_target(pair, region)
@@ -175,9 +180,7 @@ class RegionComparison:
         recorded = None if action.code is Code.HELD else copy
         if self._location_records.differs(pair.source, service, recorded):
             return steps.Step(what=steps.StepKind.NOTE, why=_ENTRY_DIFFERS)
-        if copy is not None and self._have_other_members(service, pair, copy, share):
-            return steps.Step(what=steps.StepKind.UPDATE, why="members")
-        return None
+        return self._members.step(service, pair, copy, share)
 
     def _action(
         self,
@@ -201,13 +204,6 @@ class RegionComparison:
             held_id=None if row is None else row.held_id,
         )
         return plans.decide(situation)
-
-    def _have_other_members(
-        self, service: ports.ImageService, pair: Pair, copy: images.Image, share: Share
-    ) -> bool:
-        if copy.metadata.visibility != "shared" or not self._wanted_copies.have_our_members():
-            return False
-        return share.has(pair.source.image_id) and member_comparison.differ(service, pair, copy)
 
 
 def _waits(row: tasks.Task | None, failed_before: datetime.datetime | None) -> bool:

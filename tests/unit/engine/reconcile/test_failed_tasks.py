@@ -105,3 +105,61 @@ def test_a_copy_that_is_out_of_strategy_waits_until_the_task_has_rested(world, i
     world.source.change(image.image_id, visibility="private")
     run_scan(world)
     assert world.two.image(image.image_id).metadata.visibility == "private"
+
+
+@pytest.fixture
+def shared(world):
+    """Return an image with two members, whose copies have them, too."""
+    image = world.source.publish(b"shared image", visibility="shared", owner="alpha")
+    for member in ("beta", "gamma"):
+        world.source.share(image.image_id, member)
+    world.changed(image.image_id)
+    world.settle()
+    return image
+
+
+def members(world, image):
+    return set(world.two.image(image.image_id).members)
+
+
+def test_a_member_who_was_removed_unheard_waits_for_no_task_that_failed(world, shared):
+    fail(world, shared)
+    assert run_scan(world).requested == 0
+    world.source.share(shared.image_id, "beta", None)
+    assert run_scan(world).requested >= 1
+    assert members(world, shared) == {"gamma"}
+    assert run_scan(world).requested == 0
+
+
+def test_a_member_who_was_added_unheard_waits_for_the_task_that_failed(world, shared):
+    fail(world, shared)
+    world.source.share(shared.image_id, "delta")
+    assert run_scan(world).requested == 0
+    assert members(world, shared) == {"beta", "gamma"}
+
+
+def test_a_member_who_was_removed_unheard_loses_a_copy_that_is_out_of_strategy(world, shared):
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.identity.associated["alpha"] = frozenset({THREE})
+    run_scan(world)
+    assert world.task(shared).code == "out_of_strategy"
+    assert run_scan(world).requested == 0
+    world.source.share(shared.image_id, "beta", None)
+    run_scan(world)
+    assert members(world, shared) == {"gamma"}
+    world.source.share(shared.image_id, "delta")
+    run_scan(world)
+    assert members(world, shared) == {"gamma"}
+    assert run_scan(world).requested == 0
+
+
+def test_what_has_members_but_is_no_copy_of_ours_is_not_asked_for_them(world, shared):
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.identity.associated["alpha"] = frozenset({THREE})
+    run_scan(world)
+    world.store.disown(world.task(shared).key, shared.image_id)
+    world.source.share(shared.image_id, "beta", None)
+    asked = []
+    world.two.before = lambda name, _image_id: asked.append(name)
+    run_scan(world)
+    assert "members" not in asked
