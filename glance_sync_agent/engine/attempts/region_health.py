@@ -48,14 +48,19 @@ class RegionHealth:
         """
         self._seen = self._kept.all()
 
-    def open_regions(self) -> Set[images.RegionId]:
+    def open_regions(self, *, of_data: bool = True) -> Set[images.RegionId]:
         """Return the unavailable regions; regions that are slowed down are not among them.
 
+        :param of_data: also those whose Glance may answer, because only transfers failed.
         :raises ServiceUnavailable: the database does not answer.
         """
         now = self._clock.now()
         known = self._kept.all().items()
-        return {region for region, one in known if one.is_unavailable(now)}
+        return {
+            region
+            for region, one in known
+            if one.is_unavailable(now) and (of_data or not one.of_data)
+        }
 
     def failed_last(self, region: images.RegionId) -> Sequence[images.ImageId]:
         """Return the images that failed last, which make bad probes."""

@@ -29,8 +29,8 @@ class ScanKind:
 
     members: member_scans.MemberScans
     max_deletes: Callable[[], int]  # images whose copies one scan may delete
-    #: Returns regions that get no request.
-    unavailable: Callable[[], Set[images.RegionId]] = frozenset
+    #: Returns regions that get no request from a scan of a scope.
+    unavailable: Callable[[scan_state.Scope], Set[images.RegionId]] = lambda _scope: frozenset()
     is_dry: bool = False  # writes nothing
     is_accepted: bool = False  # an operator confirmed that all missing sources were deleted
 
@@ -64,7 +64,7 @@ class Scan:
         :param renew_lease: called often; what it raises ends the scan.
         :raises TransientError: the cascading region does not answer; nothing was deleted.
         """
-        unavailable = self._kind.unavailable()
+        unavailable = self._kind.unavailable(scope)
         report = scan_state.ScanReport(failed_regions=set(unavailable))
         state = scan_state.ScanState(
             scope=scope,

@@ -12,6 +12,7 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine.attempts import region_health
+from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
@@ -336,9 +337,12 @@ def test_the_region_s_wish_for_patience_is_granted(world):
     assert (retry_at - world.clock.now()).total_seconds() > 3500
 
 
-def test_the_look_at_everything_leaves_it_alone_as_well(world):
+def test_scans_leave_it_alone_as_well(world):
+    made = shown(world)
     publish(world, 3)
     asked = down(world)
+    for image in made:
+        take_back(world, image)
     world.run()
     asked.clear()
     report = world.reconciliation.run()
@@ -347,6 +351,18 @@ def test_the_look_at_everything_leaves_it_alone_as_well(world):
     world.clock.advance(20.0)
     up(world)
     assert not world.reconciliation.run().failed_regions
+
+
+def test_a_full_scan_asks_a_region_once_whose_byte_path_alone_may_be_broken(world):
+    publish(world, 3)
+    asked = down(world)
+    world.run()
+    asked.clear()
+    since = world.clock.now()
+    assert world.reconciliation.run(scan_state.Scope(since=since)).failed_regions == {TWO}
+    assert not asked
+    assert world.reconciliation.run().failed_regions == {TWO}
+    assert asked == ["find"]
 
 
 def bad(world, made, *, seconds=0.0, fault=errors.Fault.ANSWER, methods=("create",)):
@@ -499,6 +515,18 @@ def test_what_is_taken_back_does_not_wait_for_a_way_of_bytes_that_is_broken(worl
     tried.clear()
     pass_time(world, 600.0)
     assert len(tried) <= 11  # once for each pause of a minute
+
+
+def test_a_scan_takes_back_what_nobody_announced_although_the_byte_path_is_broken(world):
+    (image,) = shown(world)
+    publish(world, 9)
+    no_way(world)
+    pass_time(world, 300.0)
+    assert breaker(world).is_unavailable(world.clock.now())
+    world.source.change(image.image_id, visibility="private")
+    assert world.reconciliation.run().failed_regions == set()
+    world.run()
+    assert is_private(world, image)
 
 
 def test_what_goes_on_beside_a_broken_way_of_bytes_brings_no_probe_forward(world):
