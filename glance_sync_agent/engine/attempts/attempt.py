@@ -169,7 +169,7 @@ class Attempt:
         is_active = copy is not None and copy.status is images.ImageStatus.ACTIVE
         if copy is not None and is_active and not isinstance(action, actions.SetActive):
             # The deactivation never arrived, or was undone.
-            self._notes.is_active(copy.image_id)
+            self._notes.write_active(copy.image_id)
         if not makes_record and not isinstance(action, actions.Wait):
             # The first attempt does not search for a record. If one is there already, its upload
             # time goes on.

@@ -79,7 +79,7 @@ def first_copy(
     if copy is None and known is not None:
         # With fewer rights than before, private images look absent.
         service.require_all_rights()
-        notes.miss()
+        notes.remember_loss()
     return copy
 
 
@@ -127,7 +127,7 @@ def make_record(
     notes.known = None
     if image_id is not None:
         try:
-            notes.found(made := context.service.create(image_id, source))
+            notes.remember(made := context.service.create(image_id, source))
         except errors.ImageIdTaken:
             LOG.debug("%s: id %s is taken", context.key, image_id)
         else:
@@ -136,6 +136,6 @@ def make_record(
     if occupant is not None:
         return occupant, False
     # The row knows the new id before a record with it can exist.
-    notes.choose(chosen := new_id(), source)
-    notes.found(made := context.service.create(chosen, source))
+    notes.write_chosen_id(chosen := new_id(), source)
+    notes.remember(made := context.service.create(chosen, source))
     return made, True

@@ -13,8 +13,8 @@ from glance_sync_agent.engine import ports
 class CopyNotes:
     """The memory of one attempt. A row that knows a copy is the proof that it is ours.
 
-    What an attempt learns is written with its outcome. It is written at once if the agent chose
-    an id, and if the attempt fails.
+    What an attempt remembers is written with its outcome. Methods named ``write`` write to the
+    row at once.
     """
 
     def __init__(self, lease: tasks.Lease, store: ports.TaskStore) -> None:
@@ -41,27 +41,27 @@ class CopyNotes:
             return None
         return self.known.copy_id
 
-    def choose(self, copy_id: images.ImageId, source: images.Image) -> None:
+    def write_chosen_id(self, copy_id: images.ImageId, source: images.Image) -> None:
         """Write down the id of a record before it is made.
 
         :raises LeaseLost: somebody else works on the task; the record must not be made.
         """
         self.known = identity.KnownCopy(copy_id=copy_id, created_at=None)
-        self.write(source)
+        self.write_empty(source)
 
-    def found(self, copy: images.Image, *, on_probation: bool = False) -> None:
+    def remember(self, copy: images.Image, *, on_probation: bool = False) -> None:
         """Remember a record that was made just now, or that proved to be ours."""
         self.known = identity.KnownCopy(
             copy_id=copy.image_id, created_at=copy.created_at, on_probation=on_probation
         )
 
-    def miss(self) -> None:
+    def remember_loss(self) -> None:
         """Remember that the copy of the row does not exist any more. A chosen id stays."""
         if self.chosen_id is None:
             self.known, self.has_lost = None, True
             self.proven_id = None
 
-    def forget(self) -> None:
+    def write_none(self) -> None:
         """Write that there is no copy.
 
         :raises LeaseLost: somebody else works on the task.
@@ -69,7 +69,7 @@ class CopyNotes:
         self.known = self.copied_from = None
         self._write()
 
-    def prove(self, copy_id: images.ImageId) -> None:
+    def write_proven(self, copy_id: images.ImageId) -> None:
         """Write down that a copy was read back and has the source's bytes.
 
         :raises LeaseLost: somebody else works on the task.
@@ -77,7 +77,7 @@ class CopyNotes:
         self._store.note_proven(self.lease, copy_id)
         self.proven_id = copy_id
 
-    def deactivate(self, copy_id: images.ImageId) -> None:
+    def write_deactivation(self, copy_id: images.ImageId) -> None:
         """Write down that the agent deactivates a copy, before it does.
 
         Without such a note, somebody else deactivated the copy, and it stays so.
@@ -87,7 +87,7 @@ class CopyNotes:
         self._store.note_deactivated(self.lease, copy_id)
         self.deactivated_id = copy_id
 
-    def is_active(self, copy_id: images.ImageId) -> None:
+    def write_active(self, copy_id: images.ImageId) -> None:
         """Write down that a copy is active, if the row says otherwise.
 
         A later deactivation is somebody else's, and a hold of this copy is over.
@@ -100,7 +100,7 @@ class CopyNotes:
         self.deactivated_id = None
         self.held_id = None if self.held_id == copy_id else self.held_id
 
-    def write(self, source: images.Image) -> None:
+    def write_empty(self, source: images.Image) -> None:
         """Write what is known, and that the copy has no bytes yet.
 
         :raises LeaseLost: somebody else works on the task.
@@ -108,7 +108,7 @@ class CopyNotes:
         self._name = source.metadata.name
         self._write()
 
-    def secure(self) -> None:
+    def write_news(self) -> None:
         """Write what the row does not know yet, before users besides the owner see the copy.
 
         If its image leaves the strategy, a copy without a row is not found again.
@@ -118,7 +118,7 @@ class CopyNotes:
         if self.known != self._written:
             self._write()
 
-    def save(self) -> None:
+    def write_news_if_possible(self) -> None:
         """Write what the row does not know yet. If the database is away, it is lost."""
         with contextlib.suppress(errors.ServiceUnavailable):
             if self.known != self._written and self.known is not None:

@@ -95,13 +95,14 @@ class Executor:
                 # Only now, because a region that refuses the record makes no copy vanish.
                 vanished_copies.note(context.lease, self._clock.now(), self._store)
         else:
-            notes.found(into, on_probation=context.whose(into).on_probation)
+            notes.remember(into, on_probation=context.whose(into).on_probation)
         # If the source has no hash, nothing else proves later that the record is ours.
         if (source.size or 0) >= _LONG_TRANSFER_BYTES or source.multihash is None:
-            notes.write(source)
+            notes.write_empty(source)
         started = self._clock.monotonic()
         try:
-            sent = self._transfers.bring(context.key, source, into, self._signs(context, source))
+            on_progress = self._progress(context, source)
+            sent = self._transfers.bring(context.key, source, into, on_progress)
         except errors.FormatRefused as exc:
             return Done(copy=into, refusal=str(exc))
         notes.copied_from = sent.copied_from
@@ -136,15 +137,15 @@ class Executor:
         # Only this attempt knows the hash of a source that has none, so it reads to the end.
         has_hash = context.evidence.source is not None and context.evidence.source.multihash
         is_outdated = context.reader.has_other_access if has_hash else None
-        signs = self._signs(context, copy, is_outdated)
-        found = self._transfers.read_back(copy, expected.algo, signs)
+        on_progress = self._progress(context, copy, is_outdated)
+        found = self._transfers.read_back(copy, expected.algo, on_progress)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
             return Done(copy=copy, misread=misread)
-        context.notes.prove(copy.image_id)
+        context.notes.write_proven(copy.image_id)
         return Done(copy=copy)
 
-    def _signs(
+    def _progress(
         self,
         context: Context,
         image: images.Image,
@@ -170,8 +171,8 @@ class Executor:
         if action.copy is not context.just_read and context.read_again(action.copy) is None:
             return Done(copy=None)
         if narrowing.widens(action):
-            notes.found(action.copy, on_probation=context.whose(action.copy).on_probation)
-            notes.secure()
+            notes.remember(action.copy, on_probation=context.whose(action.copy).on_probation)
+            notes.write_news()
             # An agent that stood still for longer than its lease would widen on old knowledge.
             progress.renew(
                 context.lease, store=self._store, clock=self._clock, limits=self._limits()
@@ -181,10 +182,10 @@ class Executor:
             LOG.info("Updated the metadata of %s", context.key)
             return Done(copy=changed if changed is not None else service.get(copy_id))
         if not action.active:
-            notes.deactivate(copy_id)
+            notes.write_deactivation(copy_id)
         self._set_active(context, action)
         if action.active:
-            notes.is_active(copy_id)
+            notes.write_active(copy_id)
         LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
         return Done(copy=service.get(copy_id))
 
@@ -225,7 +226,7 @@ class Executor:
                 context.key, action.reason, copy.image_id, copy.metadata.owner, copy.size,
                 copy.multihash, proof,
             )
-        context.notes.forget()
+        context.notes.write_none()
         return Done(copy=context.service.get(action.copy.image_id))
 
 

@@ -46,10 +46,10 @@ class Runner:
         except errors.LeaseLost:
             raise
         except errors.SyncError:
-            notes.save()
+            notes.write_news_if_possible()
             raise
         match outcome:
             case tasks.RetryAt() | tasks.Failed() | tasks.Succeeded(copy=None):
                 # Otherwise the row would not know a copy that this attempt made or found.
-                notes.save()
+                notes.write_news_if_possible()
         return outcome

@@ -42,17 +42,18 @@ def renew(
     )
 
 
-def watched(blocks: Iterable[bytes], signs: Callable[[int], None]) -> Iterator[bytes]:
+def watched(blocks: Iterable[bytes], on_progress: Callable[[int], None]) -> Iterator[bytes]:
     """Pass ``blocks`` on, and note how many bytes were passed on.
 
-    :param signs: called before the first block and after each; what it raises ends the transfer.
+    :param on_progress: called before the first block and after each. What it raises ends the
+        transfer.
     """
     done = 0
-    signs(done)
+    on_progress(done)
     for block in blocks:
         yield block
         done += len(block)
-        signs(done)
+        on_progress(done)
 
 
 class Progress:

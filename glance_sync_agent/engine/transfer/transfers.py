@@ -51,23 +51,23 @@ class Transfers:
         key: tasks.TaskKey,
         source: images.Image,
         into: images.Image,
-        signs: progress.Progress,
+        on_progress: progress.Progress,
     ) -> Transferred:
         """Bring the bytes of ``source`` into a queued record.
 
         After an origin that cannot be read, or holds other bytes, it tries the next one. An
-        error of the target or of ``signs`` ends the transfer.
+        error of the target or of ``on_progress`` ends the transfer.
 
         :raises SyncError: no origin has the bytes. It names the failure of the home of the data.
         """
         failures: list[errors.OriginFailed] = []
         for origin in self._origins.of(key, source):
             if failures:
-                if not self._takes_data(into, signs):
+                if not self._takes_data(into, on_progress):
                     break
                 LOG.warning("%s: %s; reading region %s", key, failures[-1], origin.region)
             try:
-                return self._bring_from(origin, into, signs)
+                return self._bring_from(origin, into, on_progress)
             except errors.OriginFailed as exc:
                 self._origins.shun(origin)
                 failures.append(exc)
@@ -78,36 +78,36 @@ class Transfers:
         raise raised.reason
 
     def read_back(
-        self, copy: images.Image, algo: str, signs: progress.Progress
+        self, copy: images.Image, algo: str, on_progress: progress.Progress
     ) -> images.Multihash:
         """Return the hash of the bytes that users of a region get.
 
-        :raises SyncError: a read failed, or what ``signs`` raises.
+        :raises SyncError: a read failed, or what ``on_progress`` raises.
         """
         prefix = blocks.empty_prefix(algo)
         with self._regions.served(copy.region).read(copy) as chunks:
-            for chunk in progress.watched(chunks, signs):
+            for chunk in progress.watched(chunks, on_progress):
                 prefix = prefix.plus(chunk)
         return prefix.multihash
 
     def _bring_from(
-        self, origin: images.Image, into: images.Image, signs: progress.Progress
+        self, origin: images.Image, into: images.Image, on_progress: progress.Progress
     ) -> Transferred:
         size = origin.size or 0
         self._origins.check(origin)
         with self._downloads.open(origin) as reader:
-            data = progress.watched(reader.blocks(), signs)
+            data = progress.watched(reader.blocks(), on_progress)
             self._regions.store(into.region, size).write(into.image_id, size, data)
             return Transferred(copied_from=origin.region, multihash=reader.prefix.multihash)
 
-    def _takes_data(self, into: images.Image, signs: progress.Progress) -> bool:
+    def _takes_data(self, into: images.Image, on_progress: progress.Progress) -> bool:
         """Wait a moment until a record is ready for an upload after one that broke off."""
         service = self._regions.image_service(into.region)
         deadline = self._clock.monotonic() + _SETTLING_SECONDS
-        signs(0)
+        on_progress(0)
         while (record := service.get_record(into.image_id)) and record.status in IN_UPLOAD:
             if self._clock.monotonic() >= deadline:
                 return False
             self._stop.wait(_PAUSE_SECONDS)
-            signs(0)
+            on_progress(0)
         return record is not None and record.status is images.ImageStatus.QUEUED
