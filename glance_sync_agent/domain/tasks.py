@@ -4,7 +4,7 @@
 import dataclasses
 import datetime
 import enum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import identity
@@ -110,6 +110,16 @@ def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bo
         return True
     longer = datetime.timedelta() if task.failing_since is None else _LONGER_REST
     return task.updated_at + longer >= failed_before
+
+
+class Outline(NamedTuple):
+    """What a walk over all tasks reads of each; a task takes five times as long to make."""
+
+    image_id: images.ImageId
+    region: images.RegionId
+    source_region: images.RegionId | None
+    is_region_gone: bool  # the task says that its region has left the catalogue
+    missing_since: datetime.datetime | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,6 +83,7 @@ CALLS = (
     "tasks.note_missing",
     "tasks.note_proven",
     "tasks.note_verified",
+    "tasks.outlines",
     "tasks.release",
     "tasks.renew",
     "tasks.request",

@@ -1112,6 +1112,20 @@ def test_the_tasks_of_some_images_are_found_in_all_regions(store):
     assert not store.find([])
 
 
+def test_outlines_say_of_the_same_tasks_where_they_belong(store):
+    ask(store, REGION, ELSEWHERE)
+    gone = tasks.Succeeded(code=Code.REGION_GONE, reason="its region is gone")
+    store.finish(claim(store), gone, NOW)
+    ask(store, image_id=OTHER, source_region=ANOTHER_SOURCE)
+    store.note_missing(IMAGE, [ELSEWHERE], NOW)
+    assert store.outlines([OTHER, IMAGE]) == [
+        (IMAGE, ELSEWHERE, None, False, NOW),
+        (IMAGE, REGION, None, True, None),
+        (OTHER, REGION, ANOTHER_SOURCE, False, None),
+    ]
+    assert not store.outlines([])
+
+
 # Copies that are read back
 
 

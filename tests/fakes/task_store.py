@@ -506,6 +506,18 @@ class MemoryTaskStore:
     def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
         return [task for task in self.list() if task.key.image_id in image_ids]
 
+    def outlines(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Outline]:
+        return [
+            tasks.Outline(
+                image_id=task.key.image_id,
+                region=task.key.region,
+                source_region=task.source_region,
+                is_region_gone=task.code is Code.REGION_GONE,
+                missing_since=task.missing_since,
+            )
+            for task in self.find(image_ids)
+        ]
+
     def list(
         self,
         *,

@@ -9,12 +9,22 @@ import sqlalchemy as sa
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import TASKS
 
 _PAGE_ROWS = 500
+
+
+_OUTLINES = sa.select(
+    TASKS.c.image_id,
+    TASKS.c.region,
+    TASKS.c.source_region,
+    TASKS.c.code,
+    TASKS.c.missing_since,
+)
 
 
 class SqlTaskQueries:
@@ -34,6 +44,20 @@ class SqlTaskQueries:
             .order_by(TASKS.c.image_id, TASKS.c.region)
         )
         return [tables.task(row) for row in self._rows("read tasks", query)]
+
+    def outlines(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Outline]:
+        query = (
+            _OUTLINES.where(TASKS.c.image_id.in_(image_ids))
+            .order_by(TASKS.c.image_id, TASKS.c.region)
+        )
+        rows = self._rows("read the outlines of tasks", query)
+        return [
+            tasks.Outline(
+                images.ImageId(image_id), images.RegionId(region), source_region,
+                code == Code.REGION_GONE, missing_since,
+            )
+            for image_id, region, source_region, code, missing_since in map(tuple, rows)
+        ]
 
     def list(
         self,

@@ -132,6 +132,9 @@ class TaskQueries(Protocol):
     def find(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Task]:
         """Read the tasks of some images in all regions, in order of image and region."""
 
+    def outlines(self, image_ids: Sequence[images.ImageId]) -> Sequence[tasks.Outline]:
+        """Read the outlines of the same tasks."""
+
     def list(
         self,
         *,

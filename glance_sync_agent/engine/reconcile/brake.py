@@ -63,7 +63,7 @@ class DeletionBrake:
     def found(
         self,
         origin: images.RegionId,
-        rows: Sequence[tasks.Task],
+        rows: Iterable[tasks.Outline],
         sources: Iterable[images.Image],
         state: scan_state.ScanState,
     ) -> None:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares a page of sources with the copies in all regions, and requests what differs."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine.placement.targets import Targets
 from glance_sync_agent.engine.reconcile import differences
 from glance_sync_agent.engine.reconcile import member_scans
@@ -70,9 +69,15 @@ class PageComparison:
             self._compare(region, covered, state, shares[region])
 
     def compare_known(
-        self, rows: Sequence[tasks.Task], sources: Sequence[images.Image], state: ScanState
+        self,
+        regions: Set[images.RegionId],
+        sources: Sequence[images.Image],
+        state: ScanState,
     ) -> None:
-        """Compare at most 100 sources of a region with the copies that their tasks know."""
+        """Compare at most 100 sources of a region with the copies that their tasks know.
+
+        :param regions: of these tasks.
+        """
         origin = sources[0].region
         shares = self.shares(origin, state)
         try:
@@ -80,8 +85,8 @@ class PageComparison:
         except errors.SyncError as exc:
             state.skip_sources(origin, exc)
             pairs = ()
-        regions = {row.key.region for row in rows if state.scope.covers(row.key.region)}
-        for region in sorted(regions & shares.keys() - state.report.failed_regions):
+        covered = {region for region in regions if state.scope.covers(region)}
+        for region in sorted(covered & shares.keys() - state.report.failed_regions):
             state.renew_lease()
             known = [pair for pair in pairs if pair.has_copy(region)]
             self._compare(region, known, state, shares[region])

@@ -50,11 +50,11 @@ class MissingSources:
                 self._note(row.key.image_id, [row.key.region], since)
         return now - since >= datetime.timedelta(seconds=self._grace())
 
-    def found(self, rows: Sequence[tasks.Task]) -> None:
+    def found(self, rows: Iterable[tasks.Outline]) -> None:
         """Note that the sources of tasks are there."""
         for row in rows:
             if row.missing_since is not None:
-                self._note(row.key.image_id, [row.key.region], None)
+                self._note(row.image_id, [row.region], None)
 
 
 class NewestSources:

@@ -12,7 +12,6 @@ from glance_sync_agent.domain import plans
 from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import steps
 from glance_sync_agent.domain import tasks
-from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile import differences
@@ -58,39 +57,48 @@ class TaskWalk:
         )
         skipped = state.silent - {self._cascading}
         for batch in batches.of(self._outside.store.image_ids(), _BATCH):
-            by_origin: dict[images.RegionId, list[tasks.Task]] = {}
+            by_origin: dict[images.RegionId, list[tasks.Outline]] = {}
             unreachable = []
-            for task in self._outside.store.find(batch):
-                if task.key.region in reachable:
-                    origin = task.source_region or self._cascading
-                    by_origin.setdefault(origin, []).append(task)
-                elif task.code is not Code.REGION_GONE:
-                    unreachable.append(differences.of_task(task, _REGION_GONE))
-            state.report.requested += self._receive(unreachable)
+            for row in self._outside.store.outlines(batch):
+                if row.region in reachable:
+                    origin = row.source_region or self._cascading
+                    by_origin.setdefault(origin, []).append(row)
+                elif not row.is_region_gone:
+                    unreachable.append(row)
+            found = [differences.of_task(task, _REGION_GONE) for task in self._tasks(unreachable)]
+            state.report.requested += self._receive(found)
             for origin in sorted(by_origin.keys() - skipped):
                 self._check(origin, by_origin[origin], lookup, state)
         for origin in sorted(state.shares.keys() - {self._cascading, *self._snapshot_origins}):
             self._pages.note_members(origin, state)
 
+    def _tasks(self, rows: Sequence[tasks.Outline]) -> Sequence[tasks.Task]:
+        """Read the tasks of outlines."""
+        keys = {(row.image_id, row.region) for row in rows}
+        found = self._outside.store.find(sorted({row.image_id for row in rows})) if rows else ()
+        return [task for task in found if (task.key.image_id, task.key.region) in keys]
+
     def _check(
         self,
         origin: images.RegionId,
-        rows: Sequence[tasks.Task],
+        rows: Sequence[tasks.Outline],
         lookup: "SourceLookup",
         state: ScanState,
     ) -> None:
-        gone, present = lookup.find(origin, {row.key.image_id for row in rows})
-        there = [row for row in rows if row.key.image_id in present]
+        gone, present = lookup.find(origin, {row.image_id for row in rows})
         # An owner may have removed ``image_type``, or the operator a region from
         # ``region_transport_urls``. The copies must still lose what their source took back.
         unlisted = [one for one in present.values() if self._is_unlisted(one)]
         listed = [one for one in present.values() if not self._is_unlisted(one)]
+        there = [row for row in rows if row.image_id in present]
         self._brake.found(origin, there, listed, state)
         if unlisted:
-            self._pages.compare_known(there, unlisted, state)
+            self._pages.compare_known({row.region for row in there}, unlisted, state)
+        lost = self._tasks([row for row in rows if row.image_id in gone])
         for image_id in gone:
             state.renew_lease()
-            self._brake.judge(origin, [row for row in rows if row.key.image_id == image_id], state)
+            if of_image := [task for task in lost if task.key.image_id == image_id]:
+                self._brake.judge(origin, of_image, state)
 
     def _is_unlisted(self, source: images.Image) -> bool:
         if source.region == self._cascading:
