@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts that compare regions with their sources."""
 
-from collections.abc import Set
 import functools
 
 from glance_sync_agent.domain import images
@@ -18,7 +17,6 @@ from glance_sync_agent.engine.reconcile import pairs
 from glance_sync_agent.engine.reconcile import region_comparison
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
-from glance_sync_agent.engine.reconcile import scan_state
 from glance_sync_agent.engine.reconcile import source_history
 from glance_sync_agent.engine.reconcile import source_walk
 from glance_sync_agent.engine.reconcile import task_walk
@@ -92,15 +90,9 @@ class ScanParts:
         kind = scan.ScanKind(
             members=members,
             max_deletes=lambda: self._settings().scans.max_deletes,
-            unavailable=self._unavailable,
+            unavailable=self._attempts.region_health.open_regions,
         )
         return self.make_scan(kind, differences.requesting(self._shared.requests))
-
-    def _unavailable(self, scope: scan_state.Scope) -> Set[images.RegionId]:
-        # A full scan takes back access although transfers fail. If the Glance does not answer
-        # either, that costs one request, which is too many for each incremental scan.
-        is_full = scope.since is None
-        return self._attempts.region_health.open_regions(of_data=not is_full)
 
     @functools.cached_property
     def scan_schedule(self) -> scan_schedule.ScanSchedule:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unavailable regions: all agents leave their tasks until one task finds them well again."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 import datetime
 import enum
 import logging
@@ -48,19 +48,16 @@ class RegionHealth:
         """
         self._seen = self._kept.all()
 
-    def open_regions(self, *, of_data: bool = True) -> Set[images.RegionId]:
-        """Return the unavailable regions; regions that are slowed down are not among them.
+    def open_regions(self) -> Mapping[images.RegionId, bool]:
+        """Return the unavailable regions, and whether the Glance of each may answer.
 
-        :param of_data: also those whose Glance may answer, because only transfers failed.
+        It may if only transfers failed. Regions that are slowed down are not among them.
+
         :raises ServiceUnavailable: the database does not answer.
         """
         now = self._clock.now()
         known = self._kept.all().items()
-        return {
-            region
-            for region, one in known
-            if one.is_unavailable(now) and (of_data or not one.of_data)
-        }
+        return {region: one.of_data for region, one in known if one.is_unavailable(now)}
 
     def failed_last(self, region: images.RegionId) -> Sequence[images.ImageId]:
         """Return the images that failed last, which make bad probes."""

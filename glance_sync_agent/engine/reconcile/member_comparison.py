@@ -6,6 +6,7 @@ import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import steps
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.reconcile.member_scans import Share
@@ -45,6 +46,8 @@ class MemberComparison:
             return None
         if not self._is_due(pair, copy, share):
             return None
+        if narrowing.is_narrower(copy.metadata.visibility, pair.source.metadata.visibility):
+            return None  # everybody may use the source
         theirs, ours = _members(service, pair, copy)
         return _STEP if ours.keys() - theirs.keys() else None
 

@@ -33,7 +33,6 @@ _OUTDATED = frozenset({Code.IN_SYNC, Code.HELD, Code.REGION_GONE})
 #: Of a copy that is not wanted, all changes narrow access.
 _NARROWING = (actions.UpdateMetadata, actions.SetActive)
 _RESTS = "its task failed, or nobody can tell whether it belongs there"
-
 _ENTRY_DIFFERS = "the locations of the source do not match the copy"
 
 
@@ -129,13 +128,10 @@ class RegionComparison:
         """Return what takes access away. It waits for no task that failed, nor for Keystone."""
         if copy is None:
             return None
-        action: actions.Action | None = self._action(
-            service.region, pair, copy, unwanted=_RESTS
-        )
-        if isinstance(action, actions.DeleteCopy):
-            action = action.first
-        if isinstance(action, _NARROWING):
-            return steps.step_of(action)
+        action = self._action(service.region, pair, copy, unwanted=_RESTS)
+        first = action.first if isinstance(action, actions.DeleteCopy) else action
+        if isinstance(first, _NARROWING):
+            return steps.step_of(first)
         return self._members.narrowing(service, pair, copy, share)
 
     def _unwanted(
@@ -154,14 +150,15 @@ class RegionComparison:
                 return steps.step_of(action)
             held_id = action.held_id if isinstance(action, actions.Settled) else None
         is_done = row is not None and row.status is tasks.TaskStatus.SUCCESS
-        is_noted = row is None or held_id in {None, row.held_id}
+        is_noted = row is None or (held_id in {None, row.held_id} and not _is_over(row, copy))
         if row is None or (is_done and is_noted and row.code not in _OUTDATED):
             if not self._location_records.differs(pair.source, service, None):
                 return self._members.narrowing(service, pair, copy, share)
             why = _ENTRY_DIFFERS
+        if self._is_target(pair, region):
+            return steps.Step(what=steps.StepKind.NOTE, why=why)
         # With sync_strategy None, the only tasks are those that take access back.
-        is_target = self._is_target(pair, region)
-        return steps.Step(what=steps.StepKind.NOTE, why=why) if is_target else None
+        return self._members.narrowing(service, pair, copy, share)
 
     def _step(
         self, service: ports.ImageService, pair: Pair, copy: images.Image | None, share: Share
@@ -210,6 +207,13 @@ def _waits(row: tasks.Task | None, failed_before: datetime.datetime | None) -> b
     """Tell whether a task is about to be tried anyway."""
     is_failed = row is not None and row.status is tasks.TaskStatus.FAILURE
     return not is_failed and tasks.is_settled(row, failed_before)
+
+
+def _is_over(row: tasks.Task, copy: images.Image | None) -> bool:
+    """Tell whether somebody ended the hold of a copy that a row still notes."""
+    if copy is None or copy.status is not images.ImageStatus.ACTIVE:
+        return False
+    return row.held_id == copy.image_id
 
 
 def _unknown_copy(service: ports.ImageService, pair: Pair) -> images.Image | None:

@@ -4,7 +4,7 @@
 It copies nothing itself.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 import dataclasses
 import logging
 
@@ -29,8 +29,8 @@ class ScanKind:
 
     members: member_scans.MemberScans
     max_deletes: Callable[[], int]  # images whose copies one scan may delete
-    #: Returns regions that get no request from a scan of a scope.
-    unavailable: Callable[[scan_state.Scope], Set[images.RegionId]] = lambda _scope: frozenset()
+    #: Returns the regions that a later scan compares, and whether the Glance of each may answer.
+    unavailable: Callable[[], Mapping[images.RegionId, bool]] = dict
     is_dry: bool = False  # writes nothing
     is_accepted: bool = False  # an operator confirmed that all missing sources were deleted
 
@@ -64,21 +64,28 @@ class Scan:
         :param renew_lease: called often; what it raises ends the scan.
         :raises TransientError: the cascading region does not answer; nothing was deleted.
         """
-        unavailable = self._kind.unavailable(scope)
-        report = scan_state.ScanReport(failed_regions=set(unavailable))
+        unavailable = self._kind.unavailable()
+        # A scan of everything takes back access, also while transfers fail. If the Glance does
+        # not answer either, that costs one request, which is too much for the other scans.
+        asks_all = scope.since is None and scope.only is None
+        silent = {region for region, answers in unavailable.items() if not (answers and asks_all)}
         state = scan_state.ScanState(
             scope=scope,
             renew_lease=renew_lease,
-            report=report,
+            report=scan_state.ScanReport(failed_regions=set(silent)),
             deletions=scan_state.Deletions(self._kind.max_deletes()),
-            silent={*unavailable, *scope.without},
+            silent={*silent, *scope.without},
         )
+        self._run(state)
+        state.report.failed_regions.update(unavailable)
+        return state.report
+
+    def _run(self, state: scan_state.ScanState) -> None:
         has_sources = self._source_walk.run(state)
-        if not scope.deletions or self._stop.is_set():
-            return report
+        if not state.scope.deletions or self._stop.is_set():
+            return
         if not has_sources:
             LOG.warning("The cascading region lists no image at all. This scan deletes no copy")
-            return report
+            return
         self._task_walk.run(state)
         self._brake.release(state)
-        return report

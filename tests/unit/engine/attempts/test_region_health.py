@@ -423,7 +423,7 @@ def test_an_image_that_gets_5xx_uses_up_its_retries_also_while_its_region_is_slo
     assert {world.task(image).attempts for image in made} == {3}
     assert "Region RegionTwo failed with 3 images in a row" in caplog.text
     assert caplog.text.count("a few tasks at a time") == 1
-    assert world.outages.open_regions() == set()
+    assert world.outages.open_regions() == {}
 
 
 def test_one_image_that_hangs_is_counted_and_its_region_stays_as_it_is(world):
@@ -439,7 +439,7 @@ def test_a_region_in_which_different_images_hang_is_left_alone(world):
     asked = bad(world, made, fault=errors.Fault.REQUEST)
     world.run()
     assert len(asked) == 4
-    assert world.outages.open_regions() == {TWO}
+    assert world.outages.open_regions() == {TWO: True}
     pass_time(world, DAY, step=20.0)
     assert {world.task(image).status for image in made} == {"pending"}
     assert max(world.task(image).attempts for image in made) <= 1
@@ -524,9 +524,22 @@ def test_a_scan_takes_back_what_nobody_announced_although_the_byte_path_is_broke
     pass_time(world, 300.0)
     assert breaker(world).is_unavailable(world.clock.now())
     world.source.change(image.image_id, visibility="private")
-    assert world.reconciliation.run().failed_regions == set()
+    report = world.reconciliation.run(scan_state.Scope(failed_before=world.clock.now()))
+    assert report.failed_regions == {TWO}  # once transfers work, a scan compares it again
+    assert report.requested == 2  # here, and in the other region
     world.run()
     assert is_private(world, image)
+
+
+def test_scans_by_the_clock_do_not_request_again_what_waits_for_the_byte_path(world):
+    (image, *_others) = publish(world, 5)
+    no_way(world)
+    pass_time(world, 300.0)
+    before, ends = world.task(image).generation, world.clock.monotonic() + 3600.0
+    while world.clock.monotonic() < ends:
+        world.run(seconds=min(max(world.rounds.run(), 1.0), 10.0))
+    assert world.task(image).status == "pending"
+    assert world.task(image).generation - before <= 1  # by the scan at start
 
 
 def test_what_goes_on_beside_a_broken_way_of_bytes_brings_no_probe_forward(world):

@@ -163,3 +163,41 @@ def test_what_has_members_but_is_no_copy_of_ours_is_not_asked_for_them(world, sh
     world.two.before = lambda name, _image_id: asked.append(name)
     run_scan(world)
     assert "members" not in asked
+
+
+def test_members_of_a_copy_lose_nothing_while_everybody_may_use_its_source(world, shared):
+    def refuse_to_publish(_changes):
+        tried.append(world.clock.now())
+        raise errors.Refused("HTTP 403: publicize_image")
+
+    tried: list[datetime.datetime] = []
+    world.two.update = refuse_to_publish
+    fail(world, shared, lambda *_: world.source.change(shared.image_id, visibility="public"))
+    tried.clear()
+    for _ in range(3):
+        run_scan(world)
+    assert not tried
+
+
+@pytest.mark.parametrize("is_member_comparison_due", [True, False])
+def test_without_a_strategy_former_members_lose_their_copies(
+    world, shared, is_member_comparison_due
+):
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.NONE)
+    if not is_member_comparison_due:
+        world.members_interval = 24 * 3600.0
+    world.source.share(shared.image_id, "beta", None)
+    run_scan(world)
+    assert ("beta" not in members(world, shared)) is is_member_comparison_due
+
+
+def test_a_hold_that_ends_on_a_copy_out_of_strategy_is_noted(world, image):
+    world.two.set_active(image.image_id, active=False)
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.changed(image.image_id)
+    world.settle()
+    assert world.task(image).held_id == image.image_id
+    world.two.set_active(image.image_id, active=True)
+    run_scan(world)
+    assert world.task(image).held_id is None
+    assert run_scan(world).requested == 0
