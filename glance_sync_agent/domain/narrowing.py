@@ -37,14 +37,6 @@ def is_narrower(visibility: object, than: str) -> bool:
     return isinstance(visibility, str) and than in _WIDER.get(visibility, ())
 
 
-def access(image: Image | None) -> object:
-    """Return who may use an image, to be compared with ``==``; None: it is gone."""
-    if image is None:
-        return None
-    metadata = image.metadata
-    return image.status, metadata.visibility, metadata.owner, frozenset(image.members)
-
-
 def narrowed(change: C) -> C | None:
     """Return the part of a change that takes access away; None: nothing does.
 

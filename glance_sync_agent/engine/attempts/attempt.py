@@ -28,6 +28,7 @@ from glance_sync_agent.engine.attempts.location_records import LocationRecords
 from glance_sync_agent.engine.attempts.sources import SourceReader
 from glance_sync_agent.engine.attempts.sources import SourceViews
 from glance_sync_agent.engine.placement.targets import Targets
+from glance_sync_agent.engine.placement.wanted_copies import Wanted
 from glance_sync_agent.engine.placement.wanted_copies import WantedCopies
 from glance_sync_agent.engine.transfer import progress
 
@@ -95,7 +96,7 @@ class Attempt:
                 proven_id=self._notes.proven_id,
                 regions=regions,
             )
-            context = self._context(evidence, is_first=step == 0)
+            context = self._context(evidence, wanted, is_first=step == 0)
             if copy is None and not self._notes.has_lost and _is_deactivated(source):
                 copy = copies.find(self._service, evidence)
                 self._last = dataclasses.replace(self._last, copy=copy)
@@ -120,13 +121,16 @@ class Attempt:
             f"{self._task.key}: still not in step after {_MAX_STEPS} steps"
         )
 
-    def _context(self, evidence: identity.Evidence, *, is_first: bool) -> Context:
+    def _context(
+        self, evidence: identity.Evidence, wanted: Wanted, *, is_first: bool
+    ) -> Context:
         return Context(
             lease=self._lease,
             service=self._service,
             evidence=evidence,
             notes=self._notes,
             reader=self._reader,
+            wanted=wanted,
             is_first=is_first,
             just_read=self._just_read,
         )

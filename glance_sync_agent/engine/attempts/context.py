@@ -10,6 +10,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.copy_notes import CopyNotes
 from glance_sync_agent.engine.attempts.sources import SourceReader
+from glance_sync_agent.engine.placement.wanted_copies import Wanted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +22,7 @@ class Context:
     evidence: identity.Evidence  # without what the row knows of the copy
     notes: CopyNotes
     reader: SourceReader
+    wanted: Wanted  # by the policy of this attempt
     is_first: bool = True  # whether this attempt has executed nothing yet
     #: The copy, if it was read after everything else that this attempt has read.
     just_read: images.Image | None = None

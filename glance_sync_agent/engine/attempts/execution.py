@@ -4,11 +4,13 @@
 from collections.abc import Callable
 import dataclasses
 import datetime
+import functools
 import logging
 from typing import assert_never
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import copy_plans
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import situations
@@ -134,22 +136,35 @@ class Executor:
             until = self._slots.next_try(context.key.region, self._clock.now())
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
-        # Only this attempt knows the hash of a source that has none, so it reads to the end.
-        has_hash = context.evidence.source is not None and context.evidence.source.multihash
-        is_outdated = context.reader.has_other_access if has_hash else None
-        on_progress = self._progress(context, copy, is_outdated)
+        follow = functools.partial(self._take_back, context, copy.image_id)
+        on_progress = self._progress(context, copy, follow)
         found = self._transfers.read_back(copy, expected.algo, on_progress)
+        now = context.service.get(copy.image_id)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
-            return Done(copy=copy, misread=misread)
+            return Done(copy=now, misread=misread)
         context.notes.write_proven(copy.image_id)
-        return Done(copy=copy)
+        return Done(copy=now)
+
+    def _take_back(self, context: Context, copy_id: images.ImageId) -> None:
+        """Take access to a copy away that is read back for hours, if its source lost it.
+
+        :raises Cancelled: the source is gone.
+        """
+        source, copy = context.reader.read_now(), context.service.get(copy_id)
+        if source is None:
+            raise errors.Cancelled(f"{context.key}: its source is gone")
+        if copy is None or not (found := context.whose(copy)).is_ours:
+            return
+        step = copy_plans.narrowing_step(context.wanted(source, copy), copy, found)
+        if step is not None:
+            self._hide(context, step)
 
     def _progress(
         self,
         context: Context,
         image: images.Image,
-        is_outdated: Callable[[], bool] | None = None,
+        on_request: Callable[[], None] | None = None,
     ) -> progress.Progress:
         return progress.Progress(
             context.lease,
@@ -157,7 +172,7 @@ class Executor:
             self._outside,
             stop=self._runtime.stop,
             limits=self._limits(),
-            is_outdated=is_outdated,
+            on_request=on_request,
         )
 
     def _change(
@@ -202,14 +217,14 @@ class Executor:
     def _hide(
         self, context: Context, change: actions.UpdateMetadata | actions.SetActive
     ) -> None:
-        """Take access to a copy away that is deleted next. A refusal stops no deletion."""
+        """Take access to a copy away. A refusal does not stop what else is done to it."""
         try:
             self._change(context, change)
         except (errors.Refused, errors.ServiceUnavailable) as exc:
             if isinstance(exc, errors.ServiceUnavailable) and exc.fault is not errors.Fault.ANSWER:
                 raise
             LOG.warning(
-                "Could not take access to the copy of %s away before its deletion: %s",
+                "Could not take access to the copy of %s away: %s",
                 context.key, exc,
             )
 

@@ -7,7 +7,6 @@ import dataclasses
 import threading
 
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.remote_sources import RemoteSources
@@ -148,20 +147,18 @@ class SourceReader:
     def __init__(self, views: SourceViews, task: tasks.Task) -> None:
         self._views = views
         self._task = task
-        self._last: images.Image | None = None
         self.is_fresh = False
 
     def read(self) -> images.Image | None:
         """Return the source, as it may have been some seconds ago."""
-        self._last = self._views.read(self._task)
-        return self._last
+        return self._views.read(self._task)
 
-    def has_other_access(self) -> bool:
-        """Read the source now, and tell whether others may use it than when it was read last.
+    def read_now(self) -> images.Image | None:
+        """Return the source as it is now, during a step; that makes it not fresh for the next.
 
         :raises ServiceUnavailable: its Glance does not answer.
         """
-        return narrowing.access(self._views.read_anew(self._task)) != narrowing.access(self._last)
+        return self._views.read_anew(self._task)
 
     def renew(self) -> None:
         """Read the source now.

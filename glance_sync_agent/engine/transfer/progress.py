@@ -67,13 +67,14 @@ class Progress:
         *,
         stop: ports.StopFlag,
         limits: Limits,
-        is_outdated: Callable[[], bool] | None = None,
+        on_request: Callable[[], None] | None = None,
     ) -> None:
         """Begin now.
 
-        :param is_outdated: asked once after each new request for the task; true ends the transfer.
+        :param on_request: called after each new request for the task. If a service is
+            unavailable, it is called again; what else it raises ends the transfer.
         """
-        self._is_outdated = is_outdated
+        self._on_request = on_request
         self._generation = lease.task.generation
         self._lease = lease
         self._size = size
@@ -87,7 +88,7 @@ class Progress:
     def __call__(self, done: int) -> None:
         """Note that ``done`` bytes were passed on.
 
-        :raises Cancelled: the agent is stopping, or the transfer is outdated.
+        :raises Cancelled: the agent is stopping.
         :raises TransferTimedOut: the transfer takes longer than allowed.
         :raises LeaseLost: another agent works on the task.
         :raises ServiceUnavailable: the lease could not be renewed until it ran out.
@@ -105,21 +106,19 @@ class Progress:
         if now - self._reported >= self._limits.progress:
             self._reported = now
             self._report(done, now)
-            if self._is_outdated is not None and self._was_requested() and self._is_outdated():
-                raise errors.Cancelled(
-                    f"{self._lease.task.key} was requested again, and its source changed"
-                )
+            if self._on_request is not None:
+                self._follow_requests(self._on_request)
 
-    def _was_requested(self) -> bool:
-        """Tell whether the task was requested since the last call."""
+    def _follow_requests(self, follow: Callable[[], None]) -> None:
         try:
             now = self._store.get(self._lease.task.key)
-        except errors.ServiceUnavailable:
-            return False
-        before = self._generation
-        if now is not None:
-            self._generation = now.generation
-        return self._generation != before
+            if now is None or now.generation == self._generation:
+                return
+            follow()
+        except errors.ServiceUnavailable as exc:
+            LOG.debug("%s was requested again: %s", self._lease.task.key, exc)
+            return
+        self._generation = now.generation
 
     def _report(self, done: int, monotonic: float) -> None:
         now = self._clock.now()

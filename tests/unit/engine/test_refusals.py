@@ -314,17 +314,69 @@ def at_first_byte_read_back(world, meanwhile):
     return reads
 
 
-def test_a_read_back_ends_when_the_access_to_its_source_changes(world, image):
-    """Because access that was taken back must not wait for hours."""
+def test_access_that_was_taken_back_does_not_wait_for_a_read_back(world, image):
+    seen = []
+    world.source.change(image.image_id, visibility="public")
+    world.changed(image.image_id)
+    world.run()
+
+    def meanwhile():
+        world.source.change(image.image_id, visibility="private", name="renamed")
+        world.changed(image.image_id)
+        world.two.before = note
+
+    def note(name, _image_id):
+        seen.append((name, world.task(image).proven_id))
+
+    read_back(world, image, meanwhile=meanwhile)
+    task = world.task(image)
+    assert ("update", None) in seen
+    assert task.proven_id == image.image_id
+    assert task.status == "pending"  # for the request
+    assert world.two.image(image.image_id).metadata.visibility == "private"
+
+
+@pytest.mark.parametrize("failure", [errors.Refused("403"), errors.ServiceUnavailable("500")])
+def test_a_read_back_goes_on_although_access_cannot_be_taken_back(world, image, failure, caplog):
+    def meanwhile():
+        world.source.change(image.image_id, visibility="private")
+        world.changed(image.image_id)
+        world.two.update = refuse
+
+    def refuse(_changes):
+        raise failure
+
+    read_back(world, image, meanwhile=meanwhile)
+    assert world.task(image).proven_id == image.image_id
+    assert caplog.text.count("Could not take access") == isinstance(failure, errors.Refused)
+
+
+def test_a_read_back_changes_no_copy_that_may_not_be_ours(world, image):
+    calls = []
 
     def meanwhile():
         world.source.change(image.image_id, visibility="private")
         world.changed(image.image_id)
+        world.two.change(image.image_id, glance_sync_copy_id=None)
+        world.two.before = lambda name, _image_id: calls.append(name)
 
     read_back(world, image, meanwhile=meanwhile)
-    task = world.task(image)
-    assert (task.status, task.attempts) == ("pending", 0)
-    assert task.proven_id is None
+    assert "update" not in calls
+
+
+def test_a_read_back_ends_with_its_source(world, image):
+    read_back(world, image, meanwhile=lambda: delete(world, image, world.source))
+    assert world.task(image).proven_id is None
+
+
+def test_a_read_back_of_a_copy_that_is_gone_changes_nothing(world, image):
+    read_back(world, image, meanwhile=lambda: delete(world, image, world.two))
+    assert world.task(image).status == "pending"
+
+
+def delete(world, image, glance):
+    glance.delete_as_user(image.image_id)
+    world.changed(image.image_id)
 
 
 def test_a_read_back_survives_requests_that_change_no_access(world, image):
@@ -335,22 +387,27 @@ def test_a_read_back_survives_requests_that_change_no_access(world, image):
     assert task.status == "pending"  # for the request
 
 
-def test_a_read_back_proves_a_source_without_a_hash_whatever_is_requested(world):
-    """Because only this attempt knows the hash."""
+def test_a_deactivation_does_not_wait_until_a_copy_without_a_hash_is_proven(world):
     image = world.source.publish(b"ancient", visibility="public")
     world.source.change(image.image_id, os_hash_algo=None, os_hash_value=None)
     world.two.hash_algo = "sha256"
+    seen = []
 
     def meanwhile():
-        world.source.change(image.image_id, visibility="private")
+        world.source.set_active(image.image_id, active=False)
         world.changed(image.image_id)
+        world.two.before = note
+
+    def note(name, _image_id):
+        seen.append((name, world.task(image).proven_id))
 
     reads = at_first_byte_read_back(world, meanwhile)
     world.changed(image.image_id)
     world.run()
     assert reads == [image.image_id]
+    assert ("set_active", None) in seen
     assert world.task(image).proven_id == image.image_id
-    assert world.two.image(image.image_id).metadata.visibility == "private"
+    assert world.two.image(image.image_id).status == "deactivated"
 
 
 def test_a_read_back_goes_on_while_the_database_is_away(world, image, monkeypatch):
