@@ -17,8 +17,9 @@ from glance_sync_agent.engine.attempts.region_health import RegionHealth
 
 LOG = logging.getLogger(__name__)
 
-#: At most twice that, so that waiting tasks do not all return at once.
-_UNDECIDED_SECONDS = 10.0
+# At most twice that, so that waiting tasks do not all return at once.
+_KEYSTONE_AWAY_SECONDS = 10.0
+_PROJECT_SECONDS = 120.0
 
 
 class Failures:
@@ -46,11 +47,14 @@ class Failures:
             case errors.PermanentError():
                 return tasks.Failed(code=_code_of(failure), reason=str(failure))
             case errors.Undecided():
-                return self._undecided(task, str(failure))
+                # Keystone fails for some projects only, perhaps until an operator helps.
+                is_away = self._is_keystone_away()
+                pause = _KEYSTONE_AWAY_SECONDS if is_away else _PROJECT_SECONDS
+                return self._undecided(task, str(failure), pause)
             case errors.TransientError() if self._is_keystone_away():
                 # A Glance without its Keystone says 503, or nothing. That is not its fault.
                 reason = f"{type(failure).__name__}: {failure}; and Keystone does not answer"
-                return self._undecided(task, reason)
+                return self._undecided(task, reason, _KEYSTONE_AWAY_SECONDS)
             case errors.TransientError(region=task.key.region):
                 return self._region_failed(task, failure)
             case errors.TransientError():
@@ -58,9 +62,12 @@ class Failures:
             case _:
                 return self._later(task, failure, None)
 
-    def _undecided(self, task: tasks.Task, reason: str) -> tasks.RetryAt:
-        """Wait without counting: no image is lost if Keystone is away for a day."""
-        pause = _UNDECIDED_SECONDS * (1 + self._chance())
+    def _undecided(self, task: tasks.Task, reason: str, pause: float) -> tasks.RetryAt:
+        """Wait without counting: no image is lost if Keystone is away for a day.
+
+        :param pause: seconds; the task waits for once to twice as long.
+        """
+        pause *= 1 + self._chance()
         when = self._clock.now() + datetime.timedelta(seconds=pause)
         LOG.warning("%s waits: %s", task.key, reason)
         return tasks.RetryAt(

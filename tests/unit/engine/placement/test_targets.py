@@ -80,8 +80,17 @@ def test_a_keystone_that_refuses_delays_and_does_not_fail(world):
 
     world.identity.association = refuse
     image = publish(world)
-    assert world.task(image).status == "pending"
-    assert "you may not list associations" in world.task(image).reason
+    task = world.task(image)
+    assert task.status == "pending"
+    assert "you may not list associations" in task.reason
+    # Somebody has to help, so it is not tried all the time.
+    assert 100.0 < (task.not_before - world.clock.now()).total_seconds() < 250.0
+
+
+def test_a_keystone_that_is_away_is_asked_again_soon(world):
+    world.identity.is_down = True
+    image = publish(world)
+    assert (world.task(image).not_before - world.clock.now()).total_seconds() < 25.0
 
 
 def test_a_deleted_image_takes_its_copy_along_without_keystone(world):
