@@ -18,6 +18,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import rules
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.transfer import blocks
 from tests.contract import convergence
@@ -36,6 +37,7 @@ RULES = (
     rules.Rule(title="two", match=rules.Match(roles=frozenset({"nobody"})), regions=()),
 )
 DATA = b"a long transfer"
+assert len(DATA) == convergence.LARGE_BYTES
 COMMON = {"owner": "alpha", "name": "image", "visibility": "shared"}
 #: What is sent takes its time, so that the leases have to be renewed.
 SLOW = Fate(seconds=2.0)
@@ -95,6 +97,7 @@ class Story:
         self._stop_in_the_middle()
         self._lose_a_region()
         self._fail_after_the_bytes()
+        self._wait_for_a_slot()
         self._have_copies({golden: 2, snapshot: 2, elsewhere: 1, heard: 2, unheard: 2})
         self._make_images_of_copies(golden, heard, unheard)
         self._lay_hands_on_copies(golden, snapshot)
@@ -182,6 +185,19 @@ class Story:
         self._hear()
         service.before = before
         self.cloud.clock.advance(20.0)
+        self._work()
+
+    def _wait_for_a_slot(self) -> None:
+        """Have a copy that is gone wait until another large image frees its slot."""
+        service, image_id = self.cloud.regions.glances[TWO], self._publish_one()
+        self._hear()
+        if image_id in service.ids():
+            service.delete_as_user(image_id)
+        other = tasks.TaskKey(image_id=images.new_id(), region=TWO)
+        self.world.places.take(other, len(DATA))
+        self.cloud.tell(image_id)
+        self._hear()
+        self.world.places.leave(other)
         self._work()
 
     def _have_copies(self, wanted: Mapping[images.ImageId, int]) -> None:
