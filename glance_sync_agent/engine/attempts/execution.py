@@ -10,7 +10,6 @@ from typing import assert_never
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
-from glance_sync_agent.domain import copy_plans
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import situations
@@ -20,6 +19,7 @@ from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts import vanished_copies
 from glance_sync_agent.engine.attempts.context import Context
 from glance_sync_agent.engine.attempts.large_slots import LargeSlots
+from glance_sync_agent.engine.attempts.record_changes import RecordChanges
 from glance_sync_agent.engine.transfer import progress
 from glance_sync_agent.engine.transfer.transfers import Transfers
 
@@ -64,6 +64,7 @@ class Executor:
         self._store = outside.store
         self._clock = outside.clock
         self._limits = limits
+        self._changes = RecordChanges(outside, limits)
         self._runtime = runtime
         self._transfers = transfers
         self._slots = slots
@@ -79,7 +80,7 @@ class Executor:
             case actions.ReadBack():
                 return self._read_back(context, action)
             case actions.UpdateMetadata() | actions.SetActive():
-                return self._change(context, action)
+                return Done(copy=self._changes.make(context, action))
             case actions.DeleteCopy():
                 return self._delete(context, action)
             case _:
@@ -136,29 +137,20 @@ class Executor:
             until = self._slots.next_try(context.key.region, self._clock.now())
             return _no_slot(context, copy.size, until)
         LOG.info("Reading the copy of %s back: %s", context.key, action.reason)
-        follow = functools.partial(self._take_back, context, copy.image_id)
+        follow = functools.partial(self._changes.take_back, context, copy.image_id)
         on_progress = self._progress(context, copy, follow)
         found = self._transfers.read_back(copy, expected.algo, on_progress)
-        now = context.service.get(copy.image_id)
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
-            return Done(copy=now, misread=misread)
+            return Done(copy=copy, misread=misread)
         context.notes.write_proven(copy.image_id)
+        now = context.service.get(copy.image_id)
+        if now is None:
+            # Only the first step of an attempt judges what a missing copy means.
+            raise errors.TransientError(
+                f"image {copy.image_id} of region {copy.region} is gone since it was read back"
+            )
         return Done(copy=now)
-
-    def _take_back(self, context: Context, copy_id: images.ImageId) -> None:
-        """Take access to a copy away that is read back for hours, if its source lost it.
-
-        :raises Cancelled: the source is gone.
-        """
-        source, copy = context.reader.read_now(), context.service.get(copy_id)
-        if source is None:
-            raise errors.Cancelled(f"{context.key}: its source is gone")
-        if copy is None or not (found := context.whose(copy)).is_ours:
-            return
-        step = copy_plans.narrowing_step(context.wanted(source, copy), copy, found)
-        if step is not None:
-            self._hide(context, step)
 
     def _progress(
         self,
@@ -175,62 +167,9 @@ class Executor:
             on_request=on_request,
         )
 
-    def _change(
-        self, context: Context, action: actions.UpdateMetadata | actions.SetActive
-    ) -> Done:
-        """Change the record of a copy.
-
-        :raises LeaseLost: somebody else works on the task; nobody got access.
-        """
-        service, notes, copy_id = context.service, context.notes, action.copy.image_id
-        if action.copy is not context.just_read and context.read_again(action.copy) is None:
-            return Done(copy=None)
-        if narrowing.widens(action):
-            notes.remember(action.copy, on_probation=context.whose(action.copy).on_probation)
-            notes.write_news()
-            # An agent that stood still for longer than its lease would widen on old knowledge.
-            progress.renew(
-                context.lease, store=self._store, clock=self._clock, limits=self._limits()
-            )
-        if isinstance(action, actions.UpdateMetadata):
-            changed = service.update(action)
-            LOG.info("Updated the metadata of %s", context.key)
-            return Done(copy=changed if changed is not None else service.get(copy_id))
-        if not action.active:
-            notes.write_deactivation(copy_id)
-        self._set_active(context, action)
-        if action.active:
-            notes.write_active(copy_id)
-        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
-        return Done(copy=service.get(copy_id))
-
-    def _set_active(self, context: Context, action: actions.SetActive) -> None:
-        try:
-            context.service.set_active(action.copy.image_id, active=action.active)
-        except errors.SyncError:
-            # If Glance refuses the deactivation, the metadata is still narrowed.
-            if action.and_also is not None:
-                context.service.update(action.and_also)
-                LOG.info("Updated the metadata of %s", context.key)
-            raise
-
-    def _hide(
-        self, context: Context, change: actions.UpdateMetadata | actions.SetActive
-    ) -> None:
-        """Take access to a copy away. A refusal does not stop what else is done to it."""
-        try:
-            self._change(context, change)
-        except (errors.Refused, errors.ServiceUnavailable) as exc:
-            if isinstance(exc, errors.ServiceUnavailable) and exc.fault is not errors.Fault.ANSWER:
-                raise
-            LOG.warning(
-                "Could not take access to the copy of %s away: %s",
-                context.key, exc,
-            )
-
     def _delete(self, context: Context, action: actions.DeleteCopy) -> Done:
         if action.first is not None:
-            self._hide(context, action.first)
+            self._changes.hide(context, action.first)
         copy = context.read_again(action.copy)
         if copy is not None:
             proof = context.whose(copy).reason

@@ -76,7 +76,8 @@ class Scan:
             deletions=scan_state.Deletions(self._kind.max_deletes()),
             silent={*silent, *scope.without},
         )
-        self._run(state)
+        if not scope.only or scope.only - silent:
+            self._run(state)
         state.report.failed_regions.update(unavailable)
         return state.report
 

@@ -73,10 +73,14 @@ class TaskWalk:
             self._pages.note_members(origin, state)
 
     def _tasks(self, rows: Sequence[tasks.Outline]) -> Sequence[tasks.Task]:
-        """Read the tasks of outlines."""
-        keys = {(row.image_id, row.region) for row in rows}
+        """Read the tasks of outlines, without those that got another source since."""
+        known = {(row.image_id, row.region, row.source_region) for row in rows}
         found = self._outside.store.find(sorted({row.image_id for row in rows})) if rows else ()
-        return [task for task in found if (task.key.image_id, task.key.region) in keys]
+        return [
+            task
+            for task in found
+            if (task.key.image_id, task.key.region, task.source_region) in known
+        ]
 
     def _check(
         self,

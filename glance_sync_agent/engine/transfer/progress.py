@@ -12,6 +12,8 @@ from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
 
+_FOLLOW_AGAIN_SECONDS = 1.0  # the first pause; it doubles
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -56,6 +58,55 @@ def watched(blocks: Iterable[bytes], on_progress: Callable[[int], None]) -> Iter
         on_progress(done)
 
 
+class _Follower:
+    """Follows new requests for a task while a transfer goes on."""
+
+    def __init__(
+        self,
+        lease: tasks.Lease,
+        outside: ports.Ports,
+        on_request: Callable[[], None],
+        limits: Limits,
+    ) -> None:
+        self._key = lease.task.key
+        self._generation = lease.task.generation
+        self._store = outside.store
+        self._clock = outside.clock
+        self._on_request = on_request
+        self._most = limits.lease / 3
+        self._pause = 0.0  # since the last error
+        self._next = outside.clock.monotonic()
+
+    def follow(self) -> float:
+        """Follow a new request, if there is one; return how many seconds that took.
+
+        :raises SyncError: what ends the transfer.
+        """
+        began = self._clock.monotonic()
+        if began < self._next:
+            return 0.0
+        try:
+            self._follow()
+        except errors.Cancelled:
+            raise
+        except (errors.TransientError, errors.Refused) as exc:
+            # A service that hangs must not be asked between any two blocks.
+            self._pause = min(max(2 * self._pause, _FOLLOW_AGAIN_SECONDS), self._most)
+            self._next = self._clock.monotonic() + self._pause
+            LOG.warning(
+                "%s was requested again, and its copy cannot follow during the read-back: %s. "
+                "The next try is in %.0f s", self._key, exc, self._pause,
+            )
+        return self._clock.monotonic() - began
+
+    def _follow(self) -> None:
+        now = self._store.get(self._key)
+        if now is None or now.generation == self._generation:
+            return
+        self._on_request()
+        self._generation, self._pause = now.generation, 0.0
+
+
 class Progress:
     """Notes the bytes of one transfer, and keeps the lease."""
 
@@ -71,11 +122,10 @@ class Progress:
     ) -> None:
         """Begin now.
 
-        :param on_request: called after each new request for the task. If a service is
-            unavailable, it is called again; what else it raises ends the transfer.
+        :param on_request: called after each new request for the task, and again after errors that
+            may pass. Others end the transfer.
         """
-        self._on_request = on_request
-        self._generation = lease.task.generation
+        self._follower = on_request and _Follower(lease, outside, on_request, limits)
         self._lease = lease
         self._size = size
         self._store = outside.store
@@ -106,19 +156,9 @@ class Progress:
         if now - self._reported >= self._limits.progress:
             self._reported = now
             self._report(done, now)
-            if self._on_request is not None:
-                self._follow_requests(self._on_request)
-
-    def _follow_requests(self, follow: Callable[[], None]) -> None:
-        try:
-            now = self._store.get(self._lease.task.key)
-            if now is None or now.generation == self._generation:
-                return
-            follow()
-        except errors.ServiceUnavailable as exc:
-            LOG.debug("%s was requested again: %s", self._lease.task.key, exc)
-            return
-        self._generation = now.generation
+            if self._follower is not None:
+                # What takes so long is no transfer.
+                self._started += self._follower.follow()
 
     def _report(self, done: int, monotonic: float) -> None:
         now = self._clock.now()

@@ -647,3 +647,14 @@ def test_a_slow_region_gets_what_is_taken_back_between_its_batches(world):
     assert is_private(world, image)
     pass_time(world, 300.0)
     assert {world.task(one).status for one in made} == {"success"}
+
+
+def test_a_scan_of_regions_that_it_may_not_ask_lists_no_source(world):
+    publish(world, 9)
+    no_way(world)
+    pass_time(world, 300.0)
+    listed = []
+    world.source.before = lambda name, _image_id: listed.append(name)
+    only = scan_state.Scope(only=frozenset({TWO}), deletions=False)
+    assert world.reconciliation.run(only).failed_regions == {TWO}
+    assert not listed

@@ -5,7 +5,9 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
+from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine.reconcile import scan_state
 from tests.fakes import world as worlds
 
@@ -467,3 +469,32 @@ def test_an_allowance_that_suffices_ends_the_hold(world, lost):
     assert allow(world, 5).deleted_sources == 5
     assert lost.isdisjoint(world.two.ids())
     assert run_scan(world).restored == set()
+
+
+def test_a_task_that_gets_another_source_during_the_walk_is_not_judged_by_its_former_one():
+    world = worlds.World(snapshot_origins=(TWO,))
+    for glance in (world.source, world.two):
+        glance.publish(b"keeper", owner="bob")  # a region without images proves nothing
+    snapshot = world.two.publish(b"data", properties=SNAPSHOT, owner="alpha")
+    world.reconciliation.run()
+    world.settle()
+    key = tasks.TaskKey(image_id=snapshot.image_id, region=THREE)
+    copy = world.three.image(snapshot.image_id)
+    world.two.delete_as_user(snapshot.image_id)
+    adopted: list[identity.KnownCopy] = []
+
+    def adopt(name, _image_id):
+        if name == "get_record" and not adopted:
+            world.source.publish(b"data", image_id=snapshot.image_id, owner="alpha")
+            known = identity.KnownCopy(copy_id=copy.image_id, created_at=copy.created_at)
+            adopted.append(known)
+            world.store.adopt(
+                key, known, now=world.clock.now(), request_id="operator", source_region=None
+            )
+
+    world.two.before = adopt
+    world.make_scan(is_accepted=True).run()
+    assert adopted
+    task = world.store.get(key)
+    assert task.source_region is None
+    assert not task.may_delete
