@@ -105,7 +105,7 @@ class Attempt:
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)
             if undecided is not None:
-                action = _without_placement(action, undecided)
+                action = placements.allowed(action, undecided)
             if narrowing.widens_access(action) and not self._reader.is_fresh:
                 self._reader.renew()
                 continue
@@ -236,20 +236,6 @@ class Attempt:
             self._renewed = now
         if self._stop.is_set():
             raise errors.Cancelled("the agent is stopping")
-
-
-def _without_placement(
-    action: actions.Action, undecided: errors.SyncError
-) -> actions.Action:
-    """Return what an action takes away, for a copy that may or may not belong where it is.
-
-    :raises SyncError: it does more than that.
-    """
-    if isinstance(action, actions.DeleteCopy):
-        action = action.first or action
-    if not narrowing.only_narrows(action):
-        raise undecided
-    return action
 
 
 def _is_deactivated(source: images.Image | None) -> bool:

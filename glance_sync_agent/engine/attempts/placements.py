@@ -2,8 +2,10 @@
 """Whether an image belongs in the region of an attempt."""
 
 from glance_sync_agent import errors
+from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.engine.placement.targets import Targets
 
@@ -36,3 +38,17 @@ def of(
     except errors.Undecided as exc:
         return _UNDECIDED, exc
     return placements.get(region, _NO_REGION), None
+
+
+def allowed(
+    action: actions.Action, undecided: errors.SyncError
+) -> actions.Action:
+    """Return what an action takes away, for a copy that may or may not belong where it is.
+
+    :raises SyncError: it does more than that.
+    """
+    if isinstance(action, actions.DeleteCopy):
+        action = action.first or action
+    if not narrowing.only_narrows(action):
+        raise undecided
+    return action
