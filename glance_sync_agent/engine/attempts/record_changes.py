@@ -89,6 +89,10 @@ class RecordChanges:
             if step is None:
                 return
             self.make(context, step)
+        raise errors.TransientError(
+            f"image {copy_id} of region {context.key.region} has more users than its source, also "
+            f"after {_NARROWING_STEPS} changes"
+        )
 
     def _set_active(self, context: Context, action: actions.SetActive) -> None:
         try:

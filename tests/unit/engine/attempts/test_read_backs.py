@@ -129,6 +129,27 @@ def test_all_steps_that_narrow_are_taken(world, image):
     assert seen == [{}]
 
 
+def test_a_copy_that_somebody_publishes_again_and_again_is_followed_later(
+    world, image, caplog
+):
+    update, changes = world.two.update, []
+
+    def undo(change):
+        changes.append(update(change))
+        if len(changes) < 5:
+            world.two.change(image.image_id, visibility="public")
+        return world.two.image(image.image_id)
+
+    def lose():
+        take_back(world, image)
+        world.two.update = undo
+
+    read_back(world, image, {2: lose})
+    assert len(changes) == 5
+    assert copy_of(world, image).metadata.visibility == "private"
+    assert "has more users than its source, also after 3 changes" in caplog.text
+
+
 def test_a_source_that_hangs_is_asked_at_growing_pauses_and_costs_the_read_no_time(
     world, image, caplog
 ):
