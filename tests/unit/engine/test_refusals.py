@@ -153,8 +153,8 @@ def test_a_copy_whose_deactivation_is_refused_is_made_private(world, image, fail
     assert world.task(image).status == "failure"
 
 
-@pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
-def test_a_damaged_copy_follows_and_stays_while_keystone_cannot_tell(world, failure):
+def of_unknown_project(world, failure):
+    """Return a copied image of a project of which Keystone tells nothing any more."""
     world.policy = GOLD
     world.identity.roles = {"alpha": frozenset({"gold"})}
     image = world.source.publish(b"golden", visibility="public", owner="alpha")
@@ -166,6 +166,12 @@ def test_a_damaged_copy_follows_and_stays_while_keystone_cannot_tell(world, fail
 
     world.identity.roles_on = roles_on
     world.clock.advance(120.0)  # until the answers of Keystone are too old
+    return image
+
+
+@pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
+def test_a_damaged_copy_follows_and_stays_while_keystone_cannot_tell(world, failure):
+    image = of_unknown_project(world, failure)
     world.source.change(image.image_id, visibility="private")
     damage = verification.Damage(copy_id=image.image_id, found="one other byte")
     world.store.distrust(
@@ -178,17 +184,7 @@ def test_a_damaged_copy_follows_and_stays_while_keystone_cannot_tell(world, fail
 
 @pytest.mark.parametrize("failure", [errors.ServiceUnavailable("500"), errors.Refused("403")])
 def test_a_copy_follows_while_keystone_cannot_tell_where_it_belongs(world, failure):
-    world.policy = GOLD
-    world.identity.roles = {"alpha": frozenset({"gold"})}
-    image = world.source.publish(b"golden", visibility="public", owner="alpha")
-    world.changed(image.image_id)
-    world.settle()
-
-    def roles_on(_project_id):
-        raise failure
-
-    world.identity.roles_on = roles_on
-    world.clock.advance(120.0)  # until the answers of Keystone are too old
+    image = of_unknown_project(world, failure)
     world.source.change(image.image_id, visibility="private", name="renamed")
     world.changed(image.image_id)
     world.run()
