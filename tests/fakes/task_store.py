@@ -515,7 +515,8 @@ class MemoryTaskStore:
                 is_region_gone=task.code is Code.REGION_GONE,
                 missing_since=task.missing_since,
             )
-            for task in self.find(image_ids)
+            for task in self.list()
+            if task.key.image_id in image_ids
         ]
 
     def list(

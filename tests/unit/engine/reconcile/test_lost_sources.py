@@ -248,20 +248,28 @@ def test_a_deletion_that_is_announced_during_a_scan_holds_nothing(world):
     assert run_scan(world).restored == set()
 
 
+def announce_once_judged(world, image):
+    """Announce a deletion after a scan has read the tasks, with which the brake judges."""
+    find = world.store.find
+    told: list[object] = []
+
+    def slow(image_ids):
+        rows = find(image_ids)
+        if image.image_id in image_ids and not told:
+            told.append(image_ids)
+            world.deleted(image.image_id)
+        return rows
+
+    world.store.find = slow
+    return told
+
+
 def test_a_deletion_that_is_announced_after_its_source_was_missed_holds_nothing(world):
     first, second = publish(world, 2)
     lose(world, first, second)
-    get_record = world.source.get_record
-
-    def slow(image_id):
-        # The brake judges with the tasks as they were before the message.
-        if image_id == first.image_id:
-            world.deleted(first.image_id)
-        return get_record(image_id)
-
-    world.source.get_record = slow
+    told = announce_once_judged(world, first)
     assert run_scan(world).restored == {ONE}
-    world.source.get_record = get_record
+    assert told
     world.deleted(second.image_id)
     world.run()
     assert run_scan(world).restored == set()
@@ -270,14 +278,9 @@ def test_a_deletion_that_is_announced_after_its_source_was_missed_holds_nothing(
 def test_a_deletion_that_is_announced_before_the_scan_ends_holds_nothing(world):
     (image,) = publish(world)
     lose(world, image)
-    get_record = world.source.get_record
-
-    def slow(image_id):
-        world.deleted(image.image_id)
-        return get_record(image_id)
-
-    world.source.get_record = slow
+    told = announce_once_judged(world, image)
     assert run_scan(world).restored == set()
+    assert told
 
 
 def test_an_image_from_the_future_does_not_hide_what_was_lost(world):
