@@ -223,17 +223,17 @@ class Judge:
                 if task is None:
                     done = self._stage.delete_orphan(*key)
                 elif task.code is Code.CONFLICT:
-                    done = self._delete_there(region, record)
+                    self._delete_there(region, record)
+                    done = f"in its Glance, and retries: {self._stage.retry(source_id, region)}"
                 else:
                     continue
                 self._stage.events.note("operator", f"deletes {key}, whose source is gone: {done}")
 
-    def _delete_there(self, region: str, record: Mapping[str, Any]) -> str:
+    def _delete_there(self, region: str, record: Mapping[str, Any]) -> None:
         client = self._people.client(region, "admin").images
         if record["protected"]:
             client.update(record["id"], protected=False)
         client.delete(record["id"])
-        return "in its Glance"
 
     def _verdict(self) -> str:
         """Return all differences, a line each; empty: everything has converged."""

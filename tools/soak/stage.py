@@ -178,6 +178,10 @@ class Stage:
         """Run ``glance-sync orphan delete``; return its status and its errors."""
         return self._run("orphan", "delete", image_id, "--region", region)
 
+    def retry(self, source_id: str, region: str) -> str:
+        """Run ``glance-sync retry``; return its status and its errors."""
+        return self._run("retry", source_id, "--region", region)
+
     def _run(self, *words: str) -> str:
         command = self.agents[0].command("glance-sync", *words)
         done = subprocess.run(
