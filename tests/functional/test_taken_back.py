@@ -158,9 +158,14 @@ class Watch:
                 if copy is not None and self._is_open(region, copy):
                     found.append((asked - since, region))
             statuses = self._agent.statuses(self._image_id).values()
-            if not statuses or set(statuses) != {"success"}:
+            if set(statuses) - {"success"} or not (statuses or self._is_deactivated()):
                 quiet_until = time.monotonic() + _WATCHED_SECONDS
         return found
+
+    def _is_deactivated(self) -> bool:
+        """Tell whether the source is, so that it has no tasks if nothing was copied before."""
+        source = self._people.record(self._people.cascading, self._image_id)
+        return source is not None and source["status"] == "deactivated"
 
     def _is_open(self, region: str, copy: Record) -> bool:
         if copy["status"] != "active":
