@@ -19,7 +19,7 @@
     │   ├── TransferTimedOut        the bytes were too slow
     │   ├── DigestMismatch          the bytes differ from the source's
     │   ├── Undecided               the region or the owner of an image is unknown for now
-    │   └── Cancelled               the agent is stopping, or the image was requested again
+    │   └── Cancelled               the agent is stopping, or the source is gone
     └── PermanentError              a retry alone cannot succeed
         ├── Refused                 an answer 4xx, with the service's reason
         │   └── FormatRefused       the bytes do not fit the image's disk format
@@ -147,7 +147,7 @@ class Undecided(TransientError):
 
 
 class Cancelled(TransientError):
-    """The agent is stopping, or the image was requested again. The task stays as it was."""
+    """The agent is stopping, or the source is gone. The task stays as it was."""
 
 
 class PermanentError(SyncError):

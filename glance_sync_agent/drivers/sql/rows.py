@@ -98,6 +98,7 @@ def update_held(database: Database, lease: tasks.Lease, **values: Any) -> None:
     :raises LeaseLost: another agent holds the lease.
     :raises ServiceUnavailable: the database is unreachable.
     """
+
     def work(connection: sa.Connection) -> None:
         if update(connection, IS_HELD, held(lease), values) != 1:
             raise lost(lease)

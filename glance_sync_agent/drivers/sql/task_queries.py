@@ -16,8 +16,6 @@ from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import TASKS
 
 _PAGE_ROWS = 500
-
-
 _OUTLINES = sa.select(
     TASKS.c.image_id,
     TASKS.c.region,

@@ -40,9 +40,7 @@ def of(
     return placements.get(region, _NO_REGION), None
 
 
-def allowed(
-    action: actions.Action, undecided: errors.SyncError
-) -> actions.Action:
+def allowed(action: actions.Action, undecided: errors.SyncError) -> actions.Action:
     """Return what an action takes away, for a copy that may or may not belong where it is.
 
     :raises SyncError: it does more than that.

@@ -76,6 +76,7 @@ class Scan:
             deletions=scan_state.Deletions(self._kind.max_deletes()),
             silent={*silent, *scope.without},
         )
+        # Without a region that it may ask, a scan would only list sources.
         if not scope.only or scope.only - silent:
             self._run(state)
         state.report.failed_regions.update(unavailable)

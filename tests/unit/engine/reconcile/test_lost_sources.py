@@ -227,47 +227,45 @@ def test_a_scan_that_cannot_ask_for_what_was_made_during_it_has_not_seen_it(worl
     assert run_scan(world).restored == {ONE}
 
 
+def once_found(finder, image, event):
+    """Have something happen once, after a Glance or a task store has looked for an image."""
+    find = finder.find
+    found: list[object] = []
+
+    def slow(image_ids):
+        answer = find(image_ids)
+        if image.image_id in image_ids and not found:
+            found.append(answer)
+            event()
+        return answer
+
+    finder.find = slow
+    return found
+
+
+def once_judged(world, image):
+    """Announce a deletion after a scan has read the tasks, with which the brake judges."""
+    return once_found(world.store, image, lambda: world.deleted(image.image_id))
+
+
 def test_a_deletion_that_is_announced_during_a_scan_holds_nothing(world):
     _old, newest = publish(world, 2)
     run_scan(world)
-    find = world.source.find
-    found: list[object] = []
 
-    def slow(ids):
-        answer = find(ids)
-        if newest.image_id in answer and not found:
-            found.append(answer)
-            world.source.delete_as_user(newest.image_id)
-            world.deleted(newest.image_id)
-        return answer
+    def announce():
+        world.source.delete_as_user(newest.image_id)
+        world.deleted(newest.image_id)
 
-    world.source.find = slow
+    found = once_found(world.source, newest, announce)
     run_scan(world)
-    world.source.find = find
     assert found
     assert run_scan(world).restored == set()
-
-
-def announce_once_judged(world, image):
-    """Announce a deletion after a scan has read the tasks, with which the brake judges."""
-    find = world.store.find
-    told: list[object] = []
-
-    def slow(image_ids):
-        rows = find(image_ids)
-        if image.image_id in image_ids and not told:
-            told.append(image_ids)
-            world.deleted(image.image_id)
-        return rows
-
-    world.store.find = slow
-    return told
 
 
 def test_a_deletion_that_is_announced_after_its_source_was_missed_holds_nothing(world):
     first, second = publish(world, 2)
     lose(world, first, second)
-    told = announce_once_judged(world, first)
+    told = once_judged(world, first)
     assert run_scan(world).restored == {ONE}
     assert told
     world.deleted(second.image_id)
@@ -278,7 +276,7 @@ def test_a_deletion_that_is_announced_after_its_source_was_missed_holds_nothing(
 def test_a_deletion_that_is_announced_before_the_scan_ends_holds_nothing(world):
     (image,) = publish(world)
     lose(world, image)
-    told = announce_once_judged(world, image)
+    told = once_judged(world, image)
     assert run_scan(world).restored == set()
     assert told
 
