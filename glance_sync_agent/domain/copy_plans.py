@@ -5,6 +5,7 @@ import dataclasses
 
 from glance_sync_agent.domain import conflicts
 from glance_sync_agent.domain import data_proofs
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_changes
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import readiness
@@ -65,7 +66,7 @@ def before_deletion(case: Situation, copy: Image) -> UpdateMetadata | SetActive 
 
     Glance may refuse the deletion for as long as a server runs from the copy.
     """
-    if copy.status not in readiness.WITH_DATA:
+    if copy.status not in images.WITH_DATA:
         return None
     if case.source is None:
         return narrowing.hidden(copy)

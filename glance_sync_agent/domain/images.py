@@ -35,6 +35,8 @@ class ImageStatus(enum.StrEnum):
 
 #: The states of an image that has its data.
 WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
+#: A Glance that was killed while it deleted an image shows it in one of these states.
+GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
 
 
 class MemberStatus(enum.StrEnum):

@@ -8,6 +8,7 @@ import dataclasses
 
 from glance_sync_agent.domain import conflicts
 from glance_sync_agent.domain import copy_plans
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain.actions import Action
 from glance_sync_agent.domain.actions import Conflict
@@ -82,7 +83,7 @@ def _without_the_gone(situation: Situation) -> Situation:
 
 
 def _is_gone(image: Image | None) -> bool:
-    return image is not None and image.status in readiness.GONE
+    return image is not None and image.status in images.GONE
 
 
 def _without_source(case: Situation) -> Action:

@@ -2,6 +2,7 @@
 """Whether a source can be copied, now or later."""
 
 from glance_sync_agent.domain import identity
+from glance_sync_agent.domain import images
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain.actions import AwaitSource
@@ -9,9 +10,6 @@ from glance_sync_agent.domain.actions import Conflict
 from glance_sync_agent.domain.images import Image
 from glance_sync_agent.domain.images import ImageStatus
 
-WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
-#: A Glance that was killed while it deleted an image shows it like that.
-GONE = frozenset({ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
 IN_UPLOAD = frozenset({ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING})
 _UNFINISHED = IN_UPLOAD | {ImageStatus.QUEUED}
 
@@ -32,7 +30,7 @@ def obstacle(source: Image) -> str | None:
         return "source is itself a copy"
     if (lost := remotes.loss(source)) is not None:
         return lost
-    if source.status not in WITH_DATA:
+    if source.status not in images.WITH_DATA:
         return f"source is {source.status}"
     return None
 

@@ -18,7 +18,7 @@ from glance_sync_agent.domain.images import ImageStatus
 #: Values of ``image_from`` in a location that names remote data.
 _MADE_OF = ("snapshot", "volume")
 _IMAGE_URL = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v2/images/([^/?#]+)")
-_GONE = frozenset({None, ImageStatus.DELETED, ImageStatus.PENDING_DELETE})
+_GONE = images.GONE | {None}
 _FOR_ALL_PROJECTS = frozenset({"public", "community"})
 _SHOWN_CHARACTERS = 80
 

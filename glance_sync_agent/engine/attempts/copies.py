@@ -8,7 +8,6 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.images import ImageStatus
@@ -99,7 +98,7 @@ _Rank = tuple[int, bool, bool, str, str]
 
 def _rank(image: images.Image, evidence: identity.Evidence) -> _Rank | None:
     """Return the rank of a candidate; None: it is none."""
-    if image.status in readiness.GONE:
+    if image.status in images.GONE:
         return None  # Glance died during its deletion
     found = identity.whose(image, evidence)
     has_source_id = image.image_id == evidence.key.image_id

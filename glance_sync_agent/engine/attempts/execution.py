@@ -18,8 +18,8 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import copies
 from glance_sync_agent.engine.attempts import vanished_copies
 from glance_sync_agent.engine.attempts.context import Context
+from glance_sync_agent.engine.attempts.copy_changes import CopyChanges
 from glance_sync_agent.engine.attempts.large_slots import LargeSlots
-from glance_sync_agent.engine.attempts.record_changes import RecordChanges
 from glance_sync_agent.engine.transfer import progress
 from glance_sync_agent.engine.transfer.transfers import Transfers
 
@@ -64,7 +64,7 @@ class Executor:
         self._store = outside.store
         self._clock = outside.clock
         self._limits = limits
-        self._changes = RecordChanges(outside, limits)
+        self._changes = CopyChanges(outside, limits)
         self._runtime = runtime
         self._transfers = transfers
         self._slots = slots

@@ -7,7 +7,6 @@ import datetime
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import readiness
 from glance_sync_agent.domain import remotes
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
@@ -58,7 +57,7 @@ def _awaiting(reason: str, seen: Seen) -> tasks.Waiting | tasks.Failed:
 
 def _settled(action: actions.Settled, seen: Seen) -> tasks.Outcome:
     source, copy = seen.source, seen.copy
-    if copy is not None and copy.status in readiness.GONE:
+    if copy is not None and copy.status in images.GONE:
         copy = None
     is_missing = copy is None or copy.size is None  # a record that waits for data is no copy
     if is_missing and source is not None and (missed := _missed(action, seen, source)):

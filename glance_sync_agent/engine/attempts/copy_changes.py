@@ -9,7 +9,6 @@ from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import copy_plans
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
-from glance_sync_agent.domain import readiness
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.context import Context
 from glance_sync_agent.engine.transfer import progress
@@ -20,7 +19,7 @@ LOG = logging.getLogger(__name__)
 _NARROWING_STEPS = 3
 
 
-class RecordChanges:
+class CopyChanges:
     """Changes metadata and status. Thread safe."""
 
     def __init__(self, outside: ports.Ports, limits: Callable[[], progress.Limits]) -> None:
@@ -79,7 +78,7 @@ class RecordChanges:
         """
         for _ in range(_NARROWING_STEPS):
             source, copy = context.reader.read_now(), context.service.get(copy_id)
-            if source is None or source.status in readiness.GONE:
+            if source is None or source.status in images.GONE:
                 raise errors.Cancelled(f"{context.key}: its source is gone")
             if copy is None or not (found := context.whose(copy)).is_ours:
                 return
