@@ -65,8 +65,8 @@ def size_differs(source: Image, copy: Image) -> Conflict:
     return Conflict(
         reason=f"{_name(copy)} has {copy.size} bytes, and its source {source.size}. The source "
         "has no hash, so nothing proves which bytes are right. If the data of the source is in "
-        f"another region, the agent may not see its locations in region {source.region}: let it, "
-        "and keep the copy. Otherwise delete the copy there to have it made again"
+        f"another region, allow the agent to see its locations in region {source.region}, and "
+        "keep the copy. Otherwise delete the copy there to have it made again"
     )
 
 

@@ -152,8 +152,8 @@ NOT_OURS = actions.Settled(
 SIZE_DIFFERS = actions.Conflict(
     reason=f"image {builders.IMAGE_ID} of region RegionTwo has 3 bytes, and its source 21. The "
     "source has no hash, so nothing proves which bytes are right. If the data of the source is "
-    "in another region, the agent may not see its locations in region RegionOne: let it, and "
-    "keep the copy. Otherwise delete the copy there to have it made again"
+    "in another region, allow the agent to see its locations in region RegionOne, and keep the "
+    "copy. Otherwise delete the copy there to have it made again"
 )
 SOURCE_RESTS = actions.Settled(code=Code.SOURCE_DEACTIVATED, text="source is deactivated")
 HELD = actions.Settled(
