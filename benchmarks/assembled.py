@@ -34,6 +34,10 @@ def engine(
         store=store,
         leader_leases=store.leader_leases(),
         breakers=store.breakers(),
+        pauses=store.pauses(),
+        history=store.history(),
+        agents=store.agents(),
+        jobs=store.jobs(),
         facts=store.facts(),
         clock=made_up.Clock(),  # that of the database is the same
     )

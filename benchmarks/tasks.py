@@ -160,7 +160,10 @@ def _agent(url: str, number: int, args: argparse.Namespace, signals: _Signals) -
         args.tasks, args.regions, lambda _region, _number: made_up.Copy.IN_SYNC
     )
     conf: Any = types.SimpleNamespace(graceful_shutdown_timeout=60)
-    settings = types.SimpleNamespace(sync_enabled=True, snapshot_sleep_interval=3600.0)
+    settings = types.SimpleNamespace(
+        sync_enabled=True, snapshot_sleep_interval=3600.0,
+        api=types.SimpleNamespace(is_enabled=False),
+    )
     configuration: Any = types.SimpleNamespace(conf=conf, settings=settings)
 
     def build(_configuration: Any, process: ports.Runtime, _stop: Any) -> Agent:
@@ -189,7 +192,7 @@ def _built(
 
     engine = assembled.engine(cloud, store, runtime, change)
     idle: Any = types.SimpleNamespace(
-        run=lambda: 3600.0, request_full_scan=lambda: None, end=lambda: None, check=lambda: 0,
+        run=lambda *_: 3600.0, request_full_scan=lambda: None, end=lambda: None, check=lambda: 0,
         start=lambda: None, stop=lambda: None,
     )
     working: Any = types.SimpleNamespace(
@@ -197,6 +200,8 @@ def _built(
         attempts=types.SimpleNamespace(worker=engine.attempts.worker, snapshots=idle),
         scans=types.SimpleNamespace(scan_schedule=idle),
         verification=types.SimpleNamespace(verify_schedule=idle),
+        upkeep=types.SimpleNamespace(upkeep=idle),
+        jobs=types.SimpleNamespace(scan_runner=idle, verification_runner=idle),
     )
     return Agent(
         engine=working,

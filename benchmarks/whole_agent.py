@@ -157,10 +157,12 @@ class Bench:
         return seconds
 
     @contextlib.contextmanager
-    def agent(self, *, ssh: bool) -> Iterator[agents.Agent]:
+    def agent(
+        self, *, ssh: bool, options: agents.Options | None = None
+    ) -> Iterator[agents.Agent]:
         """Run an agent that has nothing left to do."""
         directory = self.directory / uuid.uuid4().hex
-        agent = agents.Agent(self.described, directory, ssh=ssh)
+        agent = agents.Agent(self.described, directory, ssh=ssh, options=options)
         agent.start()
         try:
             agent.wait_for_log("Listening on")

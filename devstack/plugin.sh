@@ -13,6 +13,9 @@ function glance_sync_bin_dir {
 function create_glance_sync_accounts {
     # create_service_user adds the role service. The images of other projects need admin.
     create_service_user glance-sync admin
+    # "openstack image sync" finds the API of the agent here.
+    get_or_create_service glance-sync image-sync "Image distribution"
+    get_or_create_endpoint image-sync "$REGION_NAME" "http://$SERVICE_HOST:$GLANCE_SYNC_API_PORT"
 }
 
 function configure_glance_sync_agent {
@@ -23,6 +26,8 @@ function configure_glance_sync_agent {
     iniset "$GLANCE_SYNC_CONF" DEFAULT sync_strategy "$GLANCE_SYNC_STRATEGY"
     iniset "$GLANCE_SYNC_CONF" DEFAULT cascading_endpoint_url "${GLANCE_SYNC_CASCADING_URL:-$GLANCE_URL}"
     iniset "$GLANCE_SYNC_CONF" DEFAULT state_path "$GLANCE_SYNC_STATE_PATH"
+    iniset "$GLANCE_SYNC_CONF" DEFAULT sync_server_host "$GLANCE_SYNC_API_ADDRESS"
+    iniset "$GLANCE_SYNC_CONF" DEFAULT sync_server_port "$GLANCE_SYNC_API_PORT"
     iniset_rpc_backend glance "$GLANCE_SYNC_CONF" DEFAULT
     setup_logging "$GLANCE_SYNC_CONF"
 
@@ -49,6 +54,14 @@ function init_glance_sync_agent {
     "$(glance_sync_bin_dir)/glance-sync-manage" --config-file "$GLANCE_SYNC_CONF" db upgrade
 }
 
+function install_glance_sync_completion {
+    local tool
+    [[ -d $GLANCE_SYNC_COMPLETION_DIR ]] || return 0
+    for tool in glance-sync glance-sync-manage; do
+        "$(glance_sync_bin_dir)/$tool" complete | sudo tee "$GLANCE_SYNC_COMPLETION_DIR/$tool" >/dev/null
+    done
+}
+
 function start_glance_sync_agent {
     run_process glance-sync-agent "$(glance_sync_bin_dir)/glance-sync-agent --config-file $GLANCE_SYNC_CONF"
 }
@@ -60,6 +73,7 @@ function stop_glance_sync_agent {
 function cleanup_glance_sync_agent {
     sudo rm -rf "$GLANCE_SYNC_STATE_PATH"
     sudo rm -f "$GLANCE_SYNC_CONF" "$GLANCE_SYNC_CONF_DIR/glance_store.yaml"
+    sudo rm -f "$GLANCE_SYNC_COMPLETION_DIR"/glance-sync{,-manage}
 }
 
 if is_service_enabled glance-sync-agent; then
@@ -67,6 +81,7 @@ if is_service_enabled glance-sync-agent; then
         stack:install)
             echo_summary "Installing glance-sync-agent"
             install_glance_sync_agent
+            install_glance_sync_completion
             ;;
         stack:post-config)
             echo_summary "Configuring glance-sync-agent"

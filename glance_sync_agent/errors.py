@@ -12,6 +12,7 @@
     ├── TransientError              a retry may succeed
     │   ├── ServiceUnavailable      no answer, 5xx, 429, or a log-in refused for now
     │   │   ├── HandshakeFailed     TLS: the agent or the server distrusts the other
+    │   │   ├── StorageFull         the store of a region has no room for the bytes
     │   │   └── Unauthorized        a Glance did not recognize the agent's token
     │   ├── TransferInterrupted     the bytes ended early
     │   │   └── NoData              Glance has the record of an image without its bytes
@@ -111,6 +112,10 @@ class HandshakeFailed(ServiceUnavailable):
         super().__init__(f"{seen}; {remedy}", region=region)
         self.seen = seen
         self.remedy = remedy
+
+
+class StorageFull(ServiceUnavailable):
+    """The store of a region has no room for the data. An operator will make room."""
 
 
 class Unauthorized(ServiceUnavailable):

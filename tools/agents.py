@@ -51,9 +51,10 @@ class Agent:
         self.environment: dict[str, str] = {}  # added to ours
         self._process: subprocess.Popen[bytes] | None = None
         database = (options or {}).get("database", {})
-        self._store = task_store.SqlTaskStore(
-            str(database.get("connection", f"sqlite:///{directory}/state/sync.sqlite"))
+        self.database_url = str(
+            database.get("connection", f"sqlite:///{directory}/state/sync.sqlite")
         )
+        self._store = task_store.SqlTaskStore(self.database_url)
         directory.mkdir(parents=True, exist_ok=True)
         write_sync_conf(cloud, self.config_file, options or {})
         if ssh:
@@ -177,7 +178,10 @@ def write_sync_conf(cloud: clouds.Description, path: pathlib.Path, options: Opti
             "cascading_endpoint_url": cascading.glance_url,
             "transport_url": cascading.transport_url,
             "state_path": path.parent / "state",
+            "sync_server_port": 0,  # any free one; the log says which
         },
+        # Most of these agents are asked nothing.
+        "api": {"enabled": "false"},
         "service_credentials": {
             "auth_type": "password",
             "auth_url": cloud.auth_url,

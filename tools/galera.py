@@ -104,6 +104,10 @@ def _plan(
         "gmcast.listen_addr": f"tcp://{databases.ADDRESS}:{node.group}",
         "ist.recv_addr": f"{databases.ADDRESS}:{node.transfer}",
         "gcache.size": "16M",
+        # A node that gets no processor for seconds on a busy machine stays a member.
+        "evs.suspect_timeout": "PT30S",
+        "evs.inactive_timeout": "PT60S",
+        "evs.install_timeout": "PT60S",
     }
     options = ";".join(f"{name}={value}" for name, value in ports.items())
     member = f"{databases.ADDRESS}:{other.group}" if other else ""

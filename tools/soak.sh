@@ -5,10 +5,11 @@
 #
 # Installs what is missing. Makes a new cloud of four regions on loopback, with three
 # agents on one PostgreSQL database. For MINUTES two users publish, change, share and
-# delete random images. Meanwhile random faults happen: agents are killed, services
-# stop, freeze or refuse, copies are deleted, changed and damaged. The soak checks for
-# violations all the time. Then the faults end, and every region, file and task must
-# converge to the sources. The exit status is 0 only without violations.
+# delete random images. Operators pause and resume regions, cancel tasks, and ask for
+# them again. Meanwhile random faults happen: agents are killed, services stop, freeze or
+# refuse, copies are deleted, changed and damaged. The soak checks for violations all the
+# time. Then the faults end, the operators resume everything, and every region, file and
+# task must converge to the sources. The exit status is 0 only without violations.
 #
 #   MINUTES             time with users and faults (20)
 #   --seed N            repeat the operations of that seed, which is printed first

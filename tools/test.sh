@@ -10,7 +10,7 @@
 #   pep8         ruff, hacking, import-linter, codespell, doc8, bash -n
 #   mypy         types, strict
 #   cover        tests/unit and tests/contract; every branch of domain and engine
-#   checkconfig  etc/glance/sync.conf is what the options generate
+#   checkconfig  the samples in etc/glance are what options and policies generate
 #   docs         doc/ and the release notes; warnings are errors
 #   functional   tests/integration and tests/functional, on real clouds
 #   total        branch coverage of cover and functional together
@@ -19,7 +19,7 @@
 # On request only:
 #
 #   py3          the tests of cover, without coverage
-#   genconfig    generate etc/glance/sync.conf
+#   genconfig    generate the samples in etc/glance
 #
 # If a service is missing, its tests are skipped; with CI=true they fail.
 # PYTEST_ADDOPTS reaches pytest as usual.
@@ -104,6 +104,11 @@ generate_config() {
 
 step_genconfig() {
     check generate_config etc/glance/sync.conf
+    check generate_policy etc/glance/sync_policy.yaml.sample
+}
+
+generate_policy() {
+    oslopolicy-sample-generator --namespace glance_sync_agent --output-file "$1" 2>/dev/null
 }
 
 step_checkconfig() {
@@ -111,8 +116,10 @@ step_checkconfig() {
     generated=$(mktemp) || return
     check generate_config "$generated"
     check diff -u etc/glance/sync.conf "$generated"
+    check generate_policy "$generated"
+    check diff -u etc/glance/sync_policy.yaml.sample "$generated"
     rm -f "$generated"
-    [ "$step_status" -eq 0 ] || echo "etc/glance/sync.conf is out of date: run tools/test.sh genconfig and commit it."
+    [ "$step_status" -eq 0 ] || echo "A sample in etc/glance is out of date: run tools/test.sh genconfig and commit it."
 }
 
 # Theme and reno read git. Without it, a missing commit is a warning.
@@ -169,6 +176,8 @@ prepare() {
     *" py3 "* | *" cover "* | *" functional "*)
         ensure_cloud_packages
         ensure_database_packages
+        ensure_monitoring_packages
+        ensure_browser_packages
         ensure_cloud_venv
         # Other steps start no clouds, and other runs may use theirs at the same time.
         trap stop_clouds EXIT

@@ -7,15 +7,19 @@ import copy
 from oslo_config import cfg
 
 from glance_sync_agent.conf import agent
+from glance_sync_agent.conf import api
 from glance_sync_agent.conf import metadata
 from glance_sync_agent.conf import notifications
 from glance_sync_agent.conf import placement
 from glance_sync_agent.conf import reconcile
 from glance_sync_agent.conf import transfer
+from glance_sync_agent.conf import upkeep
 from glance_sync_agent.conf import verify
 
 GROUPS: dict[str | None, list[cfg.Opt]] = defaultdict(list)
-for _module in (agent, placement, metadata, notifications, transfer, reconcile, verify):
+for _module in (
+    agent, api, placement, metadata, notifications, transfer, reconcile, verify, upkeep
+):
     for _group, _options in _module.OPTIONS.items():
         GROUPS[_group] += _options
 

@@ -8,12 +8,15 @@ from oslo_config import cfg
 
 from glance_sync_agent import errors
 from glance_sync_agent.conf import agent
+from glance_sync_agent.conf import api
 from glance_sync_agent.conf import metadata
 from glance_sync_agent.conf import notifications
+from glance_sync_agent.conf import pause_windows
 from glance_sync_agent.conf import placement
 from glance_sync_agent.conf import reconcile
 from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.conf import transfer
+from glance_sync_agent.conf import upkeep
 from glance_sync_agent.conf import verify
 from glance_sync_agent.engine.assembly.settings import Settings as EngineSettings
 
@@ -31,6 +34,7 @@ class AgentSettings:
     database_url: str = dataclasses.field(repr=False)  # may hold a password
     snapshot_sleep_interval: int  # seconds
     network: agent.NetworkSettings
+    api: api.ApiSettings
     bus: notifications.BusSettings
     engine: EngineSettings
 
@@ -75,6 +79,7 @@ def _read(conf: cfg.ConfigOpts) -> AgentSettings:
         database_url=conf.database.connection,
         snapshot_sleep_interval=conf.snapshot_sleep_interval,
         network=agent.network_settings(conf),
+        api=api.api_settings(conf),
         bus=bus,
         engine=EngineSettings(
             placement=placement.policy(conf, rules_file),
@@ -82,10 +87,12 @@ def _read(conf: cfg.ConfigOpts) -> AgentSettings:
             project_seconds=conf.strategy.keystone_cache_seconds,
             attempts=transfer.attempt_settings(conf),
             worker=transfer.worker_settings(conf),
+            pause_windows=pause_windows.parse(conf.transfer.pause_windows),
             slots=transfer.slot_settings(conf),
             origins=transfer.origin_settings(conf),
             breakers=transfer.breaker_policy(conf),
             scans=reconcile.scan_settings(conf, bus.region_urls.keys()),
             verify=verify.verify_settings(conf),
+            upkeep=upkeep.upkeep_settings(conf),
         ),
     )

@@ -124,6 +124,15 @@ OPTIONS = {
             "probe fails. The actual time is a random part of it, at least half. A region that "
             "answers 5xx gets its next tasks after a tenth of it.",
         ),
+        cfg.MultiStrOpt(
+            "pause_windows", default=[], mutable=True,
+            help="Times at which a region is paused: the region or '*', the start as in a "
+            "crontab, the duration (m, h or d), the time zone, and optionally 'finish', so that "
+            "running transfers come to their end; otherwise they stop and begin anew. Repeat the "
+            "option for more windows. Use it if links or stores are needed for other work by "
+            "day; meanwhile the copies there do not follow their sources.",
+            sample_default=["RegionTwo: 0 8 * * 1-5 10h Europe/Berlin finish"],
+        ),
         cfg.FloatOpt(
             "region_pause_max_seconds", default=300.0, min=0.01, mutable=True,
             help="Longest time between two probes of an unavailable region, in seconds. Lower it "

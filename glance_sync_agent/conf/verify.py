@@ -8,7 +8,7 @@ from glance_sync_agent.engine.verify.verify_settings import VerifySettings
 OPTIONS = {
     "verify": [
         cfg.FloatOpt(
-            "interval", default=0.0, min=0, mutable=True,
+            "interval", default=0.0, min=0, max=315_360_000, mutable=True,
             help="Seconds in which the agent reads every copy back once, give or take a tenth; 0: "
             "never. It replaces copies whose data is damaged or missing. Enable it if stores may "
             "lose data; 2592000 is a month. It reads all data of all copies. One of several "

@@ -32,7 +32,10 @@ class Code(enum.StrEnum):
     SNAPSHOT_PENDING = "snapshot_pending"  # the snapshot has no data yet
     KEYSTONE_UNAVAILABLE = "keystone_unavailable"
     REGION_UNAVAILABLE = "region_unavailable"
+    REGION_PAUSED = "region_paused"  # by a person; is shown only, and not kept
     ATTEMPT_FAILED = "attempt_failed"  # it is tried again
+    STORAGE_FULL = "storage_full"  # the same; the store of the region has no room
+    UPLOAD_REFUSED = "upload_refused"  # the same; a policy or a quota of the region's Glance
 
     # Failed: an operator, or a change of the image, comes first.
     CONFLICT = "conflict"
@@ -40,6 +43,7 @@ class Code(enum.StrEnum):
     REFUSED = "refused"
     SNAPSHOT_LOST = "snapshot_lost"  # it went before it had data, or before it was copied
     SNAPSHOT_TIMEOUT = "snapshot_timeout"
+    CANCELLED = "cancelled"  # by a person, until a person requests it again
     GAVE_UP = "gave_up"  # all retries are used up; it is tried once a day
 
     @classmethod

@@ -70,6 +70,16 @@ def size_differs(source: Image, copy: Image) -> Conflict:
     )
 
 
+def cancelled(by: str) -> Conflict:
+    """Return that a task does nothing, because a person cancelled it."""
+    return Conflict(code=Code.CANCELLED, reason=cancelled_text(by))
+
+
+def cancelled_text(by: str) -> str:
+    """Return why a cancelled task does nothing, for its row."""
+    return f"cancelled by {by}; 'glance-sync retry' continues it"
+
+
 def refused(why: str) -> Conflict:
     """Return the conflict with a Glance that does not take these bytes.
 

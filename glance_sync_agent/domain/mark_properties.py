@@ -18,6 +18,7 @@ COPY_ID = "glance_sync_copy_id"
 COPY_REGION = "glance_sync_copy_region"
 #: JSON list of the custom properties that the agent wrote. The agent keeps all others.
 SYNCED = "glance_sync_properties"
+NAMES = (SOURCE_ID, SOURCE_REGION, COPY_ID, COPY_REGION, SYNCED)
 
 #: Properties that no copy has. Because of them, Glance would delete the key of the source
 #: together with the copy (glance/api/v2/images.py: _delete_encryption_key).

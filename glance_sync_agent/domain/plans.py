@@ -40,6 +40,8 @@ def decide(situation: Situation) -> Action:
     """
     case = _without_the_gone(situation)
     action = _decide(case)
+    if case.cancelled_by is not None:
+        action = _cancelled(case, case.cancelled_by, action)
     if isinstance(action, DeleteCopy):
         first = copy_plans.before_deletion(case, action.copy)
         return dataclasses.replace(action, first=first)
@@ -68,6 +70,14 @@ def _decide(case: Situation) -> Action:
     if ours is None or case.identity is None:
         return _without_copy(case, source)
     return copy_plans.plan(case, source, ours, case.identity)
+
+
+def _cancelled(case: Situation, by: str, action: Action) -> Action:
+    """Return what is done for a cancelled task: nothing but what takes access away."""
+    if case.source is None or isinstance(action, Settled):
+        return action
+    ours = case.copy if case.identity is not None and case.identity.is_ours else None
+    return copy_plans.narrowing_step(case.source, ours, case.identity) or conflicts.cancelled(by)
 
 
 def _without_the_gone(situation: Situation) -> Situation:

@@ -29,6 +29,7 @@ class Situation:
     copy: Image | None  # the image in the place of the copy; None: there is none
     identity: Identity | None  # whose that image is; None: there is none
     unwanted: str | None = None  # why the image does not belong in the region; None: it does
+    cancelled_by: str | None = None  # the person who cancelled the task; None: nobody did
     may_delete: bool = False  # it was proven that the source existed
     deletes_unwanted: bool = False  # a copy goes if its image does not belong in the region
     damage: verification.Damage | None = None  # what a verification found

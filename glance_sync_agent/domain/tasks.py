@@ -12,7 +12,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 
-#: How much longer a task that gave up is at rest than one that failed for good.
+#: How much longer a task that gave up or was cancelled rests than one that failed for good.
 _LONGER_REST = datetime.timedelta(hours=23)
 
 
@@ -83,6 +83,12 @@ class Task:
     #: The copy that somebody else deactivated. Until its release there is no other one.
     held_id: images.ImageId | None = None
     has_data: bool = False  # the copy, as the last attempt saw it
+    #: The person who cancelled it. Until a person requests it again, it only takes access away.
+    cancelled_by: str | None = None
+    #: Since when the copy has not been as requested. Aware UTC; None: an older agent wrote it.
+    asked_at: datetime.datetime | None = None
+    done_at: datetime.datetime | None = None  # when there was nothing left to do; aware UTC
+    claimed_at: datetime.datetime | None = None  # when the last attempt began; aware UTC
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:
@@ -100,7 +106,8 @@ def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bo
     """Tell whether a scan leaves a task as it is.
 
     A new request for a task that waits for its next attempt would make that its first one. A
-    task that failed for good rests for an hour, and a task that gave up rests for a day.
+    task that failed for good rests for an hour. One that gave up, or that a person cancelled,
+    rests for a day.
 
     :param failed_before: a task that failed later rests; None: no task is settled.
     """
@@ -108,7 +115,8 @@ def is_settled(task: Task | None, failed_before: datetime.datetime | None) -> bo
         return False
     if task.status is not TaskStatus.FAILURE:
         return True
-    longer = datetime.timedelta() if task.failing_since is None else _LONGER_REST
+    rests_longer = task.failing_since is not None or task.cancelled_by is not None
+    longer = _LONGER_REST if rests_longer else datetime.timedelta()
     return task.updated_at + longer >= failed_before
 
 

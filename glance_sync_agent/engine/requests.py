@@ -4,13 +4,14 @@
 from collections.abc import Callable, Iterable, Mapping
 import datetime
 import logging
-import uuid
 
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.placement.targets import Targets
+from glance_sync_agent.engine.vital_signs import VitalSigns
 
 LOG = logging.getLogger(__name__)
 
@@ -33,12 +34,14 @@ class TaskRequests:
         clock: ports.Clock,
         wake: ports.Wake,
         note_deletion: Callable[[images.RegionId, images.ImageId], None],
+        signs: VitalSigns,
     ) -> None:
         self._store = store
         self._targets = targets
         self._clock = clock
         self._wake = wake
         self._note_deletion = note_deletion
+        self._signs = signs
 
     def handle(
         self, event: events.ImageEvent, source_region: images.RegionId | None = None
@@ -52,6 +55,7 @@ class TaskRequests:
 
         :param source_region: where it happened; None: in the cascading region.
         """
+        self._signs.heard_at = self._clock.now()
         home = source_region or self._targets.cascading
         is_marked = identity.is_named(event.mark, event.image_id, home)
         if is_marked and not self._is_source(event.image_id, source_region):
@@ -109,7 +113,7 @@ class TaskRequests:
         :param region: None: all regions that have or should have a copy.
         """
         regions = self._targets.regions() if region is None else {region}
-        request = self._request(may_delete=may_delete)
+        request = self._request(may_delete=may_delete, by_person=True)
         count = self._store.request(
             image_id, regions, request, elsewhere=region is None, project=project
         )
@@ -152,18 +156,30 @@ class TaskRequests:
         self._wake()
         return count
 
+    def request_again(
+        self, region: images.RegionId, image_ids: Iterable[images.ImageId]
+    ) -> int:
+        """Request images in one region for an operator, in one commit; return the number."""
+        request = self._request(may_delete=False, by_person=True)
+        count = self._store.request_in(region, image_ids, request)
+        self._wake()
+        return count
+
     def _request(
         self,
         quiet_seconds: float = 0.0,
         *,
         may_delete: bool,
         source_region: images.RegionId | None = None,
+        by_person: bool = False,
     ) -> ports.Request:
         now = self._clock.now()
         return ports.Request(
-            request_id=uuid.uuid4().hex,
+            # The log lines of the attempts then have the id of the person's call.
+            request_id=request_ids.of_call() if by_person else request_ids.new(),
             now=now,
             not_before=now + datetime.timedelta(seconds=quiet_seconds),
             may_delete=may_delete,
             source_region=source_region,
+            by_person=by_person,
         )

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 
+import glance_sync_agent
 from glance_sync_agent import errors
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.drivers.bus.listeners import Listeners
@@ -80,7 +81,13 @@ def build(
     catalogue_checks.check(settings, store, cloud.catalogue, cloud.clock.now())
     owner = agent_id.of(settings.state_path)
     is_away = absence.KeystoneAbsence(cloud.session)
-    runtime = dataclasses.replace(runtime, owner=owner, stop=stop, is_keystone_away=is_away)
+    runtime = dataclasses.replace(
+        runtime,
+        owner=owner,
+        version=glance_sync_agent.__version__,
+        stop=stop,
+        is_keystone_away=is_away,
+    )
     engine = cloud.engine(runtime)
     engine.make_all()
 
@@ -93,7 +100,7 @@ def build(
     return Agent(
         engine=engine,
         make_listener=lambda: buses.make_listeners(
-            configuration, engine.shared.requests, cloud.catalogue.regions()
+            configuration, engine.shared.requests, cloud.catalogue.regions(), runtime.meters
         ),
         set_clock=lambda: cloud.clock.follow(store.clock_ahead()),
         release_leases=release_leases,

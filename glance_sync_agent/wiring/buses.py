@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The message buses that sync.conf names."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 import functools
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.bus import listeners
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
 from glance_sync_agent.wiring.configuration import Configuration
 
@@ -42,6 +43,19 @@ def ping(configuration: Configuration, region: images.RegionId | None = None) ->
     )
 
 
+def silent_topics(
+    configuration: Configuration, region: images.RegionId | None = None
+) -> Sequence[str]:
+    """Return the topics to which no Glance has sent anything yet.
+
+    :param region: a region of ``region_transport_urls``; None: the cascading region.
+    :raises ServiceUnavailable: the bus is unreachable.
+    """
+    bus = configuration.settings.bus
+    url = None if region is None else bus.region_urls[region]
+    return probe.silent_topics(configuration.conf, _TIMEOUT_SECONDS, url, topics=bus.topics)
+
+
 def _name(region: images.RegionId) -> str:
     return f"[notifications] region_transport_urls: the entry of {region}"
 
@@ -50,6 +64,7 @@ def make_listeners(
     configuration: Configuration,
     requests: requests.TaskRequests,
     reachable: Container[images.RegionId],
+    meters: ports.Meters,
 ) -> listeners.Listeners:
     """Return what listens on the cascading region's bus and on those of other regions.
 
@@ -66,7 +81,7 @@ def make_listeners(
             url=url,
         )
         handle = functools.partial(requests.handle, source_region=region)
-        return listeners.Listener(configuration.conf, subscription, handle)
+        return listeners.Listener(configuration.conf, subscription, handle, meters)
 
     others = [listener(*pair) for pair in sorted(bus.region_urls.items()) if pair[0] in reachable]
     return listeners.Listeners(listener(None, None), others)

@@ -66,6 +66,9 @@ def check_named_regions(
     policy = settings.engine.placement
     named = {
         "snapshot_region_names": policy.snapshot_regions,
+        "[transfer] pause_windows": frozenset(
+            one.region for one in settings.engine.pause_windows if one.region is not None
+        ),
         _BUSES: frozenset(settings.bus.region_urls),
     }
     problems = [

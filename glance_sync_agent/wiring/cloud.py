@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, TYPE_CHECKING
 
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.conf.settings import AgentSettings
@@ -17,16 +17,21 @@ from glance_sync_agent.drivers.glance.marked_records import GlanceMarkedRecords
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.keystone import owner_projects
 from glance_sync_agent.drivers.keystone.catalogue import KeystoneCatalogue
-from glance_sync_agent.drivers.regions import RegionServices
-from glance_sync_agent.drivers.regions import RegionSettings
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport.trust import Trust
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.marks import renaming
+from glance_sync_agent.engine.reports import times
 from glance_sync_agent.wiring.configuration import Configuration
 from glance_sync_agent.wiring.configuration import CREDENTIALS
+
+if TYPE_CHECKING:
+    # Imported at the first use, because paramiko takes a fifth of the start of a command, and
+    # most commands only read the database.
+    from glance_sync_agent.drivers.regions import RegionServices
+    from glance_sync_agent.drivers.regions import RegionSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -54,9 +59,9 @@ class SystemClock:
             return
         if abs(ahead) >= _LOGGED_DIFFERENCE and abs(self._ahead) < _LOGGED_DIFFERENCE:
             LOG.warning(
-                "The clock of the database is %+.0f s ahead of this machine's. The agent uses the "
-                "database's; correct the clock of this machine",
-                ahead.total_seconds(),
+                "The clock of the database is %s this machine's. The agent uses the database's; "
+                "correct the clock of this machine",
+                times.off(ahead),
             )
         self._ahead = ahead
 
@@ -69,13 +74,15 @@ class SystemClock:
         return time.monotonic()
 
 
-def region_settings(settings: AgentSettings, trust: Trust) -> RegionSettings:
+def region_settings(settings: AgentSettings, trust: Trust) -> "RegionSettings":
     """Read the store file, and return it with the other settings of the regions.
 
     :raises ConfigurationError: the store file is wrong.
     """
+    from glance_sync_agent.drivers import regions
+
     network = settings.network
-    return RegionSettings(
+    return regions.RegionSettings(
         entries=store_file.load(settings.store_file) if settings.store_file else (),
         store_file=settings.store_file,
         known_hosts=network.known_hosts,
@@ -149,13 +156,15 @@ class Cloud:
         )
 
     @functools.cached_property
-    def regions(self) -> RegionServices:
+    def regions(self) -> "RegionServices":
         """The Glances and stores of all regions; sends no request yet.
 
         :raises ConfigurationError: the store file is wrong.
         """
+        from glance_sync_agent.drivers import regions
+
         trust = credentials.trust(self.configuration.conf, CREDENTIALS)
-        return RegionServices(
+        return regions.RegionServices(
             catalogue=self.catalogue,
             session=self.session,
             settings=region_settings(self.configuration.settings, trust),
@@ -195,6 +204,10 @@ class Cloud:
                 leader_leases=self.store.leader_leases(),
                 breakers=self.store.breakers(),
                 facts=self.store.facts(),
+                pauses=self.store.pauses(),
+                history=self.store.history(),
+                agents=self.store.agents(),
+                jobs=self.store.jobs(),
                 clock=clock or self.clock,
             ),
             self.configuration.for_engine,

@@ -2,6 +2,7 @@
 """The configuration in force, of the agent and of the libraries that it uses."""
 
 from collections.abc import Callable, Sequence
+import functools
 import logging
 
 from oslo_config import cfg
@@ -48,17 +49,21 @@ class Configuration:
         return self.settings.engine
 
 
+def read(argv: Sequence[str], *, prog: str, description: str) -> Configuration:
+    """Read the configuration files, and leave logging as it is.
+
+    :raises ConfigurationError: there is no file, or something in one is wrong.
+    """
+    parse = _parser(argv, prog=prog, description=description)
+    return Configuration(parse(), parse)
+
+
 def configure(argv: Sequence[str], *, prog: str, description: str) -> Configuration:
     """Read the configuration files and set up logging to stderr.
 
     :raises ConfigurationError: there is no file, or something in one is wrong.
     """
-
-    def parse() -> cfg.ConfigOpts:
-        return sync_conf.parse(
-            argv, prog=prog, description=description, register=[_register_library_options]
-        )
-
+    parse = _parser(argv, prog=prog, description=description)
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *_QUIET])
     conf = parse()
     if not (conf.log_file or conf.log_dir or conf.use_journal):
@@ -67,6 +72,18 @@ def configure(argv: Sequence[str], *, prog: str, description: str) -> Configurat
     log.setup(conf, "glance_sync_agent")
     logging.setLogRecordFactory(log_records.PlainRecord)
     return Configuration(conf, parse)
+
+
+def _parser(
+    argv: Sequence[str], *, prog: str, description: str
+) -> Callable[[], cfg.ConfigOpts]:
+    return functools.partial(
+        sync_conf.parse,
+        argv,
+        prog=prog,
+        description=description,
+        register=[_register_library_options],
+    )
 
 
 def _register_library_options(conf: cfg.ConfigOpts) -> None:

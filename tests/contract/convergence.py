@@ -14,16 +14,20 @@ from typing import Any
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import pauses
 from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from tests import marks
+from tests.fakes import agents as fake_agents
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
 from tests.fakes import interruptions
+from tests.fakes import jobs as fake_jobs
 from tests.fakes import leader_leases as fake_leases
+from tests.fakes import pauses as fake_pauses
 from tests.fakes import restores
 from tests.fakes import task_store
 from tests.fakes import world as worlds
@@ -84,8 +88,8 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         self._check(lease, "noted a copy of")
         self._account_for_copy(lease.task.key)
 
-    def finish(self, lease, outcome, now):
-        is_last = super().finish(lease, outcome, now)
+    def finish(self, lease, outcome, now, *, events=()):
+        is_last = super().finish(lease, outcome, now, events=events)
         self._check(lease, "finished")
         self._account_for_copy(lease.task.key)
         del self._leases[lease.task.key]
@@ -95,6 +99,21 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         super().release(lease, now)
         self._check(lease, "released")
         del self._leases[lease.task.key]
+
+    def cancel(self, image_id, regions, *, by, now):
+        found = super().cancel(image_id, regions, by=by, now=now)
+        for region in found:
+            self._leases.pop(tasks.TaskKey(image_id=image_id, region=region), None)
+        return found
+
+    def call_off(self, regions, now, *, only_abandoned=False):
+        self._leases = {
+            key: one
+            for key, one in self._leases.items()
+            if (regions is not None and key.region not in regions)
+            or (only_abandoned and one.until > now)
+        }
+        return super().call_off(regions, now, only_abandoned=only_abandoned)
 
     def release_owned(self, owner, now):
         self._leases = {key: one for key, one in self._leases.items() if one.owner != owner}
@@ -111,7 +130,7 @@ class WatchedTaskStore(task_store.MemoryTaskStore):
         self._leases.clear()
 
     def _check(self, lease: tasks.Lease, what: str) -> _Held:
-        held = self._leases[lease.task.key]
+        held = self._leases.get(lease.task.key, _Held("", "nobody", lease.task.updated_at))
         if held.token != lease.token:
             self.violations.append(f"who had lost it {what} {lease.task.key}")
         return held
@@ -154,6 +173,10 @@ class Agent:
                 turns=interruptions.Interrupted(cloud.turns, "turns", turn),
                 breakers=interruptions.Interrupted(cloud.breakers, "breakers", turn),
                 facts=interruptions.Interrupted(cloud.facts, "facts", turn),
+                pauses=interruptions.Interrupted(cloud.pauses, "pauses", turn),
+                history=interruptions.Interrupted(cloud.store.history, "history", turn),
+                agents=interruptions.Interrupted(cloud.reports, "agents", turn),
+                jobs=interruptions.Interrupted(cloud.jobs, "jobs", turn),
             ),
             owner=owner,
             per_region=2,
@@ -276,6 +299,9 @@ class Cloud:
         self.turns = fake_leases.MemoryLeaderLeases()
         self.breakers = fake_breakers.MemoryBreakers()
         self.facts = fake_facts.MemoryFacts()
+        self.pauses = fake_pauses.MemoryPauses()
+        self.reports = fake_agents.MemoryAgents()
+        self.jobs = fake_jobs.MemoryJobs()
         self.policy = strategy.PlacementPolicy()
         self.messages: list[events.ImageEvent] = []
         self.bytes: dict[images.ImageId, bytes] = {}  # of every source that ever was
@@ -346,6 +372,13 @@ class Cloud:
         self.policy = policy
         for agent in self.agents:
             agent.world.policy = policy
+
+    def pause(self, region: images.RegionId, *, finishes: bool = False) -> None:
+        """Have an operator pause a region."""
+        self.pauses.pause(
+            region,
+            pauses.Pause(since=self.clock.now(), by="alice", reason="disks", finishes=finishes),
+        )
 
     # What users do to images of the cascading region.
 
@@ -504,6 +537,7 @@ class Cloud:
         for agent in self.agents:
             agent.finish()
         self.replace_dead(same_machine=False)
+        self._let_all_go_on()
         # The operator says that no Glance was restored: the newest source is gone, at most.
         self.agents[0].world.newest.accept(worlds.CASCADING, (), self.clock.now())
         for _ in range(_ROUNDS):
@@ -516,6 +550,13 @@ class Cloud:
         for image_id in sorted(self.bytes):
             for region in worlds.CASCADED:
                 self._check_in_step(image_id, region)
+
+    def _let_all_go_on(self) -> None:
+        """Undo pauses and cancellations."""
+        for region in self.pauses.all():
+            self.pauses.resume(region)
+        for task in [one for one in self.store.list() if one.cancelled_by is not None]:
+            self.agents[0].world.intake.request(task.key.image_id, task.key.region)
 
     def close(self) -> None:
         """End all threads."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from glance_sync_agent.drivers.sql import database
 from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_store
 
@@ -38,6 +39,22 @@ class InTurn:
         """Return the breakers."""
         return self._part("breakers")
 
+    def pauses(self) -> "InTurn":
+        """Return the pauses."""
+        return self._part("pauses")
+
+    def agents(self) -> "InTurn":
+        """Return the agents."""
+        return self._part("agents")
+
+    def jobs(self) -> "InTurn":
+        """Return the jobs."""
+        return self._part("jobs")
+
+    def history(self) -> "InTurn":
+        """Return the history."""
+        return self._part("history")
+
     def _part(self, name: str) -> "InTurn":
         if name not in self._given:
             self._given[name] = InTurn(*(getattr(one, name)() for one in self._through))
@@ -66,11 +83,20 @@ def url_of(kind: str, directory: pathlib.Path, server: Callable[[str], str]) -> 
 
 def empty(url: str) -> None:
     """Drop the tables of the agent in a database on a server."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        for table in ("tasks", "turns", "breakers", "facts", "regions", "alembic_version"):
-            connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
-    engine.dispose()
+    names = (*tables.METADATA.tables, "alembic_version")
+    run(url, *(sa.text(f"DROP TABLE IF EXISTS {name}") for name in names))
+
+
+def run(url: str, *statements: sa.Executable) -> None:
+    """Run statements again until no transaction of an ended test is in their way."""
+    on = database.Database(url, connections=1, timeout_seconds=30)
+
+    def work(connection: sa.Connection) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    on.write("prepare a test", work)
+    on.close()
 
 
 def made(url: str) -> task_store.SqlTaskStore:
@@ -90,9 +116,5 @@ def _upgrade_once(url: str) -> None:
 
 
 def _emptied(url: str) -> task_store.SqlTaskStore:
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        for table in tables.METADATA.tables.values():
-            connection.execute(sa.delete(table))
-    engine.dispose()
+    run(url, *(sa.delete(table) for table in tables.METADATA.tables.values()))
     return task_store.SqlTaskStore(url)

@@ -79,6 +79,7 @@ class Story:
         self._lose_a_region()
         self._fail_after_the_bytes()
         self._wait_for_a_slot()
+        self._pause_a_region()
         self._have_copies({golden: 2, snapshot: 2, elsewhere: 1, heard: 2, unheard: 2})
         self._make_images_of_copies(golden, heard, unheard)
         self._lay_hands_on_copies(golden, snapshot)
@@ -179,6 +180,25 @@ class Story:
         self.cloud.tell(image_id)
         self._hear()
         self.world.places.leave(other)
+        self._work()
+
+    def _pause_a_region(self) -> None:
+        """Have a region that is paused right after a copy got its data."""
+        service = self.cloud.regions.glances[TWO]
+        image_id = self._publish_one()
+        before = service.before
+
+        def pause_once(name: str, asked: images.ImageId | None) -> None:
+            before(name, asked)
+            if name == "get_record" and service.image(image_id).status is Status.ACTIVE:
+                service.before = before
+                self.cloud.pause(TWO)
+                self._do(lambda: self.world.worker.dispatch())
+
+        service.before = pause_once
+        self._hear()
+        service.before = before
+        self.cloud.pauses.resume(TWO)
         self._work()
 
     def _have_copies(self, wanted: Mapping[images.ImageId, int]) -> None:

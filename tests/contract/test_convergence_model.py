@@ -64,11 +64,14 @@ CALLS = (
     "glance.require_public_size",
     "glance.set_active",
     "glance.update",
+    "history.add",
     "identity.association",
+    "pauses.all",
     "regions.image_service",
     "regions.served",
     "regions.source_store",
     "regions.store",
+    "tasks.call_off",
     "tasks.claim",
     "tasks.distrust",
     "tasks.due_regions",
@@ -387,6 +390,18 @@ class Convergence(stateful.RuleBasedStateMachine):
     @stateful.rule(region=regions)
     def take_a_region_out_or_in(self, region):
         self.cloud.catalogue.names ^= {region}
+
+    @stateful.rule(region=regions, finishes=st.booleans())
+    def pause_or_resume(self, region, finishes):
+        if not self.cloud.pauses.resume(region):
+            self.cloud.pause(region, finishes=finishes)
+
+    @stateful.precondition(lambda self: self.cloud.bytes)
+    @stateful.rule(pick=picks, region=st.none() | regions)
+    def cancel(self, pick, region):
+        image_id = chosen(sorted(self.cloud.bytes), pick)
+        named = None if region is None else [region]
+        self.cloud.store.cancel(image_id, named, by="alice", now=self.cloud.clock.now())
 
     # The bus.
 

@@ -67,14 +67,11 @@ def nodes(galera) -> Iterator[tuple[database.Database, database.Database]]:
         database.Database(url, connections=2, timeout_seconds=30, sleep=lambda _: None)
         for url in galera
     ]
-    with admin(galera[0]) as connection:
-        connection.exec_driver_sql(COUNTER)
-        connection.exec_driver_sql("REPLACE INTO counter VALUES (1, 0)")
+    databases.run(galera[0], sa.text(COUNTER), sa.text("REPLACE INTO counter VALUES (1, 0)"))
     yield opened[0], opened[1]
     for one in opened:
         one.close()
-    with admin(galera[0]) as connection:
-        connection.exec_driver_sql("DROP TABLE counter")
+    databases.run(galera[0], sa.text("DROP TABLE IF EXISTS counter"))
 
 
 @contextlib.contextmanager

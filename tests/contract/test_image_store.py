@@ -194,6 +194,10 @@ def test_what_was_written_is_active_with_its_hash_and_reads_back(
     assert max(map(len, chunks)) <= MIB
 
 
+def test_the_way_is_one_word_for_metrics(region: StoreRegion) -> None:
+    assert region.store.way.isidentifier()
+
+
 @pytest.mark.parametrize("offset", [1, MIB, 2 * MIB + 5, len(DATA) - 1])
 def test_reading_may_begin_in_the_middle(region: StoreRegion, offset: int) -> None:
     image = region.users.publish(DATA, owner=region.owner)

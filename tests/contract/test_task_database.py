@@ -17,6 +17,8 @@ import traceback
 from typing import Any
 
 from alembic import autogenerate
+from alembic import command
+from alembic import config
 from alembic import migration
 import pytest
 import sqlalchemy as sa
@@ -89,7 +91,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.SqlTaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert (store.is_current(), store.revision()) == (True, "0014")
+    assert (store.is_current(), store.revision()) == (True, "0020")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -111,45 +113,93 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
     store.close()
 
 
-def test_an_upgrade_finds_out_which_copies_have_their_data(store, path):
-    for name in ("brought", "found", "absent", "waiting", "held", "chosen", "failed"):
-        store.request(name, [REGION], REQUEST)
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        for name in ("tasks_by_due_time", "tasks_by_project"):
-            connection.execute(f"DROP INDEX {name}")
-            connection.execute(f"CREATE INDEX {name} ON tasks (status, region)")
-        connection.execute("ALTER TABLE tasks DROP COLUMN has_data")
-        connection.execute("ALTER TABLE tasks DROP COLUMN held_id")
-        connection.execute("ALTER TABLE breakers DROP COLUMN of_data")
-        connection.execute("UPDATE alembic_version SET version_num = '0012'")
-        connection.execute("UPDATE tasks SET copied_from = 'RegionOne' WHERE image_id = 'brought'")
-        connection.execute("UPDATE tasks SET code = 'in_sync' WHERE image_id <> 'brought'")
-        connection.execute("UPDATE tasks SET copy_id = image_id WHERE image_id <> 'absent'")
-        connection.execute("UPDATE tasks SET code = 'requested' WHERE image_id = 'waiting'")
-        connection.execute(
-            "UPDATE tasks SET code = 'held', status = 'success', copy_created_at = created_at "
-            "WHERE image_id IN ('held', 'chosen', 'failed')"
-        )
-        connection.execute("UPDATE tasks SET status = 'failure' WHERE image_id = 'failed'")
-        connection.execute("UPDATE tasks SET copy_created_at = NULL WHERE image_id = 'chosen'")
+@pytest.mark.parametrize("lost", ["tasks_by_code", "jobs_by_kind"])
+def test_an_upgrade_that_was_broken_off_goes_on(url, lost):
+    """MariaDB commits each statement, so the version may be older than the tables."""
+    store = task_store.SqlTaskStore(url)
+    store.upgrade()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        (index,) = [one for table in (tables.TASKS, tables.JOBS) for one in table.indexes
+                    if one.name == lost]
+        index.drop(connection)
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0018'"))
+    store.upgrade()
+    with engine.connect() as connection:
+        context = migration.MigrationContext.configure(connection)
+        assert autogenerate.compare_metadata(context, tables.METADATA) == []
+    engine.dispose()
+    store.close()
+
+
+def of_revision(path, revision, rows):
+    """Make a database of an older agent, with tasks."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        settings = config.Config()
+        settings.set_main_option("script_location", str(schema._MIGRATIONS))
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, revision)
+        common = {
+            "region": REGION, "status": "pending", "generation": 1, "request_id": "r",
+            "may_delete": False, "attempts": 0, "not_before": str(NOW)[:26], "reason": "",
+            "bytes_done": 0, "created_at": str(NOW)[:26], "updated_at": str(NOW)[:26],
+        }
+        for row in rows:
+            values = common | row
+            table = sa.table("tasks", *map(sa.column, values))
+            connection.execute(sa.insert(table).values(values))
+    engine.dispose()
+    return task_store.SqlTaskStore(f"sqlite:///{path}")
+
+
+def test_an_upgrade_finds_out_which_copies_have_their_data(path):
+    held = {"code": "held", "status": "success", "copy_created_at": str(NOW)[:26]}
+    store = of_revision(
+        path,
+        "0012",
+        [
+            {"image_id": "brought", "copied_from": "RegionOne", "copy_id": "1"},
+            {"image_id": "found", "code": "in_sync", "copy_id": "2"},
+            {"image_id": "absent", "code": "in_sync"},
+            {"image_id": "waiting", "code": "requested", "copy_id": "3"},
+            {"image_id": "held", "copy_id": "4", **held},
+            {"image_id": "chosen", "copy_id": "5", **held, "copy_created_at": None},
+            {"image_id": "failed", "copy_id": "6", **held, "status": "failure"},
+        ],
+    )
     store.upgrade()
     assert [(task.key.image_id, task.has_data) for task in store.list()] == [
         ("absent", False), ("brought", True), ("chosen", False), ("failed", False),
         ("found", True), ("held", True), ("waiting", False),
     ]
+    store.close()
 
 
-def test_an_upgrade_finds_out_which_copies_are_held(store, path):
-    for name in ("held", "in_sync"):
-        store.request(name, [REGION], REQUEST)
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("ALTER TABLE tasks DROP COLUMN held_id")
-        connection.execute("UPDATE alembic_version SET version_num = '0013'")
-        connection.execute("UPDATE tasks SET code = image_id, copy_id = 'copy'")
+def test_an_upgrade_finds_out_which_copies_are_held(path):
+    store = of_revision(
+        path,
+        "0013",
+        [
+            {"image_id": "held", "code": "held", "copy_id": "copy"},
+            {"image_id": "in_sync", "code": "in_sync", "copy_id": "copy"},
+        ],
+    )
     store.upgrade()
     assert [(task.key.image_id, task.held_id) for task in store.list()] == [
         ("held", "copy"), ("in_sync", None)
     ]
+    store.close()
+
+
+def test_what_an_older_agent_wrote_is_read_and_counted(path):
+    """It may run beside a newer one, and writes none of the newer columns."""
+    store = of_revision(path, "0018", [{"image_id": "old", "code": "requested"}])
+    (task,) = store.list()
+    assert (task.asked_at, task.done_at, task.cancelled_by) == (None, None, None)
+    counts = store.count(NOW + datetime.timedelta(seconds=1))[REGION]
+    assert (counts.oldest_asked_at, counts.late) == (NOW, 1)
+    store.close()
 
 
 def test_upgrades_at_once_make_one_schema(url):
@@ -408,7 +458,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     with sqlite3.connect(path) as connection:
         versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
     connection.close()
-    assert versions == {"0014", "3"}
+    assert versions == {"0020", "3"}
 
 
 def test_a_forked_process_has_connections_of_its_own(url):

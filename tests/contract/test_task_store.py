@@ -14,6 +14,7 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -188,6 +189,7 @@ def test_a_request_makes_a_pending_task_in_each_region(store):
         bytes_total=None,
         created_at=NOW,
         updated_at=NOW,
+        asked_at=NOW,
     )
     assert task(store, tasks.TaskKey(image_id=IMAGE, region=ELSEWHERE)).generation == 1
 
@@ -1009,6 +1011,20 @@ def test_a_request_of_several_images_is_noted_in_each_task(store):
     assert [(one.may_delete, one.source_region) for one in store.list()] == [
         (True, source_region), (True, source_region)
     ]
+
+
+def test_a_person_requests_several_images_as_if_each_were_named(store):
+    ask(store, source_region=ELSEWHERE)
+    store.finish(claim(store), tasks.Failed(code=Code.GAVE_UP, reason="no"), NOW)
+    ask(store, image_id=OTHER)
+    store.cancel(OTHER, [REGION], by="alice", now=NOW)
+
+    assert ask_in(store, IMAGE, OTHER, by_person=True) == 2
+
+    gave_up, cancelled = store.get(KEY), task(store, tasks.TaskKey(image_id=OTHER, region=REGION))
+    assert (gave_up.status, gave_up.attempts, gave_up.failing_since) == (PENDING, 0, None)
+    assert gave_up.source_region == ELSEWHERE
+    assert (cancelled.status, cancelled.cancelled_by) == (PENDING, None)
 
 
 def test_a_request_for_no_image_makes_no_task(store):
@@ -1919,3 +1935,250 @@ def test_projects_are_due_for_copies_with_data_or_for_all_others(store):
     assert found(2) == (["a", "b", "c"], None)
     assert found(1) == (["b"], None)
     assert store.due_projects(REGION, later(2), after="a", most=1) == (["b"], "b")
+
+
+CANCELLED = "cancelled by alice; 'glance-sync retry' continues it"
+
+
+def cancel(store, *regions, by="alice"):
+    return store.cancel(IMAGE, regions or None, by=by, now=later(9))
+
+
+def test_a_waiting_task_is_cancelled_until_a_person_requests_it(store):
+    ask(store)
+    assert cancel(store) == [REGION]
+    task = store.get(KEY)
+    assert (task.status, task.code, task.reason) == (PENDING, Code.CANCELLED, CANCELLED)
+    assert (task.cancelled_by, task.updated_at) == ("alice", later(9))
+    # One more attempt takes access away, if that is due.
+    assert store.due_regions(later(9)) == [REGION]
+    store.finish(
+        claim(store, now=later(9)), tasks.Failed(code=Code.CANCELLED, reason=CANCELLED), later(9)
+    )
+    assert store.get(KEY).cancelled_by == "alice"
+    ask(store, by_person=True)
+    task = store.get(KEY)
+    assert (task.status, task.cancelled_by) == (PENDING, None)
+
+
+def test_requests_of_agents_leave_a_task_cancelled(store):
+    ask(store)
+    cancel(store)
+    ask(store)
+    assert store.get(KEY).cancelled_by == "alice"
+    store.request_in(REGION, [IMAGE], REQUEST)
+    assert store.get(KEY).cancelled_by == "alice"
+    assert store.get(KEY).status is PENDING
+
+
+def test_who_works_on_a_cancelled_task_loses_the_lease(store):
+    ask(store)
+    lease = claim(store)
+    assert cancel(store) == [REGION]
+    with pytest.raises(errors.LeaseLost):
+        store.renew(lease, now=NOW, until=later(60), bytes_done=5, bytes_total=9)
+    with pytest.raises(errors.LeaseLost):
+        store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
+    assert store.get(KEY).bytes_done == 0
+
+
+def test_a_task_that_is_done_is_not_cancelled(store):
+    ask(store)
+    store.finish(claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
+    assert cancel(store) == []
+    assert store.get(KEY).status is SUCCESS
+
+
+def test_only_the_named_regions_are_cancelled_and_in_order(store):
+    ask(store, REGION, ELSEWHERE, "RegionFour")
+    store.request(OTHER, [REGION], REQUEST)
+    assert cancel(store, REGION, ELSEWHERE, "RegionFive") == [ELSEWHERE, REGION]
+    assert cancel(store, "RegionFive") == []
+    assert store.get(dataclasses.replace(KEY, region=images.RegionId("RegionFour"))).code is (
+        Code.REQUESTED
+    )
+    assert store.get(tasks.TaskKey(image_id=OTHER, region=REGION)).code is Code.REQUESTED
+
+
+def test_a_task_that_waits_or_gave_up_is_cancelled_for_good(store):
+    ask(store)
+    waiting = tasks.Waiting(since=NOW, until=later(60), reason="no data")
+    store.finish(claim(store), waiting, NOW)
+    cancel(store)
+    assert store.get(KEY).waiting_since is None
+    ask(store, by_person=True)
+    store.finish(claim(store, now=later(70)), tasks.Failed(code=Code.GAVE_UP, reason="no"), NOW)
+    cancel(store, by="bob")
+    task = store.get(KEY)
+    assert (task.failing_since, task.cancelled_by) == (None, "bob")
+
+
+def test_the_leases_of_a_region_are_called_off_and_no_others(store):
+    ask(store, REGION, ELSEWHERE)
+    failed = tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="refused")
+    store.finish(claim(store), failed, NOW)
+    lease, other = claim(store), claim(store, region=ELSEWHERE)
+    assert store.call_off([REGION], later(9)) == 1
+    assert store.call_off([REGION], later(9)) == 0
+    with pytest.raises(errors.LeaseLost):
+        store.renew(lease, now=NOW, until=later(60), bytes_done=0, bytes_total=None)
+    store.renew(other, now=NOW, until=later(60), bytes_done=0, bytes_total=None)
+    task = store.get(KEY)
+    assert (task.status, task.not_before, task.bytes_done) == (PENDING, later(9), 0)
+    assert task.attempts == 1  # a pause forgives no failure
+
+
+def test_what_an_attempt_did_is_kept_with_its_outcome_or_not_at_all(store):
+    event = history.Event(at=NOW, kind=history.Kind.COPIED, by="agent-1", image_id=IMAGE)
+    ask(store)
+    lease = claim(store)
+    store.finish(
+        lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW, events=[event]
+    )
+    with pytest.raises(errors.LeaseLost):
+        store.finish(lease, tasks.Forgotten(), NOW, events=[event, event])
+    kept = store.history() if callable(store.history) else store.history
+    assert [one.event for one in kept.newest(9)] == [event]
+
+
+def test_a_task_says_since_when_it_is_asked_for_and_when_it_was_done(store):
+    ask(store)
+    ask(store, now=later(1), not_before=later(1))
+    assert (store.get(KEY).asked_at, store.get(KEY).done_at) == (NOW, None)
+    done = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    store.finish(claim(store, now=later(1)), done, later(2))
+    assert (store.get(KEY).asked_at, store.get(KEY).done_at) == (NOW, later(2))
+    ask(store, now=later(3), not_before=later(3))
+    assert (store.get(KEY).asked_at, store.get(KEY).done_at) == (later(3), later(2))
+
+
+def test_a_scan_does_not_make_a_failed_task_younger_and_another_request_does(store):
+    ask(store)
+    store.finish(claim(store), tasks.Failed(code=Code.REFUSED, reason="no"), NOW)
+    store.request_in(
+        REGION, [IMAGE], dataclasses.replace(REQUEST, now=later(1), not_before=later(1))
+    )
+    assert store.get(KEY).asked_at == NOW
+    store.finish(claim(store, now=later(1)), tasks.Failed(code=Code.REFUSED, reason="no"), NOW)
+    ask(store, now=later(2))
+    assert store.get(KEY).asked_at == later(2)
+
+
+def test_nothing_is_counted_where_there_is_no_task(store):
+    assert store.count(NOW) == {}
+
+
+def test_tasks_are_counted_by_region_status_and_code(store):
+    ask(store, REGION, ELSEWHERE)
+    lease = claim(store)
+    store.request(OTHER, [REGION], dataclasses.replace(REQUEST, now=later(5)))
+    store.renew(lease, now=NOW, until=later(60), bytes_done=30, bytes_total=100)
+    failed = claim(store, region=ELSEWHERE)
+    store.finish(failed, tasks.Failed(code=Code.REFUSED, reason="no"), NOW)
+    found = store.count(later(5))
+    assert list(found) == [ELSEWHERE, REGION]
+    assert dict(found[ELSEWHERE].tasks) == {("failure", "refused"): 1}
+    assert (found[ELSEWHERE].oldest_asked_at, found[ELSEWHERE].late) == (None, 0)
+    assert dict(found[REGION].tasks) == {
+        ("processing", "requested"): 1, ("pending", "requested"): 1
+    }
+    counts = found[REGION]
+    assert (counts.waiting_bytes, counts.oldest_asked_at, counts.late) == (70, NOW, 1)
+    assert counts.with_status("pending") == 1
+    assert store.count(later(6))[REGION].late == 2
+
+
+def test_what_has_its_data_has_no_bytes_to_wait_for(store):
+    ask(store)
+    seen = tasks.Succeeded(
+        code=Code.IN_SYNC, reason="in sync", copy=copy_seen(size=100, copied_from=ELSEWHERE)
+    )
+    store.finish(claim(store), seen, NOW)
+    ask(store)
+    counts = store.count(NOW)[REGION]
+    assert (counts.waiting_bytes, counts.with_status("pending")) == (0, 1)
+
+
+def match(store, **fields):
+    return [
+        (task.key.image_id, task.key.region)
+        for task in store.matching(ports.TaskFilter(**fields))
+    ]
+
+
+@pytest.fixture
+def several(store):
+    """Two images; IMAGE failed in REGION and waits in ELSEWHERE, OTHER is in sync in REGION."""
+    ask(store, REGION, ELSEWHERE)
+    lease = claim(store)
+    store.note_copy(lease, None, "golden")
+    store.finish(lease, tasks.Failed(code=Code.REFUSED, reason="no"), later(5))
+    store.request(OTHER, [REGION], REQUEST)
+    done = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    store.finish(claim(store), done, later(9))
+    return store
+
+
+def test_tasks_are_found_by_all_that_is_asked_of_them(several):
+    assert match(several) == [(IMAGE, ELSEWHERE), (IMAGE, REGION), (OTHER, REGION)]
+    assert match(several, region=REGION) == [(IMAGE, REGION), (OTHER, REGION)]
+    assert match(several, status=FAILURE) == [(IMAGE, REGION)]
+    assert match(several, code=Code.IN_SYNC) == [(OTHER, REGION)]
+    assert match(several, image_name="golden") == [(IMAGE, REGION)]
+    assert match(several, since=later(5)) == [(IMAGE, REGION), (OTHER, REGION)]
+    assert match(several, since=later(5.1)) == [(OTHER, REGION)]
+    assert match(several, region=ELSEWHERE, status=FAILURE) == []
+
+
+def test_images_are_listed_in_pages_either_way(several):
+    everything = ports.ALL_TASKS
+    assert several.page(everything, ports.Page(limit=9)) == [IMAGE, OTHER]
+    assert several.page(everything, ports.Page(limit=1)) == [IMAGE]
+    assert several.page(everything, ports.Page(limit=9, after=IMAGE)) == [OTHER]
+    assert several.page(everything, ports.Page(limit=9, descending=True)) == [OTHER, IMAGE]
+    back = ports.Page(limit=9, after=OTHER, descending=True)
+    assert several.page(everything, back) == [IMAGE]
+    failed = ports.TaskFilter(status=FAILURE)
+    assert several.page(failed, ports.Page(limit=9)) == [IMAGE]
+
+
+def test_a_copy_that_is_in_step_is_not_cancelled_any_more(store):
+    ask(store)
+    cancel(store)
+    missing = tasks.Succeeded(code=Code.SOURCE_MISSING, reason="not found")
+    store.finish(claim(store, now=later(9)), missing, later(9))
+    assert store.get(KEY).cancelled_by == "alice"
+    ask(store)
+    done = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync")
+    store.finish(claim(store, now=later(9)), done, later(9))
+    assert store.get(KEY).cancelled_by is None
+
+
+def test_the_leases_of_all_regions_are_called_off(store):
+    ask(store, REGION, ELSEWHERE)
+    claim(store)
+    claim(store, region=ELSEWHERE)
+    assert store.call_off([], later(9)) == 0
+    assert store.call_off(None, later(9)) == 2
+    assert store.call_off(None, later(9)) == 0
+
+
+def test_who_adopts_or_releases_a_copy_wants_it(store):
+    ask(store)
+    cancel(store)
+    store.adopt(KEY, KNOWN, now=later(9), request_id="r", source_region=None)
+    assert store.get(KEY).cancelled_by is None
+    cancel(store)
+    assert store.permit_activation(KEY, now=later(9), request_id="r")
+    assert store.get(KEY).cancelled_by is None
+
+
+def test_only_what_a_dead_agent_left_is_called_off(store):
+    ask(store)
+    store.request(OTHER, [REGION], REQUEST)
+    store.claim(REGION, 1, owner="dead", now=NOW, until=later(5))
+    store.claim(REGION, 1, owner="alive", now=NOW, until=later(60))
+    assert store.call_off([REGION], later(5), only_abandoned=True) == 1
+    assert store.call_off([REGION], later(5), only_abandoned=True) == 0
+    assert store.call_off([REGION], later(5)) == 1
+

@@ -117,6 +117,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
         not_before=times,
         may_delete=st.booleans(),
         source_region=st.none() | regions,
+        by_person=st.booleans(),
         projects=st.dictionaries(image_ids, projects, max_size=2),
     )
     def request_in(self, region, of, projects, **asked):

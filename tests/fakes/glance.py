@@ -421,6 +421,8 @@ class FakeGlance:
 class FakeImageStore:
     """``engine.ports.ImageStore`` over a :class:`FakeGlance`, whose ``before`` it calls too."""
 
+    way = "memory"
+
     def __init__(self, glance: FakeGlance, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._glance = glance
         self._chunk_bytes = chunk_bytes

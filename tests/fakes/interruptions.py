@@ -59,6 +59,9 @@ ERRORS: dict[str, tuple[type[BaseException], ...]] = {
     "turns": (errors.ServiceUnavailable, Killed),
     "breakers": (errors.ServiceUnavailable, Killed),
     "facts": (errors.ServiceUnavailable, Killed),
+    "pauses": (errors.ServiceUnavailable, Killed),
+    "agents": (errors.ServiceUnavailable, Killed),
+    "history": (errors.ServiceUnavailable, Killed),
     "catalogue": (errors.ServiceUnavailable, Killed),
     "identity": (errors.ServiceUnavailable, Killed, errors.Refused),
     "regions": (errors.ServiceUnavailable, Killed, Bug),
@@ -150,6 +153,10 @@ class InterruptedBytes:
         self._inner = inner
         self._service = service
         self._take_turn = take_turn
+
+    @property
+    def way(self) -> str:
+        return str(self._inner.way)
 
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The task store in memory."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import collections
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import datetime
 import itertools
@@ -11,12 +12,17 @@ import uuid
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import codes
+from glance_sync_agent.domain import conflicts
+from glance_sync_agent.domain import fleet
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
+from tests.fakes import history as fake_history
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,12 +43,16 @@ class _Row:
         return None
 
 
+_OPEN = {tasks.TaskStatus.PENDING, tasks.TaskStatus.PROCESSING}
+
+
 class MemoryTaskStore:
     """``engine.ports.TaskStore``; held to ``tests/contract/test_task_store.py``."""
 
     def __init__(self) -> None:
         self._rows: dict[tasks.TaskKey, _Row] = {}
         self._lock = threading.RLock()
+        self.history = fake_history.MemoryHistory()
         #: Set it, and every call raises :class:`ServiceUnavailable` and changes nothing.
         self.is_down = False
 
@@ -88,6 +98,13 @@ class MemoryTaskStore:
                     failing_since=None,
                     project=row.task.project if not project else project[:64],
                 )
+                is_open = row.task.status in _OPEN or (
+                    is_scan and row.task.status is tasks.TaskStatus.FAILURE
+                )
+                asked_at = row.task.asked_at if is_open else None
+                task = dataclasses.replace(task, asked_at=asked_at or now)
+                if request.by_person:
+                    task = dataclasses.replace(task, cancelled_by=None)
                 if is_scan and row.task.status is tasks.TaskStatus.FAILURE:
                     since = row.task.failing_since
                     attempts = row.task.attempts if since else 0
@@ -126,8 +143,8 @@ class MemoryTaskStore:
                     request,
                     elsewhere=False,
                     project=(projects or {}).get(image_id),
-                    is_scan=True,
-                    of_source_only=True,
+                    is_scan=not request.by_person,
+                    of_source_only=not request.by_person,
                 )
                 for image_id in frozenset(image_ids)
             )
@@ -177,6 +194,7 @@ class MemoryTaskStore:
                     status=tasks.TaskStatus.PROCESSING,
                     bytes_done=0,
                     updated_at=now,
+                    claimed_at=now,
                 )
                 token = uuid.uuid4().hex
                 row = self._rows[key]
@@ -296,7 +314,20 @@ class MemoryTaskStore:
             task = dataclasses.replace(row.task, deactivated_id=None, held_id=held_id)
             self._put(dataclasses.replace(row, task=task))
 
-    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
+    def finish(
+        self,
+        lease: tasks.Lease,
+        outcome: tasks.Outcome,
+        now: datetime.datetime,
+        *,
+        events: Sequence[history.Event] = (),
+    ) -> bool:
+        with self._open():
+            is_last = self._finish(lease, outcome, now)
+            self.history.add(events)
+            return is_last
+
+    def _finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
         with self._open():
             task = dataclasses.replace(self._held(lease).task, updated_at=now)
             if isinstance(outcome, tasks.Succeeded) and outcome.copy is not None:
@@ -313,6 +344,10 @@ class MemoryTaskStore:
                         task,
                         held_id=outcome.held_id or task.held_id,
                         status=tasks.TaskStatus.SUCCESS,
+                        done_at=now,
+                        cancelled_by=(
+                            None if outcome.code in codes.IN_STEP else task.cancelled_by
+                        ),
                         attempts=0,
                         may_delete=task.may_delete and outcome.keeps_deletion,
                         damage=None if outcome.code is Code.IN_SYNC else task.damage,
@@ -350,6 +385,55 @@ class MemoryTaskStore:
         with self._open():
             task = self._held(lease).task
             self._put_back(dataclasses.replace(task, not_before=now, updated_at=now))
+
+    def cancel(
+        self,
+        image_id: images.ImageId,
+        regions: Collection[images.RegionId] | None,
+        *,
+        by: str,
+        now: datetime.datetime,
+    ) -> Sequence[images.RegionId]:
+        with self._open():
+            found = [
+                task for task in self.list(image_id=image_id)
+                if task.status is not tasks.TaskStatus.SUCCESS
+                and (regions is None or task.key.region in regions)
+            ]
+            for task in found:
+                task = dataclasses.replace(
+                    task,
+                    status=tasks.TaskStatus.PENDING,
+                    not_before=now,
+                    code=Code.CANCELLED,
+                    reason=conflicts.cancelled_text(by),
+                    cancelled_by=by,
+                    generation=task.generation + 1,
+                    bytes_done=0,
+                    failing_since=None,
+                    waiting_since=None,
+                    updated_at=now,
+                )
+                self._put(self._free(task))
+            return [task.key.region for task in found]
+
+    def call_off(
+        self,
+        regions: Collection[images.RegionId] | None,
+        now: datetime.datetime,
+        *,
+        only_abandoned: bool = False,
+    ) -> int:
+        with self._open():
+            leased = [
+                row.task for row in self._rows.values()
+                if row.expires_at is not None
+                and (regions is None or row.task.key.region in regions)
+                and (row.expires_at <= now or not only_abandoned)
+            ]
+            for task in leased:
+                self._put_back(dataclasses.replace(task, not_before=now, updated_at=now))
+            return len(leased)
 
     def release_owned(self, owner: str, now: datetime.datetime) -> int:
         with self._open():
@@ -425,7 +509,11 @@ class MemoryTaskStore:
         source_region: images.RegionId | None = None,
     ) -> None:
         request = ports.Request(
-            request_id=request_id, now=now, not_before=now, source_region=source_region
+            request_id=request_id,
+            now=now,
+            not_before=now,
+            source_region=source_region,
+            by_person=True,
         )
         self.request(key.image_id, [key.region], request, elsewhere=False)
 
@@ -542,6 +630,28 @@ class MemoryTaskStore:
         pending = self.list(status=tasks.TaskStatus.PENDING)
         return (task for task in pending if task.waiting_since is not None)
 
+    def count(self, late_before: datetime.datetime) -> fleet.RegionCounts:
+        by_region: dict[images.RegionId, list[tasks.Task]] = {}
+        for task in self.list():
+            by_region.setdefault(task.key.region, []).append(task)
+        return {
+            region: _counts(found, late_before) for region, found in sorted(by_region.items())
+        }
+
+    def matching(self, task_filter: ports.TaskFilter) -> Iterator[tasks.Task]:
+        return (task for task in self.list() if _matches(task, task_filter))
+
+    def page(
+        self, task_filter: ports.TaskFilter, page: ports.Page
+    ) -> Sequence[images.ImageId]:
+        found = sorted(
+            {task.key.image_id for task in self.matching(task_filter)}, reverse=page.descending
+        )
+        if page.after is not None:
+            after = page.after
+            found = [one for one in found if (one < after if page.descending else one > after)]
+        return found[: page.limit]
+
     def image_ids(self) -> Iterator[images.ImageId]:
         with self._open():
             found = sorted({key.image_id for key in self._rows})
@@ -571,6 +681,31 @@ class MemoryTaskStore:
 
     def _free(self, task: tasks.Task) -> _Row:
         return _Row(task=task, verified_at=self._rows[task.key].verified_at)
+
+
+def _matches(task: tasks.Task, task_filter: ports.TaskFilter) -> bool:
+    return (
+        task_filter.region in {None, task.key.region}
+        and task_filter.status in {None, task.status}
+        and task_filter.code in {None, task.code}
+        and task_filter.image_name in {None, task.image_name}
+        and (task_filter.since is None or task.updated_at >= task_filter.since)
+    )
+
+
+def _counts(found: list[tasks.Task], late_before: datetime.datetime) -> fleet.Counts:
+    times = [task.asked_at for task in found if task.status in _OPEN]
+    asked = [time for time in times if time is not None]
+    return fleet.Counts(
+        tasks=collections.Counter((task.status.value, str(task.code)) for task in found),
+        waiting_bytes=sum(
+            max((task.bytes_total or 0) - task.bytes_done, 0)
+            for task in found
+            if task.status in _OPEN and not task.has_data
+        ),
+        oldest_asked_at=min(asked, default=None),
+        late=sum(time < late_before for time in asked),
+    )
 
 
 def _is_below(task: tasks.Task, size: int | None) -> bool:

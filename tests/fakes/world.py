@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import datetime
 from typing import Any
 
 from glance_sync_agent import errors
@@ -12,6 +13,7 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import owner_facts
+from glance_sync_agent.domain import pause_windows
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
@@ -26,12 +28,16 @@ from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_settings
 from glance_sync_agent.engine.transfer import origins
 from glance_sync_agent.engine.transfer import progress
+from glance_sync_agent.engine.upkeep import upkeep_settings
 from glance_sync_agent.engine.verify import verify_settings
+from tests.fakes import agents as fake_agents
 from tests.fakes import breakers as fake_breakers
 from tests.fakes import clock as clocks
 from tests.fakes import facts as fake_facts
 from tests.fakes import glance
+from tests.fakes import jobs as fake_jobs
 from tests.fakes import leader_leases
+from tests.fakes import pauses as fake_pauses
 from tests.fakes import task_store
 
 CASCADING = images.RegionId("RegionOne")
@@ -127,6 +133,10 @@ class Outside:
     turns: Any = dataclasses.field(default_factory=leader_leases.MemoryLeaderLeases)
     breakers: Any = dataclasses.field(default_factory=fake_breakers.MemoryBreakers)
     facts: Any = dataclasses.field(default_factory=fake_facts.MemoryFacts)
+    pauses: Any = dataclasses.field(default_factory=fake_pauses.MemoryPauses)
+    history: Any = None  # None: that of the store
+    agents: Any = dataclasses.field(default_factory=fake_agents.MemoryAgents)
+    jobs: Any = dataclasses.field(default_factory=fake_jobs.MemoryJobs)
 
 
 class World:
@@ -163,6 +173,10 @@ class World:
         self.identity = outside.identity
         self.breakers = outside.breakers
         self.turns = outside.turns
+        self.pauses = outside.pauses
+        self.agents = outside.agents
+        self.jobs = outside.jobs
+        self.history = outside.history or outside.store.history
         self.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.ALL)
         self.metadata = metadata_policy.MetadataPolicy()
         self.cache_seconds = 60.0
@@ -172,6 +186,7 @@ class World:
             retries=retries, base=10.0, cap=100.0, give_up=give_up
         )
         self.breaker_policy = breakers.BreakerPolicy(failures=3, base=20.0, cap=80.0)
+        self.pause_windows: list[pause_windows.PauseWindow] = []
         self.intervals = scan_settings.ScanIntervals(full=600.0, incremental=60.0)
         self.members_interval = 0.0
         self.max_deletes = 2
@@ -181,6 +196,7 @@ class World:
         self.bytes_per_second = 0
         self.max_repairs = 2
         self.verify_interval = 0.0
+        self.history_days = 30.0
         self.woken = 0
         self.submitted: list[Callable[[], None]] = []
         self._snapshot_origins = frozenset(snapshot_origins)
@@ -207,6 +223,10 @@ class World:
                 leader_leases=self.turns,
                 breakers=self.breakers,
                 facts=outside.facts,
+                pauses=outside.pauses,
+                history=self.history,
+                agents=self.agents,
+                jobs=outside.jobs,
                 clock=self.clock,
             ),
             self.settings,
@@ -233,6 +253,9 @@ class World:
         self.verifying = self.engine.verification.read_back
         self.verification = self.engine.verification.verify_schedule
         self.count_marked = self.engine.scans.count_marked
+        self.upkeep = self.engine.upkeep.upkeep
+        self.scan_runner = self.engine.jobs.scan_runner
+        self.verification_runner = self.engine.jobs.verification_runner
         self.make_repairs = self.engine.verification.make_repairs
 
     def settings(self) -> Settings:
@@ -251,6 +274,7 @@ class World:
                 lease_seconds=self.limits.lease,
                 retries=self.retries,
             ),
+            pause_windows=self.pause_windows,
             slots=large_slots.SlotSettings(
                 tasks_per_region=self._per_region, large_image_bytes=self._large_image_bytes
             ),
@@ -270,6 +294,9 @@ class World:
                 max_bytes_per_second=self.bytes_per_second,
                 max_repairs=self.max_repairs,
             ),
+            upkeep=upkeep_settings.UpkeepSettings(
+                history_days=self.history_days, completion_target=900.0
+            ),
         )
 
     def make_scan(
@@ -287,6 +314,21 @@ class World:
         return self.engine.scans.make_scan(
             dataclasses.replace(kind, **changes),
             receive or differences.requesting(self.intake),
+        )
+
+    def open_window(
+        self, region: images.RegionId | None = CASCADED[0], *, finishes: bool = False
+    ) -> None:
+        """Pause a region each day from 08:00 to 16:00 UTC; the clock begins at 08:00."""
+        self.pause_windows.append(
+            pause_windows.PauseWindow(
+                region=region,
+                starts="0 8 * * *",
+                zone=datetime.UTC,
+                duration=datetime.timedelta(hours=8),
+                finishes=finishes,
+                text="0 8 * * * 8h UTC",
+            )
         )
 
     def _wake(self) -> None:

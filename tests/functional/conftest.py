@@ -4,13 +4,16 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from typing import Any
+import shutil
+from typing import Any, NoReturn
 
 from kombu import connection as kombu_connection
 import pytest
 
 from tests.functional import people as users
+from tests.functional import prometheus
 from tests.functional import running
 from tests.functional import valves
 from tools import agents
@@ -80,6 +83,24 @@ def make_agent(
     people.clean(since=published)
 
 
+@pytest.fixture(scope="module")
+def watched_by(
+    tmp_path_factory: pytest.TempPathFactory, missing_service: Callable[[str], NoReturn]
+) -> Iterator[Callable[..., prometheus.Prometheus]]:
+    """Give a way to start a Prometheus that reads the API on a port."""
+    if shutil.which("prometheus") is None:
+        missing_service("prometheus is not installed")
+    with contextlib.ExitStack() as stack:
+
+        def start(port: int, rules: str | None = None) -> prometheus.Prometheus:
+            directory = tmp_path_factory.mktemp("prometheus")
+            made = prometheus.Prometheus(directory, port, rules)
+            stack.callback(made.close)
+            return made
+
+        yield start
+
+
 @pytest.fixture
 def valve(cloud: clouds.Cloud) -> Iterator[valves.Valve]:
     """Give a way to RegionTwo's sshd that can be shut; see :func:`through`."""
@@ -92,23 +113,29 @@ def valve(cloud: clouds.Cloud) -> Iterator[valves.Valve]:
 
 
 @pytest.fixture
-def through(cloud: clouds.Cloud) -> Callable[[running.Agent, valves.Valve], None]:
+def through(cloud: clouds.Cloud) -> Callable[..., None]:
     """Give a way to lead an agent's connections to RegionTwo through a valve."""
 
-    def lead(agent: running.Agent, valve: valves.Valve) -> None:
-        described = cloud.describe()
-        region = described.region("RegionTwo")
-        store_file = agent.directory / "glance_store.yaml"
-        text = store_file.read_text()
-        assert f"'{region.ssh_port}'" in text
-        store_file.write_text(text.replace(f"'{region.ssh_port}'", f"'{valve.port}'"))
-        known_hosts = agent.directory / "known_hosts"
-        known = pathlib.Path(described.ssh.known_hosts).read_text()
-        line = f"[{region.ssh_host}]:{valve.port} {region.ssh_host_key}\n"
-        known_hosts.write_text(known + line)
-        rewrite(agent, described, {"ssh": {"known_hosts": known_hosts}})
+    return functools.partial(lead_through, cloud.describe())
 
-    return lead
+
+def lead_through(
+    cloud: clouds.Description,
+    agent: running.Agent,
+    valve: valves.Valve,
+    options: agents.Options | None = None,
+) -> None:
+    """Lead an agent's connections to RegionTwo through a valve."""
+    region = cloud.region("RegionTwo")
+    store_file = agent.directory / "glance_store.yaml"
+    text = store_file.read_text()
+    assert f"'{region.ssh_port}'" in text
+    store_file.write_text(text.replace(f"'{region.ssh_port}'", f"'{valve.port}'"))
+    known_hosts = agent.directory / "known_hosts"
+    known = pathlib.Path(cloud.ssh.known_hosts).read_text()
+    line = f"[{region.ssh_host}]:{valve.port} {region.ssh_host_key}\n"
+    known_hosts.write_text(known + line)
+    rewrite(agent, cloud, {**(options or {}), "ssh": {"known_hosts": known_hosts}})
 
 
 def rewrite(

@@ -32,12 +32,16 @@ class Published:
 class People:
     """Users of a cloud. What they published goes with :meth:`clean`."""
 
-    def __init__(self, cloud: clouds.Cloud) -> None:
+    def __init__(self, cloud: clouds.Cloud, prefix: str | None = None) -> None:
+        """Publish nothing yet.
+
+        :param prefix: of the names; None: one that nobody else has.
+        """
         self.cloud = cloud
         described = cloud.describe()
         self.cascading = described.cascading_region
         self.cascaded = [region.name for region in described.cascaded]
-        self._prefix = f"functional-{uuid.uuid4().hex[:8]}-"
+        self._prefix = prefix or f"functional-{uuid.uuid4().hex[:8]}-"
         self._count = 0
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -150,6 +154,11 @@ class People:
             )
             if marks.source_of(one, region) is not None
         ]
+
+    def delete_copies(self, region: str, image_id: str) -> None:
+        """Delete the copies of an image in a region by hand."""
+        for copy in self.copies(region, image_id):
+            self.delete(copy["id"], region, user="admin")
 
     def active(self, region: str, *, everybody: bool = False) -> list[Mapping[str, Any]]:
         """Return the active images of a region that this object published, or all."""

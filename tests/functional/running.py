@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -68,10 +69,17 @@ class Agent(agents.Agent):
         self._process = None
         return status
 
+    @property
+    def api_port(self) -> int:
+        """The port of its API, as soon as it listens."""
+        self.wait_for_log("The API listens on")
+        found = re.search(r"The API listens on [^:]+:(\d+)", self.said())
+        assert found is not None
+        return int(found[1])
+
     def tasks_of(self, image_id: str) -> dict[str, tasks.Task]:
         """Return the tasks of an image by region; the CLI would take a second for it."""
-        path = self.directory / "state" / "sync.sqlite"
-        store = task_store.SqlTaskStore(f"sqlite:///{path}", connections=1)
+        store = task_store.SqlTaskStore(self.database_url, connections=1)
         try:
             found = store.list(image_id=images.ImageId(image_id))
             return {str(task.key.region): task for task in found}
@@ -94,7 +102,7 @@ class Agent(agents.Agent):
         found: list[int] = []
 
         def forked() -> bool:
-            found[:] = [pid for pid in _processes() if _stat(pid)[1:2] == [str(self.pid)]]
+            found[:] = children(self.pid)
             return bool(found)
 
         self.wait_until(forked, "a worker")
@@ -110,6 +118,11 @@ class Agent(agents.Agent):
         while is_alive(pid):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process forked."""
+    return [one for one in _processes() if _stat(one)[1:2] == [str(pid)]]
 
 
 def is_alive(pid: int) -> bool:

@@ -39,6 +39,8 @@ LINKS = [
     "store RegionThree",
     "store RegionTwo",
     "unused entries",
+    "clock",
+    "agents",
     "images RegionFour",
     "images RegionOne",
     "images RegionThree",
@@ -73,7 +75,7 @@ class Report:
 
 
 @pytest.fixture
-def configured(cloud, tmp_path):
+def configured(cloud, keepers, tmp_path):
     """Return a function that writes an agent's files; the database is made."""
 
     def configure(**options):

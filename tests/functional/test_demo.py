@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 from typing import Any
@@ -23,6 +24,7 @@ _SMALL = ("--size", "16")
 _CHANGES = {
     "shared during the copy",
     "property changed",
+    "RegionFour paused and resumed",
     "shared with bob",
     "no longer shared",
     "deleted",
@@ -129,6 +131,8 @@ def test_a_kept_agent_gives_way_to_the_next_demo(demo: Demo, cloud: clouds.Cloud
     assert _is_alive(pid)
     assert f"kill {pid}" in kept.stderr
     assert f"tools/cloud/down --name {cloud.name}" in kept.stderr
+    page = re.search(r"http://127\.0\.0\.1:\d+/ui/", kept.stderr)
+    assert page is not None
 
     done = demo("--size", "1")
 

@@ -92,7 +92,8 @@ def test_every_command_of_an_operator_is_shown() -> None:
 
     assert shown == {
         "status", "show", "explain", "retry", "sync", "reconcile", "verify",
-        "adopt", "disown", "orphan",
+        "adopt", "disown", "orphan", "summary", "agents", "events", "cancel", "pause", "resume",
+        "complete",
     }
 
 
@@ -104,7 +105,7 @@ def test_the_readme_names_commands_that_exist() -> None:
     }
 
     assert named == {call[1] for call in _calls() if call[0] == "glance-sync"} - {
-        "adopt", "disown",
+        "adopt", "disown", "complete",
     }
 
 
@@ -151,7 +152,10 @@ def test_the_options_of_the_demo_exist() -> None:
 
 
 def test_the_debian_packages_are_those_that_are_installed() -> None:
-    found = "${CLOUD_DEBIAN_PACKAGES[@]} tools/test.sh ${DATABASE_DEBIAN_PACKAGES[@]}"
+    found = (
+        "${CLOUD_DEBIAN_PACKAGES[@]} tools/test.sh ${DATABASE_DEBIAN_PACKAGES[@]} "
+        "${MONITORING_DEBIAN_PACKAGES[@]} ${BROWSER_DEBIAN_PACKAGES[@]}"
+    )
     done = _run("bash", "-c", f'source tools/lib/bootstrap.sh; echo "{found}"')
     page = _PAGES["demo.rst"]
     text = page[page.index("* the Debian packages") : page.index("* two virtualenvs")]

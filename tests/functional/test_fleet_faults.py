@@ -6,10 +6,7 @@ See test_faults.py; each row says on which databases it runs.
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
-import pathlib
 import random
-import shutil
-import subprocess
 import time
 from typing import Any
 
@@ -17,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.contract import databases
+from tests.functional import clocks
 from tests.functional import faults
 from tests.functional import people as users
 from tests.functional import running
@@ -158,19 +156,11 @@ def the_database_is_restarted_under_load(fleet: Fleet) -> None:
 @row("postgresql")
 def the_clock_of_one_of_three_agents_is_an_hour_fast(fleet: Fleet) -> None:
     world = fleet.world
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler, for a clock that is fast")
-    library = world.directory / "fast_clock.so"
-    source = pathlib.Path(__file__).with_name("fast_clock.c")
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True
-    )
     fast = world.agents[0]
     fast.kill()
-    fast.environment["LD_PRELOAD"] = str(library)
+    fast.environment |= clocks.an_hour_fast(world.directory)
     fast.start()
-    fast.wait_for_log("ahead of this machine")
+    fast.wait_for_log("behind this machine")
     fast.wait_for_log("Listening on topics")
     with world.in_transfer():
         for _ in range(4):

@@ -147,7 +147,7 @@ def test_an_operator_lets_the_brake_go_once_for_as_many_as_were_shown(make_agent
     assert dry[0] == plain[0] == too_few[0] == 1
     assert held in dry[1]
     assert held in plain[1]
-    assert "run the command with --allow-deletes 2" in dry[1]
+    assert "run 'glance-sync reconcile --allow-deletes 2'" in dry[1]
     assert "3 sources are gone or out of strategy, more than the limit of 2" in too_few[1]
     assert "none of their copies is deleted" in too_few[1]
     assert {str(task.status) for task in agent.tasks()} == {"success"}

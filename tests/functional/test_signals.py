@@ -2,6 +2,7 @@
 """What the agent does when it is told to end, to reload, or cannot begin."""
 
 from collections.abc import Callable
+import os
 import signal
 import socket
 import subprocess
@@ -232,6 +233,42 @@ def test_systemd_is_told_when_the_agent_is_ready(make_agent, tmp_path, monkeypat
         agent = make_agent()
         agent.start()
         assert listener.recv(100) == b"READY=1"
+    assert agent.stop() == 0
+
+
+def test_the_watchdog_is_fed_only_while_the_loop_turns(make_agent, tmp_path, monkeypatch):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000000")
+        agent = make_agent()
+        agent.begin()
+        assert [systemd.recv(100) for _ in range(4)].count(b"WATCHDOG=1") == 3
+        os.kill(agent.worker, signal.SIGSTOP)
+        systemd.settimeout(5)
+        with pytest.raises(TimeoutError):  # noqa: PT012 - the last of several ends it
+            while True:  # it may have sent some before
+                assert systemd.recv(100) == b"WATCHDOG=1"
+        os.kill(agent.worker, signal.SIGCONT)
+        systemd.settimeout(60)
+        assert systemd.recv(100) == b"WATCHDOG=1"
+        assert agent.stop() == 0
+
+
+def test_sigusr2_asks_for_a_report_without_secrets(make_agent):
+    agent = make_agent()
+    agent.begin()
+    options = [line.partition(" = ") for line in agent.config_file.read_text().splitlines()]
+    secrets = {value for name, _, value in options if name in {"password", "transport_url"}}
+    assert len(secrets) > 1
+    os.kill(agent.worker, signal.SIGUSR2)
+    agent.wait_for_log("max_repairs = ")  # in the last section
+    said = agent.said()
+    assert "in dispatch" in said
+    assert "transport_url = ***" in said
+    assert not [secret for secret in secrets if secret in said]
     assert agent.stop() == 0
 
 

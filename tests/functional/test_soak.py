@@ -18,8 +18,9 @@ from tools.soak import judging
 from tools.soak import operations
 from tools.soak import plans
 from tools.soak import stage as stages
+from tools.soak import weights
 
-TWO, THREE = plans.REGIONS[:2]
+TWO, THREE = weights.REGIONS[:2]
 _SOAK = str(paths.ROOT / "tools" / "soak.sh")
 
 
@@ -37,7 +38,7 @@ def stage(
 def judge(stage: stages.Stage) -> Iterator[judging.Judge]:
     """Give a judge who has put images of somebody else everywhere."""
     people = stage.visitor()
-    before = {region: set(ids(people, region)) for region in (people.cascading, *plans.REGIONS)}
+    before = {region: set(ids(people, region)) for region in (people.cascading, *weights.REGIONS)}
     made = judging.Judge(stage)
     made.prepare()
     yield made
@@ -193,7 +194,7 @@ def theirs(stage: stages.Stage, gone: list[str]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("theirs")
-@pytest.mark.parametrize("kind", sorted(set(plans.IMAGED) - {"fill", "replicate"}))
+@pytest.mark.parametrize("kind", sorted(set(weights.IMAGED) - {"fill", "replicate"}))
 def test_the_judge_knows_what_users_made_of_a_copy_and_sees_who_touches_it(
     stage, judge, said, gone, kind
 ):
@@ -227,7 +228,7 @@ def test_what_glance_replicator_brought_is_a_user_s(stage, judge, said, gone):
 
 def test_without_a_copy_nobody_makes_an_image_of_it(stage):
     user = operations.User(stage, "alice")
-    for kind in plans.IMAGED:
+    for kind in weights.IMAGED:
         assert user.do(operation(announced(stage), kind)).startswith("skipped")
     assert stage.theirs == {}
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP forwarder that a test can shut in the middle of a transfer."""
+"""A TCP forwarder that a test can shut or slow down in the middle of a transfer."""
 
 import contextlib
 import socket
 import threading
+import time
 
 _BUFFER_BYTES = 64 * 1024
 
@@ -16,6 +17,9 @@ class Valve:
         self._changed = threading.Condition()
         self._hold_after: int | None = None
         self._passed = 0
+        self._bytes_per_second: float | None = None
+        #: When the last bytes went to the target, by the monotonic clock.
+        self.passed_at = time.monotonic()
         self._held = threading.Event()
         self._sockets: set[socket.socket] = set()
         # The same address as the target's, for the sake of what known_hosts says of it.
@@ -28,6 +32,11 @@ class Valve:
         with self._changed:
             self._passed, self._hold_after = 0, count
             self._held.clear()
+
+    def slow_down(self, bytes_per_second: float | None) -> None:
+        """Let so many bytes a second through in each connection; None: as many as come."""
+        with self._changed:
+            self._bytes_per_second = bytes_per_second
 
     def held(self, timeout_seconds: float = 60.0) -> None:
         """Wait until a transfer stands still."""
@@ -88,3 +97,7 @@ class Valve:
             while self._hold_after is not None and self._passed > self._hold_after:
                 self._held.set()
                 self._changed.wait()
+            rate = self._bytes_per_second
+        if rate is not None:
+            time.sleep(count / rate)
+        self.passed_at = time.monotonic()

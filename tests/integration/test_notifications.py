@@ -33,6 +33,7 @@ from glance_sync_agent.domain import events
 from glance_sync_agent.drivers.bus import dispatcher
 from glance_sync_agent.drivers.bus import listeners
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring import log_records
 from tests import paths
 from tests.integration import junk
@@ -101,7 +102,7 @@ class Bus:
             "prefetch": PREFETCH,
         }
         subscription = listeners.Subscription(**(values | other))
-        return listeners.Listener(self.conf, subscription, handle)
+        return listeners.Listener(self.conf, subscription, handle, ports.NoMeters())
 
     def ping(self, conf: cfg.ConfigOpts | None = None, url: str | None = None) -> str:
         """Ask as ``check`` does."""

@@ -6,7 +6,10 @@ import re
 import textwrap
 
 from glance_sync_agent.conf import options
+from glance_sync_agent.conf import settings
+from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import strategy
 from tests import paths
 
 _PAGES = paths.ROOT / "doc" / "source"
@@ -70,3 +73,13 @@ def test_who_leaves_signatures_out_keeps_the_default_of_the_option():
 def test_every_property_of_a_copy_is_explained():
     text = (_PAGES / "inherited-properties.rst").read_text()
     assert all(f"``{name}``" in text for name in _MARK)
+
+
+def test_the_smallest_configuration_is_that_of_the_page_and_is_read(tmp_path):
+    text = (paths.ROOT / "etc" / "glance" / "sync-minimal.conf").read_text()
+    page = (_PAGES / "install.rst").read_text()
+    assert textwrap.indent(text, "   ", lambda line: bool(line.strip())) in page
+    path = tmp_path / "sync.conf"
+    path.write_text(text)
+    conf = sync_conf.parse([f"--config-file={path}"], prog="test", description="")
+    assert settings.load(conf).engine.placement.strategy is strategy.Strategy.ALL

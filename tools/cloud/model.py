@@ -28,7 +28,7 @@ class Region:
     glance_log: str
     #: A file local.conf here overrides glance-api.conf. With a file tell-size, HEAD of an image
     #: answers with a size and without a token, like a proxy before the Glance. While a file
-    #: refuse contains "PUT 503", every PUT gets that answer.
+    #: refuse contains "PUT 503 REASON", every PUT gets that answer; the reason is optional.
     config_dir: str
     datadir: str  # of the filesystem store
     staging_dir: str

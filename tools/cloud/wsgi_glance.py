@@ -48,20 +48,20 @@ def _refusing(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iter
     def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if (status := _refusal(environ["REQUEST_METHOD"])) is None:
             return application(environ, start_response)
-        start_response(f"{status} Refused", [("Content-Length", "0")])
+        start_response(status, [("Content-Length", "0")])
         return []
 
     return refuse
 
 
 def _refusal(method: str) -> str | None:
-    """Return the status for requests of a method; None: that of Glance."""
+    """Return the status line for requests of a method; None: that of Glance."""
     # Glance must not run inside of an except block: it may log or chain that exception.
     try:
-        told, status = (_config_dir / _REFUSE).read_text().split()
+        told, status, *reason = (_config_dir / _REFUSE).read_text().split(maxsplit=2)
     except FileNotFoundError:
         return None
-    return status if told == method else None
+    return " ".join([status, *(reason or ["Refused"])]) if told == method else None
 
 
 _config_dir = pathlib.Path(os.environ["OS_GLANCE_CONFIG_DIR"])

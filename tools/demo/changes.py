@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dataclasses
 import time
 
+from tools.demo import api
 from tools.demo import errors
 from tools.demo import people
 from tools.demo import results
@@ -13,6 +14,8 @@ from tools.demo import stage
 
 _POLL_SECONDS = 0.1
 _PROPERTY, _VALUE = "demo_step", "changed after the copy was made"
+_DURING_PAUSE = "changed while a region was paused"
+_PAUSED = "region_paused"  # the code of a task that waits for the end of a pause
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,14 +31,41 @@ class Change:
 def change_property(users: people.People, image: results.Image) -> Change:
     """Set a property to another value."""
 
-    def shows(region: str) -> bool:
-        record = users.look(region, image.image_id)
-        return record is not None and record.get(_PROPERTY) == _VALUE
-
     def act() -> None:
         users.change(image.image_id, **{_PROPERTY: _VALUE})
 
-    return Change(name="property changed", image=image, act=act, shows=shows)
+    return Change(
+        name="property changed", image=image, act=act, shows=_has(users, image, _VALUE)
+    )
+
+
+def change_during_pause(
+    users: people.People, operator: api.Api, image: results.Image, region: str
+) -> Change:
+    """Set a property while a region is paused, and resume the region."""
+
+    def act() -> None:
+        operator.pause(region, "the demo shows a pause")
+        try:
+            users.change(image.image_id, **{_PROPERTY: _DURING_PAUSE})
+            operator.wait_for(image.image_id, region, _PAUSED)
+        finally:
+            operator.resume(region)
+
+    return Change(
+        name=f"{region} paused and resumed",
+        image=image,
+        act=act,
+        shows=_has(users, image, _DURING_PAUSE),
+    )
+
+
+def _has(users: people.People, image: results.Image, value: str) -> Callable[[str], bool]:
+    def shows(region: str) -> bool:
+        record = users.look(region, image.image_id)
+        return record is not None and record.get(_PROPERTY) == value
+
+    return shows
 
 
 def share(

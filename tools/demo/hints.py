@@ -19,6 +19,11 @@ see what the agent does:
   .venv/bin/glance-sync --config-file {config} status
   .venv/bin/glance-sync --config-file {config} show IMAGE
   tail -f {log}
+look at the agent's page in a browser; the log-in is in {state}/openrc:
+  {api}/ui/
+ask its API:
+  source {state}/openrc
+  curl -s -H "X-Auth-Token: $(.venv/bin/openstack token issue -f value -c id)" {api}/v1/summary
 stop and start the agent:
   kill {pid}
   .venv/bin/glance-sync-agent --config-file {config}
@@ -44,6 +49,7 @@ def show(where: stage.Stage, output: screen.Screen, root: pathlib.Path) -> None:
             name=where.cloud.name,
             region=where.cloud.describe().cascaded[0].name,
             pid=pid or "PID",
+            api=where.api_url if pid else "http://ADDRESS",
         )
     )
 

@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import os
 import pathlib
+import re
 import time
 from types import TracebackType
 from typing import Self
@@ -16,10 +17,13 @@ from tools.cloud import processes
 from tools.demo import errors
 from tools.demo import screen
 
-_READY = ("Listening on topics", "Scanned ")  # in the agent's log
+_READY = ("Listening on topics", "Scanned ", "The API listens on")  # in the agent's log
+_API = re.compile(r"The API listens on (\S+:\d+)")
 _READY_SECONDS = 60.0
 #: A user who ends the demo does not want to wait for a transfer.
-_OPTIONS: agents.Options = {"DEFAULT": {"graceful_shutdown_timeout": 10}}
+_OPTIONS: agents.Options = {
+    "DEFAULT": {"graceful_shutdown_timeout": 10}, "api": {"enabled": "true"},
+}
 _STOP_SECONDS = 40.0
 _POLL_SECONDS = 0.05
 _LINE_CHARACTERS = 300
@@ -148,6 +152,17 @@ class Stage:
     def config_file(self) -> pathlib.Path:
         """The agent's ``sync.conf``."""
         return self._directory / "sync.conf"
+
+    @property
+    def api_url(self) -> str:
+        """Where the agent's API listens.
+
+        :raises DemoError: it does not listen.
+        """
+        found = _API.search(self._agent.tail(1000)) if self._agent else None
+        if found is None:
+            raise errors.DemoError(f"the agent's API does not listen; {self.log} says why")
+        return f"http://{found[1]}"
 
     def log_tail(self) -> str:
         """Return the end of the agent's log; empty if no agent was started."""

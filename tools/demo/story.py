@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import contextlib
 import time
 
+from tools.demo import api
 from tools.demo import changes
 from tools.demo import errors
 from tools.demo import people
@@ -83,15 +84,11 @@ class Story:
             shared = changes.Begun(share, self._summary)
             self._publish("demo-small", _SMALL_BYTES, bars)
         self._screen.say("The agent copies them to the other regions")
-        reports = watching.Reports(self._stage.config_file)
         watch = watching.Watch(
-            self._stage, self._people, reports, timeout_seconds=self._timeout_seconds
+            self._stage, self._people, self._operator(), timeout_seconds=self._timeout_seconds
         )
-        try:
-            with self._screen.bars() as bars:
-                complaints = watch.wait(self._summary.images, bars)
-        finally:
-            reports.close()
+        with self._screen.bars() as bars:
+            complaints = watch.wait(self._summary.images, bars)
         if complaints:
             raise errors.DemoError("\n".join(complaints))
         return big, shared
@@ -161,6 +158,9 @@ class Story:
         small = self._summary.images[-1]
         steps = [
             changes.change_property(self._people, big),
+            changes.change_during_pause(
+                self._people, self._operator(), big, self._summary.regions[-1]
+            ),
             changes.share(self._people, small),
             changes.unshare(self._people, small),
             changes.delete(self._people, small),
@@ -170,6 +170,9 @@ class Story:
         for step in steps:
             begun = changes.Begun(step, self._summary)
             begun.wait(self._stage, self._screen, self._timeout_seconds)
+
+    def _operator(self) -> api.Api:
+        return api.Api(self._stage.cloud.session("admin"), self._stage.api_url)
 
     @contextlib.contextmanager
     def _timed(self, part: str) -> Iterator[None]:

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for the copies. The agent's table feeds the bars; the regions' Glances decide."""
+"""Waits for the copies. The agent's API feeds the bars; the regions' Glances decide."""
 
-from collections.abc import Sequence
-import contextlib
-import pathlib
+from collections.abc import Mapping, Sequence
 import textwrap
 import time
+from typing import Any
 
-from glance_sync_agent import errors as sync_errors
-from glance_sync_agent.conf import settings
-from glance_sync_agent.conf import sync_conf
-from glance_sync_agent.domain import images
-from glance_sync_agent.domain import tasks
-from glance_sync_agent.drivers.sql import task_store
+from tools.demo import api
 from tools.demo import errors
 from tools.demo import people
 from tools.demo import results
@@ -23,31 +17,9 @@ _POLL_SECONDS = 0.25
 #: Between two requests to a Glance until the agent reports success there.
 _REQUEST_SECONDS = 2.0
 _REASON_CHARACTERS = 250
+_SUCCESS, _FAILURE = "success", "failure"  # of tasks
 
-Rows = dict[str, tasks.Task]  # by region
-
-
-class Reports:
-    """The agent's tasks, for progress and reasons; never for a verdict."""
-
-    def __init__(self, config_file: pathlib.Path) -> None:
-        conf = sync_conf.parse(
-            [f"--config-file={config_file}"], prog="glance-sync-agent", description=""
-        )
-        self._store = task_store.SqlTaskStore(
-            settings.load(conf).database_url, connections=1, timeout_seconds=5.0
-        )
-
-    def of(self, image_id: str) -> Rows:
-        """Return the rows of an image; none if the table cannot be read now."""
-        with contextlib.suppress(sync_errors.SyncError):
-            found = self._store.list(image_id=images.ImageId(image_id))
-            return {str(task.key.region): task for task in found}
-        return {}
-
-    def close(self) -> None:
-        """Close the database."""
-        self._store.close()
+Row = Mapping[str, Any]  # a task, as the API shows it
 
 
 class Watch:
@@ -57,13 +29,13 @@ class Watch:
         self,
         where: stage.Stage,
         users: people.People,
-        reports: Reports,
+        operator: api.Api,
         *,
         timeout_seconds: float,
     ) -> None:
         self._stage = where
         self._people = users
-        self._reports = reports
+        self._operator = operator
         self._timeout_seconds = timeout_seconds
         self._looked: dict[tuple[str, str], float] = {}  # monotonic seconds
 
@@ -75,7 +47,7 @@ class Watch:
         """
         deadline = time.monotonic() + self._timeout_seconds
         while True:
-            rows = {image.image_id: self._reports.of(image.image_id) for image in published}
+            rows = {one.image_id: self._operator.tasks_of(one.image_id) for one in published}
             missing = 0
             for image in published:
                 for copy in _missing(image):
@@ -87,11 +59,11 @@ class Watch:
             self._stage.check_agent()
             time.sleep(_POLL_SECONDS)
 
-    def _look(self, image: results.Image, copy: results.Copy, row: tasks.Task | None) -> None:
+    def _look(self, image: results.Image, copy: results.Copy, row: Row | None) -> None:
         """Ask the region: at once if the agent reports success, otherwise every few seconds."""
         now = time.monotonic()
         key = (image.image_id, copy.region)
-        claimed = row is not None and row.status is tasks.TaskStatus.SUCCESS
+        claimed = row is not None and row["status"] == _SUCCESS
         if not claimed and now - self._looked.get(key, 0.0) < _REQUEST_SECONDS:
             return
         self._looked[key] = now
@@ -111,7 +83,7 @@ def _missing(image: results.Image) -> list[results.Copy]:
 
 
 def _show(
-    published: Sequence[results.Image], rows: dict[str, Rows], bars: screen.Bars
+    published: Sequence[results.Image], rows: dict[str, api.Rows], bars: screen.Bars
 ) -> None:
     total = sum(image.size for image in published)
     for region in _regions(published):
@@ -122,7 +94,7 @@ def _show(
                 done += image.size
                 there += 1
             elif row is not None:
-                done += min(row.bytes_done, image.size)
+                done += min(row["bytes_done"], image.size)
         bars.show(region, done, total, f"{there} of {len(published)} images")
 
 
@@ -130,15 +102,15 @@ def _regions(published: Sequence[results.Image]) -> list[str]:
     return [copy.region for copy in published[0].copies.values() if not copy.is_source]
 
 
-def _all_given_up(published: Sequence[results.Image], rows: dict[str, Rows]) -> bool:
+def _all_given_up(published: Sequence[results.Image], rows: dict[str, api.Rows]) -> bool:
     """Return whether every missing copy waits for an operator."""
     waiting = [
         rows[image.image_id].get(copy.region) for image in published for copy in _missing(image)
     ]
-    return all(row is not None and row.status is tasks.TaskStatus.FAILURE for row in waiting)
+    return all(row is not None and row["status"] == _FAILURE for row in waiting)
 
 
-def _complaints(published: Sequence[results.Image], rows: dict[str, Rows]) -> list[str]:
+def _complaints(published: Sequence[results.Image], rows: dict[str, api.Rows]) -> list[str]:
     found = []
     for image in published:
         for copy in _missing(image):
@@ -153,8 +125,8 @@ def _complaints(published: Sequence[results.Image], rows: dict[str, Rows]) -> li
     return found
 
 
-def _said(row: tasks.Task | None) -> str:
+def _said(row: Row | None) -> str:
     if row is None:
         return "the agent has no task for it"
-    reason = textwrap.shorten(row.reason, _REASON_CHARACTERS, placeholder=" ...")
-    return f"the agent's task is {row.status.value}: {reason or 'no reason yet'}"
+    reason = textwrap.shorten(row["reason"], _REASON_CHARACTERS, placeholder=" ...")
+    return f"the agent's task is {row['status']}: {reason or 'no reason yet'}"

@@ -8,6 +8,8 @@
 #   ensure_debian_packages PACKAGE...   install those that are missing
 #   ensure_cloud_packages               the Debian packages of the test cloud
 #   ensure_database_packages            the Debian packages of the tests' databases
+#   ensure_monitoring_packages          promtool, for the rules of Prometheus
+#   ensure_browser_packages             Chromium, which looks at the page
 #   ensure_agent_venv                   .venv: this checkout, editable, extra "test"
 #   ensure_cloud_venv                   .cloud/venv: Glance, Keystone, uWSGI
 
@@ -21,6 +23,9 @@ CLOUD_DEBIAN_PACKAGES=(
 )
 # mariadb-server would make a user, a database and a service.
 DATABASE_DEBIAN_PACKAGES=(postgresql mariadb-server-core mariadb-client-core galera-4)
+MONITORING_DEBIAN_PACKAGES=(prometheus)
+# Its fonts are in it, so that screenshots are alike everywhere.
+BROWSER_DEBIAN_PACKAGES=(chromium fonts-dejavu-core)
 
 _say() { printf '==> %s\n' "$*"; }
 
@@ -147,6 +152,15 @@ ensure_database_packages() {
     ensure_debian_packages "${DATABASE_DEBIAN_PACKAGES[@]}"
 }
 
+# promtool checks and tries the rules of etc/monitoring.
+ensure_monitoring_packages() {
+    ensure_debian_packages "${MONITORING_DEBIAN_PACKAGES[@]}"
+}
+
+ensure_browser_packages() {
+    ensure_debian_packages "${BROWSER_DEBIAN_PACKAGES[@]}"
+}
+
 # Prints a digest of the inputs of a virtualenv. If it changes, install again.
 _stamp_of() {
     local file
@@ -203,7 +217,7 @@ _create_venv() {
 
 _fill_agent_venv() {
     cd "$BOOTSTRAP_ROOT" || return
-    _create_venv "$BOOTSTRAP_ROOT/.venv" && _install .venv -e '.[test]'
+    _create_venv "$BOOTSTRAP_ROOT/.venv" && _install .venv -e '.[test]' -e client
 }
 
 _fill_cloud_venv() {

@@ -16,10 +16,11 @@ from tools import databases
 from tools.soak import faults
 from tools.soak import judging
 from tools.soak import operations
+from tools.soak import operators
 from tools.soak import options as command_line
-from tools.soak import plans
 from tools.soak import report
 from tools.soak import stage as stages
+from tools.soak import weights
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRESS_SECONDS = 60.0
@@ -61,8 +62,9 @@ def _run(stage: stages.Stage, summary: report.Summary, converge_seconds: float) 
     stage.begin()
     judge.prepare()
     lanes: Mapping[str, Callable[[int], None]] = {
-        **{user: operations.User(stage, user).work for user in plans.USERS},
-        **{lane: faults.Lane(stage, lane).work for lane in plans.FAULTS},
+        **{user: operations.User(stage, user).work for user in weights.USERS},
+        **{lane: faults.Lane(stage, lane).work for lane in weights.FAULTS},
+        **{lane: operators.Operator(stage, lane).work for lane in weights.OPERATORS},
         "judge": judge.watch,
     }
     with futures.ThreadPoolExecutor(len(lanes)) as pool:
@@ -84,6 +86,7 @@ def _end(
     _say("The faults have ended")
     ended = time.monotonic()
     stage.restart_agents()
+    operators.Operator(stage, "operator").finish()
     judge.settle()
     summary.converged_seconds = judge.converge(ended, converge_seconds)
     summary.foreign = judge.check_foreign()

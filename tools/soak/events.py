@@ -35,6 +35,11 @@ class Events:
         with self._lock:
             self.counts[kind, outcome.partition(" ")[0]] += 1
 
+    def tally(self, kind: str) -> None:
+        """Count what happens too often for a line."""
+        with self._lock:
+            self.counts[kind, "noted"] += 1
+
     def violation(self, text: str) -> None:
         """Write a violation, each only once."""
         with self._lock:

@@ -65,7 +65,8 @@ class Lane:
                 return
             detail = f"{one.region} agent-{one.agent} {one.seconds:.1f} s {one.value}"
             self._stage.events.note(self.name, f"{one.kind} begins: {detail}")
-            outcome = self.do(one)
+            with self._stage.orders.delayed(one.kind, one.region):
+                outcome = self.do(one)
             self._stage.events.count(self.name, one.kind, outcome, detail)
 
     def do(self, fault: plans.Fault) -> str:

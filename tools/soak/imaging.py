@@ -11,6 +11,7 @@ from tests.fakes import nova
 from tests.functional import servers
 from tools.soak import plans
 from tools.soak import stage as stages
+from tools.soak import weights
 
 #: There was no copy, or no image to fill.
 NOTHING: Final = object()
@@ -24,7 +25,7 @@ class Imaging:
     def __init__(self, stage: stages.Stage, user: str) -> None:
         self._stage = stage
         self._user = user
-        self._other = next(one for one in plans.USERS if one != user)
+        self._other = next(one for one in weights.USERS if one != user)
         self._people = stage.visitor()
         self._servers = servers.Servers(self._people, stage.theirs)
         self._queued: list[tuple[str, str]] = []  # region and id
@@ -86,7 +87,7 @@ class Imaging:
         copy_id = self._copy(one)
         if copy_id is None:
             return NOTHING
-        into = next(region for region in plans.REGIONS if region != one.value)
+        into = next(region for region in weights.REGIONS if region != one.value)
         # The image may arrive before the copy.
         key = into, one.image.image_id
         is_new = copy_id == one.image.image_id and key not in self._stage.occupied

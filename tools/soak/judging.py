@@ -8,18 +8,19 @@ import time
 from typing import Any
 import uuid
 
-from glanceclient import exc as glance_exc
 import sqlalchemy as sa
 
 from glance_sync_agent import errors as sync_errors
-from glance_sync_agent.domain.codes import Code
 from tests import marks
 from tests.functional import convergence
 from tests.functional import people as users
 from tests.functional import servers
+from tools.soak import obedience
 from tools.soak import operations
 from tools.soak import plans
+from tools.soak import settling
 from tools.soak import stage as stages
+from tools.soak import weights
 
 _PAUSE_SECONDS = 2.0
 _GONE_SECONDS = 2.0  # in which a record follows its file
@@ -27,7 +28,7 @@ _FOREIGN: Mapping[str, Mapping[str, Any]] = {
     "theirs": {"size": 100_000},
     "theirs-empty": {"size": 0},
     "theirs-public": {"size": 5_000, "visibility": "public"},
-    "theirs-protected": {"size": plans.MIB, "protected": True},
+    "theirs-protected": {"size": weights.MIB, "protected": True},
     "theirs-chosen": {"size": 1, "sync_regions": "RegionTwo"},
 }
 #: A copy without its data, or with other bytes than its source's.
@@ -46,6 +47,7 @@ class Judge:
         self._digests = convergence.Digests()
         self._then = convergence.Before(records={}, files=frozenset())
         self._foreign: dict[tuple[str, str], str] = {}  # their hashes
+        self._obedience = obedience.Obedience(stage)
         self._touched: set[convergence.Key] = set()  # images of users
 
     def prepare(self) -> None:
@@ -54,14 +56,14 @@ class Judge:
         One of the others has that source's id.
         """
         keeper = plans.Image(
-            image_id=str(uuid.uuid4()), name="keeper", size=plans.MIB, visibility="shared",
+            image_id=str(uuid.uuid4()), name="keeper", size=weights.MIB, visibility="shared",
             fields={},
         )
-        self._stage.occupied.add((plans.REGIONS[0], keeper.image_id))
-        for region in plans.REGIONS:
+        self._stage.occupied.add((weights.REGIONS[0], keeper.image_id))
+        for region in weights.REGIONS:
             for name, fields in _FOREIGN.items():
                 self._publish(region, name, fields)
-        self._publish(plans.REGIONS[0], "theirs-by-id", {"id": keeper.image_id, "size": 99})
+        self._publish(weights.REGIONS[0], "theirs-by-id", {"id": keeper.image_id, "size": 99})
         self._then = convergence.before(self._people)
         operations.User(self._stage, "alice").create(keeper)
 
@@ -72,7 +74,7 @@ class Judge:
     def watch(self, _seed: int) -> None:
         """Check all regions until the time is over."""
         while not self._stage.over.is_set():
-            for region in plans.REGIONS:
+            for region in weights.REGIONS:
                 # A service that is away cannot be checked.
                 with contextlib.suppress(*_AWAY):
                     self.check(region)
@@ -81,6 +83,7 @@ class Judge:
     def check(self, region: str) -> None:
         """Check one region."""
         theirs = dict(self._stage.theirs)  # a change of its user replaces the entry
+        began = time.time()
         found = {record["id"]: dict(record) for record in self._people.listed(region)}
         for record in found.values():
             is_copy = marks.source_of(record, region) is not None
@@ -94,6 +97,7 @@ class Judge:
                 self._say(f"{image_id} of {region} is not ours, and was {was}; now {now}")
             if self._digest(region, image_id) != self._foreign.get((region, image_id)):
                 self._say(f"{image_id} of {region} is not ours and has other bytes")
+        self._obedience.check(region, found, began)
 
     def _check_users_image(
         self, key: convergence.Key, left: servers.Theirs, now: Mapping[str, Any] | None
@@ -150,38 +154,7 @@ class Judge:
 
     def settle(self) -> None:
         """Do what users and operators would do after the last fault."""
-        admin = self._people.client(user="admin").images
-        sources = {one["id"]: one for one in self._people.listed(self._people.cascading)}
-        for image_id, record in sources.items():
-            if record["status"] not in stages.DONE:
-                self._stage.events.note("judge", f"removes {image_id}: {record['status']}")
-                operations.User(self._stage, "alice").delete(image_id)
-        for region in plans.REGIONS:
-            self._settle_theirs(region)
-        # No agent can replace a copy if its source is deactivated.
-        for image_id in set(self._stage.damaged.values()) & set(sources):
-            if sources[image_id]["status"] == "deactivated":
-                admin.reactivate(image_id)
-        self._stage.events.note("judge", f"allows deletions: {self._stage.allow_deletions()}")
-        # The agents never activate a held copy.
-        for region, image_id in self._stage.held:
-            # If it was deleted meanwhile, Glance answers with either error.
-            with contextlib.suppress(glance_exc.HTTPNotFound, glance_exc.HTTPForbidden):
-                self._people.client(region, "admin").images.reactivate(image_id)
-
-    def _settle_theirs(self, region: str) -> None:
-        """Delete images that users could not finish."""
-        for record in self._people.listed(region):
-            key = region, record["id"]
-            is_copy = marks.source_of(record, region) is not None
-            if key in self._stage.theirs or record["id"] in self._then.records[region]:
-                continue
-            if key in self._stage.forged or not is_copy:
-                self._stage.events.note("judge", f"removes {key}: {record['status']}")
-                client = self._people.client(region, "admin").images
-                if record["protected"]:
-                    client.update(record["id"], protected=False)
-                client.delete(record["id"])
+        settling.settle(self._stage, self._people, self._then)
 
     def converge(self, began: float, seconds: float) -> float | None:
         """Wait until everything has converged; return the seconds since ``began``.
@@ -203,37 +176,10 @@ class Judge:
                     self._stage.events.note("judge", f"verify: {self._stage.verify()}")
             # If the database or a Glance is busy, the next round tries again.
             with contextlib.suppress(*_AWAY):
-                self._settle_conflicts()
+                settling.settle_conflicts(self._stage, self._people)
             if not self._stage.restart_agents():
                 self._say("an agent ended by itself after the last fault")
             time.sleep(1)
-
-    def _settle_conflicts(self) -> None:
-        """Settle as an operator what no agent may decide: images without a proof."""
-        rows = self._stage.agents[0].tasks()
-        known = {(str(one.key.region), str(one.copy_id)): one for one in rows}
-        sources = {one["id"] for one in self._people.listed(self._people.cascading)}
-        for region in plans.REGIONS:
-            for record in self._people.listed(region):
-                key = region, record["id"]
-                source_id = marks.source_id(record, region)
-                if source_id is None or source_id in sources or key in self._stage.theirs:
-                    continue
-                task = known.get(key)
-                if task is None:
-                    done = self._stage.delete_orphan(*key)
-                elif task.code is Code.CONFLICT:
-                    self._delete_there(region, record)
-                    done = f"in its Glance, and retries: {self._stage.retry(source_id, region)}"
-                else:
-                    continue
-                self._stage.events.note("operator", f"deletes {key}, whose source is gone: {done}")
-
-    def _delete_there(self, region: str, record: Mapping[str, Any]) -> None:
-        client = self._people.client(region, "admin").images
-        if record["protected"]:
-            client.update(record["id"], protected=False)
-        client.delete(record["id"])
 
     def _verdict(self) -> str:
         """Return all differences, a line each; empty: everything has converged."""
@@ -260,7 +206,7 @@ class Judge:
 
     def _unwanted(self) -> Iterator[convergence.Key]:
         for image in self._stage.images.values():
-            for region in set(plans.REGIONS) - plans.regions_of(image):
+            for region in set(weights.REGIONS) - plans.regions_of(image):
                 yield region, image.image_id
 
     def _shared(self) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tests.fakes import nova
 from tools.soak import imaging
 from tools.soak import plans
 from tools.soak import stage as stages
+from tools.soak import weights
 
 #: Errors that users get if a service is away, or if the state is not what they expect.
 REFUSED = (
@@ -46,7 +47,7 @@ class User:
         self.name = name
         self._stage = stage
         self._people = stage.visitor()
-        self._other = next(user for user in plans.USERS if user != name)
+        self._other = next(user for user in weights.USERS if user != name)
         self._doing: Mapping[str, Callable[[plans.Operation], object]] = {
             "create": lambda one: self.create(one.image),
             "change": self._change,

@@ -11,112 +11,7 @@ import random
 from typing import TypeVar
 import uuid
 
-MIB = 1024 * 1024
-REGIONS = ("RegionTwo", "RegionThree", "RegionFour")
-#: The regions of snapshots.
-SNAPSHOT_REGIONS = ("RegionTwo", "RegionFour")
-USERS = ("alice", "bob")
-AGENTS = 3
-
-#: Bytes: sizes for the image API, for SSH, and without data.
-SIZES: Mapping[int, int] = {
-    0: 2, 1: 1, 1000: 3, 64 * 1024: 6, MIB: 4, 3 * MIB: 4, 9 * MIB: 3, 24 * MIB: 1,
-}
-#: Properties of an image that choose its regions.
-CHOICES: Mapping[tuple[tuple[str, str], ...], int] = {
-    (): 10,
-    (("sync_regions", "*"),): 1,
-    (("sync_regions", "none"),): 1,
-    (("sync_regions", "RegionTwo"),): 1,
-    (("sync_regions", "RegionThree,RegionFour"),): 1,
-    (("image_type", "snapshot"),): 2,
-}
-VISIBILITIES: Mapping[str, int] = {"shared": 6, "private": 2, "community": 1, "public": 1}
-
-#: Images that users make from copies, with all their properties, by weight.
-IMAGED: Mapping[str, int] = {
-    "snapshot": 4,
-    "queue": 2,  # a snapshot that has no data yet
-    "fill": 2,  # one of those gets data
-    "backup": 1,
-    "shelve": 1,
-    "volumes": 1,  # a snapshot of a server with volumes only
-    "volume": 1,
-    "script": 2,
-    "forge": 1,  # by a script, and the mark names the image itself
-    "replicate": 2,
-}
-#: Operations by weight; all but the first need an image.
-OPERATIONS: Mapping[str, int] = {
-    "create": 24,
-    "publish": 3,  # with all properties of a copy
-    "change": 16,
-    "visibility": 6,
-    "protect": 4,
-    "hide": 3,
-    "share": 10,
-    "answer": 4,
-    "unshare": 4,
-    "deactivate": 4,
-    "reactivate": 4,
-    "delete": 18,
-    **IMAGED,
-}
-_MAKING = frozenset({"create", "publish"})
-#: Faults by lane and weight.
-FAULTS: Mapping[str, Mapping[str, int]] = {
-    "services": {
-        "broker stopped": 3,
-        "broker killed": 2,
-        "keystone stopped": 3,
-    },
-    "glances": {
-        "source glance stopped": 3,
-        "target glance stopped": 4,
-        "target glance killed": 3,
-        "target glance refuses": 6,
-        "target glance frozen": 3,
-    },
-    "database": {
-        "database stopped": 3,
-        "database connections cut": 3,
-        "database crashed": 3,
-        "database frozen": 1,
-    },
-    "agents": {
-        "agent killed": 8,
-        "agent restarted": 3,
-        "agent frozen": 2,
-        "agent reloads": 3,
-    },
-    "hosts": {
-        "sshd killed": 4,
-        "sshd frozen": 4,
-        "sshd restarted": 2,
-    },
-    "hands": {
-        "copy deleted": 4,
-        "copy changed": 4,
-        "copy deactivated": 1,
-        "copy damaged": 3,
-    },
-}
-REFUSALS = (
-    "PUT 500", "PUT 503", "PUT 401", "POST 500", "POST 503", "PATCH 500", "PATCH 503",
-    "DELETE 500", "GET 500", "GET 503", "GET 401",
-)
-#: Seconds between two events of a lane, the mean.
-PAUSES: Mapping[str, float] = {
-    **dict.fromkeys(USERS, 1.0),
-    "services": 20.0,
-    "glances": 8.0,
-    "database": 15.0,
-    "agents": 7.0,
-    "hosts": 9.0,
-    "hands": 4.0,
-}
-#: The most images of a user.
-MOST = 25
+from tools.soak import weights
 
 _T = TypeVar("_T")
 
@@ -138,7 +33,7 @@ class Operation:
 
     pause: float  # seconds, before it
     user: str
-    kind: str  # of OPERATIONS
+    kind: str  # of weights.OPERATIONS
     image: Image  # as it was published
     value: str = ""  # a name, a visibility, an answer, the region of a copy
     origin: Image | None = None  # the new image gets the properties of a copy of this one
@@ -149,12 +44,24 @@ class Fault:
     """One fault."""
 
     pause: float  # seconds, before it
-    kind: str  # of FAULTS
+    kind: str  # of weights.FAULTS
     region: str
     agent: int
     seconds: float  # until its repair
     pick: float  # from 0 to 1: which copy
     value: str  # method and status of a refusal; or a new name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One request of an operator."""
+
+    pause: float  # seconds, before it
+    kind: str  # of weights.OPERATORS
+    region: str
+    agent: int  # the one that is asked first
+    pick: float  # from 0 to 1: which task
+    request_id: str
 
 
 @dataclasses.dataclass
@@ -173,25 +80,25 @@ def operations(seed: int, user: str) -> Iterator[Operation]:
     there: list[_Known] = []
     number = 0
     while True:
-        kind = _chosen(chance, OPERATIONS)
-        pause = chance.expovariate(1 / PAUSES[user])
-        if kind == "create" and len(there) < MOST:
+        kind = _chosen(chance, weights.OPERATIONS)
+        pause = chance.expovariate(1 / weights.PAUSES[user])
+        if kind == "create" and len(there) < weights.MOST:
             number += 1
             image = _image(chance, f"{user}-{number:04}")
             there.append(_Known(image, image.visibility))
             yield Operation(pause=pause, user=user, kind=kind, image=image)
-        elif kind == "publish" and there and len(there) < MOST:
+        elif kind == "publish" and there and len(there) < weights.MOST:
             number += 1
             origin = chance.choice(there).image
             # The property that chooses the regions is inherited like any other.
             named = _image(chance, f"{user}-{number:04}")
             image = dataclasses.replace(named, fields=origin.fields)
             there.append(_Known(image, image.visibility))
-            region = chance.choice(REGIONS)
+            region = chance.choice(weights.REGIONS)
             yield Operation(
                 pause=pause, user=user, kind=kind, image=image, value=region, origin=origin
             )
-        elif kind not in _MAKING and (able := [one for one in there if _is_able(kind, one)]):
+        elif able := [one for one in there if _is_able(kind, one)]:
             known = chance.choice(able)
             value = _apply(kind, known, chance)
             if kind == "delete":
@@ -203,16 +110,35 @@ def faults(seed: int, lane: str) -> Iterator[Fault]:
     """Yield the faults of a lane, without an end."""
     chance = random.Random(f"{seed} {lane}")  # noqa: S311 - repeatable, not secret
     while True:
-        kind = _chosen(chance, FAULTS[lane])
+        kind = _chosen(chance, weights.FAULTS[lane])
         yield Fault(
-            pause=chance.expovariate(1 / PAUSES[lane]),
+            pause=chance.expovariate(1 / weights.PAUSES[lane]),
             kind=kind,
-            region=chance.choice(REGIONS),
-            agent=chance.randrange(AGENTS),
+            region=chance.choice(weights.REGIONS),
+            agent=chance.randrange(weights.AGENTS),
             seconds=_seconds(chance, kind),
             pick=chance.random(),
-            value=chance.choice(REFUSALS) if kind == "target glance refuses" else _word(chance),
+            value=_value(chance, kind),
         )
+
+
+def requests(seed: int, lane: str) -> Iterator[Request]:
+    """Yield the requests of an operator, without an end."""
+    chance = random.Random(f"{seed} {lane}")  # noqa: S311 - repeatable, not secret
+    while True:
+        yield Request(
+            pause=chance.expovariate(1 / weights.PAUSES[lane]),
+            kind=_chosen(chance, weights.OPERATORS[lane]),
+            region=chance.choice(weights.REGIONS),
+            agent=chance.randrange(weights.AGENTS),
+            pick=chance.random(),
+            request_id=request_id(chance.getrandbits(120)),
+        )
+
+
+def request_id(number: int) -> str:
+    """Return the id of a request that is sent again if nobody answers."""
+    return f"req-{uuid.UUID(int=number, version=4)}"
 
 
 def regions_of(image: Image) -> frozenset[str]:
@@ -221,8 +147,8 @@ def regions_of(image: Image) -> frozenset[str]:
     if chosen == "none":
         return frozenset()
     if image.fields.get("image_type") == "snapshot":
-        return frozenset(SNAPSHOT_REGIONS)
-    return frozenset(REGIONS if chosen == "*" else chosen.split(","))
+        return frozenset(weights.SNAPSHOT_REGIONS)
+    return frozenset(weights.REGIONS if chosen == "*" else chosen.split(","))
 
 
 def content(image: Image) -> bytes:
@@ -231,18 +157,20 @@ def content(image: Image) -> bytes:
 
 
 def _image(chance: random.Random, name: str) -> Image:
-    fields: tuple[tuple[str, str], ...] = _chosen(chance, CHOICES)
+    fields: tuple[tuple[str, str], ...] = _chosen(chance, weights.CHOICES)
     return Image(
         image_id=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
         name=name,
-        size=_chosen(chance, SIZES),
-        visibility=_chosen(chance, VISIBILITIES),
+        size=_chosen(chance, weights.SIZES),
+        visibility=_chosen(chance, weights.VISIBILITIES),
         fields=dict(fields),
     )
 
 
 def _is_able(kind: str, known: _Known) -> bool:
     match kind:
+        case "create" | "publish":  # makes another one
+            return False
         case "share":
             return known.visibility == "shared" and not known.is_member
         case "answer" | "unshare":
@@ -257,11 +185,11 @@ def _is_able(kind: str, known: _Known) -> bool:
 
 def _apply(kind: str, known: _Known, chance: random.Random) -> str:
     """Note the effect of an operation on an image; return the operation's value."""
-    if kind in IMAGED:
-        return chance.choice(REGIONS)
+    if kind in weights.IMAGED:
+        return chance.choice(weights.REGIONS)
     match kind:
         case "visibility":
-            known.visibility = _chosen(chance, VISIBILITIES)
+            known.visibility = _chosen(chance, weights.VISIBILITIES)
             return known.visibility
         case "share" | "unshare":
             known.is_member = kind == "share"
@@ -278,6 +206,10 @@ def _seconds(chance: random.Random, kind: str) -> float:
     if kind == "agent frozen":  # longer than its lease, or shorter
         return chance.uniform(5, 20)
     return 0.5 + min(chance.expovariate(1 / 4), 30)
+
+
+def _value(chance: random.Random, kind: str) -> str:
+    return chance.choice(weights.REFUSALS) if kind == "target glance refuses" else _word(chance)
 
 
 def _word(chance: random.Random) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import dataclasses
 
 from tools.soak import events as recording
-from tools.soak import plans
+from tools.soak import weights
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -24,10 +24,12 @@ class Summary:
 
 def progress(events: recording.Events, images: int) -> str:
     """Return the line of a minute."""
-    done = _totals(events, plans.OPERATIONS)
+    done = _totals(events, weights.OPERATIONS)
     broken = _totals(events, _faults())
+    asked = _totals(events, _requests())
     return (
         f"{events.seconds / 60:5.1f} min: {done.total()} operations, {broken.total()} faults, "
+        f"{asked.total()} requests of operators, "
         f"{images} images so far, {len(events.violations)} violations"
     )
 
@@ -36,8 +38,9 @@ def lines(summary: Summary, events: recording.Events) -> Iterator[str]:
     """Return the summary."""
     yield f"seed                  {summary.seed}"
     yield f"minutes               {summary.minutes:.1f}"
-    yield from _table("operations", events, plans.OPERATIONS)
+    yield from _table("operations", events, weights.OPERATIONS)
     yield from _table("faults", events, _faults())
+    yield from _table("requests of operators", events, _requests())
     noted = {kind for kind, outcome in events.counts if outcome == "noted"}
     if noted:
         yield from _table("noted", events, sorted(noted))
@@ -72,4 +75,8 @@ def _totals(events: recording.Events, kinds: Iterable[str]) -> Counter[str]:
 
 
 def _faults() -> list[str]:
-    return [kind for kinds in plans.FAULTS.values() for kind in kinds]
+    return [kind for kinds in weights.FAULTS.values() for kind in kinds]
+
+
+def _requests() -> list[str]:
+    return [kind for kinds in weights.OPERATORS.values() for kind in kinds]

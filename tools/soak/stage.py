@@ -20,13 +20,15 @@ from tools import agents
 from tools import cloud as clouds
 from tools import databases
 from tools.soak import events as recording
+from tools.soak import orders
 from tools.soak import plans
+from tools.soak import weights
 
 #: The agents notice faults soon, retry soon, and never give up.
 OPTIONS: agents.Options = {
     "DEFAULT": {
         "sync_strategy": "USER",
-        "snapshot_region_names": ",".join(plans.SNAPSHOT_REGIONS),
+        "snapshot_region_names": ",".join(weights.SNAPSHOT_REGIONS),
         "task_retry_times": 1000,
         "graceful_shutdown_timeout": 10,
     },
@@ -35,7 +37,10 @@ OPTIONS: agents.Options = {
         "small_image_mib": 1,
         "idle_timeout_seconds": 4,
         "connect_timeout_seconds": 4,
-        "lease_seconds": 10,
+        "lease_seconds": weights.LEASE_SECONDS,
+        "pause_windows": (
+            f"{weights.WINDOW_REGION}: 0-59/{weights.WINDOW_EVERY_MINUTES} * * * * 1m UTC"
+        ),
         "retry_base_seconds": 0.5,
         "retry_max_seconds": 5,
         "region_pause_seconds": 0.5,
@@ -47,6 +52,7 @@ OPTIONS: agents.Options = {
         "interval": 20, "changes_interval": 5, "members_interval": 60,
         "max_deletes": 1000, "gone_grace": 10,
     },
+    "api": {"enabled": "true"},
     "verify": {"max_repairs": 1000, "max_bytes_per_second": 0},
 }
 #: The status of an image with data.
@@ -109,9 +115,10 @@ class Stage:
         #: Files of a Glance that was killed during an upload or a deletion. That Glance does not
         #: know them, so nobody can remove them through it.
         self.left: set[pathlib.Path] = set()
+        self.orders = orders.Orders()
         self.agents = [
             Agent(self.described, directory / f"agent-{number}", database.url)
-            for number in range(plans.AGENTS)
+            for number in range(weights.AGENTS)
         ]
 
     def visitor(self) -> users.People:
@@ -183,12 +190,16 @@ class Stage:
         return self._run("retry", source_id, "--region", region)
 
     def _run(self, *words: str) -> str:
+        done = self.command(*words)
+        return f"status {done.returncode} {done.stderr.strip()[-300:]}"
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``glance-sync``."""
         command = self.agents[0].command("glance-sync", *words)
-        done = subprocess.run(
+        return subprocess.run(
             command, capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, start_new_session=True, timeout=_VERIFY_SECONDS,
         )
-        return f"status {done.returncode} {done.stderr.strip()[-300:]}"
 
     def end(self) -> None:
         """Stop the agents; an error of one is a violation."""

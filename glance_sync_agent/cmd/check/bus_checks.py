@@ -34,4 +34,16 @@ def _check(
         is_refused = isinstance(exc, errors.Refused)
         return probe.remedy(configuration.settings.bus.pool) if is_refused else remedy
 
-    return findings.check(link, lambda: buses.ping(configuration, region), choose)
+    def probed() -> str | findings.Finding:
+        seen = buses.ping(configuration, region)
+        if silent := buses.silent_topics(configuration, region):
+            return findings.warning(
+                link,
+                f"{seen} answers, but no Glance has sent to topic {', '.join(silent)} yet",
+                "set [notifications] topics in sync.conf to topics in "
+                "[oslo_messaging_notifications] of that Glance, and driver = messagingv2 there; "
+                "in a new cloud, publish an image first",
+            )
+        return seen
+
+    return findings.check(link, probed, choose)

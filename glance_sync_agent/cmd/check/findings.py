@@ -29,6 +29,11 @@ class Finding:
     detail: str  # what was seen
     remedy: str = ""  # what to run or to edit; never empty in a failure
 
+    @property
+    def is_problem(self) -> bool:
+        """Tell whether somebody should do something about it."""
+        return self.verdict in {Level.FAIL, Level.WARN}
+
 
 #: Tries a link; a text is good news.
 Probe = Callable[[], str | Finding]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The check of what a start of the agent would copy. It writes nothing."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
@@ -18,10 +18,15 @@ _REMEDY = "see the lines that fail above, or run 'glance-sync reconcile --dry-ru
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def check(cloud: Cloud) -> findings.Finding:
-    """Compare all images with their copies, and count the missing copies."""
+def check(cloud: Cloud, failing: Set[images.RegionId]) -> findings.Finding:
+    """Compare all images with their copies, and count the missing copies.
+
+    :param failing: regions whose Glance fails, as an earlier line says.
+    """
+    if cloud.catalogue.cascading in failing:
+        return findings.skipped(LINK, f"needs Glance {cloud.catalogue.cascading}")
     try:
-        return summary(*_missing(cloud))
+        return summary(*_missing(cloud), failing)
     except errors.SyncError as exc:
         return findings.warning(LINK, f"images were not compared: {exc}", _REMEDY)
 
@@ -46,9 +51,15 @@ def _missing(
 
 
 def summary(
-    found: Iterable[differences.Difference], failed: Collection[images.RegionId]
+    found: Iterable[differences.Difference],
+    failed: Collection[images.RegionId],
+    failing: Set[images.RegionId] = frozenset(),
 ) -> findings.Finding:
-    """Return the finding about missing copies."""
+    """Return the finding about missing copies.
+
+    :param failed: regions that were not compared.
+    :param failing: those of them that an earlier line explains.
+    """
     sizes: dict[images.RegionId, list[int | None]] = {}
     for one in found:
         sizes.setdefault(one.region, []).append(one.size)
@@ -57,11 +68,9 @@ def summary(
         parts.append(f"together {_counted([one for some in sizes.values() for one in some])}")
     seen = f"a start would copy to {'; '.join(parts)}" if parts else "no copy is missing"
     if failed:
-        return findings.warning(
-            LINK,
-            f"{seen}; not compared: {', '.join(sorted(failed))}",
-            _REMEDY,
-        )
+        seen = f"{seen}; not compared: {', '.join(sorted(failed))}"
+    if set(failed) - failing:
+        return findings.warning(LINK, seen, _REMEDY)
     return findings.ok(LINK, seen)
 
 

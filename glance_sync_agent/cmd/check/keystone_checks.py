@@ -30,12 +30,18 @@ def identity(cloud: Cloud) -> findings.Finding:
             return findings.warning(link, f"{seen}, not service", f"{add}service")
         return seen
 
-    return findings.check(
-        link,
-        probe,
-        lambda _: f"correct [{CREDENTIALS}] in sync.conf; this must work with the same values: "
-        f"openstack --os-auth-url {_first(section, 'auth_url')} token issue",
-    )
+    def remedy(exc: errors.SyncError) -> str:
+        again = f"openstack --os-auth-url {_first(section, 'auth_url')} token issue"
+        if isinstance(exc, errors.ServiceUnavailable):
+            return (
+                f"start Keystone, or correct auth_url of [{CREDENTIALS}] in sync.conf; this must "
+                f"work: {again}"
+            )
+        return (
+            f"correct [{CREDENTIALS}] in sync.conf; this must work with the same values: {again}"
+        )
+
+    return findings.check(link, probe, remedy)
 
 
 def catalogue(cloud: Cloud) -> findings.Finding:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import os
 import pathlib
 import pwd
-import stat
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
+from glance_sync_agent.cmd.check import local_files
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.conf.settings import AgentSettings
 from glance_sync_agent.domain import strategy
@@ -31,7 +31,7 @@ def files(configuration: Configuration) -> Iterator[findings.Finding]:
 def _sync_conf(names: Sequence[pathlib.Path], settings: AgentSettings) -> findings.Finding:
     link = "sync.conf"
     shown = ", ".join(map(str, names))
-    if exposed := [str(name) for name in names if _is_exposed(name)]:
+    if exposed := [str(name) for name in names if local_files.is_exposed(name)]:
         return findings.warning(
             link,
             f"every user of this machine can read the password in {', '.join(exposed)}",
@@ -85,10 +85,6 @@ def _rules_file(settings: AgentSettings) -> findings.Finding:
 
 def _has_password(entry: store_file.Entry) -> bool:
     return any(scheme.parameters.get("login_password") for scheme in entry.schemes)
-
-
-def _is_exposed(path: pathlib.Path) -> bool:
-    return path.is_file() and bool(path.stat().st_mode & stat.S_IROTH)
 
 
 def state_path(path: pathlib.Path) -> findings.Finding:

@@ -2,7 +2,7 @@
 """The checks of marked images, one for each region. They write nothing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
@@ -13,11 +13,17 @@ from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.cloud import SystemClock
 
 
-def check(cloud: Cloud) -> Iterator[findings.Finding]:
-    """Count the marked images of each region."""
+def check(cloud: Cloud, failing: Set[images.RegionId]) -> Iterator[findings.Finding]:
+    """Count the marked images of each region.
+
+    :param failing: regions whose Glance fails, as an earlier line says.
+    """
     marked = cloud.engine(clock=SystemClock()).scans.census
     for region in sorted(cloud.catalogue.regions()):
-        yield _counted(marked, region)
+        if region in failing:
+            yield findings.skipped(f"images {region}", f"needs Glance {region}")
+        else:
+            yield _counted(marked, region)
 
 
 def _counted(marked: census.Census, region: images.RegionId) -> findings.Finding:

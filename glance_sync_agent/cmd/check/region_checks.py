@@ -19,11 +19,17 @@ from glance_sync_agent.wiring.configuration import CREDENTIALS
 
 Check = Callable[[], findings.Finding]
 
+#: A region follows in the name of the link.
+GLANCE = "Glance "
 
-def all_checks(cloud: Cloud, *, is_quick: bool) -> Iterator[Check]:
+
+def all_checks(
+    cloud: Cloud, *, is_quick: bool, only: images.RegionId | None = None
+) -> Iterator[Check]:
     """Yield the checks of all regions, the cascading region first.
 
     :param is_quick: make no image.
+    :param only: the one region to check; None: all.
     """
     configuration, catalogue = cloud.configuration, cloud.catalogue
     settings = configuration.settings
@@ -31,28 +37,31 @@ def all_checks(cloud: Cloud, *, is_quick: bool) -> Iterator[Check]:
     # The cascading region may get the snapshots of other regions.
     snapshot_regions = settings.engine.placement.snapshot_regions
     targets = {*regions} - ({catalogue.cascading} - snapshot_regions)
-    for region in regions:
+    chosen = regions if only is None else [only]
+    for region in chosen:
         takes_copies = region in targets and not is_quick
         yield functools.partial(
             glance, region, catalogue, cloud.session, takes_copies=takes_copies
         )
     if (map_file := settings.project_map) is not None:
         yield functools.partial(project_map, map_file, settings.engine.metadata, regions)
+    interface = configuration.conf[CREDENTIALS].interface
     if settings.engine.attempts.record_locations:
-        interface = configuration.conf[CREDENTIALS].interface
-        yield from location_checks.all_checks(regions, cloud, interface)
+        yield from location_checks.all_checks(chosen, cloud, interface)
     if (store_file := settings.store_file) is None:
         return
     try:
         services = cloud.regions
     except errors.ConfigurationError:
         return  # the check of glance_store.yaml reports that
-    for region in regions:
+    for region in chosen:
         is_source = region == catalogue.cascading
         yield functools.partial(
             store_checks.store, region, services, store_file, is_source=is_source
         )
-    yield functools.partial(store_checks.unused_entries, services, regions, store_file)
+    yield functools.partial(
+        store_checks.unused_entries, services, regions, store_file, interface
+    )
 
 
 def glance(
@@ -62,7 +71,7 @@ def glance(
 
     :param takes_copies: try an upload, which makes an image record and removes it.
     """
-    link = f"Glance {region}"
+    link = f"{GLANCE}{region}"
     endpoint = catalogue.endpoint(region)
 
     def probe() -> str | findings.Finding:
@@ -91,7 +100,8 @@ def glance(
                 "see the log of that Glance; check its [keystone_authtoken] and its policy.yaml"
             )
         return (
-            f"start that Glance, or make it reachable from here: curl {endpoint.rstrip('/')}"
+            "start that Glance, restart it if it hangs, or make it reachable from here: curl "
+            f"{endpoint.rstrip('/')}"
             "/versions"
         )
 

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.check import findings
+from glance_sync_agent.cmd.check import local_files
 from glance_sync_agent.conf import store_file
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.regions import RegionServices
@@ -59,7 +60,13 @@ def store(
         if is_source:
             remove = f"remove the entry of {region} from {file}"
             return _read(link, scheme.name, driver, remove)
-        return f"{scheme.name}: {driver.probe_write()}"
+        seen = f"{scheme.name}: {driver.probe_write()}"
+        key = scheme.parameters.get("key_filename")
+        if key and local_files.is_exposed(pathlib.Path(key)):
+            return findings.warning(
+                link, f"every user of this machine can read {key}", f"chmod 0600 {key}"
+            )
+        return seen
 
     return findings.check(link, probe, functools.partial(_remedy, file, region))
 
@@ -103,9 +110,15 @@ def _remedy(file: pathlib.Path, region: images.RegionId, exc: errors.SyncError) 
 
 
 def unused_entries(
-    services: RegionServices, regions: Sequence[images.RegionId], file: pathlib.Path
+    services: RegionServices,
+    regions: Sequence[images.RegionId],
+    file: pathlib.Path,
+    interface: str,
 ) -> findings.Finding:
-    """Find the entries of the store file that match no region."""
+    """Find the entries of the store file that match no region.
+
+    :param interface: of the endpoints that make a region known.
+    """
     link = "unused entries"
     used = [services.entry(region) for region in regions]
     unused = [entry.name for entry in store_file.load(file) if entry not in used]
@@ -113,6 +126,8 @@ def unused_entries(
         return findings.ok(link, f"none in {file.name}")
     return findings.warning(
         link,
-        f"{', '.join(unused)}: name and service_ip match no region of the catalogue",
-        f"correct name or service_ip in {file}",
+        f"{', '.join(unused)}: name and service_ip match no region that has an {interface} "
+        "image endpoint in the catalogue",
+        f"correct name or service_ip in {file}; if the endpoint is missing: openstack endpoint "
+        f"create --region REGION image {interface} URL",
     )

@@ -13,6 +13,7 @@ from cliff import commandmanager
 
 import glance_sync_agent
 from glance_sync_agent import errors
+from glance_sync_agent.cmd.cli import completion
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.wiring import configuration
 
@@ -42,15 +43,22 @@ class Console(app.App):
         description: str,
         examples: str,
         commands: Mapping[str, type[command.Command]],
+        default: str | None = None,
     ) -> None:
+        """Make a tool.
+
+        :param default: the command that an empty command line means; None: that is an error.
+        """
         self.NAME = name
         self._description = description
         self._is_usage_error = False
         self._examples = examples
+        self._default = default
         # Without entry points, so that the tool runs from a checkout that is not installed.
         manager = commandmanager.CommandManager(None)
         super().__init__(description, None, manager, deferred_help=True)
-        del manager.commands["complete"]
+        del manager.commands["complete"]  # the one of cliff
+        manager.add_command("complete", completion.Complete)
         for words, factory in commands.items():
             manager.add_command(words, factory)
 
@@ -108,8 +116,11 @@ class Console(app.App):
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
 
     def initialize_app(self, argv: list[str]) -> None:
-        """Refuse an empty command line; cliff would open a shell for it."""
+        """Run the default command for an empty command line; cliff would open a shell."""
         self.print_help_if_requested()
+        if not argv and self._default is not None:
+            argv.append(self._default)
+            self.interactive_mode = False
         if not argv:
             self.parser.error(f"which command? See '{self.NAME} --help'")
 

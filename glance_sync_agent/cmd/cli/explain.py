@@ -5,21 +5,16 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from glance_sync_agent import errors
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.cmd.cli import tables
-from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
-from glance_sync_agent.domain import readiness
-from glance_sync_agent.domain import remotes
-from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine.reports import placement_reports
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.cloud import SystemClock
 
-_COLUMNS = ("region", "wanted", "decided_by", "why")
 _EXAMPLES = """\
 examples:
   glance-sync explain cirros
@@ -62,7 +57,8 @@ class Explain(tables.Lister):
             verdicts = engine.shared.targets.placements(source)
         if region is not None:
             verdicts = {one: why for one, why in verdicts.items() if one == region}
-        return _COLUMNS, _rows(source, verdicts)
+        found = placement_reports.rows(source, verdicts)
+        return placement_reports.FIELDS, ([*row.values()] for row in found)
 
     def _warn(self, source: images.Image, cloud: Cloud) -> None:
         """Warn of names that match no region, and of a region without a bus."""
@@ -82,37 +78,7 @@ class Explain(tables.Lister):
         :raises UsageError: there is neither.
         :raises SyncError: none was found, and a region was unreachable.
         """
-        services, catalogue = cloud.regions, cloud.catalogue
-        cascading = catalogue.cascading
-        is_certain = True
-        copy = services.image_service(cascading).get_record(image_id)
-        if copy is not None and not identity.names_itself(copy):
-            return copy
-        for region in sorted(catalogue.regions() - {cascading}):
-            try:
-                found = services.image_service(region).get_record(image_id)
-            except errors.SyncError as exc:
-                self.app.say(f"region {region} was not searched: {exc}")
-                is_certain = False
-                continue
-            if found is None or identity.names_itself(found):
-                continue
-            if snapshots.is_snapshot(found):
-                return found
-        if copy is None:
-            error = console.UsageError if is_certain else errors.SyncError
-            raise error(
-                f"there is no image {image_id} in region {cascading}, and no snapshot with that "
-                "id in another region"
-            )
-        return copy
-
-
-def _rows(source: images.Image, verdicts: strategy.Placements) -> Iterator[Sequence[Any]]:
-    obstacle = remotes.fault(source) or readiness.obstacle(source)
-    for region in sorted(verdicts):
-        verdict = verdicts[region]
-        if obstacle is not None:
-            yield region, "no", "image", obstacle
-        else:
-            yield region, "yes" if verdict.wanted else "no", verdict.step.value, verdict.why
+        try:
+            return placement_reports.find(cloud.regions, cloud.catalogue, image_id, self.app.say)
+        except placement_reports.NoSource as exc:
+            raise console.UsageError(str(exc)) from exc

@@ -11,6 +11,7 @@ from cliff import command
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import named
+from glance_sync_agent.cmd.cli import person
 from glance_sync_agent.cmd.cli import tables
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
@@ -65,7 +66,7 @@ class Adopt(_OneImage):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Adopt it."""
         with self._settling(parsed_args) as (settle, region):
-            source = settle.adopt(region, parsed_args.image)
+            source = settle.adopt(region, parsed_args.image, person.asks())
         self.app.write(
             f"Image {parsed_args.image} of region {region} is now the copy of {source}; see "
             f"'glance-sync show {source.image_id}'"
@@ -84,7 +85,7 @@ class Disown(_OneImage):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Disown it."""
         with self._settling(parsed_args) as (settle, region):
-            source = settle.disown(region, parsed_args.image)
+            source = settle.disown(region, parsed_args.image, person.asks())
         self.app.write(
             f"Image {parsed_args.image} of region {region} is no longer a copy of {source}"
         )
@@ -102,7 +103,7 @@ class OrphanDelete(_OneImage):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete it."""
         with self._settling(parsed_args) as (settle, region):
-            image = settle.delete_orphan(region, parsed_args.image)
+            image = settle.delete_orphan(region, parsed_args.image, person.asks())
         self.app.write(
             f"Deleted image {image.image_id} of region {region}: project {image.metadata.owner}, "
             f"{image.size} bytes, hash {image.multihash}"

@@ -12,6 +12,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.wiring.cloud import Cloud
 
 _MOST_IDS = 100  # in one request to Glance
+_MOST_LISTED = 10_000  # in one page
 _SHOWN_IDS = 10  # in one message
 
 Say = Callable[[str], None]  # prints a warning
@@ -47,11 +48,14 @@ def add_region(parser: argparse.ArgumentParser, *, is_positional_too: bool = Fal
 
     :param is_positional_too: the command also accepts REGION after IMAGE, as it once did.
     """
-    parser.add_argument("--region", metavar="REGION", help="limit the command to this region")
+    parser.add_argument(
+        "--region", metavar="REGION", type=region_name, help="limit the command to this region"
+    )
     parser.set_defaults(region_argument=None)
     if is_positional_too:
         parser.add_argument(
-            "region_argument", nargs="?", metavar="REGION", help="the same as --region REGION"
+            "region_argument", nargs="?", metavar="REGION", type=region_name,
+            help="the same as --region REGION",
         )
 
 
@@ -59,11 +63,46 @@ def image(text: str) -> str:
     """Return the id or name of an image; an argparse type."""
     if not text:
         raise argparse.ArgumentTypeError("'' is neither the id nor the name of an image")
+    return _storable(text, "an image")
+
+
+def region_name(text: str) -> str:
+    """Return the name of a region; an argparse type."""
+    return _storable(text, "a region")
+
+
+def marker(text: str) -> images.ImageId:
+    """Return the id of an image; an argparse type."""
+    if (found := parsed_id(text)) is None:
+        raise argparse.ArgumentTypeError(f"{printable.escaped(text)!r} is not the id of an image")
+    return found
+
+
+def limit(text: str) -> int:
+    """Return the most rows or images of a page; an argparse type."""
+    return number(text, _MOST_LISTED)
+
+
+def number(text: str, most: int) -> int:
+    """Return a number from 1 to ``most``.
+
+    :raises ArgumentTypeError: it is none.
+    """
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if not 1 <= found <= most:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {most}")
+    return found
+
+
+def _storable(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError(
-            f"{printable.escaped(text)} is not valid UTF-8, so it is not the name of an image"
+            f"{printable.escaped(text)} is not valid UTF-8, so it is not the name of {what}"
         ) from None
     return text
 
@@ -125,14 +164,25 @@ def require_in_catalogue(name: images.RegionId, cloud: Cloud) -> None:
 def known_region(parsed_args: argparse.Namespace, cloud: Cloud) -> images.RegionId | None:
     """Return the named region, which must have tasks or be in the catalogue; None: none was named.
 
-    Sends no request to Keystone if the database knows the region.
-
     :raises UsageError: neither is true, or two regions were named.
     :raises SyncError: Keystone is unreachable.
     """
     name = region(parsed_args)
-    if name is None or name in (known := cloud.store.regions()):
-        return name
+    if name is not None:
+        require_known(name, cloud)
+    return name
+
+
+def require_known(name: images.RegionId, cloud: Cloud) -> None:
+    """Check that a named region has tasks or is in the catalogue.
+
+    Sends no request to Keystone if the database knows the region.
+
+    :raises UsageError: neither is true.
+    :raises SyncError: Keystone is unreachable.
+    """
+    if name in (known := cloud.store.regions()):
+        return
     try:
         in_catalogue = cloud.catalogue.regions()
     except errors.SyncError as exc:
@@ -141,7 +191,6 @@ def known_region(parsed_args: argparse.Namespace, cloud: Cloud) -> images.Region
             f"region {shown} has no task, and Keystone cannot tell whether it exists: {exc}"
         ) from exc
     require_region(name, {*known, *in_catalogue})
-    return name
 
 
 def parsed_id(text: str) -> images.ImageId | None:

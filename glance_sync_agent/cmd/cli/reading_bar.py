@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 from typing import TextIO
 
-from rich import console
-from rich import progress
-
 from glance_sync_agent.cmd.cli import printable
 from glance_sync_agent.domain import tasks
 
@@ -20,6 +17,10 @@ def shown(stream: TextIO) -> Iterator[Show]:
     if not stream.isatty():
         yield lambda _task, _done, _total: None
         return
+    # Here, because every command would load it.
+    from rich import console
+    from rich import progress
+
     columns = (
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=20),

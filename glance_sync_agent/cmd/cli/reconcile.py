@@ -3,14 +3,13 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-import sys
 from typing import Any
 
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import tables
+from glance_sync_agent.domain import jobs
+from glance_sync_agent.engine.jobs import asked_scans
 from glance_sync_agent.engine.reconcile import differences
-from glance_sync_agent.engine.reconcile import member_scans
-from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_state
 from glance_sync_agent.wiring.cloud import Cloud
 
@@ -62,64 +61,29 @@ class Reconcile(tables.Lister):
     ) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         """Return the columns and the rows."""
         configuration = self.app.configure()
-        allowed = parsed_args.allow_deletes
-        limit = configuration.settings.engine.scans.max_deletes if allowed is None else allowed
         found: list[differences.Difference] = []
         with Cloud(configuration) as cloud:
             region = named.region_of_catalogue(parsed_args, cloud)
-            scope = scan_state.Scope(only=None if region is None else frozenset({region}))
-            engine = cloud.engine()
-            # A dry run gets nothing that can write.
-            receive = (
-                _nothing if parsed_args.dry_run else differences.requesting(engine.shared.requests)
-            )
-
-            def keep(some: Sequence[differences.Difference]) -> int:
-                found.extend(some)
-                return receive(some)
-
-            kind = scan.ScanKind(
-                # A dry run shows all deletions, also those that the limit holds back.
-                max_deletes=lambda: sys.maxsize if parsed_args.dry_run else limit,
-                members=member_scans.FixedShare(member_scans.ALL),
+            order = jobs.Order(
+                kind=jobs.JobKind.SCAN,
+                regions=() if region is None else (region,),
                 is_dry=parsed_args.dry_run,
-                is_accepted=allowed is not None,
+                allow_deletes=parsed_args.allow_deletes,
             )
-            report = engine.scans.make_scan(kind, keep).run(scope)
-        if parsed_args.dry_run:
-            gone = len({one.image_id for one in found if one.may_delete})
-            report.held_back = gone if gone > limit else 0
-        self._report(report, len(found), limit=limit, dry_run=parsed_args.dry_run)
+            scans = cloud.engine().jobs.scans
+            report = scans.run(order, found.extend)
+            self._report(report, len(found), order, scans.limit(order))
         return _COLUMNS, map(_row, found)
 
     def _report(
-        self, report: scan_state.ScanReport, count: int, *, limit: int, dry_run: bool
+        self, report: scan_state.ScanReport, count: int, order: jobs.Order, limit: int
     ) -> None:
-        did = "would be requested; nothing was written" if dry_run else "requested"
+        did = "would be requested; nothing was written" if order.is_dry else "requested"
         self.app.say(f"Compared {report.sources} images with their copies: {count} {did}")
-        if report.failed_regions:
-            names = ", ".join(sorted(report.failed_regions))
-            self.app.say(f"Not compared, because they failed: {names}")
-        if report.held_back:
-            self.app.say(
-                f"{report.held_back} sources are gone or out of strategy, more than the limit of "
-                f"{limit}: none of their copies is deleted. If their number is right, run the "
-                f"command with --allow-deletes {report.held_back}"
-            )
-        if report.missing:
-            self.app.say(
-                f"{report.missing} sources are missing, and no message announced their deletion; "
-                "they count as deleted after [reconcile] gone_grace"
-            )
-        if report.restored:
-            names = ", ".join(sorted(report.restored))
-            self.app.say(
-                f"The newest images of {names} are missing, as if Glance was restored from a "
-                "backup. No image there counts as deleted until you run 'glance-sync "
-                "reconcile --allow-deletes N'"
-            )
-        self.is_partial = bool(report.failed_regions or report.held_back or report.restored)
-        if not dry_run and count and not report.failed_regions:
+        for text in asked_scans.sentences(report, limit, order.regions):
+            self.app.say(text)
+        self.is_partial = asked_scans.is_partial(report)
+        if not order.is_dry and count and not report.failed_regions:
             self.app.say("Follow them with 'glance-sync status'")
 
 
@@ -128,10 +92,6 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
-
-
-def _nothing(found: Sequence[differences.Difference]) -> int:
-    return len(found)
 
 
 def _row(one: differences.Difference) -> Sequence[Any]:

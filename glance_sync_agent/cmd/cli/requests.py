@@ -2,9 +2,6 @@
 """``glance-sync retry`` and ``sync``: requests for one image."""
 
 import argparse
-from collections.abc import Mapping
-import datetime
-import uuid
 
 from cliff import command
 
@@ -12,9 +9,11 @@ from glance_sync_agent import errors
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
-from glance_sync_agent.domain import breakers
+from glance_sync_agent.cmd.cli import person
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
+from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.configuration import Configuration
 
@@ -22,6 +21,7 @@ _RETRY_EXAMPLES = """\
 examples:
   glance-sync retry 6c8b1a86-7cf1-4f0e-9d0b-8a4f5b0d3c1e --region RegionTwo
   glance-sync retry cirros
+  glance-sync retry --all --region RegionTwo --code gave_up
 """
 
 _SYNC_EXAMPLES = """\
@@ -34,7 +34,7 @@ examples:
 
 
 class Retry(command.Command):
-    """Retry the failed and the waiting tasks of an image now.
+    """Retry the failed and the waiting tasks of an image now, or all failed tasks.
 
     Use it when the cause of a failure is removed. The count of attempts starts again at 0, and
     the agent takes the tasks within a second. Tasks that run or succeeded do not change. An
@@ -46,32 +46,59 @@ class Retry(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the image and the region."""
         parser = console.with_examples(super().get_parser(prog_name), _RETRY_EXAMPLES)
-        named.add_image(parser)
+        named.add_image(parser, nargs="?")
         named.add_region(parser, is_positional_too=True)
+        parser.add_argument(
+            "--all", action="store_true", dest="is_all", help="retry the failed tasks of all "
+            "images; --region and --code limit that"
+        )
+        parser.add_argument(
+            "--code", choices=sorted(one.value for one in Code if one.value), metavar="CODE",
+            help="with --all: retry only failures with this code, as 'status' shows it"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Request the tasks."""
+        if parsed_args.is_all is (parsed_args.image is not None):
+            raise console.UsageError("name an image, or say --all")
+        if parsed_args.code is not None and not parsed_args.is_all:
+            raise console.UsageError("--code is for --all")
         configuration = self.app.configure()
         with Cloud(configuration) as cloud:
-            store = cloud.store
             region = named.known_region(parsed_args, cloud)
-            image_id = named.image_id(parsed_args.image, cloud, self.app.say)
-            found = known_tasks.of_image(store, image_id, region)
-            now = cloud.clock.now()
-            known = store.breakers().all()
-            stuck = [task for task in found if _is_stuck(task, now, known)]
-            requests = cloud.engine().shared.requests
-            for task in stuck:
-                requests.request(task.key.image_id, task.key.region)
-                store.breakers().change(task.key.region, lambda one: one.with_probe_due(now))
-        if stuck:
-            regions = ", ".join(task.key.region for task in stuck)
-            self.app.write(f"Due now: image {image_id} in {regions}")
+            if parsed_args.is_all:
+                self._retry_all(cloud, region, parsed_args.code)
+            else:
+                self._retry(cloud, region, parsed_args.image)
+        _mention_pause(self.app, configuration)
+
+    def _retry_all(
+        self, cloud: Cloud, region: images.RegionId | None, code: str | None
+    ) -> None:
+        failed = ports.TaskFilter(
+            region=region,
+            # A code may be that of tasks that wait.
+            status=tasks.TaskStatus.FAILURE if code is None else None,
+            code=None if code is None else Code(code),
+        )
+        count = cloud.engine().shared.steering.retry_all(failed, person.asks())
+        if count:
+            self.app.write(f"Due now: {count} tasks")
+        else:
+            self.app.say("Nothing to retry: no task matches that has failed")
+
+    def _retry(self, cloud: Cloud, region: images.RegionId | None, image: str) -> None:
+        image_id = named.image_id(image, cloud, self.app.say)
+        found = known_tasks.of_image(cloud.store, image_id, region)
+        regions = cloud.engine().shared.steering.retry(
+            image_id, None if region is None else [region], person.asks()
+        )
+        if regions:
+            self.app.write(f"Due now: image {image_id} in {', '.join(regions)}")
         else:
             states = ", ".join(f"{task.key.region}: {task.status.value}" for task in found)
             self.app.say(f"Nothing to retry: image {image_id} is in {states}")
-        _mention_pause(self.app, configuration)
 
 
 class Sync(command.Command):
@@ -119,14 +146,13 @@ class Sync(command.Command):
             image_id = named.image_id(parsed_args.image, cloud, self.app.say)
             if parsed_args.release and region is not None:
                 _release(cloud, tasks.TaskKey(image_id=image_id, region=region))
-            requests = cloud.engine().shared.requests
-            count = requests.request(image_id, region, may_delete=parsed_args.delete_copies)
-        if not count:
-            raise errors.UnknownRegion(
-                f"sync_strategy names no region for image {image_id}, and it has no task; name a "
-                "region with --region"
+            regions = cloud.engine().shared.steering.sync(
+                image_id,
+                None if region is None else [region],
+                person.asks(),
+                may_delete=parsed_args.delete_copies,
             )
-        where = region or f"{count} regions"
+        where = region or f"{len(regions)} regions"
         self.app.write(
             f"Requested image {image_id} in {where}; see 'glance-sync show {image_id}'"
         )
@@ -135,23 +161,11 @@ class Sync(command.Command):
 
 def _release(cloud: Cloud, key: tasks.TaskKey) -> None:
     """Let the agent activate a copy that another user deactivated."""
-    now = cloud.clock.now()
-    if not cloud.store.permit_activation(key, now=now, request_id=uuid.uuid4().hex):
+    if not cloud.engine().shared.steering.release(key, person.asks()):
         raise errors.SyncError(
             f"no copy of {key} is known, so there is nothing to activate; 'glance-sync show "
             f"{key.image_id}' shows its tasks"
         )
-
-
-def _is_stuck(
-    task: tasks.Task,
-    now: datetime.datetime,
-    known: Mapping[images.RegionId, breakers.Breaker],
-) -> bool:
-    if task.status is tasks.TaskStatus.PENDING:
-        breaker = known.get(task.key.region, breakers.CLOSED)
-        return task.not_before > now or breaker.is_open(now)
-    return task.status is tasks.TaskStatus.FAILURE
 
 
 def _mention_pause(app: console.Console, configuration: Configuration) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 from cliff import columns
 from cliff import lister
 from cliff import show
+from cliff.formatters import base
+import stevedore
 
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.cli import printable
+from glance_sync_agent.cmd.cli import streamed_json
 
 _ESCAPING_FORMATS = frozenset({"json", "yaml"})  # these escape by themselves
 _TABLE = "table"  # the only format for people
@@ -38,6 +41,11 @@ class Lister(lister.Lister):
     app: console.Console
     examples = ""
     is_partial = False  # the exit status is 1
+
+    def _load_formatter_plugins(self) -> stevedore.ExtensionManager[base.ListFormatter]:
+        found = super()._load_formatter_plugins()
+        found["json"].obj = streamed_json.StreamedJson()
+        return found
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the examples."""

@@ -15,10 +15,8 @@ from glance_sync_agent.cmd.cli import known_tasks
 from glance_sync_agent.cmd.cli import named
 from glance_sync_agent.cmd.cli import reading_bar
 from glance_sync_agent.cmd.cli import tables
-from glance_sync_agent.domain import images
-from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain import jobs
 from glance_sync_agent.domain import verification
-from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
 from glance_sync_agent.wiring.cloud import Cloud
@@ -74,22 +72,19 @@ class Verify(tables.Lister):
             image_id = parsed_args.image and named.image_id(
                 parsed_args.image, cloud, self.app.say
             )
-            engine = cloud.engine()
-            reader = engine.verification.read_back
-            # A dry run gets nothing that can write.
-            repair = (
-                None
-                if parsed_args.dry_run
-                else engine.verification.make_repairs(has_limit=not parsed_args.replace_all)
+            if image_id is not None:
+                known_tasks.of_image(cloud.store, image_id, region)
+            order = jobs.Order(
+                kind=jobs.JobKind.VERIFICATION,
+                regions=() if region is None else (region,),
+                is_dry=parsed_args.dry_run,
+                image_id=image_id,
+                replace_all=parsed_args.replace_all,
             )
+            verifications = cloud.engine().jobs.verifications
             with reading_bar.shown(self.app.stderr) as show:
-                for task in _named(cloud.store, image_id, region):
-                    finding = reader.verify(task, show)
-                    findings.append(finding)
-                    if repair is not None:
-                        repair.take(finding)
-            report = None if repair is None else repair.request()
-        self._report(findings, report)
+                report = verifications.run(order, findings.append, show)
+        self._report(findings, None if order.is_dry else report)
         return _COLUMNS, map(_row, findings)
 
     def _report(
@@ -105,20 +100,6 @@ class Verify(tables.Lister):
                 f"The agent replaces {report.requested} of them; see 'glance-sync status'"
             )
         self.is_partial = not verdicts.keys() <= _TOLERATED
-
-
-def _named(
-    store: task_store.SqlTaskStore,
-    image_id: images.ImageId | None,
-    region: images.RegionId | None,
-) -> Iterator[tasks.Task]:
-    """Return the tasks whose copies to read.
-
-    :raises UsageError: the named image has none.
-    """
-    if image_id is not None:
-        return iter(known_tasks.of_image(store, image_id, region))
-    return store.list(region=region)
 
 
 def _row(one: read_back.ReadBackResult) -> Sequence[Any]:

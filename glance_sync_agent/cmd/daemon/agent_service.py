@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent import futures
 import logging
 import threading
+from typing import Protocol
 
 from oslo_service import service
 import tenacity
@@ -13,6 +14,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import listening
 from glance_sync_agent.cmd.daemon import loops
 from glance_sync_agent.cmd.daemon import threads
+from glance_sync_agent.cmd.daemon import watchdog
+from glance_sync_agent.drivers.meters import PrometheusMeters
 from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring import agent as agents
 from glance_sync_agent.wiring.configuration import Configuration
@@ -20,6 +23,28 @@ from glance_sync_agent.wiring.configuration import Configuration
 LOG = logging.getLogger(__name__)
 
 Build = Callable[[Configuration, ports.Runtime, threading.Event], agents.Agent]
+
+class Api(Protocol):
+    """The API within the agent."""
+
+    def serve(self) -> None:
+        """Listen, as soon as the services are there; return when it listens, or at the stop."""
+
+    def stop(self) -> None:
+        """Answer what is being worked on, and close all connections. Idempotent."""
+
+
+MakeApi = Callable[[Configuration, threads.Signals, PrometheusMeters], Api]
+
+
+def _make_api(
+    configuration: Configuration, signals: threads.Signals, meters: PrometheusMeters
+) -> Api:
+    # Its libraries take 15 MiB and a tenth of a second, so they are loaded only if it is enabled.
+    from glance_sync_agent.cmd.daemon import api_service
+
+    return api_service.Api(configuration, signals, meters)
+
 
 #: Seconds that transfers get to notice that they are called off.
 _CANCEL_SECONDS = 5.0
@@ -49,11 +74,20 @@ def log_retry(state: tenacity.RetryCallState) -> None:
 class Daemon(service.ServiceBase):
     """The service that the launcher runs in a process of its own, again if that dies."""
 
-    def __init__(self, configuration: Configuration, build: Build = agents.build) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        build: Build = agents.build,
+        make_api: MakeApi = _make_api,
+    ) -> None:
         """Build nothing yet."""
         self._configuration = configuration
         self._build_agent = build
         self._signals = threads.Signals()
+        self._make_api = make_api
+        self._meters = PrometheusMeters()
+        self._watchdog = watchdog.Watchdog()
+        self._api: Api | None = None
         self._stopped = threading.Event()
         self._agent: agents.Agent | None = None
         self._listening: listening.Listening | None = None
@@ -61,6 +95,9 @@ class Daemon(service.ServiceBase):
     def start(self) -> None:
         """Start the threads, which wait for the services that they need."""
         threads.spawn("agent", self._run)
+        if self._configuration.settings.api.is_enabled:
+            self._api = self._make_api(self._configuration, self._signals, self._meters)
+            threads.spawn("api", self._api.serve)
 
     def wait(self) -> None:
         """Return when the agent has stopped."""
@@ -90,6 +127,8 @@ class Daemon(service.ServiceBase):
         if self._agent is not None:
             self._drain(self._agent)
         closing.join()
+        if self._api is not None:
+            self._api.stop()
         if self._agent is not None:
             self._close(self._agent)
         LOG.info("Stopped")
@@ -101,7 +140,7 @@ class Daemon(service.ServiceBase):
             stop=tenacity.stop_when_event_set(self._signals.stopping),
             wait=tenacity.wait_exponential_jitter(multiplier=1, max=30),
             sleep=tenacity.sleep_using_event(self._signals.stopping),
-            before_sleep=log_retry,
+            before_sleep=self._wait_for_services,
             reraise=True,
         )
         try:
@@ -109,15 +148,22 @@ class Daemon(service.ServiceBase):
         except errors.SyncError as exc:
             LOG.warning("Stopped before the agent could start: %s", exc)
             return
-        loop = loops.Loops(agent, self._configuration, self._signals)
+        loop = loops.Loops(agent, self._configuration, self._signals, self._watchdog)
         threads.spawn("scan", loop.scan)
         threads.spawn("snapshots", loop.snapshots)
         threads.spawn("verify", loop.verify)
+        threads.spawn("upkeep", loop.upkeep)
+        threads.spawn("scans", loop.asked_scans)
+        threads.spawn("reads", loop.asked_verifications)
         self._listening = listening.Listening(
             agent.make_listener, self._configuration, self._signals
         )
         self._listening.follow()
         loop.dispatch()
+
+    def _wait_for_services(self, state: tenacity.RetryCallState) -> None:
+        log_retry(state)
+        self._watchdog.feed()
 
     def _build(self) -> agents.Agent:
         pool = futures.ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="task")
@@ -125,6 +171,7 @@ class Daemon(service.ServiceBase):
             submit=pool.submit,
             wake=self._signals.wake.set,
             ending=self._signals.stopping,
+            meters=self._meters,
         )
         return self._build_agent(self._configuration, runtime, self._signals.cancelled)
 
@@ -148,6 +195,7 @@ class Daemon(service.ServiceBase):
         try:
             agent.engine.scans.scan_schedule.end()
             agent.engine.verification.verify_schedule.end()
+            agent.engine.upkeep.upkeep.end()
         except errors.SyncError as exc:
             LOG.debug("Could not return the leader's leases, which expire by themselves: %s", exc)
         agent.close()

@@ -15,6 +15,7 @@ import glance_sync_agent
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import agent_service
 from glance_sync_agent.cmd.daemon import compat
+from glance_sync_agent.cmd.daemon import meditation
 from glance_sync_agent.cmd.daemon import state_lock
 from glance_sync_agent.wiring import agent
 from glance_sync_agent.wiring import configuration as configurations
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration = configurations.configure(
             arguments, prog="glance-sync-agent", description=_DESCRIPTION
         )
+        meditation.set_up(configuration.conf)
         with state_lock.held(configuration.settings.state_path):
             _prepare(configuration)
             return _serve(configuration, hangups)

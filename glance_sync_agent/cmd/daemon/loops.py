@@ -6,6 +6,8 @@ import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import threads
+from glance_sync_agent.cmd.daemon import watchdog
+from glance_sync_agent.engine.jobs.runner import JobRunner
 from glance_sync_agent.wiring.agent import Agent
 from glance_sync_agent.wiring.configuration import Configuration
 
@@ -24,20 +26,26 @@ class Loops:
     """The loops of one agent; each runs in a thread of its own."""
 
     def __init__(
-        self, agent: Agent, configuration: Configuration, signals: threads.Signals
+        self,
+        agent: Agent,
+        configuration: Configuration,
+        signals: threads.Signals,
+        dog: watchdog.Watchdog,
     ) -> None:
         self._engine = agent.engine
         self._set_clock = agent.set_clock
         self._configuration = configuration
         self._signals = signals
+        self._watchdog = dog
 
     @property
     def _is_enabled(self) -> bool:
         return self._configuration.settings.sync_enabled
 
     def dispatch(self) -> None:
-        """Start the tasks that are due."""
+        """Start the tasks that are due; only this loop feeds the watchdog."""
         while not self._signals.stopping.is_set():
+            self._watchdog.feed()
             self._signals.wake.clear()
             try:
                 wait = self._dispatch()
@@ -91,6 +99,26 @@ class Loops:
                 self._engine.attempts.snapshots.check()
             except errors.SyncError as exc:
                 LOG.warning("Could not check the snapshots; retrying: %s", exc)
+
+    def upkeep(self) -> None:
+        """Report to the other agents, and count for everybody."""
+        wait = 0.0
+        while not self._signals.stopping.wait(wait):
+            waits_for = "" if self._is_enabled else "sync_enabled, which is false"
+            wait = self._engine.upkeep.upkeep.run(waits_for)
+
+    def asked_scans(self) -> None:
+        """Run the scans that people ask for."""
+        self._run_jobs(self._engine.jobs.scan_runner)
+
+    def asked_verifications(self) -> None:
+        """Run the verifications that people ask for."""
+        self._run_jobs(self._engine.jobs.verification_runner)
+
+    def _run_jobs(self, runner: JobRunner) -> None:
+        wait = 0.0
+        while not self._signals.stopping.wait(wait):
+            wait = runner.run() if self._is_enabled else _POLL_SECONDS
 
     def verify(self) -> None:
         """Read copies back by the clock."""

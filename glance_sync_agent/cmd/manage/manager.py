@@ -16,6 +16,7 @@ from glance_sync_agent.cmd.check import checks
 from glance_sync_agent.cmd.check import findings
 from glance_sync_agent.cmd.cli import console
 from glance_sync_agent.cmd.manage import region
+from glance_sync_agent.domain import images
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.configuration import Configuration
 
@@ -87,29 +88,52 @@ class Check(command.Command):
             action="store_true",
             help="make no image, and do not compare images; for monitoring and large clouds",
         )
+        parser.add_argument(
+            "--region", metavar="REGION", help="check only this region, beside what all need"
+        )
+        parser.add_argument(
+            "--problems", action="store_true", help="show only links that fail or could be better"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Check all links; return the exit status."""
         # The report has what our modules and paramiko would log.
         self.app.log_from(logging.CRITICAL)
-        found = []
-        for finding in self._findings(is_quick=parsed_args.quick):
+        found: list[findings.Finding] = []
+        is_text, only_problems = parsed_args.format == "text", parsed_args.problems
+        for finding in self._findings(parsed_args):
             found.append(finding)
-            if parsed_args.format == "text":
+            if is_text and (finding.is_problem or not only_problems):
                 self.app.write(findings.text(finding))
-        if parsed_args.format == "json":
-            self.app.write(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
-        failed = sum(one.verdict is findings.Level.FAIL for one in found)
-        if failed and parsed_args.format == "text":
-            self.app.write(f"\n{failed} of {len(found)} links fail")
-        return 1 if failed else 0
+        if is_text:
+            self._conclude(found, is_repeated=not only_problems)
+        else:
+            shown = [one for one in found if one.is_problem or not only_problems]
+            self.app.write(json.dumps([dataclasses.asdict(one) for one in shown], indent=2))
+        return int(any(one.verdict is findings.Level.FAIL for one in found))
 
-    def _findings(self, *, is_quick: bool) -> Iterable[findings.Finding]:
+    def _conclude(self, found: Sequence[findings.Finding], *, is_repeated: bool) -> None:
+        """Repeat the problems in the order of their importance, and count the failures."""
+        problems = [one for one in found if one.is_problem]
+        if problems and is_repeated:
+            self.app.write("\nProblems, the most important first:")
+            for finding in sorted(problems, key=lambda one: one.verdict is findings.Level.WARN):
+                self.app.write(findings.text(finding))
+        failed = sum(one.verdict is findings.Level.FAIL for one in found)
+        if failed:
+            self.app.write(f"\n{failed} of {len(found)} links fail")
+
+    def _findings(self, parsed_args: argparse.Namespace) -> Iterable[findings.Finding]:
+        region = parsed_args.region
         try:
             configuration = self.app.configure()
             self.app.log_from(logging.CRITICAL)
-            links = checks.Checks(configuration, is_quick=is_quick)
+            links = checks.Checks(
+                configuration,
+                is_quick=parsed_args.quick,
+                only=None if region is None else images.RegionId(region),
+            )
         except errors.ConfigurationError as exc:
             return [
                 findings.failure("sync.conf", exc, "edit it, or use another with --config-file"),

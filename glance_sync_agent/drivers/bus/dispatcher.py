@@ -13,6 +13,7 @@ from oslo_messaging import dispatcher
 from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.drivers.bus import decoding
+from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
 
@@ -32,8 +33,11 @@ class Dispatcher(dispatcher.DispatcherBase):
     #: Errors of Glance's uploads have the priority ERROR and change no image.
     supported_priorities = ("info",)
 
-    def __init__(self, handle: Handle, stopping: threading.Event) -> None:
+    def __init__(
+        self, handle: Handle, stopping: threading.Event, meters: ports.Meters
+    ) -> None:
         self._handle = handle
+        self._meters = meters
         self._stopping = stopping
         self._lock = threading.Lock()
         self._unknown: set[str] = set()  # types that were logged
@@ -84,6 +88,7 @@ class Dispatcher(dispatcher.DispatcherBase):
         return _REQUEUE
 
     def _count(self, what: str) -> int:
+        self._meters.heard(what)
         with self._lock:
             self.counts[what] += 1
             return self.counts[what]

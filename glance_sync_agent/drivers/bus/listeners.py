@@ -15,6 +15,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.drivers.bus import compat
 from glance_sync_agent.drivers.bus import dispatcher
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.engine import ports
 
 LOG = logging.getLogger(__name__)
 
@@ -38,13 +39,17 @@ class Listener:
     """Consumes the events of one region's Glance."""
 
     def __init__(
-        self, conf: cfg.ConfigOpts, subscription: Subscription, handle: dispatcher.Handle
+        self,
+        conf: cfg.ConfigOpts,
+        subscription: Subscription,
+        handle: dispatcher.Handle,
+        meters: ports.Meters,
     ) -> None:
         """Keep the parts; connects to nothing."""
         self._conf = conf
         self._subscription = subscription
         self._stopping = threading.Event()
-        self._dispatcher = dispatcher.Dispatcher(handle, self._stopping)
+        self._dispatcher = dispatcher.Dispatcher(handle, self._stopping, meters)
         self._unreadable = compat.UnreadableMessages(self._dispatcher.drop)
         self._lock = threading.Lock()
         self._server: compat.Server | None = None

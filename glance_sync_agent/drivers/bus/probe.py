@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks whether the agent could listen on a message bus; consumes and creates nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import ssl
 from typing import Any
@@ -112,6 +112,40 @@ def ping(
             _compare(connection, _Declared(conf, url, exchange, pool), where)
         answers.append(where)
     return ", ".join(answers)
+
+
+def silent_topics(
+    conf: cfg.ConfigOpts,
+    timeout_seconds: float,
+    text: str | None = None,
+    *,
+    topics: Sequence[str],
+) -> Sequence[str]:
+    """Return the topics to which nothing was ever sent, as far as the broker shows it.
+
+    oslo.messaging makes a queue for each topic and priority with its first notification, so that
+    none is lost (``Connection.notify_send`` in impl_rabbit.py).
+
+    :param text: the URL; None: the ``transport_url`` of ``conf``.
+    :raises ServiceUnavailable: the bus is unreachable.
+    """
+    url = check(conf, text)
+    if url.transport != "rabbit" or not url.hosts:
+        return ()
+    host = url.hosts[0]
+    with _translated(_connection(conf, url, host, timeout_seconds), host.hostname) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout_seconds)
+        return [topic for topic in topics if not _exists(connection, f"{topic}.info")]
+
+
+def _exists(connection: Any, queue: str) -> bool:
+    try:
+        connection.channel().queue_declare(queue, passive=True)
+    except connection.channel_errors as exc:
+        if getattr(exc, "code", None) == _NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 class _Declared:

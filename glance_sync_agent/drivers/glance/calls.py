@@ -9,7 +9,6 @@ from collections.abc import Collection
 import dataclasses
 import json
 import logging
-import re
 import threading
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import images
+from glance_sync_agent.drivers.glance import roots
 from glance_sync_agent.drivers.keystone import credentials
 from glance_sync_agent.drivers.transport import answers
 from glance_sync_agent.drivers.transport import tls_failures
@@ -32,7 +32,6 @@ _TRANSIENT_STATUSES: Final = frozenset({_UNAUTHORIZED, 408, 429})
 _SHOWN_CHARACTERS: Final = 300
 #: What urllib3 raises after it has connected.
 _AFTER_SENDING: Final = (urllib3_errors.ReadTimeoutError, urllib3_errors.ProtocolError)
-_VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,7 @@ class Calls:
         """
         self._region = region
         self._session = session
-        self.root = _VERSION.sub("", endpoint).rstrip("/")  # without the version of the API
+        self.root = roots.root(endpoint)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes_soon),
             stop=tenacity.stop_any(
@@ -188,7 +187,7 @@ def _body(response: Any, what: str) -> Any:
 
 
 def _shown(failure: Exception) -> str:
-    return " ".join(str(failure).split())[:_SHOWN_CHARACTERS]
+    return " ".join(credentials.described(failure).split())[:_SHOWN_CHARACTERS]
 
 
 def _was_sent(error: BaseException | None) -> bool:

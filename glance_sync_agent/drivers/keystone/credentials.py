@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import re
 from typing import Any, Final, TypeAlias
 
 from keystoneauth1 import exceptions
@@ -12,6 +13,7 @@ from keystoneauth1 import session as sessions
 from oslo_config import cfg
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.drivers.transport import tls_failures
 from glance_sync_agent.drivers.transport.trust import Trust
 
@@ -27,6 +29,8 @@ _SECTION: Final = "service_credentials"
 _USER_AGENT: Final = "glance-sync-agent"
 _TIMEOUT_SECONDS: Final = 60.0
 _CONNECT_RETRIES: Final = 1
+#: requests quotes urllib3, which quotes the system.
+_LAYERS: Final = re.compile(r": HTTPS?ConnectionPool\(.*(\[Errno -?\d+\] [^'\")]+).*$", re.DOTALL)
 _POOL_SIZE: Final = 64  # connections kept to one host, and hosts to which any are kept
 
 
@@ -123,9 +127,18 @@ def make_session(
     return _pooled(session)
 
 
+class _Adapter(sessions.TCPKeepAliveAdapter):
+    """Sends the id of the request that the thread works on, with each request to any service."""
+
+    def add_headers(self, request: Any, **_kwargs: Any) -> None:
+        """Add the id; ``requests`` calls this for its subclasses."""
+        if (served := request_ids.current()) is not None:
+            request.headers[request_ids.HEADER] = served.global_id
+
+
 def _pooled(session: Session) -> Session:
     for scheme in ("http://", "https://"):
-        adapter = sessions.TCPKeepAliveAdapter(
+        adapter = _Adapter(
             pool_connections=_POOL_SIZE,
             pool_maxsize=_POOL_SIZE,
             tls_ciphers=session.tls_ciphers,
@@ -135,13 +148,18 @@ def _pooled(session: Session) -> Session:
     return session
 
 
+def described(failure: BaseException) -> str:
+    """Return the text of a failure, without the layers of the libraries below."""
+    return _LAYERS.sub(r": \1", str(failure))
+
+
 @contextlib.contextmanager
 def translated(attempt: str) -> Iterator[None]:
     """Turn what keystoneauth1 raises into our errors."""
     try:
         yield
     except (exceptions.HttpServerError, exceptions.TooManyRequests) as exc:
-        raise errors.ServiceUnavailable(f"cannot {attempt}: {exc}") from exc
+        raise errors.ServiceUnavailable(f"cannot {attempt}: {described(exc)}") from exc
     except (exceptions.HTTPClientError, exceptions.AuthPluginException) as exc:
         raise errors.Refused(
             f"cannot {attempt}: {exc}; check section [service_credentials]"
@@ -149,4 +167,4 @@ def translated(attempt: str) -> Iterator[None]:
     except TLS_FAILURES as exc:
         raise tls_failures.failed(f"cannot {attempt}", exc) from exc
     except (*FAILURES, OSError) as exc:  # requests cannot read a file of certificates
-        raise errors.ServiceUnavailable(f"cannot {attempt}: {exc}") from exc
+        raise errors.ServiceUnavailable(f"cannot {attempt}: {described(exc)}") from exc

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import images
-from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import texts
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import BREAKERS
 
@@ -69,7 +69,7 @@ def _values(breaker: breakers.Breaker) -> dict[str, Any]:
         "failures": breaker.failures,
         "since": breaker.since,
         "retry_at": breaker.retry_at,
-        "reason": tables.reason_text(breaker.reason),
+        "reason": texts.reason_text(breaker.reason),
         "image_ids": " ".join(breaker.image_ids),
         "answers": breaker.answers,
         "of_data": breaker.of_data,

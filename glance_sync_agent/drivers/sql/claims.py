@@ -55,11 +55,16 @@ class Claim:
             "lease_expires_at": self.until,
             "bytes_done": 0,
             "updated_at": self.now,
+            "claimed_at": self.now,
         }
         if rows.update(connection, is_due, rows.one(task.key), values) != 1:
             return None
         task = dataclasses.replace(
-            task, status=tasks.TaskStatus.PROCESSING, bytes_done=0, updated_at=self.now
+            task,
+            status=tasks.TaskStatus.PROCESSING,
+            bytes_done=0,
+            updated_at=self.now,
+            claimed_at=self.now,
         )
         return tasks.Lease(task=task, token=token)
 

@@ -6,10 +6,11 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
+from glance_sync_agent.domain import codes
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import rows
-from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import texts
 from glance_sync_agent.drivers.sql.tables import TASKS
 
 _IS_CURRENT = rows.IS_HELD & (TASKS.c.generation == sa.bindparam("current_generation"))
@@ -45,7 +46,7 @@ def _result(
     since = outcome.since if isinstance(outcome, tasks.Waiting) else None
     return _state(outcome, now) | {
         "code": str(outcome.code),
-        "reason": tables.reason_text(outcome.reason),
+        "reason": texts.reason_text(outcome.reason),
         "waiting_since": since,
     }
 
@@ -60,6 +61,9 @@ def _state(
         case tasks.Succeeded():
             may_delete = TASKS.c.may_delete if outcome.keeps_deletion else False
             done = {"status": rows.SUCCESS, "attempts": 0, "may_delete": may_delete}
+            done["done_at"] = now
+            if outcome.code in codes.IN_STEP:
+                done["cancelled_by"] = None
             # Only a copy in sync is sound. A damaged copy that is held stays damaged.
             sound = rows.SOUND if outcome.code is Code.IN_SYNC else {}
             return done | {"failing_since": None} | sound | _seen(outcome) | _held(outcome)
@@ -91,7 +95,7 @@ def _seen(outcome: tasks.Outcome) -> dict[str, Any]:
         "copy_id": copy.copy_id,
         "copy_created_at": copy.created_at,
         "on_probation": False,
-        "image_name": tables.name_text(copy.image_name),
+        "image_name": texts.name_text(copy.image_name),
     }
     if copy.size is not None:
         values |= {"bytes_done": copy.size, "bytes_total": copy.size, "has_data": 1}

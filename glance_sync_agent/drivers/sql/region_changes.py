@@ -12,6 +12,7 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import region_names
 from glance_sync_agent.drivers.sql import known_regions
+from glance_sync_agent.drivers.sql import region_pauses
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import BREAKERS
@@ -91,8 +92,10 @@ class RegionChanges:
             is_cascading = known_regions.IS_CASCADING & (FACTS.c.value == old)
             connection.execute(sa.update(FACTS).where(is_cascading).values(value=new))
             _rename_newest(connection, old, new)
-            _forget_names(connection, old, new)
             known_regions.remember(connection, new, now)
+            region_pauses.rename(connection, old, new)
+            _forget_breakers(connection, old, new)
+            _forget_name(connection, old)
             return dataclasses.replace(usage, tasks=changed.rowcount)
 
         return self._database.write(f"rename region {old}", work, durable=True)
@@ -111,7 +114,8 @@ class RegionChanges:
             is_cascading = known_regions.IS_CASCADING & (FACTS.c.value == region)
             connection.execute(sa.delete(FACTS).where(is_cascading))
             connection.execute(sa.delete(FACTS).where(FACTS.c.name == _newest(region)))
-            _forget_names(connection, region)
+            _forget_breakers(connection, region)
+            _forget_name(connection, region)
             return usage
 
         return self._database.write(f"forget region {region}", work, durable=True)
@@ -136,10 +140,13 @@ def _rename_newest(
     connection.execute(sa.update(FACTS).where(is_old).values(name=_newest(new)))
 
 
-def _forget_names(connection: sa.Connection, *regions: images.RegionId) -> None:
-    """Remove the names and the breakers of regions. A breaker then starts closed."""
+def _forget_breakers(connection: sa.Connection, *regions: images.RegionId) -> None:
+    """Remove the breakers of regions, so that they start closed."""
     connection.execute(sa.delete(BREAKERS).where(BREAKERS.c.region.in_(regions)))
-    connection.execute(sa.delete(REGIONS).where(REGIONS.c.name.in_(regions)))
+
+
+def _forget_name(connection: sa.Connection, region: images.RegionId) -> None:
+    connection.execute(sa.delete(REGIONS).where(REGIONS.c.name == region))
 
 
 def _require_rest(connection: sa.Connection, now: datetime.datetime) -> None:

@@ -30,6 +30,12 @@ def is_current(database: Database) -> bool:
     return set(needed) == set(_heads(database))
 
 
+def is_newer(database: Database) -> bool:
+    """Return whether a newer agent upgraded the schema."""
+    known = {one.revision for one in script.ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    return not known.issuperset(_heads(database))
+
+
 def revision(database: Database) -> str | None:
     """Return the version of the schema; None if the database has none yet."""
     return ", ".join(_heads(database)) or None

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables, and how a row becomes a task."""
 
-from collections.abc import Callable
-import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,50 +10,8 @@ from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
-
-_REASON_CHARACTERS = 2000
-_NAME_CHARACTERS = 255  # Glance's own limit
-_DAMAGE_CHARACTERS = 255  # a multihash takes 150
-_PROJECT_CHARACTERS = 64  # Keystone's own limit
-
-
-class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
-    """Aware UTC times with microseconds, which an operator can read in the database.
-
-    The column has no zone, because MariaDB and SQLite have none.
-    """
-
-    impl = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    cache_ok = True
-
-    def process_bind_param(
-        self, value: datetime.datetime | None, dialect: sa.Dialect
-    ) -> datetime.datetime | None:
-        """Make a time naive; refuse a naive one, which Python takes for local time."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        return value.astimezone(datetime.UTC).replace(tzinfo=None)
-
-    def result_processor(
-        self, dialect: sa.Dialect, coltype: object
-    ) -> Callable[[Any], datetime.datetime | None]:
-        """Return what makes times aware.
-
-        A scan reads ten times a row, for which ``process_result_value`` takes twice as long.
-        """
-        parsed: Callable[[Any], Any] = super().result_processor(dialect, coltype) or _unchanged
-
-        def aware(value: Any) -> datetime.datetime | None:
-            return None if value is None else parsed(value).replace(tzinfo=datetime.UTC)
-
-        return aware
-
-
-def _unchanged(value: Any) -> Any:
-    return value
-
+from glance_sync_agent.drivers.sql import texts
+from glance_sync_agent.drivers.sql.utc_times import UtcDateTime
 
 METADATA = sa.MetaData()
 #: Columns that no task shows.
@@ -65,8 +21,8 @@ _OPTIONS: dict[str, Any] = {
     f"{kind}_{name}": value for kind in ("mysql", "mariadb") for name, value in _MYSQL.items()
 }
 _REGION = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
-_PROJECT = sa.String(_PROJECT_CHARACTERS).with_variant(
-    sa.String(_PROJECT_CHARACTERS, collation="C"), "postgresql"
+_PROJECT = sa.String(texts.PROJECT_CHARACTERS).with_variant(
+    sa.String(texts.PROJECT_CHARACTERS, collation="C"), "postgresql"
 )
 
 #: All databases compare texts byte by byte (``C``, ``utf8mb4_bin``, SQLite's default), so that
@@ -85,7 +41,7 @@ TASKS = sa.Table(
     # See domain.codes; rows of older versions have none.
     sa.Column("code", sa.String(32), nullable=False, server_default=sa.text("''")),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("image_name", sa.String(_NAME_CHARACTERS)),
+    sa.Column("image_name", sa.String(texts.NAME_CHARACTERS)),
     sa.Column("copy_id", sa.String(36)),
     sa.Column("source_region", _REGION),  # None: the cascading one
     sa.Column("copied_from", _REGION),
@@ -98,7 +54,7 @@ TASKS = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("damaged_id", sa.String(36)),  # the damaged copy
-    sa.Column("damage", sa.String(_DAMAGE_CHARACTERS)),  # what was read instead of its data
+    sa.Column("damage", sa.String(texts.DAMAGE_CHARACTERS)),  # what was read instead of its data
     sa.Column("verified_at", UtcDateTime),  # when the copy was read back
     sa.Column("proven_id", sa.String(36)),  # a copy that was read back because no hash proves it
     sa.Column("copy_created_at", UtcDateTime),  # by its Glance; None: copy_id is only chosen
@@ -113,14 +69,21 @@ TASKS = sa.Table(
     sa.Column("held_id", sa.String(36)),  # the copy that somebody else deactivated
     # 1: the copy has its data. The databases spell the default of a boolean differently.
     sa.Column("has_data", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("cancelled_by", sa.String(texts.PERSON_CHARACTERS)),  # None: it is not cancelled
+    sa.Column("asked_at", UtcDateTime),  # when the first request came that is not done yet
+    sa.Column("done_at", UtcDateTime),
+    sa.Column("claimed_at", UtcDateTime),  # when the last attempt began
     # Finds the earliest task of each kind and region in one step, and lists the tasks of a region
     # without sorting. At 4 bytes a character it is 1.3 KB wide; InnoDB allows 3 KB.
     sa.Index("tasks_by_due_time", "status", "has_data", "region", "not_before", "image_id"),
     # Finds each project that has tasks in one step.
     sa.Index(
-        "tasks_by_project",
-        "status", "has_data", "region", "project", "not_before", "image_id",
+        "tasks_by_project", "status", "has_data", "region", "project", "not_before", "image_id"
     ),
+    # Find the images of a page without reading all tasks. The second one also counts them.
+    sa.Index("tasks_by_name", "image_name", "image_id"),
+    sa.Index("tasks_by_code", "code", "region", "image_id", "status"),
+    sa.Index("tasks_by_change", "updated_at", "image_id"),
     sqlite_with_rowid=False,
     **_OPTIONS,
 )
@@ -155,19 +118,113 @@ FACTS = sa.Table(
     "facts",
     METADATA,
     sa.Column("name", sa.String(300), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column(
+        "value", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False
+    ),
     **_OPTIONS,
 )
 
-#: Regions that the catalogue had when an agent started, and when that was last.
+#: Regions that the catalogue had when an agent started, when that was last, and their pauses.
 REGIONS = sa.Table(
     "regions",
     METADATA,
     sa.Column("name", _REGION, primary_key=True),
     sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("paused_at", UtcDateTime),  # this and the next three: set while it is paused
+    sa.Column("paused_by", sa.String(texts.PERSON_CHARACTERS)),
+    sa.Column("pause_reason", sa.Text),
+    sa.Column("pause_finishes", sa.Boolean),
     **_OPTIONS,
 )
 
+#: The agents, and what each reported last.
+AGENTS = sa.Table(
+    "agents",
+    METADATA,
+    sa.Column("agent_id", sa.String(texts.PERSON_CHARACTERS), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("stopped_at", UtcDateTime),  # None: it runs, or it ended without a word
+    sa.Column("heard_at", UtcDateTime),
+    sa.Column("scanned_at", UtcDateTime),
+    sa.Column("scanned_changes_at", UtcDateTime),
+    sa.Column("running", sa.Integer, nullable=False),
+    sa.Column("waits_for", sa.Text, nullable=False),
+    **_OPTIONS,
+)
+
+#: What happened: append-only, for ``[history] days``.
+EVENTS = sa.Table(
+    "events",
+    METADATA,
+    sa.Column(
+        "number",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("by", sa.String(texts.PERSON_CHARACTERS), nullable=False),
+    sa.Column("image_id", sa.String(36)),
+    sa.Column("region", _REGION),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("code", sa.String(32), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("copy_id", sa.String(36)),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("seconds", sa.Float),
+    sa.Column("owner", sa.String(texts.PERSON_CHARACTERS)),
+    sa.Column("multihash", sa.String(texts.DAMAGE_CHARACTERS)),
+    sa.Column("proof", sa.Text),
+    sa.Index("events_by_image", "image_id", "number"),
+    sa.Index("events_by_time", "at"),
+    sa.Index("events_by_request", "request_id"),
+    sa.Index("events_by_kind", "kind", "number"),
+    sa.Index("events_by_region", "region", "number"),
+    # A number that was removed is never given again, so a reader who goes on misses nothing.
+    sqlite_autoincrement=True,
+    **_OPTIONS,
+)
+
+#: Scans and verifications that people ask for.
+JOBS = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("options", sa.Text, nullable=False),  # JSON, as the report
+    sa.Column("asked_at", UtcDateTime, nullable=False),
+    sa.Column("asked_by", sa.String(texts.PERSON_CHARACTERS), nullable=False),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.Column("agent_id", sa.String(texts.PERSON_CHARACTERS)),
+    sa.Column("lease_expires_at", UtcDateTime),  # set while it runs
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.Index("jobs_by_state", "state", "asked_at"),
+    sa.Index("jobs_by_kind", "kind", "asked_at", "job_id"),
+    **_OPTIONS,
+)
+
+#: What the jobs found, by their numbers.
+JOB_FINDINGS = sa.Table(
+    "job_findings",
+    METADATA,
+    sa.Column("job_id", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("image_id", sa.String(36), nullable=False),
+    sa.Column("region", _REGION, nullable=False),
+    sa.Column("image_name", sa.String(texts.NAME_CHARACTERS)),
+    sa.Column("what", sa.String(32), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger),
+    **_OPTIONS,
+)
 
 _TASK_COLUMNS = tuple(column.name for column in TASKS.columns)
 
@@ -191,29 +248,3 @@ def task(row: sa.Row[Any]) -> tasks.Task:
         vanished=vanished_at and backoff.Vanishings(times=times, last_at=vanished_at),
         **found,
     )
-
-
-def damage_text(text: str) -> str:
-    """Return the part of a damage that the table can hold."""
-    return _storable(text, _DAMAGE_CHARACTERS)
-
-
-def reason_text(text: str) -> str:
-    """Return the part of a reason that the table can hold."""
-    return _storable(text, _REASON_CHARACTERS)
-
-
-def name_text(text: str | None) -> str | None:
-    """Return the part of an image's name that the table can hold."""
-    return None if text is None else _storable(text, _NAME_CHARACTERS)
-
-
-def project_text(text: str) -> str:
-    """Return the part of a project's id that the table can hold."""
-    return _storable(text, _PROJECT_CHARACTERS)
-
-
-def _storable(text: str, characters: int) -> str:
-    # PostgreSQL refuses NUL, and no database takes half a surrogate pair, which JSON can hold.
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-    return text[:characters]

@@ -12,8 +12,8 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.drivers.sql import rows
-from glance_sync_agent.drivers.sql import tables
 from glance_sync_agent.drivers.sql import task_requests
+from glance_sync_agent.drivers.sql import texts
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import TASKS
 from glance_sync_agent.engine import ports
@@ -36,7 +36,7 @@ class SqlTaskNotes:
             copy_id=copy_id,
             copy_created_at=None if copy is None else copy.created_at,
             on_probation=copy is not None and copy.on_probation,
-            image_name=tables.name_text(image_name),
+            image_name=texts.name_text(image_name),
             copied_from=None,
             has_data=0,
             # The proof stays true as long as it is about the same copy.
@@ -78,7 +78,7 @@ class SqlTaskNotes:
         noted = (
             sa.update(TASKS)
             .where(rows.is_task(key), TASKS.c.copy_id == damage.copy_id)
-            .values(damaged_id=damage.copy_id, damage=tables.damage_text(damage.found))
+            .values(damaged_id=damage.copy_id, damage=texts.damage_text(damage.found))
         )
         request = ports.Request(request_id=request_id, now=now, not_before=now)
         return self._note_and_request(f"request the repair of {key}", noted, key, request)
@@ -92,7 +92,9 @@ class SqlTaskNotes:
             .where(rows.is_task(key), sa.or_(TASKS.c.copy_id.is_not(None), is_held))
             .values(deactivated_id=TASKS.c.copy_id, held_id=None)
         )
-        request = ports.Request(request_id=request_id, now=now, not_before=now)
+        request = ports.Request(
+            request_id=request_id, now=now, not_before=now, by_person=True
+        )
         return self._note_and_request(f"permit the activation of {key}", noted, key, request)
 
     def _note_and_request(
@@ -119,7 +121,8 @@ class SqlTaskNotes:
         requested = task_requests.of_task(
             key,
             ports.Request(
-                request_id=request_id, now=now, not_before=now, source_region=source_region
+                request_id=request_id, now=now, not_before=now, source_region=source_region,
+                by_person=True,
             ),
         )
         moved = task_requests.moved(rows.is_task(key), source_region)

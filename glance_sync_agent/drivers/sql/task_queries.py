@@ -7,13 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from glance_sync_agent.domain import fleet
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import rows
 from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import task_counts
+from glance_sync_agent.drivers.sql import texts
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import TASKS
+from glance_sync_agent.engine import ports
 
 _PAGE_ROWS = 500
 _OUTLINES = sa.select(
@@ -79,9 +83,29 @@ class SqlTaskQueries:
         for row in self._pages(query, lambda last: TASKS.c.image_id > last.image_id):
             yield images.ImageId(row.image_id)
 
+    def matching(self, task_filter: ports.TaskFilter) -> Iterator[tasks.Task]:
+        return self._walk(*_conditions(task_filter))
+
+    def page(
+        self, task_filter: ports.TaskFilter, page: ports.Page
+    ) -> Sequence[images.ImageId]:
+        image_id = TASKS.c.image_id
+        query = sa.select(image_id).distinct().where(*_conditions(task_filter)).limit(page.limit)
+        if page.after is not None:
+            follows = image_id < page.after if page.descending else image_id > page.after
+            query = query.where(follows)
+        query = query.order_by(image_id.desc() if page.descending else image_id)
+        return [images.ImageId(row.image_id) for row in self._rows("list images", query)]
+
+    def count(self, late_before: datetime.datetime) -> fleet.RegionCounts:
+        return task_counts.counts(
+            self._rows("count the tasks", task_counts.numbers()),
+            self._rows("count the tasks", task_counts.unfinished(late_before)),
+        )
+
     def named(self, image_name: str) -> Sequence[images.ImageId]:
         """Return the images whose last known name this is, each once, by id."""
-        name = tables.name_text(image_name)
+        name = texts.name_text(image_name)
         query = (
             sa.select(TASKS.c.image_id, TASKS.c.image_name)
             .where(TASKS.c.image_name == name)
@@ -117,6 +141,19 @@ class SqlTaskQueries:
 
     def _rows(self, attempt: str, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return self._database.read(attempt, lambda connection: connection.execute(query).all())
+
+
+def _conditions(task_filter: ports.TaskFilter) -> Iterator[sa.ColumnElement[bool]]:
+    if task_filter.region is not None:
+        yield TASKS.c.region == task_filter.region
+    if task_filter.status is not None:
+        yield TASKS.c.status == task_filter.status.value
+    if task_filter.code is not None:
+        yield TASKS.c.code == task_filter.code.value
+    if task_filter.image_name is not None:
+        yield TASKS.c.image_name == texts.name_text(task_filter.image_name)
+    if task_filter.since is not None:
+        yield TASKS.c.updated_at >= sa.literal(task_filter.since, TASKS.c.updated_at.type)
 
 
 def _follows(last: sa.Row[Any]) -> sa.ColumnElement[bool]:

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and leases of tasks in SQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import datetime
 import functools
 
 import sqlalchemy as sa
 
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import claims
+from glance_sync_agent.drivers.sql import event_rows
 from glance_sync_agent.drivers.sql import outcomes
 from glance_sync_agent.drivers.sql import rows
+from glance_sync_agent.drivers.sql.cancellations import Cancellation
 from glance_sync_agent.drivers.sql.database import Database
 from glance_sync_agent.drivers.sql.tables import TASKS
 from glance_sync_agent.drivers.sql.task_requests import RequestedTasks
@@ -65,11 +68,13 @@ class SqlTaskQueue:
             image_ids=frozenset(image_ids),
             regions={region},
             projects=projects or {},
-            kind=RequestKind.SCAN,
-            of_source_only=True,
+            kind=RequestKind.IN_REGIONS if request.by_person else RequestKind.SCAN,
+            of_source_only=not request.by_person,
         )
-        # Not durable, because there is another scan after a power failure.
-        return self._database.write(f"request tasks in region {region}", requested.write)
+        # After a power failure there is another scan, but the person does not ask again.
+        return self._database.write(
+            f"request tasks in region {region}", requested.write, durable=request.by_person
+        )
 
     def due_regions(
         self, now: datetime.datetime, *, with_data: bool | None = None
@@ -140,24 +145,65 @@ class SqlTaskQueue:
             updated_at=now,
         )
 
-    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
-        return self._database.write(
-            f"finish the task of {lease.task.key}",
-            functools.partial(outcomes.finish, lease=lease, outcome=outcome, now=now),
-        )
+    def finish(
+        self,
+        lease: tasks.Lease,
+        outcome: tasks.Outcome,
+        now: datetime.datetime,
+        *,
+        events: Sequence[history.Event] = (),
+    ) -> bool:
+        def work(connection: sa.Connection) -> bool:
+            is_last = outcomes.finish(connection, lease, outcome, now)
+            event_rows.insert(connection, events)
+            return is_last
+
+        return self._database.write(f"finish the task of {lease.task.key}", work)
 
     def release(self, lease: tasks.Lease, now: datetime.datetime) -> None:
         rows.update_held(
             self._database, lease, **rows.UNTOUCHED, not_before=now, updated_at=now
         )
 
+    def cancel(
+        self,
+        image_id: images.ImageId,
+        regions: Collection[images.RegionId] | None,
+        *,
+        by: str,
+        now: datetime.datetime,
+    ) -> Sequence[images.RegionId]:
+        cancellation = Cancellation(image_id=image_id, regions=regions, by=by, now=now)
+        return self._database.write(
+            f"cancel the tasks of image {image_id}", cancellation.write, durable=True
+        )
+
+    def call_off(
+        self,
+        regions: Collection[images.RegionId] | None,
+        now: datetime.datetime,
+        *,
+        only_abandoned: bool = False,
+    ) -> int:
+        condition: sa.ColumnElement[bool] = sa.true()
+        if regions is not None:
+            condition = TASKS.c.region.in_(sorted(regions))
+        if only_abandoned:
+            expires_at = TASKS.c.lease_expires_at
+            condition &= expires_at <= sa.literal(now, expires_at.type)
+        return self._release("call off the tasks of paused regions", condition, now)
+
     def release_owned(self, owner: str, now: datetime.datetime) -> int:
+        return self._release(f"release the tasks of {owner}", TASKS.c.lease_owner == owner, now)
+
+    def _release(
+        self, attempt: str, condition: sa.ColumnElement[bool], now: datetime.datetime
+    ) -> int:
         change = (
             sa.update(TASKS)
-            .where(rows.IS_PROCESSING, TASKS.c.lease_owner == owner)
+            .where(rows.IS_PROCESSING, condition)
             .values(**rows.UNTOUCHED, not_before=now, updated_at=now)
         )
         return self._database.write(
-            f"release the tasks of {owner}",
-            lambda connection: connection.execute(change).rowcount,
+            attempt, lambda connection: connection.execute(change).rowcount
         )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import rows
-from glance_sync_agent.drivers.sql import tables
+from glance_sync_agent.drivers.sql import texts
 from glance_sync_agent.drivers.sql.tables import TASKS
 from glance_sync_agent.engine import ports
 
@@ -109,7 +109,7 @@ class RequestedTasks:
         return is_free and self.request.source_region is None and not self.request.may_delete
 
     def _project(self, image_id: str) -> str:
-        return tables.project_text(self.projects.get(images.ImageId(image_id), ""))
+        return texts.project_text(self.projects.get(images.ImageId(image_id), ""))
 
     def _request_again(
         self, connection: sa.Connection, found: _Found
@@ -145,6 +145,7 @@ class RequestedTasks:
             "source_region": self.request.source_region,
             "bytes_done": 0,
             "created_at": self.request.now,
+            "asked_at": self.request.now,
         }
 
     def _again(self) -> sa.Update:
@@ -172,8 +173,19 @@ class RequestedTasks:
             (TASKS.c.bytes_total, total),
             *((TASKS.c[name], value) for name, value in self._always().items()),
             *self._failures(),
+            (TASKS.c.asked_at, self._asked_at()),
+            *([(TASKS.c.cancelled_by, None)] if self.request.by_person else []),
             (TASKS.c.status, status),
         )
+
+    def _asked_at(self) -> sa.ColumnElement[Any]:
+        """Return since when the copy is not as requested."""
+        states = [rows.PENDING, rows.PROCESSING]
+        if self.kind is RequestKind.SCAN:
+            states.append(rows.FAILURE)  # nobody asked for anything new
+        now = sa.literal(self.request.now, TASKS.c.asked_at.type)
+        known = sa.func.coalesce(TASKS.c.asked_at, now)
+        return sa.case((TASKS.c.status.in_(states), known), else_=now)
 
     def _failures(self) -> Iterator[tuple[sa.Column[Any], Any]]:
         """Yield the new values about failed attempts and vanished copies."""

@@ -2,6 +2,7 @@
 """The durable table of tasks in SQL, and what is stored beside it."""
 
 import datetime
+import types
 import uuid
 
 import sqlalchemy as sa
@@ -9,14 +10,17 @@ import sqlalchemy as sa
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.drivers.sql import rows
-from glance_sync_agent.drivers.sql import schema
 from glance_sync_agent.drivers.sql import task_requests
+from glance_sync_agent.drivers.sql.agents import SqlAgentStore
 from glance_sync_agent.drivers.sql.breakers import SqlBreakerStore
 from glance_sync_agent.drivers.sql.database import Database
+from glance_sync_agent.drivers.sql.events import SqlEventStore
 from glance_sync_agent.drivers.sql.facts import SqlFactStore
+from glance_sync_agent.drivers.sql.jobs import SqlJobStore
 from glance_sync_agent.drivers.sql.known_regions import KnownRegions
 from glance_sync_agent.drivers.sql.leader_leases import SqlLeaderLeases
 from glance_sync_agent.drivers.sql.region_changes import RegionChanges
+from glance_sync_agent.drivers.sql.region_pauses import SqlPauseStore
 from glance_sync_agent.drivers.sql.tables import TASKS
 from glance_sync_agent.drivers.sql.task_notes import SqlTaskNotes
 from glance_sync_agent.drivers.sql.task_queries import SqlTaskQueries
@@ -49,6 +53,22 @@ class SqlTaskStore(SqlTaskQueue, SqlTaskNotes, SqlTaskQueries):
         """Return the circuit breakers of the regions."""
         return SqlBreakerStore(self._database)
 
+    def pauses(self) -> SqlPauseStore:
+        """Return the pauses of the regions."""
+        return SqlPauseStore(self._database)
+
+    def history(self) -> SqlEventStore:
+        """Return what happened."""
+        return SqlEventStore(self._database)
+
+    def agents(self) -> SqlAgentStore:
+        """Return what the agents report."""
+        return SqlAgentStore(self._database)
+
+    def jobs(self) -> SqlJobStore:
+        """Return the scans and verifications that people asked for."""
+        return SqlJobStore(self._database)
+
     def facts(self) -> SqlFactStore:
         """Return the facts that the agents share."""
         return SqlFactStore(self._database)
@@ -67,21 +87,29 @@ class SqlTaskStore(SqlTaskQueue, SqlTaskNotes, SqlTaskQueries):
         :raises ConfigurationError: the file cannot be created, or a newer agent upgraded it.
         :raises ServiceUnavailable: the database is unreachable.
         """
-        schema.upgrade(self._database)
+        _schema().upgrade(self._database)
 
     def is_current(self) -> bool:
         """Return whether the schema is the one that this version of the agent needs.
 
         :raises ServiceUnavailable: the database is unreachable.
         """
-        return schema.is_current(self._database)
+        return bool(_schema().is_current(self._database))
+
+    def is_newer(self) -> bool:
+        """Return whether a newer agent upgraded the schema.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+        return bool(_schema().is_newer(self._database))
 
     def revision(self) -> str | None:
         """Return the version of the schema; None if the database has none yet.
 
         :raises ServiceUnavailable: the database is unreachable.
         """
-        return schema.revision(self._database)
+        found: str | None = _schema().revision(self._database)
+        return found
 
     def ping(self) -> None:
         """Read one task, to show that the agent can.
@@ -124,6 +152,13 @@ class SqlTaskStore(SqlTaskQueue, SqlTaskNotes, SqlTaskQueries):
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""
         self._database.close()
+
+
+def _schema() -> types.ModuleType:
+    """Return the module that knows alembic, which costs a start-up a fifth of a second."""
+    from glance_sync_agent.drivers.sql import schema
+
+    return schema
 
 
 def _clock_ahead(connection: sa.Connection) -> datetime.timedelta:

@@ -30,6 +30,8 @@ class ApiStore:
     It keeps connections for a moment, because many images are small.
     """
 
+    way = "api"
+
     def __init__(self, context: stores.StoreContext) -> None:
         """Prepare; nothing connects yet.
 
@@ -45,7 +47,7 @@ class ApiStore:
         cls, parameters: Mapping[str, str], context: stores.StoreContext
     ) -> "ApiStore":
         """Make a store (:class:`stores.Factory`)."""
-        stores.check_parameters(parameters, context, scheme="api", known=())
+        stores.check_parameters(parameters, context, scheme=cls.way, known=())
         return cls(context)
 
     @contextlib.contextmanager

@@ -31,6 +31,11 @@ class WithFallback:
         self._lock = threading.Lock()
         self._logged: set[type[errors.SyncError]] = set()
 
+    @property
+    def way(self) -> str:
+        """The way of writing."""
+        return self._first.way
+
     @contextlib.contextmanager
     def read(self, image: images.Image, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """Open the data of an image; after its first bytes, the way does not change."""

@@ -37,6 +37,8 @@ _KNOWN = _REQUIRED | frozenset(
 class FilesystemStore:
     """Reads and writes over SSH. Thread safe."""
 
+    way = _SCHEME
+
     def __init__(
         self,
         context: stores.StoreContext,
@@ -83,14 +85,14 @@ class FilesystemStore:
     def write(self, image_id: images.ImageId, size: int, chunks: Iterable[bytes]) -> None:
         """Upload data into a queued record, all of it or nothing.
 
-        :raises ServiceUnavailable: the region's directory has no room for it, as far as we may
+        :raises StorageFull: the region's directory has no room for it, as far as we may
             check that; nothing was sent.
         """
         context, endpoint = self._context, self._endpoint
         with stores.blaming(context.region):
             free = self._free_bytes()
         if free is not None and free < size:
-            raise errors.ServiceUnavailable(
+            raise errors.StorageFull(
                 f"upload of image {image_id} to {endpoint}: {self._datadir} on {self._login.host} "
                 f"has {free} bytes free, and the image needs {size}; nothing was sent. The agent "
                 "tries again; make room there"

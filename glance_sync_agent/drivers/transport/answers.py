@@ -88,8 +88,9 @@ def error(
     if status >= _SERVER_ERROR:
         kind = errors.TransferInterrupted if is_upload else errors.ServiceUnavailable
         return kind(message, retry_after=pause, region=region, fault=errors.Fault.ANSWER)
-    is_full = status == _TOO_LARGE and _FULL.search(message)
-    if status in _LATER or is_full:
+    if status == _TOO_LARGE and _FULL.search(message):
+        return errors.StorageFull(f"{message}; make room there", retry_after=pause)
+    if status in _LATER:
         return errors.ServiceUnavailable(message, retry_after=pause)
     return _refusal(status, message, is_upload=is_upload)
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import images
 from glance_sync_agent.drivers.transport import answers
 from glance_sync_agent.drivers.transport import connections
@@ -99,7 +100,10 @@ class Connection:
         self._http.putrequest(
             method, f"{self.endpoint.prefix}{path}", skip_host=True, skip_accept_encoding=True
         )
-        for name, value in {"Host": self.endpoint.host_header, **headers}.items():
+        sent = {"Host": self.endpoint.host_header, **headers}
+        if (served := request_ids.current()) is not None:
+            sent[request_ids.HEADER] = served.global_id
+        for name, value in sent.items():
             self._http.putheader(name, value)
         with self.translated():
             self._http.endheaders()

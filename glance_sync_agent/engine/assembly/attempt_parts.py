@@ -9,6 +9,7 @@ from glance_sync_agent.engine.attempts import attempt
 from glance_sync_agent.engine.attempts import busy_copies
 from glance_sync_agent.engine.attempts import execution
 from glance_sync_agent.engine.attempts import large_slots
+from glance_sync_agent.engine.attempts import paused_regions
 from glance_sync_agent.engine.attempts import references
 from glance_sync_agent.engine.attempts import region_health
 from glance_sync_agent.engine.attempts import runner
@@ -92,6 +93,7 @@ class AttemptParts:
             runner=self.runner,
             region_health=self.region_health,
             slots=self.slots,
+            paused=paused_regions.PausedRegions(self._outside, self._shared.current_pauses),
             references=references.References(
                 regions=self._outside.regions,
                 store=self._outside.store,

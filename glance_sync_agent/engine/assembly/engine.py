@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.assembly.attempt_parts import AttemptParts
+from glance_sync_agent.engine.assembly.job_parts import JobParts
 from glance_sync_agent.engine.assembly.scan_parts import ScanParts
 from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.engine.assembly.shared_parts import SharedParts
+from glance_sync_agent.engine.assembly.upkeep_parts import UpkeepParts
 from glance_sync_agent.engine.assembly.verify_parts import VerifyParts
 
 
@@ -27,6 +29,8 @@ class Engine:
         self.attempts = AttemptParts(self.shared)
         self.scans = ScanParts(self.shared, self.attempts)
         self.verification = VerifyParts(self.shared)
+        self.upkeep = UpkeepParts(self.shared, self.attempts)
+        self.jobs = JobParts(self.shared, self.scans, self.verification)
 
     def make_all(self) -> None:
         """Make the parts that the threads of an agent share, before there are threads.
@@ -34,7 +38,8 @@ class Engine:
         :raises SyncError: Keystone does not answer.
         """
         _ = (self.attempts.worker, self.attempts.snapshots)
-        _ = (self.scans.scan_schedule, self.verification.verify_schedule)
+        _ = (self.scans.scan_schedule, self.verification.verify_schedule, self.upkeep.upkeep)
+        _ = (self.jobs.scan_runner, self.jobs.verification_runner)
 
 
 def assemble(

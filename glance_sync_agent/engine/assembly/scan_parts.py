@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts that compare regions with their sources."""
 
+from collections.abc import Callable
 import functools
 
 from glance_sync_agent.domain import images
@@ -17,6 +18,7 @@ from glance_sync_agent.engine.reconcile import pairs
 from glance_sync_agent.engine.reconcile import region_comparison
 from glance_sync_agent.engine.reconcile import scan
 from glance_sync_agent.engine.reconcile import scan_schedule
+from glance_sync_agent.engine.reconcile import scan_state
 from glance_sync_agent.engine.reconcile import source_history
 from glance_sync_agent.engine.reconcile import source_walk
 from glance_sync_agent.engine.reconcile import task_walk
@@ -98,13 +100,20 @@ class ScanParts:
     def scan_schedule(self) -> scan_schedule.ScanSchedule:
         """Runs scans by the clock, in one of several agents."""
         return scan_schedule.ScanSchedule(
-            run_scan=self.scan.run,
+            run_scan=self._run_scan,
             lease=self._shared.lease("reconcile"),
             clock=self._outside.clock,
             intervals=lambda: self._settings().scans.intervals,
             chance=self._runtime.chance,
             count_marked=self.count_marked,
         )
+
+    def _run_scan(
+        self, scope: scan_state.Scope, renew_lease: Callable[[], None]
+    ) -> scan_state.ScanReport:
+        report = self.scan.run(scope, renew_lease)
+        self._shared.vital_signs.note_scan(self._outside.clock.now(), is_full=scope.deletions)
+        return report
 
     @functools.cached_property
     def census(self) -> census.Census:

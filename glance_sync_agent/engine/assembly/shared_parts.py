@@ -4,9 +4,12 @@
 from collections.abc import Callable
 import functools
 
+from glance_sync_agent.engine import current_pauses
 from glance_sync_agent.engine import leadership
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine import requests
+from glance_sync_agent.engine import steering
+from glance_sync_agent.engine import vital_signs
 from glance_sync_agent.engine.assembly.settings import Settings
 from glance_sync_agent.engine.attempts import location_records
 from glance_sync_agent.engine.attempts import remote_sources
@@ -26,6 +29,18 @@ class SharedParts:
         self.outside = outside
         self.settings = settings
         self.runtime = runtime
+
+    @functools.cached_property
+    def vital_signs(self) -> vital_signs.VitalSigns:
+        """What the agent reports of itself."""
+        return vital_signs.VitalSigns()
+
+    @functools.cached_property
+    def current_pauses(self) -> current_pauses.CurrentPauses:
+        """The regions that are paused now."""
+        return current_pauses.CurrentPauses(
+            self.outside.pauses, lambda: self.settings().pause_windows, self.outside.clock
+        )
 
     @functools.cached_property
     def projects(self) -> projects.Projects:
@@ -64,7 +79,13 @@ class SharedParts:
             clock=self.outside.clock,
             wake=self.runtime.wake,
             note_deletion=self.newest.deleted,
+            signs=self.vital_signs,
         )
+
+    @functools.cached_property
+    def steering(self) -> steering.Steering:
+        """What people ask of the agents."""
+        return steering.Steering(self.outside, lambda: self.requests)
 
     @functools.cached_property
     def location_records(self) -> location_records.LocationRecords:

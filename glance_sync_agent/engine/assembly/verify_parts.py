@@ -5,9 +5,9 @@ import functools
 
 from glance_sync_agent.engine.assembly.shared_parts import SharedParts
 from glance_sync_agent.engine.verify import pacing
-from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify import repairs
 from glance_sync_agent.engine.verify import verify_schedule
+from glance_sync_agent.engine.verify.read_back import Verifier
 
 
 class VerifyParts:
@@ -20,14 +20,19 @@ class VerifyParts:
         self._runtime = shared.runtime
 
     @functools.cached_property
-    def read_back(self) -> read_back.Verifier:
-        """Reads copies back; writes nothing."""
+    def read_back(self) -> Verifier:
+        """Reads copies back by the clock; writes nothing."""
+        return self.make_verifier()
+
+    def make_verifier(self) -> Verifier:
+        """Return what reads copies back, for one thread; it writes nothing."""
         pace = pacing.Pace(
             clock=self._outside.clock,
             stop=self._runtime.ending,
             bytes_per_second=lambda: self._settings().verify.max_bytes_per_second,
         )
-        return read_back.Verifier(self._outside, self._shared.remote_sources, pace)
+        sources, meters = self._shared.remote_sources, self._runtime.meters
+        return Verifier(self._outside, sources, pace, meters)
 
     def make_repairs(self, *, has_limit: bool = True) -> repairs.Repairs:
         """Return what requests repairs, for one run.
@@ -39,6 +44,7 @@ class VerifyParts:
             clock=self._outside.clock,
             wake=self._runtime.wake,
             limit=lambda: self._settings().verify.max_repairs if has_limit else float("inf"),
+            current_pauses=self._shared.current_pauses,
         )
 
     @functools.cached_property
@@ -49,5 +55,6 @@ class VerifyParts:
             lease=self._shared.lease("verify"),
             verifier=self.read_back,
             make_repairs=self.make_repairs,
+            current_pauses=self._shared.current_pauses,
             settings=lambda: self._settings().verify,
         )

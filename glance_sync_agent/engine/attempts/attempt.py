@@ -20,6 +20,7 @@ from glance_sync_agent.engine.attempts import execution
 from glance_sync_agent.engine.attempts import outcomes
 from glance_sync_agent.engine.attempts import placements
 from glance_sync_agent.engine.attempts import vanished_copies
+from glance_sync_agent.engine.attempts.attempt_log import AttemptLog
 from glance_sync_agent.engine.attempts.attempt_settings import AttemptSettings
 from glance_sync_agent.engine.attempts.busy_copies import BusyCopies
 from glance_sync_agent.engine.attempts.context import Context
@@ -34,6 +35,7 @@ from glance_sync_agent.engine.transfer import progress
 
 LOG = logging.getLogger(__name__)
 
+_RENEW_SECONDS = 3.0
 #: No sequence of actions needs more. If it takes more, somebody keeps changing the copy.
 _MAX_STEPS = 12
 
@@ -60,6 +62,7 @@ class Attempt:
         stop: ports.StopFlag,
         parts: Parts,
         notes: CopyNotes,
+        log: AttemptLog,
     ) -> None:
         self._store = outside.store
         self._clock = outside.clock
@@ -67,6 +70,7 @@ class Attempt:
         self._stop = stop
         self._parts = parts
         self._notes = notes
+        self._log = log
         self._lease = notes.lease
         self._task = notes.lease.task
         self._service = outside.regions.image_service(self._task.key.region)
@@ -129,6 +133,7 @@ class Attempt:
             service=self._service,
             evidence=evidence,
             notes=self._notes,
+            log=self._log,
             reader=self._reader,
             wanted=wanted,
             is_first=is_first,
@@ -145,6 +150,7 @@ class Attempt:
             copy=copy,
             identity=None if copy is None else context.whose(copy),
             unwanted=None if placement.wanted else placement.why,
+            cancelled_by=task.cancelled_by,
             may_delete=task.may_delete,
             # An event alone deletes nothing: a scan counts first how many copies would go.
             deletes_unwanted=task.may_delete and settings.delete_out_of_strategy,
@@ -224,12 +230,14 @@ class Attempt:
         )
 
     def _keep_lease(self) -> None:
-        """Renew the lease between two steps, once a third of it is over.
+        """Renew the lease between two steps, unless it was done lately.
+
+        An attempt that was called off notices it here.
 
         :raises Cancelled: the agent is stopping.
         """
         now, limits = self._clock.monotonic(), self._settings().limits
-        if now - self._renewed >= limits.lease / 3:
+        if now - self._renewed >= min(limits.lease / 3, _RENEW_SECONDS):
             progress.renew(
                 self._lease, store=self._store, clock=self._clock, limits=limits
             )

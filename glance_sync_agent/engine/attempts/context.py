@@ -8,6 +8,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts.attempt_log import AttemptLog
 from glance_sync_agent.engine.attempts.copy_notes import CopyNotes
 from glance_sync_agent.engine.attempts.sources import SourceReader
 from glance_sync_agent.engine.placement.wanted_copies import Wanted
@@ -21,6 +22,7 @@ class Context:
     service: ports.ImageService  # of the copy's region
     evidence: identity.Evidence  # without what the row knows of the copy
     notes: CopyNotes
+    log: AttemptLog
     reader: SourceReader
     wanted: Wanted  # by the policy of this attempt
     is_first: bool = True  # whether this attempt has executed nothing yet

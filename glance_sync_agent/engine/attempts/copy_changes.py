@@ -7,7 +7,9 @@ import logging
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
 from glance_sync_agent.domain import copy_plans
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.context import Context
@@ -46,14 +48,16 @@ class CopyChanges:
             )
         if isinstance(action, actions.UpdateMetadata):
             changed = service.update(action)
-            LOG.info("Updated the metadata of %s", context.key)
+            _report_update(context, action)
             return changed if changed is not None else service.get(copy_id)
         if not action.active:
             notes.write_deactivation(copy_id)
         self._set_active(context, action)
         if action.active:
             notes.write_active(copy_id)
-        LOG.info("%s %s", "Reactivated" if action.active else "Deactivated", context.key)
+        kind = history.Kind.REACTIVATED if action.active else history.Kind.DEACTIVATED
+        LOG.info("%s %s", kind.capitalize(), context.key)
+        context.log.add(kind, copy_id=copy_id)
         return service.get(copy_id)
 
     def hide(
@@ -100,5 +104,18 @@ class CopyChanges:
             # If Glance refuses the deactivation, the metadata is still narrowed.
             if action.and_also is not None:
                 context.service.update(action.and_also)
-                LOG.info("Updated the metadata of %s", context.key)
+                _report_update(context, action.and_also)
             raise
+
+
+def _report_update(context: Context, change: actions.UpdateMetadata) -> None:
+    LOG.info("Updated the metadata of %s", context.key)
+    names = [*change.attributes]
+    names += [one for one in change.properties if one not in mark_properties.NAMES]
+    if change.tags is not None:
+        names.append("tags")
+    if change.members:
+        names.append("members")
+    context.log.add(
+        history.Kind.UPDATED, copy_id=change.copy.image_id, text=", ".join(sorted(names))
+    )

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import situations
@@ -111,6 +112,14 @@ class Executor:
         notes.copied_from = sent.copied_from
         seconds = self._clock.monotonic() - started
         LOG.info("Copied %s: %s bytes in %.1f s", context.key, source.size, seconds)
+        self._runtime.meters.copied(context.key.region, sent.way, source.size or 0, seconds)
+        context.log.add(
+            history.Kind.COPIED,
+            copy_id=into.image_id,
+            size=source.size,
+            seconds=seconds,
+            text=f"from region {sent.copied_from}",
+        )
         if narrowing.is_seen_later(source):
             # Read the source first, so that the copy is read right before its change.
             context.reader.renew()
@@ -144,6 +153,7 @@ class Executor:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
             return Done(copy=copy, misread=misread)
         context.notes.write_proven(copy.image_id)
+        context.log.add(history.Kind.PROVEN, copy_id=copy.image_id, size=copy.size)
         now = context.service.get(copy.image_id)
         if now is None:
             # Only the first step of an attempt judges what a missing copy means.
@@ -179,6 +189,15 @@ class Executor:
                 "hash %s; it was ours, because %s",
                 context.key, action.reason, copy.image_id, copy.metadata.owner, copy.size,
                 copy.multihash, proof,
+            )
+            context.log.add(
+                history.Kind.DELETED,
+                text=action.reason,
+                copy_id=copy.image_id,
+                size=copy.size,
+                owner=copy.metadata.owner,
+                multihash=None if copy.multihash is None else str(copy.multihash),
+                proof=proof,
             )
         context.notes.write_none()
         return Done(copy=context.service.get(action.copy.image_id))

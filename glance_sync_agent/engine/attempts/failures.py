@@ -4,9 +4,10 @@
 The only place that knows about retrying.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import datetime
 import logging
+from typing import Final
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import backoff
@@ -20,6 +21,12 @@ LOG = logging.getLogger(__name__)
 # At most twice that, so that waiting tasks do not all return at once.
 _KEYSTONE_AWAY_SECONDS = 10.0
 _PROJECT_SECONDS = 120.0
+
+#: Failures that pass only with an operator's help, which their code shows.
+_CODES: Final[Mapping[type[Exception], Code]] = {
+    errors.StorageFull: Code.STORAGE_FULL,
+    errors.UploadRefused: Code.UPLOAD_REFUSED,
+}
 
 
 class Failures:
@@ -113,7 +120,8 @@ class Failures:
             "Attempt %d at %s failed, next at %s: %s",
             task.attempts + 1, task.key, when.isoformat(timespec="seconds"), reason,
         )
-        return tasks.RetryAt(when=when, code=Code.ATTEMPT_FAILED, reason=reason)
+        code = _CODES.get(type(failure), Code.ATTEMPT_FAILED)
+        return tasks.RetryAt(when=when, code=code, reason=reason)
 
 
 def _code_of(failure: errors.PermanentError) -> Code:

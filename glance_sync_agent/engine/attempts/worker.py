@@ -6,16 +6,20 @@ from collections.abc import Callable
 import dataclasses
 import logging
 import threading
-import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import backoff
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts import claims
+from glance_sync_agent.engine.attempts import measures
+from glance_sync_agent.engine.attempts.attempt_log import AttemptLog
 from glance_sync_agent.engine.attempts.failures import Failures
 from glance_sync_agent.engine.attempts.large_slots import LargeSlots
+from glance_sync_agent.engine.attempts.paused_regions import PausedRegions
 from glance_sync_agent.engine.attempts.references import References
 from glance_sync_agent.engine.attempts.region_health import RegionHealth
 from glance_sync_agent.engine.attempts.runner import Runner
@@ -39,6 +43,7 @@ class WorkerParts:
     runner: Runner
     region_health: RegionHealth
     slots: LargeSlots
+    paused: PausedRegions
     references: References
 
 
@@ -53,6 +58,7 @@ class Worker:
         parts: WorkerParts,
     ) -> None:
         self._store = outside.store
+        self._history = outside.history
         self._clock = outside.clock
         self._runtime = runtime
         self._parts = parts
@@ -75,7 +81,10 @@ class Worker:
         :raises ServiceUnavailable: the database does not answer.
         """
         count = 0
+        paused = self._parts.paused.follow()
         for region, kinds in self._claims.due_regions():
+            if paused.of(region) is not None:
+                continue
             claimed = self._claims.claim(self._room(region), kinds)
             for lease in claimed.leases:
                 self._start(lease)
@@ -114,7 +123,8 @@ class Worker:
 
         def work() -> None:
             try:
-                self.work(lease)
+                with request_ids.serving(lease.task.request_id):
+                    self.work(lease)
             finally:
                 self._end(key, is_extra=is_extra)
                 self._runtime.wake()
@@ -144,18 +154,38 @@ class Worker:
 
     def _attempt_under(self, lease: tasks.Lease) -> bool:
         """Run one attempt and write its outcome; return False if the lease was lost meanwhile."""
+        log = AttemptLog(lease.task, self._clock, self._runtime.owner)
         try:
-            outcome = self._outcome(lease)
-            if outcome is None:
-                self._store.release(lease, self._clock.now())
-            elif not self._store.finish(lease, outcome, self._clock.now()):
-                LOG.debug("%s was requested again meanwhile", lease.task.key)
+            outcome = self._outcome(lease, log)
+            log.add_outcome(outcome)
+            self._write(lease, outcome, log)
         except errors.LeaseLost:
+            self._keep(log)
             return False
         _report(lease.task, outcome)
+        measures.count(self._runtime.meters, lease.task, outcome, log, self._clock.now())
         self._note_region(lease.task, outcome)
         self._parts.references.follow(lease.task, outcome)
         return True
+
+    def _write(
+        self, lease: tasks.Lease, outcome: tasks.Outcome | None, log: AttemptLog
+    ) -> None:
+        now = self._clock.now()
+        if outcome is None:
+            self._store.release(lease, now)
+            self._keep(log)
+        elif not self._store.finish(lease, outcome, now, events=log.events):
+            LOG.debug("%s was requested again meanwhile", lease.task.key)
+
+    def _keep(self, log: AttemptLog) -> None:
+        """Keep what an attempt did that has no outcome. The log has it in any case."""
+        if not log.events:
+            return
+        try:
+            self._history.add(log.events)
+        except errors.SyncError as exc:
+            LOG.warning("Could not keep what an attempt did: %s", exc)
 
     def _request_again(self, task: tasks.Task) -> None:
         """Request a task again, because its attempt may have changed the copy without a lease.
@@ -171,7 +201,7 @@ class Worker:
             task.key.region,
             [task.key.image_id],
             ports.Request(
-                request_id=uuid.uuid4().hex,
+                request_id=request_ids.new(),
                 now=now,
                 not_before=now,
                 source_region=task.source_region,
@@ -184,10 +214,10 @@ class Worker:
         except errors.SyncError as exc:  # the outcome itself is written
             LOG.warning("Did not note what %s shows about its region: %s", task.key, exc)
 
-    def _outcome(self, lease: tasks.Lease) -> tasks.Outcome | None:
+    def _outcome(self, lease: tasks.Lease, log: AttemptLog) -> tasks.Outcome | None:
         """Return the outcome of an attempt; None if it was cancelled."""
         try:
-            return self._parts.runner.run(lease)
+            return self._parts.runner.run(lease, log)
         except errors.LeaseLost:
             raise
         except errors.Cancelled:
@@ -200,7 +230,7 @@ class Worker:
 
 
 def _report(task: tasks.Task, outcome: tasks.Outcome | None) -> None:
-    if isinstance(outcome, tasks.Failed):
+    if isinstance(outcome, tasks.Failed) and outcome.code is not Code.CANCELLED:
         LOG.error(
             "Gave up %s after %d attempts: %s. "
             "Once the cause is gone, run: glance-sync retry %s %s%s",

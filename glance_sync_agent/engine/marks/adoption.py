@@ -4,9 +4,9 @@
 from collections import Counter
 from collections.abc import Sequence
 import logging
-import uuid
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
@@ -38,7 +38,7 @@ class Adoption:
             tasks.TaskKey(image_id=images.ImageId(source.image_id), region=copy.region),
             identity.KnownCopy(copy_id=copy.image_id, created_at=copy.created_at),
             now=self._clock.now(),
-            request_id=uuid.uuid4().hex,
+            request_id=request_ids.new(),
             source_region=None if is_cascading else images.RegionId(source.region),
             unless_known=unless_known,
         )

@@ -6,6 +6,7 @@ import logging
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import actions
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
@@ -14,16 +15,10 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.marks.adoption import Adoption
 from glance_sync_agent.engine.marks.census import Census
 from glance_sync_agent.engine.marks.census import MarkKind
+from glance_sync_agent.engine.steering import Asked
 
 LOG = logging.getLogger(__name__)
 
-_MARK = (
-    mark_properties.SOURCE_ID,
-    mark_properties.SOURCE_REGION,
-    mark_properties.COPY_ID,
-    mark_properties.COPY_REGION,
-    mark_properties.SYNCED,
-)
 _REMEDIES = {
     MarkKind.UNADOPTED: ". Ask its agent, which may be another one; if there is none, delete the "
     "image in its Glance",
@@ -34,13 +29,17 @@ class Settling:
     """Adopts, disowns and deletes single images of a region."""
 
     def __init__(self, outside: ports.Ports, census: Census, adoption: Adoption) -> None:
+        self._history = outside.history
+        self._clock = outside.clock
         self._regions = outside.regions
         self._catalogue = outside.catalogue
         self._store = outside.store
         self._census = census
         self._adoption = adoption
 
-    def adopt(self, region: images.RegionId, image_id: images.ImageId) -> images.SourceKey:
+    def adopt(
+        self, region: images.RegionId, image_id: images.ImageId, asked: Asked
+    ) -> images.SourceKey:
         """Make an image the copy of the source that its mark names; return the source.
 
         From then on the agent updates it like any other copy, or deletes and replaces it.
@@ -68,9 +67,12 @@ class Settling:
             )
         if not self._adoption.adopt(source, image):
             raise _at_work(source, region)
+        self._note(history.Kind.ADOPTED, source, image, asked)
         return source
 
-    def disown(self, region: images.RegionId, image_id: images.ImageId) -> images.SourceKey:
+    def disown(
+        self, region: images.RegionId, image_id: images.ImageId, asked: Asked
+    ) -> images.SourceKey:
         """Remove the mark of an image, so that it is no copy; return its former source.
 
         :raises ImageConflict: it names no source, or an agent works on its task.
@@ -83,10 +85,13 @@ class Settling:
         if not self._store.disown(key, image_id):
             raise _at_work(source, region)
         service = self._regions.image_service(region)
-        service.update(_changes(image, dict.fromkeys(_MARK)))
+        service.update(_changes(image, dict.fromkeys(mark_properties.NAMES)))
+        self._note(history.Kind.DISOWNED, source, image, asked)
         return source
 
-    def delete_orphan(self, region: images.RegionId, image_id: images.ImageId) -> images.Image:
+    def delete_orphan(
+        self, region: images.RegionId, image_id: images.ImageId, asked: Asked
+    ) -> images.Image:
         """Delete a copy that no task knows and whose source is gone; return its last state.
 
         :raises ImageConflict: it is no orphan.
@@ -108,7 +113,32 @@ class Settling:
             "Deleted orphan %s of region %s: project %s, %s bytes, hash %s, copy of %s",
             image_id, region, image.metadata.owner, image.size, image.multihash, source,
         )
+        self._note(history.Kind.ORPHAN_DELETED, source, image, asked, proof=found.reason)
         return image
+
+    def _note(
+        self,
+        kind: history.Kind,
+        source: images.SourceKey,
+        image: images.Image,
+        asked: Asked,
+        *,
+        proof: str | None = None,
+    ) -> None:
+        event = history.Event(
+            at=self._clock.now(),
+            kind=kind,
+            by=asked.by,
+            request_id=asked.request_id,
+            image_id=images.ImageId(source.image_id),
+            region=image.region,
+            copy_id=image.image_id,
+            size=image.size,
+            owner=image.metadata.owner,
+            multihash=None if image.multihash is None else str(image.multihash),
+            proof=proof,
+        )
+        self._history.add([event])
 
     def _read(self, region: images.RegionId, image_id: images.ImageId) -> images.Image:
         image = self._regions.image_service(region).get_record(image_id)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agents of one database share, besides their tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import datetime
 from typing import Protocol
 
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import fleet
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import pauses
 
 
 class LeaderLeases(Protocol):
@@ -55,6 +58,74 @@ class FactStore(Protocol):
 
         :returns: the value after that.
         :raises ServiceUnavailable: the database is unreachable; nothing was written.
+        """
+
+
+class EventStore(Protocol):
+    """What happened, for all agents of one database. Nothing changes an event."""
+
+    def add(self, events: Sequence[history.Event]) -> None:
+        """Keep events, in one commit.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def newest(
+        self, limit: int, event_filter: history.Filter = history.ALL
+    ) -> Sequence[history.Recorded]:
+        """Return up to ``limit`` events that match a filter, the newest first.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def remove(self, before: datetime.datetime, limit: int) -> int:
+        """Remove up to ``limit`` events that are older than a time; return how many.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+
+class AgentStore(Protocol):
+    """What the agents of one database report."""
+
+    def all(self) -> Sequence[fleet.Agent]:
+        """Return all agents that reported, by their ids.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def report(self, agent: fleet.Agent) -> None:
+        """Keep what an agent reports, instead of what it reported before.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def remove(self, before: datetime.datetime) -> int:
+        """Remove the agents that reported last before a time; return how many.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+
+class PauseStore(Protocol):
+    """The pauses of the regions, for all agents of one database."""
+
+    def all(self) -> Mapping[images.RegionId, pauses.Pause]:
+        """Return the pauses of the regions that are paused.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def pause(self, region: images.RegionId, pause: pauses.Pause) -> None:
+        """Pause a region, or replace its pause. Idempotent.
+
+        :raises ServiceUnavailable: the database is unreachable.
+        """
+
+    def resume(self, region: images.RegionId) -> bool:
+        """End the pause of a region; return whether it was paused.
+
+        :raises ServiceUnavailable: the database is unreachable.
         """
 
 

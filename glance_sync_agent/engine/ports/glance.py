@@ -124,6 +124,10 @@ class ImageStore(Protocol):
     The entry points ``glance_sync_agent.stores`` name the drivers.
     """
 
+    @property
+    def way(self) -> str:
+        """The way in one word, for metrics: the scheme."""
+
     def read(
         self, image: images.Image, *, offset: int = 0
     ) -> AbstractContextManager[Iterator[bytes]]:

@@ -9,12 +9,18 @@ import threading
 from typing import Protocol
 
 from glance_sync_agent.domain import images
+from glance_sync_agent.engine.ports.agents import AgentStore
 from glance_sync_agent.engine.ports.agents import BreakerStore
+from glance_sync_agent.engine.ports.agents import EventStore
 from glance_sync_agent.engine.ports.agents import FactStore
 from glance_sync_agent.engine.ports.agents import LeaderLeases
+from glance_sync_agent.engine.ports.agents import PauseStore
 from glance_sync_agent.engine.ports.glance import Regions
+from glance_sync_agent.engine.ports.jobs import JobStore
 from glance_sync_agent.engine.ports.keystone import Catalogue
 from glance_sync_agent.engine.ports.keystone import ProjectDirectory
+from glance_sync_agent.engine.ports.meters import Meters
+from glance_sync_agent.engine.ports.meters import NoMeters
 from glance_sync_agent.engine.ports.tasks import TaskStore
 
 
@@ -52,6 +58,10 @@ class Ports:
     leader_leases: LeaderLeases
     breakers: BreakerStore
     facts: FactStore
+    pauses: PauseStore
+    history: EventStore
+    agents: AgentStore
+    jobs: JobStore
     clock: Clock
 
 
@@ -68,6 +78,7 @@ class Runtime:
     """The process that runs the engine; the defaults are those of a command."""
 
     owner: str = "command"  # of leases
+    version: str = ""  # of the agent
     submit: Callable[[Callable[[], None]], object] = _at_once  # runs in another thread
     wake: Wake = _nothing  # called when tasks may be due
     #: Set when running transfers must stop.
@@ -75,5 +86,6 @@ class Runtime:
     #: Set when no new work may begin.
     ending: StopFlag = dataclasses.field(default_factory=threading.Event)
     is_keystone_away: Callable[[], bool] = lambda: False
+    meters: Meters = NoMeters()  # noqa: RUF009 - it has no state
     chance: Callable[[], float] = random.SystemRandom().random
     new_id: Callable[[], images.ImageId] = images.new_id

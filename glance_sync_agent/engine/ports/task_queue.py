@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 from typing import Protocol
 
+from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 
@@ -19,6 +20,7 @@ class Request:
     not_before: datetime.datetime  # when the first attempt is due
     may_delete: bool = False  # kept until the next outcome of success
     source_region: images.RegionId | None = None  # noted in new tasks; None: the cascading one
+    by_person: bool = False  # ends the cancellation of its tasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,11 +75,13 @@ class TaskQueue(Protocol):
         *,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
-        """Request the tasks of some images in one region, for a scan, in one commit.
+        """Request the tasks of some images in one region, in one commit.
 
-        Like :meth:`request` with ``of_source_only``, but a task that gave up keeps its failed
-        attempts and so has one more. A copy that vanished keeps its back-off. A power failure
-        may undo the request; the death of a process does not.
+        If a person asks, like :meth:`request` of each without ``elsewhere``.
+
+        Otherwise it is for a scan: like :meth:`request` with ``of_source_only``, but a task that
+        gave up keeps its failed attempts and so has one more. A copy that vanished keeps its
+        back-off. A power failure may undo the request; the death of a process does not.
 
         :param projects: the owners of images; others keep what is known.
         :returns: how many tasks were requested.
@@ -142,9 +146,17 @@ class TaskQueue(Protocol):
         :raises LeaseLost: another agent holds the lease.
         """
 
-    def finish(self, lease: tasks.Lease, outcome: tasks.Outcome, now: datetime.datetime) -> bool:
+    def finish(
+        self,
+        lease: tasks.Lease,
+        outcome: tasks.Outcome,
+        now: datetime.datetime,
+        *,
+        events: Sequence[history.Event] = (),
+    ) -> bool:
         """Write an outcome and release the lease.
 
+        :param events: what the attempt did; they are kept in the same commit.
         :returns: False if a newer request superseded the outcome; the task is pending again.
         :raises LeaseLost: another agent holds the lease; nothing was written.
         """
@@ -153,6 +165,39 @@ class TaskQueue(Protocol):
         """Release the lease as if the task had never been claimed.
 
         :raises LeaseLost: another agent holds the lease.
+        """
+
+    def cancel(
+        self,
+        image_id: images.ImageId,
+        regions: Collection[images.RegionId] | None,
+        *,
+        by: str,
+        now: datetime.datetime,
+    ) -> Sequence[images.RegionId]:
+        """Cancel the tasks of an image that are not done; return their regions, in order.
+
+        A running attempt loses its lease. The tasks fail, with the code ``CANCELLED``, until a
+        person requests them again.
+
+        :param regions: None: all.
+        :param by: the person who cancels them.
+        """
+
+    def call_off(
+        self,
+        regions: Collection[images.RegionId] | None,
+        now: datetime.datetime,
+        *,
+        only_abandoned: bool = False,
+    ) -> int:
+        """Release the leases on tasks of some regions; return how many.
+
+        The attempts that run lose their leases, notice it with their next sign of life, and
+        stop.
+
+        :param regions: None: all.
+        :param only_abandoned: release only leases that have run out.
         """
 
     def release_owned(self, owner: str, now: datetime.datetime) -> int:

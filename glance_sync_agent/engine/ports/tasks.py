@@ -6,10 +6,13 @@ import datetime
 from typing import Protocol
 
 from glance_sync_agent.domain import backoff
+from glance_sync_agent.domain import fleet
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
+from glance_sync_agent.engine.ports.task_filters import Page
+from glance_sync_agent.engine.ports.task_filters import TaskFilter
 from glance_sync_agent.engine.ports.task_queue import TaskQueue
 
 
@@ -146,6 +149,21 @@ class TaskQueries(Protocol):
 
     def waiting(self) -> Iterator[tasks.Task]:
         """Walk the pending tasks that wait for a snapshot."""
+
+    def count(self, late_before: datetime.datetime) -> fleet.RegionCounts:
+        """Count the tasks of each region. Reads all of them.
+
+        :param late_before: an unfinished task that was asked for before is late.
+        """
+
+    def matching(self, task_filter: TaskFilter) -> Iterator[tasks.Task]:
+        """Walk the tasks that match a filter."""
+
+    def page(self, task_filter: TaskFilter, page: Page) -> Sequence[images.ImageId]:
+        """Return images that have a task that matches a filter, each once, in order of their ids.
+
+        :param page: which part of them.
+        """
 
     def image_ids(self) -> Iterator[images.ImageId]:
         """Walk the images that have a task, each once."""

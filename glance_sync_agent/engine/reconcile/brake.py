@@ -136,6 +136,7 @@ class DeletionBrake:
             _hold_back(state)
         else:
             for batch in batches.of(state.deletions.all(), _BATCH):
+                state.renew_lease()  # another agent may have begun the same scan
                 state.report.requested += self._receive(batch)
         for origin in sorted(state.listings.keys() - state.report.restored):
             try:

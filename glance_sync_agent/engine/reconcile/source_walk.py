@@ -58,7 +58,7 @@ class SourceWalk:
             state = dataclasses.replace(state, scope=scope)
         try:
             self._walk(origin, state)
-        except errors.LeaseLost:
+        except (errors.Cancelled, errors.LeaseLost):
             raise
         except errors.SyncError as exc:
             state.skip_sources(origin, exc)

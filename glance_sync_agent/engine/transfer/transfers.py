@@ -28,6 +28,7 @@ class Transferred:
 
     copied_from: images.RegionId
     multihash: images.Multihash  # of the bytes that were sent
+    way: str  # of the store that took them
 
 
 class Transfers:
@@ -97,8 +98,10 @@ class Transfers:
         self._origins.check(origin)
         with self._downloads.open(origin) as reader:
             data = progress.watched(reader.blocks(), on_progress)
-            self._regions.store(into.region, size).write(into.image_id, size, data)
-            return Transferred(copied_from=origin.region, multihash=reader.prefix.multihash)
+            store = self._regions.store(into.region, size)
+            store.write(into.image_id, size, data)
+            sent = reader.prefix.multihash
+            return Transferred(copied_from=origin.region, multihash=sent, way=store.way)
 
     def _takes_data(self, into: images.Image, on_progress: progress.Progress) -> bool:
         """Wait a moment until a record is ready for an upload after one that broke off."""

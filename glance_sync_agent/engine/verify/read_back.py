@@ -53,12 +53,19 @@ class _Meter:
 class Verifier:
     """Compares the bytes of copies with the hashes of their sources. For one thread."""
 
-    def __init__(self, outside: ports.Ports, remote_sources: RemoteSources, pace: Pace) -> None:
+    def __init__(
+        self,
+        outside: ports.Ports,
+        remote_sources: RemoteSources,
+        pace: Pace,
+        meters: ports.Meters,
+    ) -> None:
         self._regions = outside.regions
         self._catalogue = outside.catalogue
         self._clock = outside.clock
         self._remote_sources = remote_sources
         self._pace = pace
+        self._meters = meters
         #: Until when, by the monotonic clock, and why.
         self._unreachable: dict[images.RegionId, tuple[float, str]] = {}
 
@@ -78,6 +85,7 @@ class Verifier:
             judgement = verification.Judgement(
                 verdict=verification.Condition.UNREACHABLE, detail=str(exc)
             )
+        self._meters.verified(task.key.region, judgement.verdict)
         return ReadBackResult(
             key=task.key,
             verdict=judgement.verdict,

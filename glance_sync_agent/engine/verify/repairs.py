@@ -4,11 +4,13 @@
 from collections.abc import Callable
 import dataclasses
 import logging
-import uuid
 
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import pauses
 from glance_sync_agent.domain import verification
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.current_pauses import CurrentPauses
 from glance_sync_agent.engine.verify.read_back import ReadBackResult
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Repairs:
         clock: ports.Clock,
         wake: ports.Wake,
         limit: Callable[[], float],
+        current_pauses: CurrentPauses,
     ) -> None:
         """Begin with nothing.
 
@@ -44,6 +47,7 @@ class Repairs:
         self._clock = clock
         self._wake = wake
         self._limit = limit
+        self._current_pauses = current_pauses
         self._bad: dict[images.RegionId, list[tuple[ReadBackResult, verification.Damage]]] = {}
 
     def take(self, result: ReadBackResult) -> None:
@@ -58,7 +62,16 @@ class Repairs:
         """Request the tasks of the bad copies that were noted, and forget them."""
         report = RepairReport()
         noted, self._bad = self._bad, {}
+        paused = self._current_pauses.read() if noted else pauses.Pauses()
         for region, bad in noted.items():
+            if paused.of(region) is not None:
+                report.held_back += len(bad)
+                LOG.warning(
+                    "%d copies in region %s look damaged. The region is paused, so that means "
+                    "nothing; verify them after the pause",
+                    len(bad), region,
+                )
+                continue
             is_allowed = len(bad) <= self._limit()
             if not is_allowed:
                 report.held_back += len(bad)
@@ -79,7 +92,7 @@ class Repairs:
 
     def _request(self, result: ReadBackResult, damage: verification.Damage) -> bool:
         is_done = self._store.distrust(
-            result.key, damage, now=self._clock.now(), request_id=uuid.uuid4().hex
+            result.key, damage, now=self._clock.now(), request_id=request_ids.new()
         )
         LOG.warning(
             "The copy of %s is %s: %s. %s",

@@ -11,6 +11,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.engine import leadership
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.current_pauses import CurrentPauses
 from glance_sync_agent.engine.verify import read_back
 from glance_sync_agent.engine.verify.repairs import RepairReport
 from glance_sync_agent.engine.verify.repairs import Repairs
@@ -35,9 +36,11 @@ class VerifySchedule:
         lease: leadership.LeaderLease,
         verifier: read_back.Verifier,
         make_repairs: Callable[[], Repairs],
+        current_pauses: CurrentPauses,
         settings: Callable[[], VerifySettings],
     ) -> None:
         self._store = outside.store
+        self._current_pauses = current_pauses
         self._clock = outside.clock
         self._verifier = verifier
         self._make_repairs = make_repairs
@@ -78,10 +81,10 @@ class VerifySchedule:
         if self._due is None:
             oldest = self._clock.now() - datetime.timedelta(seconds=self._settings().interval)
             self._due = self._store.unverified(oldest)
-        repairs = self._make_repairs()
+        repairs, paused = self._make_repairs(), self._current_pauses.read()
         results: list[read_back.ReadBackResult] = []
         for task in self._due:
-            if task.status in read_back.UNSETTLED:
+            if task.status in read_back.UNSETTLED or paused.of(task.key.region) is not None:
                 continue  # the next search finds it again
             results.append(self._verifier.verify(task, self._keep_lease))
             self._lease.renew()

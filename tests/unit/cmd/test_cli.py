@@ -3,6 +3,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import datetime
 import io
 import json
@@ -24,13 +25,14 @@ from glance_sync_agent.cmd.cli import tables
 from glance_sync_agent.cmd.daemon import command
 from glance_sync_agent.cmd.manage import manager
 from glance_sync_agent.domain import breakers
+from glance_sync_agent.domain import fleet
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.engine import ports
-from tests.fakes import clock as clocks
+from tests.fakes import world as worlds
 from tests.unit import builders
 
 COLUMNS = [
@@ -46,6 +48,12 @@ COLUMNS = [
     "attempts",
     "not_before",
     "updated_at",
+    "code",
+    "asked_at",
+    "done_at",
+    "lag_seconds",
+    "bytes_per_second",
+    "eta_seconds",
 ]
 IMAGE = builders.IMAGE_ID
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -78,6 +86,7 @@ def conf_file(tmp_path):
 state_path = {tmp_path / "state"}
 transport_url = rabbit://user:hidden-of-the-bus@127.0.0.1:1/region
 log_file = {tmp_path / "agent.log"}
+sync_server_port = 0
 
 [service_credentials]
 auth_url = http://127.0.0.1:1/v3
@@ -169,6 +178,8 @@ def test_status_has_exactly_the_columns_that_scripts_rely_on(ctl_run, filled):
     rows = json.loads(out)
     assert [list(row) for row in rows] == [COLUMNS, COLUMNS]
     first = rows[0] if rows[0]["image_id"] == IMAGE else rows[1]
+    lag = first.pop("lag_seconds")
+    assert lag > 0
     assert first == {
         "image_id": IMAGE,
         "image_name": "cirros",
@@ -182,6 +193,11 @@ def test_status_has_exactly_the_columns_that_scripts_rely_on(ctl_run, filled):
         "attempts": 1,
         "not_before": "2026-11-22T08:00:00Z",
         "updated_at": "2026-11-22T08:00:00Z",
+        "code": "refused",
+        "asked_at": "2026-11-22T08:00:00Z",
+        "done_at": None,
+        "bytes_per_second": None,
+        "eta_seconds": None,
     }
 
 
@@ -213,6 +229,29 @@ def test_status_shows_what_all_filters_let_through(ctl_run, filled, filters, pai
 
     assert status == 0
     assert len(json.loads(out)) == pairs
+
+
+def test_status_comes_in_pages_of_images(ctl_run, filled):
+    seen: list[tuple[str, str]] = []
+    after: list[str] = []
+    for is_last in (False, True):
+        status, out, err = ctl_run("status", "--limit", "1", *after, "-f", "json")
+        assert status == 0
+        rows = json.loads(out)
+        seen += [(row["image_id"], row["region"]) for row in rows]
+        assert len({row["image_id"] for row in rows}) == 1
+        after = ["--marker", rows[-1]["image_id"]]
+        assert (f"Show the next with {' '.join(after)}" in err) is not is_last
+    everything = json.loads(ctl_run("status", "-f", "json")[1])
+    assert seen == [(row["image_id"], row["region"]) for row in everything]
+
+
+def test_a_page_of_status_has_images_with_a_task_that_all_filters_let_through(ctl_run, filled):
+    only = ["status", "--limit", "1", "--region", "RegionTwo", "--status", "processing"]
+    status, out, err = ctl_run(*only, "-f", "json")
+    assert [row["image_id"] for row in json.loads(out)] == [OTHER]
+    assert (status, err) == (0, "")
+    assert json.loads(ctl_run(*only, "--marker", OTHER, "-f", "json")[1]) == []
 
 
 def test_status_speaks_csv_and_yaml(ctl_run, filled):
@@ -451,6 +490,198 @@ def test_a_region_that_failed_and_is_available_changes_no_reason(ctl_run, filled
     assert row["reason"] == ""
 
 
+def test_a_paused_region_says_who_paused_it_and_what_ends_that(ctl_run, filled, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "alice")
+    open_breaker(filled, "RegionThree")
+
+    status, out, _ = ctl_run("pause", "RegionThree", "--reason", "new disks")
+
+    assert (status, out) == (
+        0, "Paused region RegionThree: running transfers stop, no other starts\n"
+    )
+    (row,) = json.loads(
+        ctl_run("status", "-f", "json", "--image", OTHER, "--region", "RegionThree")[1]
+    )
+    pause = filled.pauses().all()["RegionThree"]
+    since = pause.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert row["code"] == "region_paused"
+    assert row["reason"] == (
+        f"region RegionThree is paused since {since} by alice: new disks; "
+        "'glance-sync resume RegionThree' ends that"
+    )
+    assert not pause.finishes
+
+
+def test_a_region_is_resumed_once(ctl_run, filled):
+    ctl_run("pause", "RegionThree", "--reason", "new disks", "--finish")
+    assert filled.pauses().all()["RegionThree"].finishes
+
+    assert ctl_run("resume", "RegionThree") == (0, "Resumed region RegionThree\n", "")
+    assert not filled.pauses().all()
+    status, out, err = ctl_run("resume", "RegionThree")
+    assert (status, out) == (0, "")
+    assert "Region RegionThree was not paused" in err
+
+
+@pytest.fixture
+def window(conf_file):
+    """Pause RegionThree for the next hour and the one before; return the time in sync.conf."""
+    hour = datetime.datetime.now(datetime.UTC).hour
+    text = f"0 {hour} * * * 2h UTC"
+    with conf_file.open("a") as file:
+        file.write(f"\n[transfer]\npause_windows = RegionThree: {text}\n")
+    return text
+
+
+def test_a_window_is_shown_until_its_end(ctl_run, filled, window):
+    filled.agents().report(agent_of("host-1"))
+    (row,) = json.loads(
+        ctl_run("status", "-f", "json", "--image", OTHER, "--region", "RegionThree")[1]
+    )
+    assert row["code"] == "region_paused"
+    assert row["reason"].endswith(f":00Z by pause_windows: {window}")
+    out = ctl_run("summary")[1]
+    assert "RegionThree: paused since" in out
+    assert f"by pause_windows: {window}; 0 success" in out
+
+
+def test_who_resumes_a_region_in_a_window_is_shown_what_still_pauses_it(
+    ctl_run, filled, window
+):
+    ctl_run("pause", "RegionThree", "--reason", "new disks")
+    status, out, err = ctl_run("resume", "RegionThree")
+    assert (status, out) == (0, "Resumed region RegionThree\n")
+    assert "Region RegionThree is still paused since" in err
+    assert f"by pause_windows: {window}. Change [transfer] pause_windows" in err
+    err = ctl_run("resume", "RegionThree")[2]
+    assert "Region RegionThree was not paused by a person" in err
+    assert "is still paused since" in err
+
+
+def test_what_people_asked_for_is_among_the_events(ctl_run, filled, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "alice")
+    ctl_run("pause", "RegionTwo", "--reason", "new disks")
+    ctl_run("resume", "RegionTwo")
+    ctl_run("resume", "RegionTwo")
+    ctl_run("cancel", OTHER, "--region", "RegionThree")
+
+    rows = json.loads(ctl_run("events", "-f", "json")[1])
+
+    assert [(row["kind"], row["by"], row["region"], row["text"]) for row in rows] == [
+        ("cancelled", "alice", "RegionThree", ""),
+        ("resumed", "alice", "RegionTwo", ""),
+        ("paused", "alice", "RegionTwo", "new disks"),
+    ]
+    (row,) = json.loads(ctl_run("events", "-f", "json", "--image", OTHER)[1])
+    assert (row["image_id"], row["code"]) == (OTHER, None)
+    rest = ["--before", str(rows[0]["number"]), "--limit", "1"]
+    assert [one["kind"] for one in json.loads(ctl_run("events", "-f", "json", *rest)[1])] == [
+        "resumed"
+    ]
+    lines = ctl_run("events", "--kind", "paused")[1].splitlines()
+    assert lines[1].replace(" ", "") == "|at|kind|by|image_id|region|text|"
+
+
+def agent_of(host, **fields):
+    now = datetime.datetime.now(datetime.UTC)
+    return fleet.Agent(
+        agent_id=f"{host}:1", host=host, version="1.2.3", started_at=now, seen_at=now, **fields
+    )
+
+
+def test_an_empty_command_line_shows_the_state_of_all(ctl_run, filled):
+    status, out, _ = ctl_run()
+    assert status == 2  # no agent is alive
+    assert "critical: no agent is alive, so nothing is copied; start one:" in out
+    assert "RegionThree: available; 0 success, 0 processing, 1 pending, 1 failure" in out
+
+
+def test_the_summary_is_a_plug_in_of_nagios(ctl_run, filled):
+    filled.agents().report(agent_of("host-1", running=3))
+    status, out, _ = ctl_run("summary", "-f", "json")
+    found = json.loads(out)
+    assert (status, found["status"]) == (1, "warning")
+    assert [one["state"] for one in found["agents"]] == ["running"]
+    ctl_run("cancel", OTHER)
+    assert "host-1: running, 3 tasks" in ctl_run("summary")[1]
+
+
+def test_the_summary_of_nothing_is_well_if_an_agent_is_alive(ctl_run, store):
+    store.agents().report(agent_of("host-1"))
+    status, out, _ = ctl_run("summary", "-f", "json")
+    assert (status, json.loads(out)["status"]) == (0, "ok")
+
+
+def test_agents_are_listed(ctl_run, store):
+    store.agents().report(agent_of("host-1"))
+    store.agents().report(agent_of("host-2", waits_for="Keystone"))
+    rows = json.loads(ctl_run("agents", "-f", "json")[1])
+    assert [(row["host"], row["state"], row["waits_for"]) for row in rows] == [
+        ("host-1", "running", None), ("host-2", "waiting", "Keystone")
+    ]
+    assert "| host   | version | state   | running |" in ctl_run("agents")[1]
+
+
+@pytest.mark.parametrize("text", ["0", "10001", "9" * 5000, "many", ""])
+def test_what_is_no_count_of_events_is_a_usage_error(ctl_run, filled, text):
+    status, out, err = ctl_run("events", "--limit", text)
+    assert (status, out) == (2, "")
+    assert "a number from 1 to 10000" in err
+
+
+def test_cancel_stops_what_waits_and_says_where(ctl_run, filled, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "alice")
+
+    status, out, _ = ctl_run("cancel", OTHER)
+
+    assert (status, out) == (0, f"Cancelled image {OTHER} in RegionThree, RegionTwo\n")
+    task = found_in(filled, OTHER, "RegionThree")
+    assert (task.status, task.cancelled_by) == (tasks.TaskStatus.PENDING, "alice")
+    assert task.reason == "cancelled by alice; 'glance-sync retry' continues it"
+    status, out, _ = ctl_run("retry", OTHER)
+    assert (status, out) == (0, f"Due now: image {OTHER} in RegionThree, RegionTwo\n")
+    assert found_in(filled, OTHER, "RegionThree").cancelled_by is None
+
+
+def test_all_failures_are_retried_with_one_command(ctl_run, filled):
+    status, out, _ = ctl_run("retry", "--all", "--region", "RegionThree", "--code", "refused")
+    assert (status, out) == (0, "Due now: 1 tasks\n")
+    assert found_in(filled, IMAGE, "RegionThree").status is tasks.TaskStatus.PENDING
+    status, out, err = ctl_run("retry", "--all")
+    assert (status, out) == (0, "")
+    assert "Nothing to retry: no task matches" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name an image, or say --all"),
+        ([IMAGE, "--all"], "name an image, or say --all"),
+        ([IMAGE, "--code", "refused"], "--code is for --all"),
+        (["--all", "--code", "typo"], "invalid choice"),
+    ],
+)
+def test_what_to_retry_is_said_once(ctl_run, filled, arguments, said):
+    status, out, err = ctl_run("retry", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+def test_there_is_nothing_to_cancel_where_all_is_done(ctl_run, filled):
+    status, out, err = ctl_run("cancel", IMAGE, "--region", "RegionTwo")
+    assert (status, out) == (0, "")
+    assert f"Nothing to cancel: image {IMAGE} is in RegionTwo: success" in err
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_no_region_is_paused_that_nobody_knows(ctl_run, filled, command):
+    reason = ["--reason", "typo"] if command == "pause" else []
+    status, out, err = ctl_run(command, "Region\x1bTwo", *reason)
+    assert (status, out) == (1, "")  # this Keystone does not answer
+    assert "region Region\\x1bTwo has no task" in err
+    assert not filled.pauses().all()
+
+
 def test_retry_probes_an_unavailable_region(ctl_run, filled):
     open_breaker(filled, "RegionThree")
     open_breaker(filled, "RegionTwo")
@@ -583,9 +814,9 @@ def test_to_release_a_copy_its_region_is_named_too(ctl_run, filled):
     assert list(filled.list()) == before
 
 
-def test_an_unknown_copy_is_not_released(filled):
+def test_an_unknown_copy_is_not_released():
     key = tasks.TaskKey(image_id=images.ImageId("0" * 36), region=images.RegionId("RegionTwo"))
-    cloud: Any = types.SimpleNamespace(store=filled, clock=clocks.FakeClock())
+    cloud: Any = types.SimpleNamespace(engine=lambda: worlds.World().engine)
 
     with pytest.raises(errors.SyncError, match="so there is nothing to activate; 'glance-sync"):
         requests._release(cloud, key)
@@ -613,13 +844,22 @@ def test_what_can_be_no_name_is_a_usage_error(ctl_run, command, text, said):
 @pytest.mark.parametrize(
     ("main", "arguments", "said"),
     [
-        pytest.param(shell.main, [], "which command?", id="none"),
         pytest.param(manager.main, [], "which command?", id="none to manage"),
         pytest.param(shell.main, ["dance"], "there is no command 'dance'", id="unknown"),
         pytest.param(manager.main, ["db"], "there is no command 'db'", id="half a command"),
         pytest.param(shell.main, ["status", "--status", "lost"], "invalid choice", id="choice"),
         pytest.param(shell.main, ["status", "--nonsense"], "--nonsense", id="option"),
-        pytest.param(shell.main, ["complete"], "there is no command 'complete'", id="complete"),
+        pytest.param(shell.main, ["status", "--marker", IMAGE], "needs --limit", id="marker"),
+        pytest.param(shell.main, ["status", "--limit", "0"], "from 1 to 10000", id="no limit"),
+        pytest.param(
+            shell.main, ["status", "--limit", "1", "--marker", "x"], "not the id", id="no marker"
+        ),
+        pytest.param(
+            shell.main, ["status", "--limit", "1", "--image", "x"], "not for --image", id="page"
+        ),
+        pytest.param(
+            shell.main, ["status", "--limit", "1", "--wait"], "not for --image, --wait", id="wait"
+        ),
     ],
 )
 def test_a_usage_error_is_a_sentence_and_status_2(run, main, arguments, said):
@@ -641,7 +881,12 @@ def test_the_help_names_every_command_with_examples(run, main, commands):
     assert not [command for command in commands if f"  {command} " not in out]
 
 
-@pytest.mark.parametrize("command", ["status", "retry", "sync"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status", "retry", "sync", "pause", "resume", "cancel", "events", "summary", "agents"
+    ],
+)
 def test_the_help_of_a_command_has_an_example(ctl_run, command):
     status, out, _ = ctl_run(command, "--help")
 
@@ -679,8 +924,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0014\n", "")
-    assert second == (0, "The database is at revision 0014 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0020\n", "")
+    assert second == (0, "The database is at revision 0020 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -704,11 +949,13 @@ def test_a_check_shows_failures_remedies_and_skipped_links(manage_run):
         "glance_store.yaml": "SKIP",
         "sync_strategy.yaml": "OK",
         "state_path": "OK",
+        "API": "OK",
         "database": "FAIL",
         "message bus": "FAIL",
         "Keystone": "FAIL",
         "catalogue": "SKIP",
         "regions": "SKIP",
+        "tasks": "SKIP",
         "marked images": "SKIP",
         "first start": "SKIP",
     }
@@ -725,10 +972,49 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0014, can be written" in lines
+    assert "OK    database             revision 0020, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
-    assert lines[-1] == "2 of 11 links fail"
+    assert lines[-1] == "2 of 14 links fail"
+    last = lines[lines.index("Problems, the most important first:") + 1 : -2]
+    verdicts = [line.split()[0] for line in last if not line.startswith(" ")]
+    assert verdicts == ["FAIL", "FAIL", "WARN"]
+
+
+def test_a_check_may_show_only_problems(manage_run, store):
+    _, out, _ = manage_run("check", "--problems")
+    assert not [line for line in out.splitlines() if line.startswith(("OK", "SKIP"))]
+    assert out.count("FAIL  message bus") == 1
+    found = json.loads(manage_run("check", "--problems", "-f", "json")[1])
+    assert {one["verdict"] for one in found} == {"FAIL", "WARN"}
+
+
+def test_a_check_knows_the_agents_and_what_waits_for_them(manage_run, filled):
+    filled.agents().report(agent_of("host-1"))
+    found = {one["link"]: one for one in json.loads(manage_run("check", "-f", "json")[1])}
+    assert found["clock"]["verdict"] == "OK"
+    assert (found["agents"]["verdict"], found["agents"]["detail"]) == ("OK", "1 run")
+    assert found["tasks RegionThree"]["verdict"] == "WARN"
+    assert found["tasks RegionThree"]["detail"] == "1 tasks of region RegionThree failed"
+    assert "glance-sync status --region RegionThree" in found["tasks RegionThree"]["remedy"]
+
+    only = json.loads(manage_run("check", "--region", "RegionFour", "-f", "json")[1])
+    assert [one["link"] for one in only if one["link"].startswith("tasks")] == [
+        "tasks RegionFour"
+    ]
+    assert "agents" not in {one["link"] for one in only}
+
+
+def test_an_agent_that_is_gone_fails_a_check(manage_run, store):
+    gone = dataclasses.replace(
+        agent_of("host-1"),
+        seen_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5),
+    )
+    store.agents().report(gone)
+    found = json.loads(manage_run("check", "-f", "json")[1])
+    agents = [(one["verdict"], one["detail"]) for one in found if one["link"] == "agents"]
+    assert agents[0] == ("FAIL", "no agent is alive, so nothing is copied")
+    assert agents[1][0] == "WARN"
 
 
 def test_a_database_that_can_be_read_and_not_written_fails(manage_run, store, tmp_path):

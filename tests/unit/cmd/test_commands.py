@@ -7,7 +7,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["daemon.command", "cli.shell", "manage.manager"])
+@pytest.mark.parametrize(
+    "name", ["daemon.command", "cli.shell", "manage.manager", "status.command"]
+)
 def test_a_command_loads_nothing_of_eventlet(name):
     program = f"import glance_sync_agent.cmd.{name}, sys; print(*sys.modules)"
     done = subprocess.run(

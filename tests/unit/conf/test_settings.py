@@ -2,8 +2,10 @@
 """``sync.conf``: every option arrives, and bad values are refused with a sentence."""
 
 import dataclasses
+import datetime
 import operator
 import pathlib
+import zoneinfo
 
 from oslo_config import cfg
 import pytest
@@ -14,6 +16,7 @@ from glance_sync_agent.conf import settings
 from glance_sync_agent.conf import sync_conf
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import pause_windows
 from glance_sync_agent.domain import strategy
 from tests import paths
 
@@ -101,6 +104,20 @@ ARRIVING = [
     ("transfer", "region_failures", "0", "engine.breakers.failures", 0),
     ("transfer", "region_pause_seconds", "0.5", "engine.breakers.base", 0.5),
     ("transfer", "region_pause_max_seconds", "90", "engine.breakers.cap", 90.0),
+    (
+        "transfer", "pause_windows", "RegionTwo: 0 8 * * 1-5 10h Europe/Berlin finish",
+        "engine.pause_windows",
+        (
+            pause_windows.PauseWindow(
+                region=images.RegionId("RegionTwo"),
+                starts="0 8 * * 1-5",
+                zone=zoneinfo.ZoneInfo("Europe/Berlin"),
+                duration=datetime.timedelta(hours=10),
+                finishes=True,
+                text="0 8 * * 1-5 10h Europe/Berlin",
+            ),
+        ),
+    ),
     ("reconcile", "interval", "0", "engine.scans.intervals.full", 0.0),
     ("reconcile", "changes_interval", "7.5", "engine.scans.intervals.incremental", 7.5),
     ("reconcile", "members_interval", "0", "engine.scans.intervals.members", 0.0),
@@ -113,6 +130,16 @@ ARRIVING = [
     ("verify", "interval", "86400", "engine.verify.interval", 86400.0),
     ("verify", "max_bytes_per_second", "0", "engine.verify.max_bytes_per_second", 0),
     ("verify", "max_repairs", "3", "engine.verify.max_repairs", 3),
+    (None, "sync_server_host", "0.0.0.0", "api.host", "0.0.0.0"),
+    (None, "sync_server_port", "80", "api.port", 80),
+    ("api", "enabled", "false", "api.is_enabled", False),
+    ("api", "page", "false", "api.has_page", False),
+    ("api", "session_key", "k" * 32, "api.session_key", "k" * 32),
+    ("audit", "enabled", "true", "api.audit.is_enabled", True),
+    ("audit", "audit_map_file", "/a.conf", "api.audit.map_file", "/a.conf"),
+    ("audit", "ignore_req_list", "GET", "api.audit.ignored_methods", ("GET",)),
+    ("history", "days", "0.5", "engine.upkeep.history_days", 0.5),
+    ("api", "completion_target_seconds", "60", "engine.upkeep.completion_target", 60.0),
 ]
 
 
@@ -187,6 +214,12 @@ def test_what_may_hold_a_password_is_neither_logged_nor_shown(written):
 
     assert option.secret
     assert "hidden" not in repr(settings.load(conf))
+
+
+def test_the_key_of_the_page_is_long_and_not_shown(written):
+    assert "kkkk" not in repr(settings.load(written(section("api", "session_key", "k" * 32))))
+    with pytest.raises(errors.ConfigurationError, match="openssl rand -hex 32"):
+        settings.load(written(section("api", "session_key", "k" * 31)))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ def test_a_task_that_gave_up_rests_for_23_hours_longer_than_one_that_failed_for_
     assert not tasks.is_settled(failed, rests_until + datetime.timedelta(microseconds=1))
 
 
+def test_a_cancelled_task_rests_for_23_hours_longer(task):
+    failed = dataclasses.replace(task, status=FAILURE, cancelled_by="alice")
+    rests_until = task.updated_at + 23 * HOUR
+    assert tasks.is_settled(failed, rests_until)
+    assert not tasks.is_settled(failed, rests_until + datetime.timedelta(microseconds=1))
+
+
 def test_a_new_task_has_not_failed_and_nothing_of_it_has_vanished(task):
     assert (task.failing_since, task.vanished, task.project) == (None, None, "")
     assert not tasks.Failed(code=Code.REFUSED, reason="refused").gave_up

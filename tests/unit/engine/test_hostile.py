@@ -17,6 +17,7 @@ from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import verification
 from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 from tests.unit import builders
 
@@ -26,6 +27,8 @@ TWO, THREE = worlds.CASCADED
 OTHER = "00000000-0000-4000-8000-000000000001"
 DAY = 86400.0
 SETTLED_BY_HAND = {census.MarkKind.DOUBTFUL, census.MarkKind.ORPHAN}
+
+ALICE = Asked(by="alice")
 
 
 @pytest.fixture
@@ -359,7 +362,7 @@ def test_an_image_whose_mark_names_no_image_is_disowned_without_an_error(world, 
     marks = builders.marks(OTHER, TWO, source_id=odd, source_region=ONE)
     world.two.publish(b"of a user", image_id=OTHER, properties=marks)
     with contextlib.suppress(errors.ImageConflict):
-        settle_of(world).disown(TWO, OTHER)
+        settle_of(world).disown(TWO, OTHER, ALICE)
         assert world.two.image(OTHER).mark is None
 
 
@@ -368,7 +371,7 @@ def test_an_image_whose_mark_names_no_image_is_refused_by_adopt_as_a_conflict(wo
     marks = builders.marks(OTHER, TWO, source_id=odd, source_region=ONE)
     world.two.publish(b"of a user", image_id=OTHER, properties=marks)
     with pytest.raises(errors.ImageConflict):
-        settle_of(world).adopt(TWO, OTHER)
+        settle_of(world).adopt(TWO, OTHER, ALICE)
 
 
 def test_a_mark_adds_no_line_to_the_log_and_no_command_to_a_reason(world, image, caplog):
@@ -482,7 +485,7 @@ def test_what_is_called_an_orphan_has_a_source_that_is_gone(world, copied):
     world.catalogue.names = frozenset({ONE, TWO})
     assert world.census.whose(copy).kind is not census.MarkKind.ORPHAN
     with pytest.raises(errors.ImageConflict):
-        settle_of(world).delete_orphan(TWO, OTHER)
+        settle_of(world).delete_orphan(TWO, OTHER, ALICE)
 
 
 # A lost database.
@@ -539,7 +542,7 @@ def test_a_record_of_a_source_without_a_hash_whose_creation_had_no_answer_is_rep
     world.changed(source.image_id)
     world.settle()
     assert "its source has no hash" in world.task(source).reason
-    settle_of(world).adopt(TWO, source.image_id)
+    settle_of(world).adopt(TWO, source.image_id, ALICE)
     world.settle()
     assert world.task(source).reason == "in sync"
 
@@ -697,7 +700,7 @@ def test_an_orphan_with_a_policy_is_deleted_without_the_key_of_its_source(world,
         "os_encrypt_key_deletion_policy": "on_image_deletion",
     }
     world.two.change(copied.image_id, protected=True, **key)
-    settle_of(world).delete_orphan(TWO, copied.image_id)
+    settle_of(world).delete_orphan(TWO, copied.image_id, ALICE)
     assert not world.two.ids()
     assert world.two.deleted_keys == []
 

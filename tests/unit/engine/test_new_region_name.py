@@ -5,11 +5,14 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
+from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 
 DATA = b"golden image"
 TWO, THREE = worlds.CASCADED
 NEW = images.RegionId("Region2")
+
+ALICE = Asked(by="alice")
 
 
 @pytest.fixture
@@ -96,7 +99,7 @@ def settle(world):
 
 def test_a_copy_with_the_old_name_is_adopted_by_name(world, copied, settle):
     look(world)
-    assert settle.adopt(NEW, copied.image_id) == images.key_of(copied)
+    assert settle.adopt(NEW, copied.image_id, ALICE) == images.key_of(copied)
     world.settle()
     assert world.task(copied, NEW).reason == "in sync"
     mark = world.two.image(copied.image_id).mark
@@ -105,5 +108,5 @@ def test_a_copy_with_the_old_name_is_adopted_by_name(world, copied, settle):
 
 
 def test_a_copy_with_the_old_name_is_disowned_by_name(world, copied, settle):
-    assert settle.disown(NEW, copied.image_id) == images.key_of(copied)
+    assert settle.disown(NEW, copied.image_id, ALICE) == images.key_of(copied)
     assert world.two.image(copied.image_id).mark is None

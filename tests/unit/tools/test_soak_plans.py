@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from tools.soak import plans
+from tools.soak import weights
 
 SEEDS = (0, 1, 20261125)
 
@@ -19,20 +20,33 @@ def faults(seed: int, lane: str, count: int = 500) -> list[plans.Fault]:
     return list(itertools.islice(plans.faults(seed, lane), count))
 
 
-@pytest.mark.parametrize("user", plans.USERS)
+def requests(seed: int, lane: str, count: int = 500) -> list[plans.Request]:
+    return list(itertools.islice(plans.requests(seed, lane), count))
+
+
+@pytest.mark.parametrize("user", weights.USERS)
 def test_a_seed_repeats_what_users_do(user: str):
     assert operations(7, user) == operations(7, user)
     assert operations(7, user) != operations(8, user)
 
 
-@pytest.mark.parametrize("lane", plans.FAULTS)
+@pytest.mark.parametrize("lane", weights.FAULTS)
 def test_a_seed_repeats_what_breaks(lane: str):
     assert faults(7, lane) == faults(7, lane)
     assert faults(7, lane) != faults(8, lane)
 
 
+@pytest.mark.parametrize("lane", weights.OPERATORS)
+def test_a_seed_repeats_what_operators_ask_for(lane: str):
+    assert requests(7, lane) == requests(7, lane)
+    assert requests(7, lane) != requests(8, lane)
+    assert {one.kind for one in requests(7, lane)} == set(weights.OPERATORS[lane])
+    assert {one.region for one in requests(7, lane)} == set(weights.REGIONS)
+    assert len({one.request_id for one in requests(7, lane)}) == len(requests(7, lane))
+
+
 def test_users_do_not_do_the_same():
-    alice, bob = (operations(7, user) for user in plans.USERS)
+    alice, bob = (operations(7, user) for user in weights.USERS)
     assert not {one.image.image_id for one in alice} & {one.image.image_id for one in bob}
     assert [one.kind for one in alice] != [one.kind for one in bob]
 
@@ -40,13 +54,13 @@ def test_users_do_not_do_the_same():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_that_can_happen_happens(seed: int):
     done = operations(seed, "alice", 2000)
-    assert {one.kind for one in done} == set(plans.OPERATIONS)
-    assert {one.image.size for one in done} == set(plans.SIZES)
-    assert {tuple(one.image.fields.items()) for one in done} == set(plans.CHOICES)
-    for lane, kinds in plans.FAULTS.items():
+    assert {one.kind for one in done} == set(weights.OPERATIONS)
+    assert {one.image.size for one in done} == set(weights.SIZES)
+    assert {tuple(one.image.fields.items()) for one in done} == set(weights.CHOICES)
+    for lane, kinds in weights.FAULTS.items():
         assert {one.kind for one in faults(seed, lane)} == set(kinds)
     refused = {one.value for one in faults(seed, "glances") if "refuses" in one.kind}
-    assert refused == set(plans.REFUSALS)
+    assert refused == set(weights.REFUSALS)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -62,7 +76,7 @@ def test_nothing_is_asked_of_an_image_that_is_not_there(seed: int):
         assert one.image.image_id in there
         if one.kind == "delete":
             there.remove(one.image.image_id)
-        assert len(there) <= plans.MOST
+        assert len(there) <= weights.MOST
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -79,8 +93,8 @@ def test_an_image_is_shared_only_while_it_can_be(seed: int):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_users_make_images_of_copies_in_all_regions(seed: int):
     done = operations(seed, "alice", 2000)
-    for kind in plans.IMAGED:
-        assert {one.value for one in done if one.kind == kind} == set(plans.REGIONS), kind
+    for kind in weights.IMAGED:
+        assert {one.value for one in done if one.kind == kind} == set(weights.REGIONS), kind
 
 
 def test_an_image_that_is_published_belongs_where_the_one_belongs_whose_properties_it_has():
@@ -100,11 +114,11 @@ def test_what_is_less_likely_is_rarer():
 @pytest.mark.parametrize(
     ("fields", "regions"),
     [
-        ({}, plans.REGIONS),
-        ({"sync_regions": "*"}, plans.REGIONS),
+        ({}, weights.REGIONS),
+        ({"sync_regions": "*"}, weights.REGIONS),
         ({"sync_regions": "none"}, ()),
         ({"sync_regions": "RegionThree,RegionFour"}, ("RegionThree", "RegionFour")),
-        ({"image_type": "snapshot"}, plans.SNAPSHOT_REGIONS),
+        ({"image_type": "snapshot"}, weights.SNAPSHOT_REGIONS),
     ],
     ids=str,
 )

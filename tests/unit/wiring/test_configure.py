@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong in ``sync.conf`` shows at once, and ``interface`` reaches the catalogue."""
 
+from concurrent import futures
 import logging
 import sys
 
+from oslo_context import context
 from oslo_log import formatters
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.wiring import log_records
 from glance_sync_agent.wiring.cloud import Cloud
 from glance_sync_agent.wiring.configuration import configure
@@ -77,6 +80,36 @@ def test_a_line_ends_with_its_message_unless_it_has_a_traceback(formatted):
     assert factory is log_records.PlainRecord
     assert formatted(factory).endswith(" a line")
     assert "a line: OSError: no disk\n" in formatted(factory, with_traceback=True)
+
+
+def test_a_line_has_the_request_that_its_thread_works_on(formatted):
+    factory = logging.getLogRecordFactory()
+    own = "req-0f9a3c52-1d6e-4b7a-8c21-5e4d3f2a1b00"
+    first = "req-11111111-2222-4333-8444-555555555555"
+    assert formatted(factory).endswith(" [-] a line")
+    with request_ids.serving(own):
+        assert formatted(factory).endswith(f" [- {own} -] a line")
+    with request_ids.serving(own, first):
+        assert formatted(factory).endswith(f" [{first} {own} -] a line")
+
+
+def test_what_a_library_leaves_in_a_thread_is_in_no_line(formatted):
+    factory = logging.getLogRecordFactory()
+    own = "req-0f9a3c52-1d6e-4b7a-8c21-5e4d3f2a1b00"
+
+    def lines():
+        context.RequestContext(request_id="req-of-a-library")
+        yield formatted(logging.LogRecord)
+        yield formatted(factory)
+        with request_ids.serving(own):
+            yield formatted(factory)
+
+    # A context lasts as long as its thread.
+    with futures.ThreadPoolExecutor(1) as pool:
+        plain, without, within = pool.submit(lambda: list(lines())).result()
+    assert "req-of-a-library" in plain
+    assert without.endswith(" [-] a line")
+    assert within.endswith(f" [- {own} -] a line")
 
 
 def test_a_format_of_the_operator_that_names_the_exception_shows_that_there_is_none():

@@ -20,6 +20,7 @@ from glance_sync_agent.drivers import regions
 from glance_sync_agent.drivers.sql import task_store
 from glance_sync_agent.drivers.transport import streams
 from glance_sync_agent.drivers.transport.trust import Trust
+from glance_sync_agent.engine import ports
 from glance_sync_agent.wiring import agent
 from glance_sync_agent.wiring import buses
 from glance_sync_agent.wiring import catalogue_checks
@@ -103,6 +104,8 @@ def test_mutable_options_follow_the_file(configure, file):
         copies_as_sources = false
         give_up_seconds = 11
         vanished_pause_seconds = 12
+        pause_windows = RegionTwo: 0 8 * * * 1h UTC
+        pause_windows = *: 0 9 * * * 1h UTC
         """,
     )
     current.reload()
@@ -115,6 +118,7 @@ def test_mutable_options_follow_the_file(configure, file):
     assert current.for_engine().worker.retries.give_up == 11
     assert current.for_engine().attempts.limits.transfer == 7
     assert current.for_engine().attempts.limits.vanished == 12
+    assert [one.region for one in current.for_engine().pause_windows] == ["RegionTwo", None]
 
 
 def test_other_options_stay_as_they_were_at_start(configure, file):
@@ -131,6 +135,7 @@ def test_other_options_stay_as_they_were_at_start(configure, file):
         "sync_strategy = SOME",
         "task_retry_times = many",
         "[transfer]\nlease_seconds = 1",
+        "[transfer]\npause_windows = RegionTwo: 0 8 * * * 1h",
         "no section",
         "[service_credentials]\ninterface = private",
     ],
@@ -212,7 +217,7 @@ def test_the_clock_follows_the_database_and_logs_a_difference_once(caplog):
         assert abs(ahead - datetime.timedelta(hours=hours)) < datetime.timedelta(seconds=1)
     assert clock.monotonic() - before < 1
     (told,) = caplog.messages
-    assert told.startswith("The clock of the database is +3600 s ahead of this machine's")
+    assert told.startswith("The clock of the database is 3600 s ahead of this machine's")
     clock.follow(datetime.timedelta(milliseconds=20))
     assert len(caplog.messages) == 1
     assert abs(clock.now() - datetime.datetime.now(datetime.UTC)) < datetime.timedelta(seconds=1)
@@ -272,6 +277,10 @@ REGIONS = frozenset(map(images.RegionId, ENDPOINTS))
             "region_transport_urls: the catalogue has no image endpoint in region Atlantis",
         ),
         (
+            "[transfer]\npause_windows = Atlantis: 0 8 * * * 1h UTC",
+            "[transfer] pause_windows: the catalogue has no image endpoint in region Atlantis",
+        ),
+        (
             f"[notifications]\nregion_transport_urls = RegionOne:{BUS}",
             "RegionOne is the cascading region, whose bus is transport_url",
         ),
@@ -288,7 +297,9 @@ def test_an_unknown_region_in_the_files_is_reported_with_the_known_ones(configur
 def test_regions_that_are_there_may_be_named(configure):
     current = configure(
         "snapshot_region_names = RegionOne,RegionTwo\n"
-        f"[notifications]\nregion_transport_urls = RegionTwo:{BUS}"
+        f"[notifications]\nregion_transport_urls = RegionTwo:{BUS}\n"
+        "[transfer]\npause_windows = RegionTwo: 0 8 * * * 1h UTC\n"
+        "pause_windows = *: 0 8 * * * 1h UTC"
     )
     catalogue_checks.check_named_regions(current.settings, REGIONS, ONE)
 
@@ -394,5 +405,5 @@ def test_the_bus_of_a_region_that_left_the_catalogue_has_no_listener(configure):
         f"region_transport_urls = RegionTwo:{BUS}"
     )
     requests: Any = types.SimpleNamespace(handle=lambda _event: None)
-    made = buses.make_listeners(current, requests, {TWO})
+    made = buses.make_listeners(current, requests, {TWO}, ports.NoMeters())
     assert len(made._others) == 1

@@ -65,6 +65,14 @@ def test_bytes_are_shown_as_people_read_them(size, said):
     assert f"1 image, {said}" in first_start.summary([missing("R", size)], ()).detail
 
 
+def test_regions_whose_glance_fails_are_named_and_warned_about_only_once():
+    regions = frozenset(map(images.RegionId, ("RegionTwo",)))
+    found = first_start.summary([], regions, regions)
+
+    assert found.verdict is OK
+    assert found.detail == "no copy is missing; not compared: RegionTwo"
+
+
 def test_regions_that_were_not_compared_are_a_warning():
     regions = frozenset(map(images.RegionId, ("RegionTwo", "RegionFour")))
     found = first_start.summary([], regions)

@@ -30,11 +30,14 @@ def look(project_map, owner=metadata_policy.Owner.MAPPED):
     return region_checks.project_map(FILE, policy, REGIONS)
 
 
+REACH = "start that Glance, restart it if it hangs, or make it reachable from here"
+
+
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        (0, "start that Glance, or make it reachable from here: curl {url}/versions"),
-        (503, "start that Glance, or make it reachable from here: curl {url}/versions"),
+        (0, f"{REACH}: curl {{url}}/versions"),
+        (503, f"{REACH}: curl {{url}}/versions"),
         # What a Glance says that may not ask Keystone, or cannot.
         (401, "see the log of that Glance; check its [keystone_authtoken] and its {more}"),
         (403, "see the log of that Glance; check its [keystone_authtoken] and its {more}"),
@@ -58,8 +61,7 @@ def test_a_glance_that_says_nothing_is_to_be_reached():
         session = credentials.make_session(auth, timeout_seconds=0.2)
         found = region_checks.glance(REGIONS[0], catalogue, session, takes_copies=True)
 
-    reach = "start that Glance, or make it reachable from here"
-    assert found.remedy == f"{reach}: curl {url}/versions"
+    assert found.remedy == f"{REACH}: curl {url}/versions"
 
 
 LISTING = scripted_http.Reply.of({"images": []})

@@ -24,7 +24,24 @@ SECONDS = 10.0
 
 
 def settings(*, sync_enabled) -> Any:
-    return types.SimpleNamespace(sync_enabled=sync_enabled, snapshot_sleep_interval=0.05)
+    return types.SimpleNamespace(
+        sync_enabled=sync_enabled,
+        snapshot_sleep_interval=0.05,
+        api=types.SimpleNamespace(is_enabled=True),
+    )
+
+
+class Api:
+    """Notes that it was started and stopped."""
+
+    def __init__(self):
+        self.is_serving, self.is_stopped = threading.Event(), threading.Event()
+
+    def serve(self):
+        self.is_serving.set()
+
+    def stop(self):
+        self.is_stopped.set()
 
 
 class Listener:
@@ -59,7 +76,10 @@ class Stage:
         self.released = self.clocks_set = 0
         self.is_closed = False
         make: Any = daemons.Daemon
-        self.daemon = make(self.configuration, build=self.build)
+        self.api = Api()
+        self.daemon = make(
+            self.configuration, build=self.build, make_api=lambda *_: self.api
+        )
 
     def build(self, configuration, runtime, stop):
         assert configuration is self.configuration
@@ -133,6 +153,29 @@ def block(stage, region=TWO):
 
     stage.world.regions.glances[region].before = before
     return standing, gate
+
+
+def test_the_api_is_served_from_the_start_to_the_end(stage):
+    stage.daemon.start()
+    assert stage.api.is_serving.wait(SECONDS)
+    eventually(lambda: stage.listening())
+    stage.daemon.stop(graceful=True)
+    assert stage.api.is_stopped.is_set()
+
+
+def test_an_agent_without_an_api_serves_none(stage):
+    stage.configuration.settings.api.is_enabled = False
+    stage.daemon.start()
+    eventually(lambda: stage.listening())
+    assert not stage.api.is_serving.is_set()
+
+
+def test_an_agent_reports_to_the_others(stage):
+    stage.daemon.start()
+    eventually(lambda: stage.world.agents.all())
+    stage.daemon.stop(graceful=True)
+    (agent,) = stage.world.agents.all()
+    assert agent.stopped_at is not None
 
 
 def test_what_is_there_at_start_is_copied_and_then_what_comes(stage):

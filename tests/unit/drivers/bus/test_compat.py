@@ -19,6 +19,7 @@ from glance_sync_agent.drivers.bus import compat
 from glance_sync_agent.drivers.bus import decoding
 from glance_sync_agent.drivers.bus import dispatcher as dispatchers
 from glance_sync_agent.drivers.bus import probe
+from glance_sync_agent.engine import ports
 from tests.unit import builders
 
 LINE_BYTES = 1000
@@ -32,7 +33,9 @@ def handled():
 
 @pytest.fixture
 def dispatcher(handled):
-    return dispatchers.Dispatcher(lambda _event: handled.set(), threading.Event())
+    return dispatchers.Dispatcher(
+        lambda _event: handled.set(), threading.Event(), ports.NoMeters()
+    )
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import events
 from glance_sync_agent.drivers.bus import decoding
 from glance_sync_agent.drivers.bus import dispatcher as dispatchers
+from glance_sync_agent.drivers.meters import PrometheusMeters
+from glance_sync_agent.engine import ports
 from tests import paths
 from tests.unit import builders
 
@@ -87,7 +89,7 @@ def stopping():
 
 @pytest.fixture
 def dispatcher(handled, stopping):
-    return dispatchers.Dispatcher(handled, stopping)
+    return dispatchers.Dispatcher(handled, stopping, ports.NoMeters())
 
 
 def notification(event_type="image.update", **payload):
@@ -103,6 +105,20 @@ def test_an_event_is_stored_and_then_acknowledged(dispatcher, handled):
     assert dispatcher.dispatch(Incoming(notification())) == HANDLED
     assert [event.image_id for event in handled] == [builders.IMAGE_ID]
     assert dispatcher.counts == {"handled": 1}
+
+
+def test_messages_are_counted_by_what_came_of_them(handled, stopping):
+    meters = PrometheusMeters()
+    dispatcher = dispatchers.Dispatcher(handled, stopping, meters)
+    for message in (notification(), notification("task.create"), notification("x.y"), None):
+        dispatcher.dispatch(Incoming(message))
+    counted = {
+        outcome: meters.registry.get_sample_value(
+            "glance_sync_messages_total", {"outcome": outcome}
+        )
+        for outcome in ("handled", "ignored", "unknown", "dropped")
+    }
+    assert counted == dict.fromkeys(counted, 1.0)
 
 
 def test_an_event_that_changes_no_image_is_acknowledged_without_a_log_line(
@@ -182,7 +198,7 @@ def test_the_rest_of_the_envelope_does_not_matter(dispatcher, handled, key, valu
 @hypothesis.example(message=notification() | {"payload": {"id": builders.IMAGE_ID, "status": []}})
 def test_no_message_raises_or_is_requeued_while_the_store_answers(message):
     handled = Handled()
-    dispatcher = dispatchers.Dispatcher(handled, threading.Event())
+    dispatcher = dispatchers.Dispatcher(handled, threading.Event(), ports.NoMeters())
     assert dispatcher.dispatch(Incoming(message)) == HANDLED
     assert dispatcher.counts.total() == 1
     assert len(handled) == dispatcher.counts["handled"]
@@ -193,7 +209,7 @@ def test_no_message_raises_or_is_requeued_while_the_store_answers(message):
 @hypothesis.example(body="9" * 5000)
 @hypothesis.example(body=b"\xff\xfe")
 def test_bytes_that_are_not_a_message_are_dropped(body):
-    dispatcher = dispatchers.Dispatcher(Handled(), threading.Event())
+    dispatcher = dispatchers.Dispatcher(Handled(), threading.Event(), ports.NoMeters())
     assert dispatcher.dispatch(Incoming(decoding.decode(body))) == HANDLED
     assert dispatcher.counts == {"dropped": 1}
 
@@ -272,7 +288,7 @@ def test_an_event_that_cannot_be_stored_is_requeued(
 
 def test_a_message_is_requeued_after_a_pause_which_a_stop_ends(handled):
     stopping = threading.Event()
-    dispatcher = dispatchers.Dispatcher(handled, stopping)
+    dispatcher = dispatchers.Dispatcher(handled, stopping, ports.NoMeters())
     handled.failure = errors.ServiceUnavailable("database is locked")
     results: list[str] = []
     thread = threading.Thread(

@@ -15,7 +15,8 @@ IMAGE = builders.source()
 class Store:
     """An image store that yields, and fails where it is told to."""
 
-    def __init__(self, *chunks):
+    def __init__(self, *chunks, way="store"):
+        self.way = way
         self._chunks = chunks
         self.opened = 0
         self.is_open = False
@@ -113,7 +114,9 @@ def test_a_bug_in_the_first_way_is_not_hidden():
 
 
 def test_data_is_written_the_first_way():
-    first, second = Store(), Store()
-    fallback.WithFallback(first, second).write(IMAGE.image_id, 2, [b"a", b"b"])
+    first, second = Store(way="filesystem"), Store(way="api")
+    store = fallback.WithFallback(first, second)
+    assert store.way == "filesystem"
+    store.write(IMAGE.image_id, 2, [b"a", b"b"])
     assert first.written == [(IMAGE.image_id, 2, b"ab")]
     assert second.written == []

@@ -291,6 +291,8 @@ def test_a_probe_without_datadir_says_so() -> None:
 class Broken:
     """A store that fails where it is told to."""
 
+    way = "broken"
+
     def __init__(self, error: Exception, *, at: str) -> None:
         self.closed = False
         self._error = error

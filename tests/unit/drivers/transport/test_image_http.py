@@ -3,6 +3,7 @@
 
 import socket
 
+from glance_sync_agent import request_ids
 from glance_sync_agent.drivers.transport import connections
 from glance_sync_agent.drivers.transport import reads
 from tests.unit import builders
@@ -23,6 +24,24 @@ def test_a_connection_serves_one_request_after_another(connect: peers.Connect) -
     assert line.connection.reusable
     line.put([b"more"], 4)
     assert line.connection.reusable
+
+
+def test_glance_gets_the_id_of_the_request(connect: peers.Connect) -> None:
+    heads: list[bytes] = []
+
+    def peer(sock: socket.socket) -> None:
+        for _ in range(2):
+            heads.append(peers.head(sock))
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
+        peers.everything(sock)
+
+    line = connect(peer)
+    own = "req-0f9a3c52-1d6e-4b7a-8c21-5e4d3f2a1b00"
+    with request_ids.serving(own):
+        line.get(4)
+    line.get(4)
+    sent = f"\r\nX-OpenStack-Request-ID: {own}\r\n".encode()
+    assert [sent in one for one in heads] == [True, False]
 
 
 def test_a_connection_is_not_used_again_in_the_middle_of_a_download(

@@ -158,7 +158,7 @@ def test_an_upload_that_is_not_over_yet_or_was_over_just_now_is_no_refusal(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Image storage media is full: no space left", errors.ServiceUnavailable),
+        ("Image storage media is full: no space left", errors.StorageFull),
         ("The incoming image is too large: quota", errors.UploadRefused),
     ],
 )

@@ -15,6 +15,7 @@ from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts import attempt_log
 from glance_sync_agent.engine.transfer import blocks
 from glance_sync_agent.engine.transfer import progress
 from tests.fakes import world as worlds
@@ -188,6 +189,12 @@ def test_a_copy_under_another_id_is_found_when_the_row_was_lost(world, image):
     assert_in_step(world, image)
 
 
+def run(world, lease):
+    """Run one attempt; return its outcome."""
+    log = attempt_log.AttemptLog(lease.task, world.clock, "agent")
+    return world.attempts.run(lease, log)
+
+
 def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world, image):
     spend_id(world, image)
 
@@ -197,7 +204,7 @@ def test_who_lost_the_lease_while_making_a_second_id_leaves_no_second_copy(world
             world.clock.advance(61.0)  # the lease ran out, and somebody else does it all
             now = world.clock.now()
             (lease,) = world.store.claim(TWO, 1, owner="other", now=now, until=now)
-            world.store.finish(lease, world.attempts.run(lease), now)
+            world.store.finish(lease, run(world, lease), now)
 
     world.two.before = stall
     world.run()
@@ -672,7 +679,7 @@ def test_an_attempt_that_begins_while_stopping_does_nothing(world, image):
         until=world.clock.now(),
     )
     with pytest.raises(errors.Cancelled):
-        world.attempts.run(lease)
+        run(world, lease)
     assert not world.two.ids()
 
 
@@ -689,7 +696,7 @@ def test_an_outcome_carries_the_size_of_the_copy(world, copied):
         TWO, 1, owner="agent", now=world.clock.now() + datetime.timedelta(seconds=1),
         until=world.clock.now(),
     )
-    assert world.attempts.run(lease) == tasks.Succeeded(
+    assert run(world, lease) == tasks.Succeeded(
         code=Code.IN_SYNC,
         reason="in sync",
         copy=tasks.CopySeen(
@@ -876,7 +883,7 @@ def test_a_slow_look_keeps_its_lease(world, copied):
         TWO, 1, owner="agent", now=world.clock.now(),
         until=world.clock.now() + datetime.timedelta(seconds=60),
     )
-    assert world.attempts.run(lease).reason == "in sync"
+    assert run(world, lease).reason == "in sync"
     assert world.store.finish(
         lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), world.clock.now()
     )

@@ -3,10 +3,12 @@
 
 import datetime
 import logging
+from typing import Any
 
 import pytest
 
 from glance_sync_agent import errors
+from glance_sync_agent import request_ids
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import verification
 from glance_sync_agent.domain.codes import Code
@@ -86,6 +88,16 @@ def test_each_end_of_a_task_wakes_the_dispatcher(world):
     assert world.woken == woken + 2
 
 
+def test_an_attempt_works_under_the_id_of_its_task(world):
+    (image,) = publish(world)
+    seen: set[Any] = set()
+    world.two.before = lambda _name, _image_id: seen.add(request_ids.current())
+    task = world.task(image)
+    world.run()
+    assert {one.request_id for one in seen} == {task.request_id}
+    assert request_ids.current() is None
+
+
 def test_idle_is_waited_for(world):
     publish(world)
     world.clock.advance(1.0)
@@ -115,6 +127,21 @@ def test_a_transient_error_is_tried_again_with_back_off_and_then_given_up(world,
     assert f"glance-sync retry {image.image_id} RegionTwo" in caplog.text
     assert caplog.records[-1].levelno == logging.ERROR
     assert world.task(image, THREE).status == "success"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (errors.ServiceUnavailable("no answer"), "attempt_failed"),
+        (errors.StorageFull("no room"), "storage_full"),
+        (errors.UploadRefused("quota"), "upload_refused"),
+    ],
+)
+def test_the_code_of_a_retry_shows_what_only_an_operator_mends(world, failure, code):
+    (image,) = publish(world)
+    fail(world, failure)
+    world.run()
+    assert (world.task(image).status, world.task(image).code) == ("pending", code)
 
 
 def test_the_other_side_s_wish_for_patience_is_granted(world):
@@ -211,7 +238,8 @@ def test_an_outcome_that_cannot_be_written_costs_the_lease_and_no_thread(world, 
 
 
 def test_a_bug_in_writing_an_outcome_is_not_silent(world, caplog, monkeypatch):
-    def finish(_lease, _outcome, _now):
+    def finish(_lease, _outcome, _now, *, events):
+        del events
         raise ZeroDivisionError("a bug")
 
     publish(world)
@@ -662,3 +690,17 @@ def test_what_a_lost_lease_leaves_is_logged_if_the_database_is_away(caplog, monk
         work()
     assert f"Could not write the outcome of image {image.image_id}" in caplog.text
     assert world.worker.running() == 0
+
+
+def test_a_region_that_takes_no_id_at_all_is_a_conflict(world):
+    def refuse(name, _image_id):
+        if name == "create":
+            raise errors.ImageIdTaken("every id is taken")
+
+    world.two.before = refuse
+    (image,) = publish(world)
+    world.run()
+    task = world.task(image)
+    assert (task.status, task.code, task.reason) == (
+        "failure", Code.CONFLICT, "every id is taken"
+    )

@@ -6,11 +6,14 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.engine.marks import census
+from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 from tests.unit import builders
 
 DATA = b"golden image"
 TWO, THREE = worlds.CASCADED
+
+ALICE = Asked(by="alice")
 
 
 @pytest.fixture
@@ -191,7 +194,7 @@ def test_a_copy_of_an_opposite_agent_whose_source_is_gone_is_no_orphan(world):
     copy = world.two.publish(DATA, image_id=builders.IMAGE_ID, properties=marks)
     assert kinds(world) == {copy.image_id: "unadopted"}
     with pytest.raises(errors.ImageConflict, match=r"is no orphan.*delete the image in its"):
-        world.engine.scans.settling.delete_orphan(TWO, copy.image_id)
+        world.engine.scans.settling.delete_orphan(TWO, copy.image_id, ALICE)
     assert world.two.ids() == {copy.image_id}
 
 
