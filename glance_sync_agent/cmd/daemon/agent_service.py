@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent import futures
 import logging
 import threading
+import time
 from typing import Protocol
 
 from oslo_service import service
@@ -46,7 +47,7 @@ def _make_api(
     return api_service.Api(configuration, signals, meters)
 
 
-#: Seconds that transfers get to notice that they are called off.
+#: Seconds that transfers and jobs get to notice that they are called off.
 _CANCEL_SECONDS = 5.0
 #: A limit for programming errors only; threads are made when needed.
 _MAX_THREADS = 4096
@@ -91,6 +92,7 @@ class Daemon(service.ServiceBase):
         self._stopped = threading.Event()
         self._agent: agents.Agent | None = None
         self._listening: listening.Listening | None = None
+        self._jobs: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the threads, which wait for the services that they need."""
@@ -127,6 +129,7 @@ class Daemon(service.ServiceBase):
         if self._agent is not None:
             self._drain(self._agent)
         closing.join()
+        self._wait_for_jobs()
         if self._api is not None:
             self._api.stop()
         if self._agent is not None:
@@ -153,8 +156,10 @@ class Daemon(service.ServiceBase):
         threads.spawn("snapshots", loop.snapshots)
         threads.spawn("verify", loop.verify)
         threads.spawn("upkeep", loop.upkeep)
-        threads.spawn("scans", loop.asked_scans)
-        threads.spawn("reads", loop.asked_verifications)
+        self._jobs = [
+            threads.spawn("scans", loop.asked_scans),
+            threads.spawn("reads", loop.asked_verifications),
+        ]
         self._listening = listening.Listening(
             agent.make_listener, self._configuration, self._signals
         )
@@ -190,6 +195,12 @@ class Daemon(service.ServiceBase):
             self._signals.cancelled.set()
             worker.wait_idle(_CANCEL_SECONDS)
             agent.release_leases()
+
+    def _wait_for_jobs(self) -> None:
+        """Let the threads give back what they run, or other agents wait for its lease."""
+        ends = time.monotonic() + _CANCEL_SECONDS
+        for thread in self._jobs:
+            thread.join(max(0.0, ends - time.monotonic()))
 
     def _close(self, agent: agents.Agent) -> None:
         try:

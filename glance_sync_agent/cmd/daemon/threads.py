@@ -24,7 +24,7 @@ class Signals:
     scan: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-def spawn(name: str, target: Callable[[], None]) -> None:
+def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
     """Run a function in a thread; if it crashes, the process ends and is started again."""
 
     def guarded() -> None:
@@ -35,4 +35,6 @@ def spawn(name: str, target: Callable[[], None]) -> None:
             # Without this thread the agent would look alive and do nothing.
             os._exit(1)
 
-    threading.Thread(target=guarded, name=name, daemon=True).start()
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread

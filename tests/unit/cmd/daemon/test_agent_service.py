@@ -12,9 +12,11 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.cmd.daemon import loops
+from glance_sync_agent.domain import jobs
 from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
+from glance_sync_agent.engine.steering import Asked
 from glance_sync_agent.wiring.agent import Agent
 from glance_sync_agent.wiring.cloud import SystemClock
 from tests.fakes import world as worlds
@@ -245,6 +247,40 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     eventually(lambda: stage.world.engine.attempts.worker.running() == 0)
     assert stage.world.task(image).status == "pending"
     assert stage.world.two.image(image.image_id).status == "queued"
+
+
+def test_stopping_gives_back_what_people_asked_for(stage):
+    """Another agent would wait minutes for the lease of a job that still runs."""
+    standing, gate = threading.Event(), threading.Event()
+
+    def before(_name, _image_id):
+        if threading.current_thread().name == "scans":
+            standing.set()
+            assert gate.wait(SECONDS)
+
+    stage.world.source.publish(b"1")
+    stage.world.two.before = before
+    stage.daemon.start()
+    eventually(stage.listening)
+    order = jobs.Order(kind=jobs.JobKind.SCAN, is_dry=True)
+    job = stage.world.engine.jobs.orders.ask(order, Asked(by="alice"))
+    assert standing.wait(SECONDS)
+    stopping = threading.Thread(target=stage.daemon.stop)
+    stopping.start()
+    eventually(lambda: not stage.listening())
+    assert not stage.is_closed
+    gate.set()
+    stopping.join(SECONDS)
+    assert stage.is_closed
+    assert stage.world.jobs.get(job.job_id).state is jobs.JobState.WAITING
+
+
+def test_stopping_does_not_wait_long_for_a_scan_that_hangs(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_CANCEL_SECONDS", 0.1)
+    hung = stage.daemon._jobs = [threading.Thread(target=threading.Event().wait, daemon=True)]
+    hung[0].start()
+    stage.daemon.stop(graceful=True)
+    assert stage.daemon._stopped.is_set()
 
 
 def test_nothing_is_begun_after_stopping(stage):
