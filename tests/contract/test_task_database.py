@@ -113,23 +113,48 @@ def test_the_migrations_make_the_tables_that_the_statements_are_written_for(url)
     store.close()
 
 
-@pytest.mark.parametrize("lost", ["tasks_by_code", "jobs_by_kind"])
-def test_an_upgrade_that_was_broken_off_goes_on(url, lost):
+class Killer:
+    """Ends an upgrade after each statement that changes the schema, once each."""
+
+    def __init__(self):
+        self.survived: set[str] = set()
+
+    def after(self, _connection, _cursor, statement, *_details):
+        if statement not in self.survived and not statement.lstrip().startswith("SELECT"):
+            self.survived.add(statement)
+            raise Killed
+
+    def __enter__(self):
+        sa.event.listen(sa.Engine, "after_cursor_execute", self.after)
+        return self
+
+    def __exit__(self, *_details):
+        sa.event.remove(sa.Engine, "after_cursor_execute", self.after)
+
+
+class Killed(Exception):
+    """The process is no more."""
+
+
+def test_an_upgrade_that_is_killed_at_any_statement_goes_on(mariadb):
     """MariaDB commits each statement, so the version may be older than the tables."""
-    store = task_store.SqlTaskStore(url)
-    store.upgrade()
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        (index,) = [one for table in (tables.TASKS, tables.JOBS) for one in table.indexes
-                    if one.name == lost]
-        index.drop(connection)
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0018'"))
-    store.upgrade()
+    databases.empty(mariadb)
+    store = task_store.SqlTaskStore(mariadb)
+    with Killer() as killer:
+        while True:
+            try:
+                store.upgrade()
+            except Killed:
+                continue
+            break
+    assert len([one for one in killer.survived if "ADD COLUMN" in one]) > 20
+    engine = sa.create_engine(mariadb)
     with engine.connect() as connection:
         context = migration.MigrationContext.configure(connection)
         assert autogenerate.compare_metadata(context, tables.METADATA) == []
     engine.dispose()
     store.close()
+    databases.empty(mariadb)
 
 
 def of_revision(path, revision, rows):

@@ -5,6 +5,8 @@ from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from glance_sync_agent.drivers.sql.migrations import missing
+
 revision = "0001"
 down_revision = None
 
@@ -33,8 +35,8 @@ def upgrade() -> None:
         sa.Column("lease_expires_at", time),
         sa.Column("created_at", time, nullable=False),
         sa.Column("updated_at", time, nullable=False),
-        sa.Index("tasks_by_due_time", "status", "region", "not_before", "image_id"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
@@ -42,3 +44,5 @@ def upgrade() -> None:
         mariadb_charset="utf8mb4",
         mariadb_collate="utf8mb4_bin",
     )
+    columns = ["status", "region", "not_before", "image_id"]
+    missing.create_indexes("tasks", {"tasks_by_due_time": columns})

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Note the region of a source, where its copy came from, and since when a task waits for it."""
 
-from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+
+from glance_sync_agent.drivers.sql.migrations import missing
 
 revision = "0002"
 down_revision = "0001"
@@ -13,6 +14,9 @@ def upgrade() -> None:
     """Apply the step."""
     text = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
     time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    op.add_column("tasks", sa.Column("source_region", text))
-    op.add_column("tasks", sa.Column("copied_from", text))
-    op.add_column("tasks", sa.Column("waiting_since", time))
+    missing.add_columns(
+        "tasks",
+        sa.Column("source_region", text),
+        sa.Column("copied_from", text),
+        sa.Column("waiting_since", time),
+    )

@@ -20,6 +20,7 @@ def upgrade() -> None:
             sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             nullable=False,
         ),
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",

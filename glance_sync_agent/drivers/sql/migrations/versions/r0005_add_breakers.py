@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("since", time),
         sa.Column("retry_at", time),
         sa.Column("reason", sa.Text, nullable=False),
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",

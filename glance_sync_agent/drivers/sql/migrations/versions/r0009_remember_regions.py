@@ -17,6 +17,7 @@ def upgrade() -> None:
         "regions",
         sa.Column("name", text, primary_key=True),
         sa.Column("seen_at", time, nullable=False),
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",

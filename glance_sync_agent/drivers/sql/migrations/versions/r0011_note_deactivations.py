@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Note which copies the agent deactivated, and no other user."""
 
-from alembic import op
 import sqlalchemy as sa
+
+from glance_sync_agent.drivers.sql.migrations import missing
 
 revision = "0011"
 down_revision = "0010"
@@ -10,4 +11,4 @@ down_revision = "0010"
 
 def upgrade() -> None:
     """Apply the step."""
-    op.add_column("tasks", sa.Column("deactivated_id", sa.String(36)))
+    missing.add_columns("tasks", sa.Column("deactivated_id", sa.String(36)))

@@ -4,6 +4,8 @@
 from alembic import op
 import sqlalchemy as sa
 
+from glance_sync_agent.drivers.sql.migrations import missing
+
 revision = "0014"
 down_revision = "0013"
 
@@ -14,6 +16,6 @@ _TASKS = sa.table(
 
 def upgrade() -> None:
     """Apply the step."""
-    op.add_column("tasks", sa.Column("held_id", sa.String(36)))
+    missing.add_columns("tasks", sa.Column("held_id", sa.String(36)))
     is_held = _TASKS.c.code == "held"
     op.execute(sa.update(_TASKS).where(is_held).values(held_id=_TASKS.c.copy_id))

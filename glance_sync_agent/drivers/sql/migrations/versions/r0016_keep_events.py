@@ -5,8 +5,18 @@ from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from glance_sync_agent.drivers.sql.migrations import missing
+
 revision = "0016"
 down_revision = "0015"
+
+_INDEXES = {
+    "events_by_image": ["image_id", "number"],
+    "events_by_time": ["at"],
+    "events_by_request": ["request_id"],
+    "events_by_kind": ["kind", "number"],
+    "events_by_region": ["region", "number"],
+}
 
 
 def upgrade() -> None:
@@ -35,12 +45,8 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(255)),
         sa.Column("multihash", sa.String(255)),
         sa.Column("proof", sa.Text),
-        sa.Index("events_by_image", "image_id", "number"),
-        sa.Index("events_by_time", "at"),
-        sa.Index("events_by_request", "request_id"),
-        sa.Index("events_by_kind", "kind", "number"),
-        sa.Index("events_by_region", "region", "number"),
         sqlite_autoincrement=True,
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
@@ -48,3 +54,4 @@ def upgrade() -> None:
         mariadb_charset="utf8mb4",
         mariadb_collate="utf8mb4_bin",
     )
+    missing.create_indexes("events", _INDEXES)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Note which tasks a person cancelled."""
 
-from alembic import op
 import sqlalchemy as sa
+
+from glance_sync_agent.drivers.sql.migrations import missing
 
 revision = "0017"
 down_revision = "0016"
@@ -10,4 +11,4 @@ down_revision = "0016"
 
 def upgrade() -> None:
     """Apply the step."""
-    op.add_column("tasks", sa.Column("cancelled_by", sa.String(255)))
+    missing.add_columns("tasks", sa.Column("cancelled_by", sa.String(255)))

@@ -5,6 +5,8 @@ from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from glance_sync_agent.drivers.sql.migrations import missing
+
 revision = "0018"
 down_revision = "0017"
 
@@ -17,9 +19,12 @@ def upgrade() -> None:
         op.alter_column(
             "facts", "value", type_=mysql.MEDIUMTEXT(), existing_nullable=False
         )
-    op.add_column("tasks", sa.Column("asked_at", time))
-    op.add_column("tasks", sa.Column("done_at", time))
-    op.add_column("tasks", sa.Column("claimed_at", time))
+    missing.add_columns(
+        "tasks",
+        sa.Column("asked_at", time),
+        sa.Column("done_at", time),
+        sa.Column("claimed_at", time),
+    )
     op.create_table(
         "agents",
         sa.Column("agent_id", sa.String(255), primary_key=True),
@@ -33,6 +38,7 @@ def upgrade() -> None:
         sa.Column("scanned_changes_at", time),
         sa.Column("running", sa.Integer, nullable=False),
         sa.Column("waits_for", sa.Text, nullable=False),
+        if_not_exists=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",

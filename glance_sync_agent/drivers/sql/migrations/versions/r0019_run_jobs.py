@@ -7,6 +7,8 @@ from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from glance_sync_agent.drivers.sql.migrations import missing
+
 revision = "0019"
 down_revision = "0018"
 
@@ -27,7 +29,7 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Apply the step; MariaDB commits each statement, so one that was broken off goes on."""
+    """Apply the step."""
     time = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     region = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
     op.create_table(
@@ -48,10 +50,7 @@ def upgrade() -> None:
         if_not_exists=True,
         **_OPTIONS,
     )
-    found = {one["name"] for one in sa.inspect(op.get_bind()).get_indexes("jobs")}
-    for name, columns in _INDEXES.items():
-        if name not in found:
-            op.create_index(name, "jobs", columns)
+    missing.create_indexes("jobs", _INDEXES)
     op.create_table(
         "job_findings",
         sa.Column("job_id", sa.String(36), primary_key=True),

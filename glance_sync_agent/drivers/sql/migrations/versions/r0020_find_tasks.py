@@ -5,8 +5,7 @@ With four million tasks, PostgreSQL makes these indexes in less than half a minu
 agent can write.
 """
 
-from alembic import op
-import sqlalchemy as sa
+from glance_sync_agent.drivers.sql.migrations import missing
 
 revision = "0020"
 down_revision = "0019"
@@ -21,8 +20,4 @@ _INDEXES = {
 
 def upgrade() -> None:
     """Apply the step."""
-    # Each takes long, and MariaDB commits each at once: a step that was broken off goes on.
-    found = {one["name"] for one in sa.inspect(op.get_bind()).get_indexes("tasks")}
-    for name, columns in _INDEXES.items():
-        if name not in found:
-            op.create_index(name, "tasks", columns)
+    missing.create_indexes("tasks", _INDEXES)
