@@ -451,13 +451,13 @@ class Cloud:
 
     def source_of(self, image: images.Image) -> images.ImageId | None:
         """Return the source of a copy; None: it is none, or one of another cascading region."""
-        record = self.regions.glances[image.region].record(image.image_id)
+        record = self.regions.glances[image.region].look(image.image_id)
         region, image_id = marks.source_of(record, image.region) or (None, None)
         return images.ImageId(image_id) if image_id and region == worlds.CASCADING else None
 
     def is_copy(self, image: images.Image) -> bool:
         """Tell whether the mark of an image names itself."""
-        record = self.regions.glances[image.region].record(image.image_id)
+        record = self.regions.glances[image.region].look(image.image_id)
         return marks.source_of(record, image.region) is not None
 
     def theirs(self) -> list[images.Image]:

@@ -3,12 +3,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
-import copy
 import dataclasses
 import datetime
 import hashlib
 import re
 import threading
+import types
 from typing import Any
 import uuid
 
@@ -37,6 +37,15 @@ _QCOW2 = b"QFI\xfb"
 def endpoint(region: str) -> str:
     """Return the endpoint of a region's Glance."""
     return f"http://{region.lower()}.example:9292"
+
+
+def _copied(value: Any) -> Any:
+    """Copy what JSON can express; ``copy.deepcopy`` takes ten times as long."""
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_copied(one) for one in value]
+    return value
 
 
 class FakeGlance:
@@ -311,14 +320,18 @@ class FakeGlance:
     def record(self, image_id: images.ImageId) -> dict[str, Any]:
         """Return the record of an image as the API shows it."""
         with self.lock:
-            return copy.deepcopy(self._existing(image_id))
+            return _copied(self._existing(image_id))
+
+    def look(self, image_id: images.ImageId) -> Mapping[str, Any]:
+        """Return the record of an image to be read only, and now."""
+        return types.MappingProxyType(self._existing(image_id))
 
     def whole(self, image_id: images.ImageId) -> tuple[Any, Any, Any]:
         """Return record, members and data of an image, each of them None if there is none."""
         with self.lock:
             kept = (self._records, self._members, self._data)
             record, members, data = (one.get(image_id) for one in kept)
-            return copy.deepcopy(record), copy.deepcopy(members), data
+            return _copied(record), _copied(members), data
 
     def ids(self) -> frozenset[images.ImageId]:
         """Return the ids of all images."""
