@@ -277,10 +277,14 @@ def test_stopping_gives_back_what_people_asked_for(stage):
 
 def test_stopping_does_not_wait_long_for_a_scan_that_hangs(stage, monkeypatch):
     monkeypatch.setattr(daemons, "_CANCEL_SECONDS", 0.1)
-    hung = stage.daemon._jobs = [threading.Thread(target=threading.Event().wait, daemon=True)]
-    hung[0].start()
+    gate = threading.Event()
+    hung = threading.Thread(target=gate.wait)
+    hung.start()
+    stage.daemon._jobs = [hung]
     stage.daemon.stop(graceful=True)
     assert stage.daemon._stopped.is_set()
+    assert hung.is_alive()
+    gate.set()
 
 
 def test_nothing_is_begun_after_stopping(stage):
@@ -320,7 +324,8 @@ def test_a_thread_that_crashes_ends_the_worker_so_that_it_is_started_again(stage
     assert "Traceback" in caplog.text
 
 
-def test_a_database_that_is_away_is_asked_again(stage, caplog):
+def test_a_database_that_is_away_is_asked_again(stage, caplog, monkeypatch):
+    monkeypatch.setattr(loops, "_POLL_SECONDS", 0.1)
     stage.daemon.start()
     eventually(stage.listening)
     stage.world.store.is_down = True

@@ -570,8 +570,10 @@ def test_a_glance_that_gives_neither_a_part_nor_the_whole_is_told(
 def test_a_part_that_ends_early_is_an_interruption(glance: scripted_http.Server) -> None:
     glance.script = [scripted_http.Reply(206, b"4567", {"Content-Length": "6"})]
     glance.script.append(scripted_http.Reply(0))
+    impatient = streams.Timeouts(connect_seconds=5.0, idle_seconds=0.5)
+    used = context(endpoint=glance.url, timeouts=impatient)
     with (
-        contextlib.closing(api.ApiStore(context(endpoint=glance.url))) as store,
+        contextlib.closing(api.ApiStore(used)) as store,
         pytest.raises(errors.TransferInterrupted),
     ):
         read(store, builders.source(size=10), 4)
