@@ -138,7 +138,7 @@ class Agent:
             raise AgentError(f"glance-sync status: {done.stderr}")
         return list(json.loads(done.stdout))
 
-    def wait_for_log(self, text: str, timeout_seconds: float = 60.0) -> None:
+    def wait_for_log(self, text: str, timeout_seconds: float = 120.0) -> None:
         """Wait until the log has ``text``.
 
         :raises AgentError: the text did not appear in time, or the agent ended.
@@ -149,7 +149,7 @@ class Agent:
         self.wait_until(said, f"'{text}' in the log", timeout_seconds)
 
     def wait_until(
-        self, condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0
+        self, condition: Callable[[], bool], what: str, timeout_seconds: float = 120.0
     ) -> None:
         """Wait for a condition.
 

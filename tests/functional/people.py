@@ -223,7 +223,7 @@ class People:
 
 
 def eventually(
-    condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0
+    condition: Callable[[], bool], what: str, timeout_seconds: float = 120.0
 ) -> None:
     """Wait for a condition of the outside world."""
     deadline = time.monotonic() + timeout_seconds

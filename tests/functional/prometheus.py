@@ -81,7 +81,7 @@ class Prometheus:
         return dict(body["data"])
 
     def wait_until(
-        self, condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0
+        self, condition: Callable[[], bool], what: str, timeout_seconds: float = 120.0
     ) -> None:
         """Wait for a condition."""
         deadline = time.monotonic() + timeout_seconds

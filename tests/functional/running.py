@@ -58,11 +58,11 @@ class Agent(agents.Agent):
             log.seek(self._from)
             return log.read()
 
-    def wait_for_log(self, text: str, timeout_seconds: float = 60.0) -> None:
+    def wait_for_log(self, text: str, timeout_seconds: float = 120.0) -> None:
         """Wait until the log has ``text`` since the last start."""
         self.wait_until(lambda: text in self.said(), f"'{text}' in the log", timeout_seconds)
 
-    def wait_for_end(self, timeout_seconds: float = 60.0) -> int:
+    def wait_for_end(self, timeout_seconds: float = 120.0) -> int:
         """Return the exit status of an agent that ends by itself."""
         assert self._process is not None
         status = self._process.wait(timeout_seconds)

@@ -38,7 +38,7 @@ class Valve:
         with self._changed:
             self._bytes_per_second = bytes_per_second
 
-    def held(self, timeout_seconds: float = 60.0) -> None:
+    def held(self, timeout_seconds: float = 120.0) -> None:
         """Wait until a transfer stands still."""
         assert self._held.wait(timeout_seconds), f"{self._passed} bytes and no more came through"
 
