@@ -90,6 +90,7 @@ def configure(cloud: model.Description, root: pathlib.Path, venv: pathlib.Path) 
             venv=venv,
             processes=_PROCESSES,
             threads=_THREADS,
+            preloaded="tools.cloud.glance_modules",
         )
 
 

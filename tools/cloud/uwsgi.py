@@ -17,7 +17,7 @@ master = true
 ; Each worker loads the application itself, because Glance starts threads while it
 ; loads. Threads and their locks do not survive a fork.
 lazy-apps = true
-need-app = true
+{preloaded}need-app = true
 die-on-term = true
 worker-reload-mercy = 5
 no-orphans = true
@@ -54,10 +54,12 @@ def write(
     venv: pathlib.Path,
     processes: int,
     threads: int,
+    preloaded: str | None = None,
 ) -> None:
     """Write the configuration of one application to ``path``.
 
     :param module: ``package.module:callable``, found in ``venv`` or ``root``.
+    :param preloaded: a module that is loaded once, before the workers fork.
     """
     somaxconn = int(pathlib.Path("/proc/sys/net/core/somaxconn").read_text())
     path.write_text(
@@ -71,6 +73,7 @@ def write(
             chdir=path.parent,
             processes=processes,
             threads=threads,
+            preloaded=f"shared-import = {preloaded}\n" if preloaded else "",
             backlog=min(1024, somaxconn),
         )
     )
