@@ -116,12 +116,8 @@ class PageComparison:
 
 
 def _covered(pairs: Sequence[Pair], region: images.RegionId, state: ScanState) -> Sequence[Pair]:
-    """Return the pairs that a scan compares in a region that it may not cover.
-
-    If a region failed, its copies were not compared, nor were the copies of its data elsewhere.
-    """
-    only = state.scope.only
-    if only is None or region in only:
+    """Return the pairs that a scan compares in a region that it may not cover."""
+    if state.scope.covers(region):
         return pairs
     remotes = [(pair, pair.source.remote) for pair in pairs]
-    return [pair for pair, remote in remotes if remote and remote.region in only]
+    return [pair for pair, remote in remotes if remote and state.scope.repeats(remote.region)]

@@ -30,6 +30,14 @@ class Scope:
         """Tell whether the copies in a region are compared."""
         return self.only is None or region in self.only
 
+    def repeats(self, region: images.RegionId) -> bool:
+        """Tell whether the scan repeats one that failed in a region.
+
+        That one compared no copy of the region's data, wherever it is. A person who names
+        regions means copies in these regions only.
+        """
+        return self.only is not None and region in self.only and not self.deletions
+
 
 FULL = Scope()
 

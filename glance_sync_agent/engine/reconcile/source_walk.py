@@ -52,8 +52,7 @@ class SourceWalk:
         return has_sources
 
     def _walk_snapshots(self, origin: images.RegionId, state: ScanState) -> None:
-        if state.scope.only is not None and origin in state.scope.only:
-            # The scan that failed there compared none of its sources with any region.
+        if state.scope.repeats(origin):
             scope = dataclasses.replace(state.scope, only=None)
             state = dataclasses.replace(state, scope=scope)
         try:

@@ -333,3 +333,56 @@ def test_what_a_scan_requests_is_worked_on(world):
     world.settle()
     statuses = {task.status for task in world.store.list(image_id=images.ImageId(image_id))}
     assert statuses == {tasks.TaskStatus.SUCCESS}
+
+
+@pytest.fixture
+def snapshots_of_two():
+    """Return a world whose RegionTwo has a snapshot with a copy in RegionThree."""
+    world = worlds.World(snapshot_origins=[TWO])
+    world.deletes_unwanted = True
+    snapshot = world.two.publish(b"1", properties={"image_type": "snapshot"})
+    world.source.publish(b"2")
+    world.rounds.run()
+    world.settle()
+    assert snapshot.image_id in world.three.ids()
+    return world, snapshot
+
+
+def of_the_cascading_region():
+    """Return a world whose cascading region has an image with its data in RegionTwo."""
+    world = worlds.World()
+    world.deletes_unwanted = world.source.shows_locations = True
+    there = world.two.publish(b"1", owner="alpha")
+    image = world.refer(there, owner="alpha")
+    world.changed(image.image_id)
+    world.settle()
+    assert image.image_id in world.three.ids()
+    return world, image
+
+
+@pytest.mark.parametrize("allowed", [None, 5])
+def test_a_scan_of_a_region_deletes_no_copy_of_its_snapshots_elsewhere(snapshots_of_two, allowed):
+    world, snapshot = snapshots_of_two
+    world.two.change(snapshot.image_id, sync_regions="none")
+    job = run(world, ask(world, regions=(TWO,), allow_deletes=allowed))
+    world.settle()
+    assert {one.region for one in found(world, job)} <= {TWO}
+    assert snapshot.image_id in world.three.ids()
+    run(world, ask(world, regions=(THREE,), allow_deletes=allowed))
+    world.settle()
+    assert snapshot.image_id not in world.three.ids()
+
+
+def test_a_scan_of_a_region_deletes_no_copy_of_its_data_elsewhere():
+    world, image = of_the_cascading_region()
+    world.source.change(image.image_id, sync_regions="none")
+    run(world, ask(world, regions=(TWO,)))
+    world.settle()
+    assert image.image_id in world.three.ids()
+
+
+def test_a_scan_of_a_region_copies_its_snapshots_nowhere_else(snapshots_of_two):
+    world, snapshot = snapshots_of_two
+    world.three.delete_as_user(snapshot.image_id)
+    job = run(world, ask(world, regions=(TWO,), is_dry=True))
+    assert found(world, job) == []
