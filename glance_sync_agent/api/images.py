@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests about images and their copies."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 import dataclasses
 import datetime
 from typing import Any
@@ -114,9 +114,28 @@ def shown(call: Call) -> Answer:
     """Show an image and its copy in each region."""
     image_id = _visible(call)
     found = call.parts.outside.store.find([image_id])
+    if not _is_operator(call):
+        sources = _sources_of_visible(call, found)
+        found = [task for task in found if task.source_region in sources]
     if not found:
         raise _unknown(image_id)
     return _image(image_id, found, _view(call))
+
+
+def _sources_of_visible(
+    call: Call, found: Sequence[tasks.Task]
+) -> Set[images.RegionId | None]:
+    """Return the regions of the sources that an image of the cascading region stands for.
+
+    Glance lets users choose ids, so a snapshot of somebody else elsewhere may have the same one.
+    The image is the source (None), or a copy of a snapshot, if a task knows it.
+
+    :param found: the tasks of the id.
+    """
+    cascading = call.parts.outside.catalogue.cascading
+    copies = [task for task in found if task.key.region == cascading]
+    known = {task.source_region for task in copies if task.copy_id == task.key.image_id}
+    return {None, *known}
 
 
 def placement(call: Call) -> Answer:
@@ -130,6 +149,11 @@ def placement(call: Call) -> Answer:
         )
     except placement_reports.NoSource as exc:
         raise _unknown(image_id) from exc
+    cascading = call.parts.outside.catalogue.cascading
+    if found.region != cascading and not _is_operator(call):
+        known = call.parts.outside.store.find([image_id])
+        if found.region not in _sources_of_visible(call, known):
+            raise _unknown(image_id)
     source = shared.remote_sources.join(found)
     rows = list(placement_reports.rows(source, shared.targets.placements(source)))
     if not _is_operator(call):

@@ -38,8 +38,10 @@ SERVICE = {"X-Roles": "service"}
 class Stage:
     """The application, its callers, and the cloud behind it."""
 
-    def __init__(self, counted: meters.PrometheusMeters | None = None) -> None:
-        self.world = worlds.World()
+    def __init__(
+        self, counted: meters.PrometheusMeters | None = None, *, snapshot_origins: Any = ()
+    ) -> None:
+        self.world = worlds.World(snapshot_origins=snapshot_origins)
         self.visible: set[str] = set()
         self.tokens: list[str] = []
         conf = cfg.ConfigOpts()
@@ -261,6 +263,52 @@ def test_a_user_is_not_told_whose_image_has_the_data_of_his(stage):
     mine = stage.get(path, who=MEMBER)
     check("Placement", mine)
     assert {(one["wanted"], one["why"]) for one in mine["placement"]} == {(False, "")}
+
+
+@pytest.fixture
+def snapshot():
+    """Return a stage, and a private snapshot in RegionTwo that the agent copies."""
+    stage = Stage(snapshot_origins=[TWO])
+    stage.world.policy = dataclasses.replace(
+        stage.world.policy, snapshot_regions=frozenset({THREE, worlds.CASCADING})
+    )
+    there = stage.world.two.publish(
+        b"1", properties={"image_type": "snapshot"}, owner="beta", name="payroll"
+    )
+    return stage, there
+
+
+def test_an_image_with_the_id_of_a_snapshot_elsewhere_tells_nothing_of_it(snapshot):
+    """Glance lets users choose the ids of their images."""
+    stage, there = snapshot
+    mark = {"glance_sync_source_id": there.image_id, "glance_sync_source_region": TWO}
+    names_itself = {
+        "glance_sync_copy_id": there.image_id, "glance_sync_copy_region": worlds.CASCADING
+    }
+    stage.world.source.publish(
+        b"2", image_id=there.image_id, owner="alpha", properties={**mark, **names_itself}
+    )
+    stage.world.engine.shared.requests.request_source(there.image_id, TWO)
+    stage.world.run()
+    stage.visible.add(there.image_id)
+    path = f"/v1/images/{there.image_id}"
+    assert stage.get(path)["name"] == "payroll"
+    for one in (path, f"{path}/placement"):
+        error(stage.ask("GET", one, who=MEMBER), 404)
+
+
+def test_a_copy_in_the_cascading_region_tells_of_its_snapshot(snapshot):
+    stage, there = snapshot
+    stage.world.engine.shared.requests.request_source(there.image_id, TWO)
+    stage.world.settle()
+    assert there.image_id in stage.world.source.ids()
+    stage.visible.add(there.image_id)
+    path = f"/v1/images/{there.image_id}"
+    assert [one["region"] for one in stage.get(path, who=MEMBER)["regions"]] == [
+        worlds.CASCADING, THREE
+    ]
+    placed = stage.get(f"{path}/placement", who=MEMBER)["placement"]
+    assert [one["region"] for one in placed] == [worlds.CASCADING, THREE]
 
 
 def test_a_region_that_does_not_answer_is_a_warning_of_placement(stage):
