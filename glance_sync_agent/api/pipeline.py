@@ -3,8 +3,11 @@
 
 from collections.abc import Callable, Iterable
 import json
+import logging
+import threading
 from typing import Any, Final
 
+from keystoneauth1 import exceptions
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 from oslo_middleware import base
@@ -17,12 +20,18 @@ import webob
 
 from glance_sync_agent import request_ids
 
+LOG = logging.getLogger(__name__)
+
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 #: Answers for everybody.
 _PUBLIC: Final = frozenset({"/", "/v1", "/v1/openapi.json", "/metrics"})
 _HEALTH: Final = "/healthcheck"
 _AUTH_TOKEN: Final = "keystone_authtoken"  # noqa: S105 - the name of a section
+_KEYSTONE_SECONDS: Final = 5  # for one answer of Keystone; the middleware asks four times
+#: Requests with a token that are worked on at once; fewer than the threads of the server.
+_CONFIRMED_AT_ONCE: Final = 12
+_SLOT_SECONDS: Final = 1.0  # that others wait
 _TLS: Final = ("cafile", "certfile", "keyfile", "insecure", "interface")
 
 
@@ -43,7 +52,7 @@ def build(
     found: Any = _ByPath(
         public=application,
         health=healthcheck.Healthcheck(None, conf),
-        confirmed=_confirming(audited(application), conf, credentials),
+        confirmed=_Few(_confirming(audited(application), conf, credentials)),
     )
     found = sizelimit.RequestBodySizeLimiter(found, conf)
     found = _JsonErrors(found, conf)
@@ -62,6 +71,8 @@ def _confirming(application: Wsgi, conf: cfg.ConfigOpts, credentials: str) -> An
         group=_AUTH_TOKEN,
     )
     section = conf[_AUTH_TOKEN]
+    if section.http_connect_timeout is None:  # the middleware would wait for ever
+        local["http_connect_timeout"] = _KEYSTONE_SECONDS
     if not section.auth_type and not section.auth_section:
         log_in = conf[credentials]
         local["auth_section"] = log_in.auth_section or credentials
@@ -83,6 +94,34 @@ class _Serving:
         own = environ["openstack.request_id"]
         with request_ids.serving(own, environ.get("openstack.global_request_id")):
             return self._application(environ, start_response)
+
+
+class _Few:
+    """Leaves threads for what everybody may ask, also if Keystone or a Glance hangs."""
+
+    def __init__(self, application: Wsgi) -> None:
+        self._application = application
+        self._free = threading.BoundedSemaphore(_CONFIRMED_AT_ONCE)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if not self._free.acquire(timeout=_SLOT_SECONDS):
+            LOG.warning("%d requests already wait for Keystone or a Glance", _CONFIRMED_AT_ONCE)
+            return _unavailable(start_response)
+        try:
+            # The application has made its whole answer when it returns.
+            return self._application(environ, start_response)
+        except exceptions.ConnectTimeout as exc:  # the middleware answers other failures itself
+            LOG.warning("Could not check a token: %s", exc)
+            return _unavailable(start_response)
+        finally:
+            self._free.release()
+
+
+def _unavailable(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("503 Service Unavailable", [("Content-Length", "0")])
+    return []
 
 
 class _ByPath:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application behind the middleware of OpenStack; nothing here asks a Keystone."""
 
+from concurrent import futures
 import json
+import socket
+import threading
 from typing import Any
 
 import falcon.testing
@@ -33,13 +36,21 @@ def conf(tmp_path):
 
 @pytest.fixture
 def client(conf):
-    stage = test_application.Stage()
-    application = pipeline.build(stage.application, conf, _SECTION)
+    application = pipeline.build(test_application.Stage().application, conf, _SECTION)
+    return falcon.testing.TestClient(callable_of(application))
 
-    def call(environ, start_response):  # the client looks at the signature
+
+def callable_of(application):
+    """Return it as a function, of which the client looks at the signature."""
+
+    def call(environ, start_response):
         return application(environ, start_response)
 
-    return falcon.testing.TestClient(call)
+    return call
+
+
+def ask(application, path, **details):
+    return falcon.testing.TestClient(callable_of(application)).simulate_get(path, **details)
 
 
 @pytest.mark.parametrize("path", ["/healthcheck", "/healthcheck/"])
@@ -79,6 +90,54 @@ def test_a_keystone_that_does_not_answer_is_no_fault_of_the_token(client):
     assert "does not answer" in json.loads(answer.text)["error"]["message"]
 
 
+@pytest.fixture
+def hanging():
+    """A Keystone that takes connections and does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_a_keystone_that_hangs_is_given_up(conf, tmp_path, hanging, monkeypatch):
+    monkeypatch.setattr(pipeline, "_KEYSTONE_SECONDS", 1)
+    with (tmp_path / "sync.conf").open("a") as file:
+        file.write("[keystone_authtoken]\nhttp_request_max_retries = 0\n")
+    conf.reload_config_files()
+    conf.set_override("auth_url", f"http://127.0.0.1:{hanging}/v3", group=_SECTION)
+    application = pipeline.build(test_application.Stage().application, conf, _SECTION)
+    answer = ask(application, "/v1/images", headers={"X-Auth-Token": "x" * 32})
+    assert answer.status_code == 503
+
+
+def test_requests_with_a_token_leave_threads_for_the_health_check(conf, monkeypatch, caplog):
+    monkeypatch.setattr(pipeline, "_CONFIRMED_AT_ONCE", 1)
+    monkeypatch.setattr(pipeline, "_SLOT_SECONDS", 0.05)
+    standing, gate = threading.Event(), threading.Event()
+
+    def hang(_application, _conf, _credentials):
+        def application(_environ, start_response):
+            standing.set()
+            assert gate.wait(10)
+            start_response("204 No Content", [])
+            return []
+
+        return application
+
+    monkeypatch.setattr(pipeline, "_confirming", hang)
+    application = pipeline.build(test_application.Stage().application, conf, _SECTION)
+    with futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, application, "/v1/images")
+        assert standing.wait(10)
+        refused = ask(application, "/v1/images")
+        assert (refused.status_code, refused.json["error"]["code"]) == (503, 503)
+        assert "1 requests already wait" in caplog.text
+        assert [ask(application, one).status_code for one in ("/healthcheck", "/metrics")] == [
+            200, 200
+        ]
+        gate.set()
+        assert first.result(10).status_code == 204
+    assert ask(application, "/v1/images").status_code == 204
+
+
 def test_what_answers_a_request_knows_its_ids(conf):
     seen: list[Any] = []
 
@@ -89,10 +148,7 @@ def test_what_answers_a_request_knows_its_ids(conf):
 
     built = pipeline.build(application, conf, _SECTION)
 
-    def call(environ, start_response):  # the client looks at the signature
-        return built(environ, start_response)
-
-    client = falcon.testing.TestClient(call)
+    client = falcon.testing.TestClient(callable_of(built))
     first = "req-11111111-2222-4333-8444-555555555555"
     for headers in ({}, {"X-OpenStack-Request-ID": first}, {"X-OpenStack-Request-ID": "evil"}):
         answer = client.simulate_get("/", headers=headers)
@@ -120,10 +176,7 @@ def test_a_page_stands_before_the_api_and_behind_the_proxy(conf):
         "X-Forwarded-For": "192.0.2.9",
     }
 
-    def call(environ, start_response):  # the client looks at the signature
-        return application(environ, start_response)
-
-    answer = falcon.testing.TestClient(call).simulate_get("/v1/images", headers=headers)
+    answer = ask(application, "/v1/images", headers=headers)
     assert answer.status_code == 401
     assert seen == [("https", "sync.example", "192.0.2.9")]
 
