@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 
 _UNKNOWN = "unknown"
 

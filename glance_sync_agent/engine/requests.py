@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns events into requested tasks, in one commit."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 import datetime
 import logging
 
@@ -99,6 +99,10 @@ class TaskRequests:
             task.key.region == self._targets.cascading and task.copy_id == image_id
             for task in self._store.find([image_id])
         )
+
+    def targets(self) -> Set[images.RegionId]:
+        """Return the regions that should have a copy of some image."""
+        return self._targets.regions()
 
     def request(
         self,

@@ -5,8 +5,7 @@ The agents read it from the database, so it holds for all of them. Each request 
 the same person asks for the same again under the same request id, nothing is done again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 
 from glance_sync_agent import errors
 from glance_sync_agent import request_ids
@@ -15,23 +14,16 @@ from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import pauses
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import batches
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.asked import Asked
+from glance_sync_agent.engine.asked import AskedBefore
 from glance_sync_agent.engine.requests import TaskRequests
 
-_MOST_REGIONS = 1000
 _AT_ONCE = 2000  # tasks that are read before they are requested, region by region
-_EVERYWHERE = images.RegionId("")
 
 Regions = Collection[images.RegionId] | None  # None: all that have or should have a copy
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """Who asks, and with which request."""
-
-    by: str
-    request_id: str | None = None  # None: each request is a new one
 
 
 class Steering:
@@ -48,6 +40,7 @@ class Steering:
         """
         self._outside = outside
         self._store = outside.store
+        self._before = AskedBefore(outside.history)
         self._clock = outside.clock
         self._requests = requests
 
@@ -64,8 +57,8 @@ class Steering:
         :param may_delete: if the source is gone, its copies go.
         :raises UnknownRegion: there is no region for the image.
         """
-        earlier = self._earlier(history.Kind.REQUESTED, asked, image_id)
-        if earlier and (regions is None or set(regions) <= set(earlier)):
+        earlier = self._before.regions(history.Kind.REQUESTED, asked, image_id)
+        if earlier and self._everywhere(image_id, regions) <= set(earlier):
             return earlier
         for region in [None] if regions is None else sorted(regions):
             self._requests().request(image_id, region, may_delete=may_delete)
@@ -85,28 +78,36 @@ class Steering:
 
         An unavailable region gets a probe at once.
         """
-        earlier = self._earlier(history.Kind.RETRIED, asked, image_id)
-        if earlier and (regions is None or set(earlier) <= set(regions)):
-            return earlier
-        known = self._outside.breakers.all()
+        kind = history.Kind.RETRIED
+        known = set(self._regions_of(image_id, regions))
+        left, done = self._before.left(kind, asked, image_id, known)
+        opened = self._outside.breakers.all()
         stuck = [
             task
             for task in self._store.list(image_id=image_id)
-            if (regions is None or task.key.region in regions) and self._is_stuck(task, known)
+            if task.key.region in left and self._is_stuck(task, opened)
         ]
         self._request_again(stuck)
         found = [task.key.region for task in stuck]
-        self._note(history.Kind.RETRIED, asked, image_id, found)
-        return found
+        extent = self._before.extent(asked, is_all=regions is None)
+        self._note(kind, asked, image_id, found, extent)
+        return sorted({*done, *found})
 
     def retry_all(self, task_filter: ports.TaskFilter, asked: Asked) -> int:
-        """Make all failed and waiting tasks due now that match a filter; return how many."""
+        """Make all failed and waiting tasks due now that match a filter; return how many.
+
+        What somebody cancelled stays so, unless the filter names the code ``cancelled``.
+        """
         what = str(task_filter)
-        if self._has_retried(what, asked):
+        if self._before.has_retried_all(what, asked):
             return 0
-        known = self._outside.breakers.all()
+        opened = self._outside.breakers.all()
+        is_for_cancelled = task_filter.code is Code.CANCELLED
         count = self._request_again(
-            task for task in self._store.matching(task_filter) if self._is_stuck(task, known)
+            task
+            for task in self._store.matching(task_filter)
+            if self._is_stuck(task, opened)
+            and (is_for_cancelled or task.cancelled_by is None)
         )
         if count:
             text = f"{count} tasks: {what}"
@@ -117,19 +118,21 @@ class Steering:
         self, image_id: images.ImageId, regions: Regions, asked: Asked
     ) -> Sequence[images.RegionId]:
         """Cancel the tasks of an image that are not done; return their regions."""
-        earlier = self._earlier(history.Kind.CANCELLED, asked, image_id)
-        if earlier and (regions is None or set(earlier) <= set(regions)):
-            return earlier
-        found = self._store.cancel(image_id, regions, by=asked.by, now=self._clock.now())
-        self._note(history.Kind.CANCELLED, asked, image_id, found)
-        return found
+        kind = history.Kind.CANCELLED
+        known = set(self._regions_of(image_id, regions))
+        left, done = self._before.left(kind, asked, image_id, known)
+        now = self._clock.now()
+        found = self._store.cancel(image_id, left, by=asked.by, now=now) if left else []
+        extent = self._before.extent(asked, is_all=regions is None)
+        self._note(kind, asked, image_id, found, extent)
+        return sorted({*done, *found})
 
     def release(self, key: tasks.TaskKey, asked: Asked) -> bool:
         """Let the agent activate a copy that another user deactivated.
 
         :returns: False if no task knows a copy; nothing was written.
         """
-        if key.region in self._earlier(history.Kind.RELEASED, asked, key.image_id):
+        if key.region in self._before.regions(history.Kind.RELEASED, asked, key.image_id):
             return True
         request_id = asked.request_id or request_ids.new()
         is_known = self._store.permit_activation(
@@ -149,7 +152,7 @@ class Steering:
         pause = pauses.Pause(
             since=self._clock.now(), by=asked.by, reason=reason, finishes=finishes
         )
-        if region in self._earlier(history.Kind.PAUSED, asked):
+        if region in self._before.regions(history.Kind.PAUSED, asked):
             return self._outside.pauses.all().get(region, pause)
         self._outside.pauses.pause(region, pause)
         self._note(history.Kind.PAUSED, asked, None, [region], reason)
@@ -157,29 +160,20 @@ class Steering:
 
     def resume(self, region: images.RegionId, asked: Asked) -> bool:
         """End the pause of a region; return whether it was paused."""
-        if region in self._earlier(history.Kind.RESUMED, asked):
+        if region in self._before.regions(history.Kind.RESUMED, asked):
             return True
         was_paused = self._outside.pauses.resume(region)
         if was_paused:
             self._note(history.Kind.RESUMED, asked, None, [region])
         return was_paused
 
-    def _earlier(
-        self, kind: history.Kind, asked: Asked, image_id: images.ImageId | None = None
-    ) -> Sequence[images.RegionId]:
-        """Return the regions in which the same was done before under the same request id."""
-        if asked.request_id is None:
-            return []
-        same = history.Filter(kind=kind, request_id=asked.request_id, image_id=image_id)
-        found = [one.event for one in self._outside.history.newest(_MOST_REGIONS, same)]
-        return sorted({one.region or _EVERYWHERE for one in found if one.by == asked.by})
-
-    def _has_retried(self, what: str, asked: Asked) -> bool:
-        if asked.request_id is None:
-            return False
-        same = history.Filter(kind=history.Kind.RETRIED_ALL, request_id=asked.request_id)
-        found = [one.event for one in self._outside.history.newest(_MOST_REGIONS, same)]
-        return any(one.by == asked.by and one.text.endswith(f": {what}") for one in found)
+    def _everywhere(
+        self, image_id: images.ImageId, regions: Regions
+    ) -> Set[images.RegionId]:
+        """Return regions, or all that have or should have a copy."""
+        if regions is not None:
+            return set(regions)
+        return {*self._regions_of(image_id, None), *self._requests().targets()}
 
     def _regions_of(
         self, image_id: images.ImageId, regions: Regions

@@ -4,7 +4,7 @@
 import getpass
 import os
 
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 
 
 def asks() -> Asked:

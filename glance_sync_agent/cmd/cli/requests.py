@@ -50,7 +50,7 @@ class Retry(command.Command):
         named.add_region(parser, is_positional_too=True)
         parser.add_argument(
             "--all", action="store_true", dest="is_all", help="retry the failed tasks of all "
-            "images; --region and --code limit that"
+            "images; --region and --code limit that. Cancelled tasks need --code cancelled"
         )
         parser.add_argument(
             "--code", choices=sorted(one.value for one in Code if one.value), metavar="CODE",

@@ -8,7 +8,7 @@ from glance_sync_agent.domain import history
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import jobs
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 
 _KINDS = {
     jobs.JobKind.SCAN: history.Kind.SCAN_ASKED,

@@ -12,10 +12,10 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.marks.adoption import Adoption
 from glance_sync_agent.engine.marks.census import Census
 from glance_sync_agent.engine.marks.census import MarkKind
-from glance_sync_agent.engine.steering import Asked
 
 LOG = logging.getLogger(__name__)
 

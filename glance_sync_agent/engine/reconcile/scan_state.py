@@ -30,7 +30,7 @@ class Scope:
         """Tell whether the copies in a region are compared."""
         return self.only is None or region in self.only
 
-    def repeats(self, region: images.RegionId) -> bool:
+    def repeats(self, region: images.RegionId | None) -> bool:
         """Tell whether the scan repeats one that failed in a region.
 
         That one compared no copy of the region's data, wherever it is. A person who names

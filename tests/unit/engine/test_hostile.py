@@ -16,8 +16,8 @@ from glance_sync_agent.domain import mark_properties
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import verification
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.marks import census
-from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 from tests.unit import builders
 

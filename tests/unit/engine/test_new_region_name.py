@@ -5,7 +5,7 @@ import pytest
 
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 from tests.fakes import world as worlds
 
 DATA = b"golden image"

@@ -11,8 +11,9 @@ from glance_sync_agent.domain import breakers
 from glance_sync_agent.domain import history
 from glance_sync_agent.domain import strategy
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from glance_sync_agent.engine import ports
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED
@@ -155,6 +156,28 @@ def test_the_same_again_is_the_same_person_image_and_wish(world, steering):
     assert world.task(one).cancelled_by is None
 
 
+def test_one_request_id_may_ask_for_more_and_more_regions(world, steering):
+    image, other = (world.source.publish(b"1") for _ in range(2))
+    for one in (image, other):
+        world.changed(one.image_id)
+    assert steering.cancel(image.image_id, [TWO], ONCE) == [TWO]
+    assert steering.cancel(image.image_id, [TWO, THREE], ONCE) == sorted([TWO, THREE])
+    assert {one.cancelled_by for one in world.store.list(image_id=image.image_id)} == {"alice"}
+    assert steering.retry(image.image_id, [TWO], ONCE) == [TWO]
+    assert steering.retry(image.image_id, None, ONCE) == sorted([TWO, THREE])
+    assert {one.cancelled_by for one in world.store.list(image_id=image.image_id)} == {None}
+    assert steering.sync(other.image_id, [TWO], ONCE) == [TWO]
+    assert steering.sync(other.image_id, None, ONCE) == sorted([TWO, THREE])
+
+
+def test_a_late_repetition_for_all_regions_cancels_nothing_new(world, steering):
+    image = failed(world)
+    assert steering.cancel(image.image_id, None, ONCE) == [TWO]
+    assert steering.sync(image.image_id, None, ALICE)
+    assert steering.cancel(image.image_id, None, ONCE) == [TWO]
+    assert {one.cancelled_by for one in world.store.list(image_id=image.image_id)} == {None}
+
+
 def test_a_late_repetition_of_a_pause_pauses_nothing(world, steering):
     later = Asked(by="alice", request_id="req-2")
     first = steering.pause(TWO, ONCE, reason="new disks", finishes=False)
@@ -176,6 +199,19 @@ def test_the_same_bulk_retry_is_made_once(world, steering):
     assert steering.retry_all(failures, ONCE) == 0
     assert steering.retry_all(ports.ALL_TASKS, ONCE) == 1
     assert steering.retry_all(failures, Asked(by="bob", request_id="req-1")) == 0
+
+
+def test_a_bulk_retry_leaves_what_was_cancelled_unless_it_names_that(world, steering):
+    image = world.source.publish(b"1")
+    world.changed(image.image_id)
+    steering.cancel(image.image_id, [TWO], Asked(by="bob"))
+    world.run()
+    assert failed(world)
+    failures = ports.TaskFilter(status=tasks.TaskStatus.FAILURE)
+    assert steering.retry_all(failures, ALICE) == 1
+    assert world.task(image).cancelled_by == "bob"
+    assert steering.retry_all(ports.TaskFilter(code=Code.CANCELLED), ALICE) == 1
+    assert world.task(image).cancelled_by is None
 
 
 def test_a_held_copy_is_released_if_a_task_knows_it(world, steering):

@@ -13,10 +13,10 @@ from glance_sync_agent import errors
 from glance_sync_agent.cmd.daemon import agent_service as daemons
 from glance_sync_agent.cmd.daemon import loops
 from glance_sync_agent.domain import jobs
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.assembly import engine as engines
 from glance_sync_agent.engine.reconcile import scan_schedule
 from glance_sync_agent.engine.reconcile import scan_settings
-from glance_sync_agent.engine.steering import Asked
 from glance_sync_agent.wiring.agent import Agent
 from glance_sync_agent.wiring.cloud import SystemClock
 from tests.fakes import world as worlds

@@ -7,10 +7,10 @@ from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import jobs
 from glance_sync_agent.domain import tasks
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.jobs import asked_scans
 from glance_sync_agent.engine.jobs import ledger
 from glance_sync_agent.engine.reconcile import scan_state
-from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED

@@ -6,8 +6,8 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.domain import jobs
 from glance_sync_agent.domain import pauses
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.jobs import ledger
-from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 
 TWO, THREE = worlds.CASCADED

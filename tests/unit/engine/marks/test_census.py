@@ -5,8 +5,8 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import mark_properties
+from glance_sync_agent.engine.asked import Asked
 from glance_sync_agent.engine.marks import census
-from glance_sync_agent.engine.steering import Asked
 from tests.fakes import world as worlds
 from tests.unit import builders
 

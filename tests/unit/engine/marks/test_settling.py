@@ -8,7 +8,7 @@ from glance_sync_agent.domain import history
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import mark_properties
-from glance_sync_agent.engine.steering import Asked
+from glance_sync_agent.engine.asked import Asked
 from tests.fakes import world as worlds
 from tests.unit import builders
 
