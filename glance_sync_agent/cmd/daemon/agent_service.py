@@ -3,7 +3,9 @@
 
 from collections.abc import Callable
 from concurrent import futures
+import contextlib
 import logging
+import math
 import threading
 import time
 from typing import Protocol
@@ -18,6 +20,7 @@ from glance_sync_agent.cmd.daemon import threads
 from glance_sync_agent.cmd.daemon import watchdog
 from glance_sync_agent.drivers.meters import PrometheusMeters
 from glance_sync_agent.engine import ports
+from glance_sync_agent.engine.attempts.worker import Worker
 from glance_sync_agent.wiring import agent as agents
 from glance_sync_agent.wiring.configuration import Configuration
 
@@ -49,6 +52,8 @@ def _make_api(
 
 #: Seconds that transfers and jobs get to notice that they are called off.
 _CANCEL_SECONDS = 5.0
+#: Seconds between two looks for pauses while the agent waits for its tasks.
+_PAUSE_SECONDS = 1.0
 #: A limit for programming errors only; threads are made when needed.
 _MAX_THREADS = 4096
 
@@ -188,13 +193,23 @@ class Daemon(service.ServiceBase):
         worker = agent.engine.attempts.worker
         timeout = self._configuration.conf.graceful_shutdown_timeout
         LOG.info("Waiting for %d tasks, %s s at most", worker.running(), timeout)
-        if not worker.wait_idle(timeout or None):
+        if not self._wait_idle(worker, timeout or math.inf):
             LOG.warning(
                 "Calling off %d tasks; they continue at the next start", worker.running()
             )
             self._signals.cancelled.set()
             worker.wait_idle(_CANCEL_SECONDS)
             agent.release_leases()
+
+    def _wait_idle(self, worker: Worker, seconds: float) -> bool:
+        """Wait until no task runs; return False if that took too long. Pauses hold meanwhile."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            if worker.wait_idle(min(left, _PAUSE_SECONDS)):
+                return True
+            with contextlib.suppress(errors.SyncError):
+                worker.follow_pauses()
+        return worker.wait_idle(0.0)
 
     def _wait_for_jobs(self) -> None:
         """Let the threads give back what they run, or other agents wait for its lease."""

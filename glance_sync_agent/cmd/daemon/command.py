@@ -33,7 +33,7 @@ in each region.
 """
 
 #: Seconds beyond graceful_shutdown_timeout after which a process that hangs is killed.
-_KILL_MARGIN_SECONDS = 15
+_KILL_MARGIN_SECONDS = 25
 
 
 def main(argv: Sequence[str] | None = None) -> int:

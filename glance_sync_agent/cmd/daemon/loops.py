@@ -59,9 +59,12 @@ class Loops:
 
     def _dispatch(self) -> float:
         """Start what is due; return the seconds until the next read of the table."""
+        worker = self._engine.attempts.worker
         if not self._is_enabled:
+            if worker.running():
+                worker.follow_pauses()
             return _POLL_SECONDS
-        if self._engine.attempts.worker.dispatch():
+        if worker.dispatch():
             return 0.0
         due = self._engine.outside.store.next_due()
         if due is None:

@@ -93,6 +93,13 @@ class Worker:
             count += len(claimed.leases) + len(claimed.extra)
         return count
 
+    def follow_pauses(self) -> None:
+        """Call off the running tasks of paused regions; :meth:`dispatch` does it, too.
+
+        :raises ServiceUnavailable: the database does not answer.
+        """
+        self._parts.paused.follow()
+
     def _room(self, region: images.RegionId) -> claims.Room:
         with self._lock:
             return claims.Room(

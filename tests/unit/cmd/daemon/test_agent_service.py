@@ -249,6 +249,38 @@ def test_stopping_calls_off_what_takes_too_long_and_gives_its_lease_back(stage, 
     assert stage.world.two.image(image.image_id).status == "queued"
 
 
+def pause(stage, image):
+    """Pause RegionTwo; return when its running task is called off."""
+    stage.world.engine.shared.steering.pause(TWO, Asked(by="alice"), reason="-", finishes=False)
+    eventually(lambda: stage.world.task(image).status == "pending")
+
+
+def test_a_pause_holds_for_running_tasks_of_a_disabled_agent(stage, monkeypatch):
+    monkeypatch.setattr(loops, "_POLL_SECONDS", 0.05)
+    standing, gate = block(stage)
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    assert standing.wait(SECONDS)
+    stage.enable(enabled=False)
+    pause(stage, image)
+    gate.set()
+
+
+def test_a_pause_holds_for_running_tasks_of_an_agent_that_stops(stage, monkeypatch):
+    monkeypatch.setattr(daemons, "_PAUSE_SECONDS", 0.05)
+    standing, gate = block(stage)
+    image = stage.world.source.publish(b"1")
+    stage.daemon.start()
+    assert standing.wait(SECONDS)
+    stopping = threading.Thread(target=stage.daemon.stop)
+    stopping.start()
+    eventually(lambda: not stage.listening())
+    pause(stage, image)
+    gate.set()
+    stopping.join(SECONDS)
+    assert stage.is_closed
+
+
 def test_stopping_gives_back_what_people_asked_for(stage):
     """Another agent would wait minutes for the lease of a job that still runs."""
     standing, gate = threading.Event(), threading.Event()
