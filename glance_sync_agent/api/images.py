@@ -57,6 +57,11 @@ def listed(call: Call) -> Answer:
 
 def _filter(values: Any) -> ports.TaskFilter:
     region, status, code = values.get("region"), values.get("status"), values.get("code")
+    if code == Code.REGION_PAUSED:
+        raise falcon.HTTPBadRequest(
+            description=f"code: {code} is shown for the waiting tasks of a paused region, and not "
+            "kept; filter by the region and the status pending"
+        )
     return ports.TaskFilter(
         region=None if region is None else images.RegionId(region),
         status=None if status is None else tasks.TaskStatus(status),

@@ -52,6 +52,11 @@ class LogIn:
         found = requests.session(request, self._parts.sealer)
         if found is not None and found.token is not None:
             raise falcon.HTTPSeeOther(f"{requests.root(request)}/")
+        if found is None and request.get_header("Sec-Fetch-Site") == "cross-site":
+            # A new session would replace the one whose cookie the browser kept back.
+            root = requests.root(request)
+            response.text = self._parts.templates.render("again.html", root=root)
+            return
         form = {"next": request.get_param("next") or ""}
         self._show(request, response, form, session=found)
 

@@ -21,7 +21,8 @@ class Write:
     """A form: where it is sent, and what it does."""
 
     path: str  # below /ui
-    send: Callable[[ApiClient, Form], None]
+    #: Returns what the page says then, if it is not ``done``.
+    send: Callable[[ApiClient, Form], str | None]
     done: str  # what the page says then; a key of SENTENCES
     back: str  # where the browser goes then, below /ui; ids are those of the path
     keeps: tuple[str, ...] = ()  # fields of the form that are in the query then
@@ -31,6 +32,7 @@ class Write:
 SENTENCES: Final[Mapping[str, str]] = {
     "paused": "The region is paused.",
     "resumed": "The region is resumed.",
+    "window_open": "A pause window keeps the region paused until it ends.",
     "synced": "The image is requested again.",
     "retried": "The copies are due now.",
     "cancelled": "The copies are cancelled.",
@@ -51,8 +53,9 @@ def _pause(api: ApiClient, form: Form) -> None:
     api.change("PATCH", "regions", form.get("region", ""), body=body)
 
 
-def _resume(api: ApiClient, form: Form) -> None:
-    api.change("PATCH", "regions", form.get("region", ""), body={"paused": False})
+def _resume(api: ApiClient, form: Form) -> str | None:
+    region = api.change("PATCH", "regions", form.get("region", ""), body={"paused": False})
+    return "window_open" if region["state"] == "paused" else None
 
 
 def _of_image(action: str) -> Callable[[ApiClient, Form], None]:
@@ -148,8 +151,8 @@ class Writing:
         session, client = requests.logged_in(request, self._parts)
         named: dict[str, Any] = {name: str(value) for name, value in path.items()}
         form = {**requests.form(request, session), **named}
-        self._write.send(client, form)
+        done = self._write.send(client, form) or self._write.done
         back = self._write.back.format(**named)
         kept = {name: form[name] for name in self._write.keeps if name in form}
-        query = urllib.parse.urlencode({**kept, "done": self._write.done}, errors="replace")
+        query = urllib.parse.urlencode({**kept, "done": done}, errors="replace")
         raise falcon.HTTPSeeOther(f"{requests.root(request)}{back}?{query}")

@@ -60,17 +60,24 @@ class Proxy(proxy.Proxy):
         found: Iterator[resources.Region] = self._list(resources.Region)
         return found
 
-    def pause_region(self, name: str, reason: str, *, finish: bool = False) -> None:
-        """Pause a region.
+    def pause_region(
+        self, name: str, reason: str, *, finish: bool = False
+    ) -> resources.Region:
+        """Pause a region; return it. It is not paused if this only repeats an old request.
 
         :param finish: running transfers may finish.
         """
-        change = {"paused": True, "reason": reason, "finish": finish}
-        self._json(self.patch(f"/regions/{name}", json=change))
+        return self._region(name, {"paused": True, "reason": reason, "finish": finish})
 
-    def unpause_region(self, name: str) -> None:
-        """Resume a region."""
-        self._json(self.patch(f"/regions/{name}", json={"paused": False}))
+    def unpause_region(self, name: str) -> resources.Region:
+        """Resume a region; return it. It stays paused if a pause window is open."""
+        return self._region(name, {"paused": False})
+
+    def _region(self, name: str, change: dict[str, Any]) -> resources.Region:
+        answer = self._json(self.patch(f"/regions/{name}", json=change))
+        connection = self._get_connection()
+        found: resources.Region = resources.Region.existing(connection=connection, **answer)
+        return found
 
     def agents(self) -> Iterator[resources.Agent]:
         """Walk the agents."""

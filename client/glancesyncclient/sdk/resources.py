@@ -30,6 +30,7 @@ class Region(resource.Resource):
 
     name = resource.Body("region", alternate_id=True)
     state = resource.Body("state")
+    paused_until = resource.Body("paused_until")
     pending = resource.Body("pending", type=int)
     processing = resource.Body("processing", type=int)
     success = resource.Body("success", type=int)

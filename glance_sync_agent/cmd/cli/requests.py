@@ -32,6 +32,9 @@ examples:
   glance-sync sync --release cirros --region RegionTwo
 """
 
+#: The codes that rows have.
+_CODES = sorted(one.value for one in set(Code) - {Code.UNKNOWN, Code.REGION_PAUSED})
+
 
 class Retry(command.Command):
     """Retry the failed and the waiting tasks of an image now, or all failed tasks.
@@ -53,7 +56,7 @@ class Retry(command.Command):
             "images; --region and --code limit that. Cancelled tasks need --code cancelled"
         )
         parser.add_argument(
-            "--code", choices=sorted(one.value for one in Code if one.value), metavar="CODE",
+            "--code", choices=_CODES, metavar="CODE",
             help="with --all: retry only failures with this code, as 'status' shows it"
         )
         return parser

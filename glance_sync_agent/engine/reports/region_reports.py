@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region as it is shown: its tasks, and whether it gets any."""
 
+from collections import Counter
 from collections.abc import Iterable
 import datetime
 from typing import Any
@@ -83,10 +84,13 @@ def _state(region: images.RegionId, states: RegionStates) -> tuple[str, str | No
 
 
 def reasons(counted: TaskCounts, status: tasks.TaskStatus) -> list[dict[str, Any]]:
-    """Return the codes of the tasks with a status, the most frequent first."""
-    found: dict[str, int] = {}
+    """Return the codes of the tasks with a status, the most frequent first.
+
+    A code of a newer agent is unknown.
+    """
+    found: Counter[str] = Counter()
     for code, number in _codes(counted, status.value):
-        found[code] = found.get(code, 0) + number
+        found[str(Code(code))] += number
     by_number = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     return [{"code": code or "unknown", "tasks": number} for code, number in by_number]
 

@@ -69,7 +69,8 @@ def _region(region: Mapping[str, Any]) -> dict[str, Any]:
         "word": region["state"],
         "pause": f"Pause {region['region']}…",
         "resume": f"Resume {region['region']}",
-        "paused": region["state"] == "paused",
+        # Only its clock ends a pause window, but a person may pause the region for longer.
+        "may_resume": region["state"] == "paused" and region["paused_until"] is None,
         "why": region["why"] or "",
         "success": region["success"],
         "processing": region["processing"],

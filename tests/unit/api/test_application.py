@@ -534,6 +534,11 @@ def test_a_service_that_does_not_answer_is_no_failure_of_the_caller(stage, caplo
     assert "cannot use the task store: it is down" in caplog.text
 
 
+def test_a_code_that_no_row_has_is_refused_as_a_filter(stage):
+    answer = stage.ask("GET", "/v1/images", query_string="code=region_paused")
+    assert "filter by the region" in error(answer, 400)
+
+
 def test_a_bug_is_logged_and_shows_nothing_of_itself(stage, monkeypatch, caplog):
     def crash(*_args):
         raise ZeroDivisionError("secret detail")

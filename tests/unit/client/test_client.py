@@ -3,6 +3,7 @@
 
 import io
 import json
+import sys
 import threading
 import types
 from typing import Any
@@ -24,6 +25,7 @@ import pytest
 from glance_sync_agent import errors
 from glance_sync_agent.api import jobs
 from glance_sync_agent.api import server as servers
+from glance_sync_agent.engine.asked import Asked
 from tests.fakes import world as worlds
 from tests.unit.api import test_application
 
@@ -87,7 +89,7 @@ def run(sync, cloud):
 
     def run(factory, *arguments):
         app: Any = types.SimpleNamespace(
-            client_manager=manager, stdout=io.StringIO(), stderr=io.StringIO(), options=None
+            client_manager=manager, stdout=io.StringIO(), stderr=sys.stderr, options=None
         )
         command = factory(app, None)
         parsed = command.get_parser("openstack").parse_args(arguments)
@@ -206,8 +208,25 @@ def test_regions_are_paused_and_resumed(stage, sync):
         TWO: "paused", THREE: "available"
     }
     assert stage.world.pauses.all()[TWO].finishes
-    sync.unpause_region(TWO)
+    assert sync.unpause_region(TWO).state == "available"
     assert not stage.world.pauses.all()
+
+
+def test_a_region_whose_window_is_open_stays_paused_and_the_command_says_so(stage, run, capsys):
+    stage.world.open_window()
+    run(regions.UnpauseRegion, TWO)
+    assert "RegionTwo stays paused until 2026-11-22T16:00:00Z" in capsys.readouterr().err
+
+
+def test_images_are_listed_by_a_code_that_is_shown_otherwise_by_now(stage, run):
+    image = stage.publish()
+    stage.world.engine.shared.steering.pause(
+        TWO, Asked(by="alice"), reason="new disks", finishes=False
+    )
+    rows = json.loads(
+        run(images.ListImages, "--code", "requested", "--region", TWO, "-f", "json")
+    )
+    assert [(row["ID"], row["Code"]) for row in rows] == [(image.image_id, "region_paused")]
 
 
 def test_agents_and_the_summary_are_read(sync):

@@ -259,6 +259,12 @@ def test_a_link_from_another_site_is_opened_again_with_the_cookie(stage):
     assert answer.status_code == 401
 
 
+def test_a_link_to_the_form_leaves_the_session_that_there_is(stage):
+    answer = stage.get("/ui/log-in", headers={"Sec-Fetch-Site": "cross-site"})
+    assert 'http-equiv="refresh"' in shown(answer)
+    assert stages.COOKIE not in answer.cookies
+
+
 def test_a_form_of_a_revoked_token_leads_back_to_no_form(logged_in, monkeypatch):
     monkeypatch.delitem(stages.ROLES, "token-admin")
     answer = logged_in.post("/ui/regions/resume", {"region": TWO})
@@ -336,6 +342,18 @@ def test_a_region_is_paused_and_resumed(logged_in):
     assert "new disks" in text
     logged_in.post("/ui/regions/resume", {"region": TWO})
     assert not logged_in.world.pauses.all()
+
+
+def test_a_pause_window_can_be_lengthened_and_not_ended(logged_in):
+    logged_in.world.open_window()
+    text = shown(logged_in.get("/ui/"))
+    forms = re.findall("<form[^>]*regions/resume[^>]*>", text)
+    assert all(" hidden" in one for one in forms)
+    details = re.findall("<details[^>]*hide=may_resume[^>]*>", text)
+    assert sum(" hidden" not in one for one in details) >= len([TWO, THREE])
+    answer = logged_in.post("/ui/regions/resume", {"region": TWO})
+    assert answer.headers["location"] == "/ui/?done=window_open"
+    assert "until it ends" in shown(logged_in.get("/ui/", query_string="done=window_open"))
 
 
 def test_a_pause_without_a_reason_says_so(logged_in):

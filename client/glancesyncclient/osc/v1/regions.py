@@ -59,4 +59,9 @@ class UnpauseRegion(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Resume it."""
-        named.sync(self.app).unpause_region(parsed_args.region)
+        region = named.sync(self.app).unpause_region(parsed_args.region)
+        if region.state == "paused":
+            self.app.stderr.write(
+                f"Region {parsed_args.region} stays paused until {region.paused_until}, when its "
+                "pause window ends\n"
+            )

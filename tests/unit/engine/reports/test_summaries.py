@@ -220,3 +220,14 @@ def test_codes_are_listed_by_their_number(world):
     states = RegionStates(breakers={}, pauses=pauses.Pauses())
     found = summaries.summary(counted, states, world.agents, world.clock.now())
     assert found.failures == [{"code": "refused", "tasks": 10}, {"code": "unknown", "tasks": 2}]
+
+
+def test_reasons_that_only_a_newer_agent_knows_are_unknown(world):
+    tasks_by_code = {("failure", "newer"): 3, ("failure", ""): 1, ("failure", "conflict"): 2}
+    counts = fleet.Counts(tasks=tasks_by_code, waiting_bytes=0, oldest_asked_at=None, late=0)
+    counted = task_counts.TaskCounts(at=world.clock.now(), regions={TWO: counts})
+    states = RegionStates.read(world.breakers, world.engine.shared.current_pauses)
+    found = summaries.summary(counted, states, world.agents, world.clock.now())
+    assert found.fields()["failures"] == [
+        {"code": "unknown", "tasks": 4}, {"code": "conflict", "tasks": 2}
+    ]
