@@ -18,7 +18,6 @@ import contextlib
 import datetime
 import io
 import json
-import os
 import pathlib
 import signal
 import statistics
@@ -31,6 +30,7 @@ import uuid
 
 from tools import agents
 from tools import cloud as clouds
+from tools import raw_data
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -231,7 +231,7 @@ def _publish(
     """Publish images, and note when each of them was."""
 
     def work(number: int) -> None:
-        data = os.urandom(args.kib * 1024)
+        data = raw_data.random_data(args.kib * 1024)
         for region in regions:
             client = _client(cloud, region)
             image = client.images.create(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import multiprocessing
 import multiprocessing.synchronize
-import os
 import pathlib
 import threading
 import time
@@ -27,10 +26,11 @@ from tests.contract import conftest
 from tests.fakes import glance as fake_glance
 from tests.unit import builders
 from tools import cloud as clouds
+from tools import raw_data
 
 REGION = builders.REGION
 MIB = 1024 * 1024
-DATA = os.urandom(3 * MIB + 7)
+DATA = raw_data.random_data(3 * MIB + 7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,7 +304,7 @@ def test_reading_may_stop_in_the_middle(region: StoreRegion) -> None:
 
 
 def test_many_threads_use_one_store(region: StoreRegion) -> None:
-    wanted = {region.queued(): os.urandom(64 * 1024) for _ in range(8)}
+    wanted = {region.queued(): raw_data.random_data(64 * 1024) for _ in range(8)}
     threads = [
         threading.Thread(target=region.store.write, args=(image_id, len(data), [data]))
         for image_id, data in wanted.items()

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import hashlib
 import io
-import os
 import time
 from typing import Any
 import uuid
@@ -14,6 +13,7 @@ from glanceclient import exc as glance_exc
 
 from tests import marks
 from tools import cloud as clouds
+from tools import raw_data
 
 MIB = 1024 * 1024
 _ANSWER_SECONDS = 30.0
@@ -97,7 +97,7 @@ class People:
         self, image_id: str, size: int, *, region: str | None = None, user: str = "alice"
     ) -> str:
         """Give a record random bytes; return their hash."""
-        data = os.urandom(size)
+        data = raw_data.random_data(size)
         self.client(region, user).images.upload(image_id, io.BytesIO(data), image_size=size)
         return hashlib.sha512(data).hexdigest()
 

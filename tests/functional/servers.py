@@ -8,13 +8,13 @@ tests/fakes/nova.py. What they made is nobody's business but theirs.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import io
-import os
 from typing import Any
 import uuid
 
 from tests import marks
 from tests.fakes import nova
 from tests.functional import people as users
+from tools import raw_data
 
 Record = Mapping[str, Any]
 #: What agents may write on a source: where its copies are.
@@ -208,6 +208,6 @@ class Servers:
     def _upload(
         self, region: str, user: str, image_id: str, data: bytes | None = None
     ) -> None:
-        data = os.urandom(1000) if data is None else data
+        data = raw_data.random_data(1000) if data is None else data
         client = self._people.client(region, user)
         client.images.upload(image_id, io.BytesIO(data), image_size=len(data))

@@ -4,7 +4,6 @@
 import dataclasses
 import io
 import json
-import os
 import subprocess
 
 import pytest
@@ -14,6 +13,7 @@ from tests.functional import conftest
 from tests.functional import people as users
 from tests.functional import running
 from tools import cloud as clouds
+from tools import raw_data
 
 TWO, THREE, FOUR = "RegionTwo", "RegionThree", "RegionFour"
 NAMED = f"{TWO},{THREE},{FOUR}"
@@ -80,7 +80,7 @@ def test_it_is_waited_for_until_it_is_active_there(agent, people):
             == dict.fromkeys((THREE, FOUR), "snapshot is queued in region RegionTwo"),
             "its waiting",
         )
-        data = os.urandom(100_000)
+        data = raw_data.random_data(100_000)
         people.client(TWO).images.upload(there, io.BytesIO(data))
         digest = people.sha512(TWO, there)
         agent.wait_until(

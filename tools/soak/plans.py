@@ -11,6 +11,7 @@ import random
 from typing import TypeVar
 import uuid
 
+from tools import raw_data
 from tools.soak import weights
 
 _T = TypeVar("_T")
@@ -153,7 +154,8 @@ def regions_of(image: Image) -> frozenset[str]:
 
 def content(image: Image) -> bytes:
     """Return the bytes of an image."""
-    return random.Random(image.image_id).randbytes(image.size)  # noqa: S311 - the same
+    chance = random.Random(image.image_id)  # noqa: S311 - the same
+    return raw_data.random_data(image.size, chance.randbytes)
 
 
 def _image(chance: random.Random, name: str) -> Image:
