@@ -151,6 +151,15 @@ def test_a_job_whose_agent_is_gone_begins_again_after_its_lease(kept):
     assert kept.findings(SCAN.job_id, 10) == []
 
 
+def test_an_agent_that_was_killed_begins_its_own_job_again_at_once(kept):
+    kept.add(SCAN)
+    kept.keep(begun(kept), FINDINGS, until=NOW + MINUTE)
+    assert begun(kept, "agent-2") is None
+    again = begun(kept)
+    assert (again.job_id, again.agent_id, again.runs) == (SCAN.job_id, "agent-1", 2)
+    assert kept.findings(SCAN.job_id, 10) == []
+
+
 def test_a_job_that_has_ended_takes_no_more(kept):
     kept.add(SCAN)
     running = begun(kept)

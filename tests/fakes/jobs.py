@@ -46,8 +46,9 @@ class MemoryJobs:
     ) -> jobs.Job | None:
         of_kind = [job for job in self._jobs.values() if job.order.kind is kind]
         for job in sorted(of_kind, key=_place):
+            is_over = self._leases.get(job.job_id, now) < now or job.agent_id == owner
             if job.state is jobs.JobState.WAITING or (
-                job.state is jobs.JobState.RUNNING and self._leases[job.job_id] < now
+                job.state is jobs.JobState.RUNNING and is_over
             ):
                 self._leases[job.job_id] = until
                 self._found.pop(job.job_id, None)

@@ -65,7 +65,8 @@ class SqlJobStore:
         until: datetime.datetime,
     ) -> jobs.Job | None:
         at = sa.literal(now, JOBS.c.lease_expires_at.type)
-        is_left = sa.and_(_RUNNING, JOBS.c.lease_expires_at < at)
+        is_over = sa.or_(JOBS.c.lease_expires_at < at, JOBS.c.agent_id == owner)
+        is_left = sa.and_(_RUNNING, is_over)
         is_free = sa.and_(JOBS.c.kind == kind.value, sa.or_(_WAITING, is_left))
         oldest = sa.select(JOBS).where(is_free).order_by(JOBS.c.asked_at, JOBS.c.job_id).limit(1)
 

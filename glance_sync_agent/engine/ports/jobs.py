@@ -39,7 +39,8 @@ class JobStore(Protocol):
         """Begin the oldest job of a kind that waits, or whose agent let its lease end.
 
         It returns None if there is none. What it had found before is forgotten. ``owner`` holds
-        its lease until ``until``.
+        its lease until ``until``. An owner runs one job of a kind at a time, so one that it still
+        holds is one that it ran before it was killed.
         """
 
     def keep(
