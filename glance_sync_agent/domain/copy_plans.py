@@ -44,7 +44,7 @@ def plan(case: Situation, source: Image, copy: Image, found: Identity) -> Action
 
 
 def narrowing_step(
-    source: Image, copy: Image | None, found: Identity | None
+    source: Image, copy: Image | None, found: Identity | None, proven_id: ImageId | None
 ) -> UpdateMetadata | SetActive | None:
     """Return what takes access to a copy of ours away, as its source does; None: nothing.
 
@@ -53,12 +53,13 @@ def narrowing_step(
 
     :param copy: of ours; None: there is none.
     :param found: whose it is.
+    :param proven_id: as in :class:`Situation`.
     """
     if copy is None or copy.status is ImageStatus.KILLED:
         return None
     if names_itself(source) and (found is None or not found.is_known):
         return None
-    return _deactivation(source, copy) or _narrowed(source, copy)
+    return _deactivation(source, copy, proven_id) or _narrowed(source, copy, proven_id)
 
 
 def before_deletion(case: Situation, copy: Image) -> UpdateMetadata | SetActive | None:
@@ -71,7 +72,9 @@ def before_deletion(case: Situation, copy: Image) -> UpdateMetadata | SetActive 
     if case.source is None:
         return narrowing.hidden(copy)
     # No copy of a source that names itself is deleted.
-    return narrowing_step(case.source, copy, case.identity)  # pragma: no mutate
+    return narrowing_step(  # pragma: no mutate
+        case.source, copy, case.identity, case.proven_id
+    )
 
 
 def busy(
@@ -125,7 +128,8 @@ def _unwanted(
     if case.deletes_unwanted and not found.on_probation and not is_held:
         return DeleteCopy(copy=copy, reason=text)
     # A source that names itself never gets here.
-    if (step := narrowing_step(source, copy, found)) is not None:  # pragma: no mutate
+    step = narrowing_step(source, copy, found, case.proven_id)  # pragma: no mutate
+    if step is not None:
         return step
     deactivated = " and deactivated" if copy.status is ImageStatus.DEACTIVATED else ""
     return Settled(
@@ -136,16 +140,37 @@ def _unwanted(
     )
 
 
-def _deactivation(source: Image, copy: Image) -> SetActive | None:
+def _deactivation(
+    source: Image, copy: Image, proven_id: ImageId | None
+) -> SetActive | None:
     """Return the deactivation of a copy; None: it may stay active."""
     if source.status is not ImageStatus.DEACTIVATED or copy.status is not ImageStatus.ACTIVE:
         return None
-    return SetActive(copy=copy, active=False, and_also=_narrowed(source, copy))
+    return SetActive(copy=copy, active=False, and_also=_narrowed(source, copy, proven_id))
 
 
-def _narrowed(source: Image, copy: Image) -> UpdateMetadata | None:
+def _narrowed(
+    source: Image, copy: Image, proven_id: ImageId | None
+) -> UpdateMetadata | None:
+    """Return the part of a change that takes access away; None: nothing does.
+
+    If the id of a source was free again, and somebody else took it, the copy still holds the
+    former source's bytes. So a new owner gets only bytes that are proven to be the source's.
+    """
     change = metadata_changes.change(source, copy)
-    return None if change is None else narrowing.narrowed(change)
+    found = None if change is None else narrowing.narrowed(change)
+    if found is None or not narrowing.has_new_owner(found):
+        return found
+    return found if _has_bytes_of(source, copy, proven_id) else narrowing.hidden(copy)
+
+
+def _has_bytes_of(source: Image, copy: Image, proven_id: ImageId | None) -> bool:
+    """Tell whether a copy has no other bytes than its source, as far as that can be shown."""
+    if copy.status not in images.WITH_DATA:
+        return True
+    if source.multihash is None:
+        return source.status in images.WITH_DATA and source.size == copy.size
+    return source.multihash == copy.multihash or copy.image_id == proven_id
 
 
 def _wanted(case: Situation, source: Image, copy: Image, found: Identity) -> Action:
@@ -178,18 +203,28 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
     if isinstance(proof, ReadBack) and source.multihash is None:
         # Only this attempt knows the hash of a source that has none.
         return proof
-    if (step := _deactivation(source, copy)) is not None:
+    if (step := _deactivation(source, copy, case.proven_id)) is not None:
         return step
     is_held = _is_held(case, source, copy)
     if isinstance(proof, Conflict) and not is_held:
         # Nobody gets access to bytes that may be wrong.
-        return _narrowed(source, copy) or proof
-    if (change := metadata_changes.change(source, copy)) is not None:
+        return _narrowed(source, copy, case.proven_id) or proof
+    if (change := _change(source, copy, proof)) is not None:
         return change
     if is_held:
         return _held(source, copy)
     # Last, because it may take hours, or fail. Access that was taken back must not wait for it.
     return _activation(source, copy) or proof or _IN_SYNC
+
+
+def _change(
+    source: Image, copy: Image, proof: DeleteCopy | ReadBack | Conflict | None
+) -> UpdateMetadata | None:
+    """Return how a copy differs from its source; a new owner waits until its bytes are proven."""
+    change = metadata_changes.change(source, copy)
+    if change is None or proof is None or not narrowing.has_new_owner(change):
+        return change
+    return narrowing.hidden(copy)
 
 
 def _activation(source: Image, copy: Image) -> SetActive | None:

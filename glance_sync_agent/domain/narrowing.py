@@ -61,6 +61,11 @@ def narrowed(change: C) -> C | None:
     return kept if kept.attributes or kept.members else None
 
 
+def has_new_owner(change: UpdateMetadata) -> bool:
+    """Tell whether a change gives a copy to another project."""
+    return _OWNER in change.attributes
+
+
 def hidden(copy: Image) -> UpdateMetadata | None:
     """Return what hides a copy from everybody but its owner; None: nothing needs to.
 

@@ -60,13 +60,14 @@ def _decide(case: Situation) -> Action:
     if case.unwanted is None and (step := readiness.before_data(source)) is not None:
         # A source that names itself never gets here.
         return (
-            copy_plans.narrowing_step(source, ours, case.identity)  # pragma: no mutate
+            copy_plans.narrowing_step(  # pragma: no mutate
+                source, ours, case.identity, case.proven_id
+            )
             or step
         )
     if (why := readiness.obstacle(source)) is not None:
-        return copy_plans.narrowing_step(source, ours, case.identity) or Settled(
-            code=Code.NOT_COPYABLE, text=why
-        )
+        narrower = copy_plans.narrowing_step(source, ours, case.identity, case.proven_id)
+        return narrower or Settled(code=Code.NOT_COPYABLE, text=why)
     if ours is None or case.identity is None:
         return _without_copy(case, source)
     return copy_plans.plan(case, source, ours, case.identity)
@@ -77,7 +78,8 @@ def _cancelled(case: Situation, by: str, action: Action) -> Action:
     if case.source is None or isinstance(action, Settled):
         return action
     ours = case.copy if case.identity is not None and case.identity.is_ours else None
-    return copy_plans.narrowing_step(case.source, ours, case.identity) or conflicts.cancelled(by)
+    narrower = copy_plans.narrowing_step(case.source, ours, case.identity, case.proven_id)
+    return narrower or conflicts.cancelled(by)
 
 
 def _without_the_gone(situation: Situation) -> Situation:

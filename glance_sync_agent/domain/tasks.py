@@ -67,6 +67,7 @@ class Task:
     damage: verification.Damage | None = None
     #: The copy whose bytes were read back and are right, because its Glance hashes otherwise.
     proven_id: images.ImageId | None = None
+    proven_hash: str | None = None  # of the source then
     #: Of the copy's record, by its Glance; None: only its id was chosen. Aware UTC.
     copy_created_at: datetime.datetime | None = None
     on_probation: bool = False  # see :class:`identity.KnownCopy`
@@ -89,6 +90,10 @@ class Task:
     asked_at: datetime.datetime | None = None
     done_at: datetime.datetime | None = None  # when there was nothing left to do; aware UTC
     claimed_at: datetime.datetime | None = None  # when the last attempt began; aware UTC
+
+    def proven_for(self, multihash: images.Multihash | None) -> images.ImageId | None:
+        """Return the copy that was read back and has the bytes with this hash; None: none has."""
+        return self.proven_id if multihash and self.proven_hash == str(multihash) else None
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:

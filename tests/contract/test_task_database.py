@@ -91,7 +91,7 @@ def test_an_upgrade_makes_the_schema_and_a_second_one_changes_nothing(url):
     store = task_store.SqlTaskStore(url)
     assert (store.is_current(), store.revision()) == (False, None)
     store.upgrade()
-    assert (store.is_current(), store.revision()) == (True, "0020")
+    assert (store.is_current(), store.revision()) == (True, "0021")
     ask(store)
     store.upgrade()
     assert store.get(KEY) is not None
@@ -483,7 +483,7 @@ def test_a_transaction_that_lost_a_race_is_run_again_from_its_start(store, path)
     with sqlite3.connect(path) as connection:
         versions = {version for (version,) in connection.execute("SELECT * FROM alembic_version")}
     connection.close()
-    assert versions == {"0020", "3"}
+    assert versions == {"0021", "3"}
 
 
 def test_a_forked_process_has_connections_of_its_own(url):

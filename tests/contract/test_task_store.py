@@ -29,6 +29,8 @@ REQUEST = ports.Request(now=NOW, not_before=NOW, request_id="request-1")
 IMAGE = images.ImageId("10000000-0000-4000-8000-000000000001")
 OTHER = images.ImageId("20000000-0000-4000-8000-000000000002")
 COPY = images.ImageId("30000000-0000-4000-8000-000000000003")
+SHA512 = images.Multihash(algo="sha512", value="ab" * 64)
+OTHER_HASH = images.Multihash(algo="sha512", value="cd" * 64)
 KNOWN = identity.KnownCopy(copy_id=COPY, created_at=NOW)
 
 
@@ -128,15 +130,17 @@ def test_a_copy_that_was_read_back_is_known_after_every_outcome(store):
     ask(store)
     lease = claim(store)
     store.note_copy(lease, KNOWN, "golden")
-    store.note_proven(lease, COPY)
+    store.note_proven(lease, COPY, SHA512)
     store.finish(lease, tasks.RetryAt(when=NOW, code=Code.ATTEMPT_FAILED, reason="not yet"), NOW)
     assert store.get(lease.task.key).proven_id == COPY
     lease = claim(store)
-    assert lease.task.proven_id == COPY
+    assert lease.task.proven_for(SHA512) == COPY
+    assert lease.task.proven_for(OTHER_HASH) is None
+    assert lease.task.proven_for(None) is None
     store.finish(lease, tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
     assert store.get(lease.task.key).proven_id == COPY
     with pytest.raises(errors.LeaseLost):
-        store.note_proven(lease, COPY)
+        store.note_proven(lease, COPY, SHA512)
 
 
 def test_a_row_knows_where_the_bytes_of_its_copy_were_read(store):
@@ -1516,20 +1520,20 @@ def test_an_operator_requests_a_task_whatever_its_source(store):
 def test_the_proof_of_a_copy_is_forgotten_with_the_copy(store):
     ask(store)
     lease = claim(store)
-    store.note_proven(lease, COPY)
+    store.note_proven(lease, COPY, SHA512)
     store.note_copy(lease, KNOWN, "golden")
-    assert task(store).proven_id == COPY
+    assert task(store).proven_for(SHA512) == COPY
     store.note_copy(lease, None, "golden")
-    assert task(store).proven_id is None
-    store.note_proven(lease, COPY)
+    assert (task(store).proven_id, task(store).proven_hash) == (None, None)
+    store.note_proven(lease, COPY, SHA512)
     store.note_copy(lease, identity.KnownCopy(copy_id=OTHER, created_at=NOW), "golden")
-    assert task(store).proven_id is None
-    store.note_proven(lease, COPY)
+    assert (task(store).proven_id, task(store).proven_hash) == (None, None)
+    store.note_proven(lease, COPY, SHA512)
     store.release(lease, NOW)
     store.adopt(KEY, KNOWN, **ADOPTED)
-    assert task(store).proven_id is None
-    store.note_proven(claim(store), COPY)
-    assert task(store).proven_id == COPY
+    assert (task(store).proven_id, task(store).proven_hash) == (None, None)
+    store.note_proven(claim(store), COPY, SHA512)
+    assert task(store).proven_for(SHA512) == COPY
 
 
 def test_a_deletion_that_was_not_executed_is_not_forgotten(store):

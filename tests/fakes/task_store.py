@@ -275,6 +275,7 @@ class MemoryTaskStore:
                 has_data=False,
                 damage=None,
                 proven_id=proven_id,
+                proven_hash=row.task.proven_hash if is_proven else None,
             )
             self._put(dataclasses.replace(row, task=task))
 
@@ -289,10 +290,14 @@ class MemoryTaskStore:
             task = dataclasses.replace(row.task, copied_from=copied_from)
             self._put(dataclasses.replace(row, task=task))
 
-    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+    def note_proven(
+        self, lease: tasks.Lease, copy_id: images.ImageId, multihash: images.Multihash
+    ) -> None:
         with self._open():
             row = self._held(lease)
-            task = dataclasses.replace(row.task, proven_id=copy_id)
+            task = dataclasses.replace(
+                row.task, proven_id=copy_id, proven_hash=str(multihash)
+            )
             self._put(dataclasses.replace(row, task=task))
 
     def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
@@ -564,6 +569,7 @@ class MemoryTaskStore:
             has_data=copy is not None,
             damage=None,
             proven_id=None,
+            proven_hash=None,
             held_id=None,
         )
         self._put(dataclasses.replace(row, task=task))

@@ -30,6 +30,7 @@ NO_COPY: dict[str, Any] = {
     "copy_created_at": None,
     "on_probation": False,
     "proven_id": None,
+    "proven_hash": None,
     "held_id": None,
     "has_data": 0,
     **SOUND,

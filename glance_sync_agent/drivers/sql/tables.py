@@ -57,6 +57,7 @@ TASKS = sa.Table(
     sa.Column("damage", sa.String(texts.DAMAGE_CHARACTERS)),  # what was read instead of its data
     sa.Column("verified_at", UtcDateTime),  # when the copy was read back
     sa.Column("proven_id", sa.String(36)),  # a copy that was read back because no hash proves it
+    sa.Column("proven_hash", sa.String(255)),  # what its bytes were compared with
     sa.Column("copy_created_at", UtcDateTime),  # by its Glance; None: copy_id is only chosen
     sa.Column("on_probation", sa.Boolean),  # None: false
     sa.Column("missing_since", UtcDateTime),  # since when scans do not find the source

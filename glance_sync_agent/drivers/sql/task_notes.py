@@ -29,7 +29,8 @@ class SqlTaskNotes:
         self, lease: tasks.Lease, copy: identity.KnownCopy | None, image_name: str | None
     ) -> None:
         copy_id = None if copy is None else copy.copy_id
-        is_proven = TASKS.c.proven_id == copy_id
+        # MariaDB assigns from left to right, so the second case sees what the first one wrote.
+        is_proven = sa.and_(TASKS.c.proven_id == copy_id, TASKS.c.proven_id.is_not(None))
         rows.update_held(
             self._database,
             lease,
@@ -41,6 +42,7 @@ class SqlTaskNotes:
             has_data=0,
             # The proof stays true as long as it is about the same copy.
             proven_id=sa.case((is_proven, TASKS.c.proven_id), else_=sa.null()),
+            proven_hash=sa.case((is_proven, TASKS.c.proven_hash), else_=sa.null()),
             **rows.SOUND,
         )
 
@@ -50,8 +52,12 @@ class SqlTaskNotes:
     def note_copied(self, lease: tasks.Lease, copied_from: images.RegionId) -> None:
         rows.update_held(self._database, lease, copied_from=copied_from)
 
-    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
-        rows.update_held(self._database, lease, proven_id=copy_id)
+    def note_proven(
+        self, lease: tasks.Lease, copy_id: images.ImageId, multihash: images.Multihash
+    ) -> None:
+        rows.update_held(
+            self._database, lease, proven_id=copy_id, proven_hash=str(multihash)
+        )
 
     def note_vanished(self, lease: tasks.Lease, vanished: backoff.Vanishings) -> None:
         rows.update_held(
@@ -136,6 +142,7 @@ class SqlTaskNotes:
                 copied_from=None,
                 has_data=1,  # most adopted copies have their data
                 proven_id=None,
+                proven_hash=None,
                 held_id=None,
                 **rows.SOUND,
             )

@@ -97,7 +97,7 @@ class Attempt:
             evidence = identity.Evidence(
                 key=key,
                 source=source and wanted(source, copy),
-                proven_id=self._notes.proven_id,
+                proven_id=self._proven_id(source),
                 regions=regions,
             )
             context = self._context(evidence, wanted, is_first=step == 0)
@@ -140,6 +140,11 @@ class Attempt:
             just_read=self._just_read,
         )
 
+    def _proven_id(self, source: images.Image | None) -> images.ImageId | None:
+        """Return the copy that was read back and has the bytes that the source has now."""
+        multihash = None if source is None else source.multihash or self._sent
+        return self._notes.proven_for(multihash)
+
     def _situation(
         self, context: Context, placement: strategy.Placement
     ) -> situations.Situation:
@@ -155,7 +160,7 @@ class Attempt:
             # An event alone deletes nothing: a scan counts first how many copies would go.
             deletes_unwanted=task.may_delete and settings.delete_out_of_strategy,
             damage=task.damage,
-            proven_id=self._notes.proven_id,
+            proven_id=self._proven_id(context.evidence.source),
             deactivated_id=self._notes.deactivated_id,
             held_id=self._notes.held_id,
             busy_seconds=self._parts.busy_copies.seconds(task.key, copy),

@@ -88,7 +88,9 @@ class CopyChanges:
                 return
             if copy.status is images.ImageStatus.ACTIVE:
                 context.notes.write_active(copy_id)
-            step = copy_plans.narrowing_step(context.wanted(source, copy), copy, found)
+            proven_id = context.notes.proven_for(source.multihash)
+            wanted = context.wanted(source, copy)
+            step = copy_plans.narrowing_step(wanted, copy, found, proven_id)
             if step is None:
                 return
             self.make(context, step)

@@ -27,8 +27,8 @@ class CopyNotes:
         self.has_lost = False
         #: The region where this attempt read the bytes of the copy; None: it transferred none.
         self.copied_from: images.RegionId | None = None
-        #: The copy that was read back and has the source's bytes.
-        self.proven_id = None if self.known is None else lease.task.proven_id
+        #: The copy that was read back, and the hash that it was compared with.
+        self._proof = (lease.task.proven_id, lease.task.proven_hash) if self.known else None
         #: The copy that the agent deactivated, or is about to.
         self.deactivated_id = lease.task.deactivated_id
         #: The copy that somebody else deactivated.
@@ -59,7 +59,7 @@ class CopyNotes:
         """Remember that the copy of the row does not exist any more. A chosen id stays."""
         if self.chosen_id is None:
             self.known, self.has_lost = None, True
-            self.proven_id = None
+            self._proof = None
 
     def write_none(self) -> None:
         """Write that there is no copy.
@@ -69,13 +69,18 @@ class CopyNotes:
         self.known = self.copied_from = None
         self._write()
 
-    def write_proven(self, copy_id: images.ImageId) -> None:
+    def proven_for(self, multihash: images.Multihash | None) -> images.ImageId | None:
+        """Return the copy that was read back and has the bytes with this hash; None: none has."""
+        is_proven = self._proof is not None and self._proof[1] == str(multihash)
+        return self._proof[0] if self._proof and is_proven else None
+
+    def write_proven(self, copy_id: images.ImageId, multihash: images.Multihash) -> None:
         """Write down that a copy was read back and has the source's bytes.
 
         :raises LeaseLost: somebody else works on the task.
         """
-        self._store.note_proven(self.lease, copy_id)
-        self.proven_id = copy_id
+        self._store.note_proven(self.lease, copy_id, multihash)
+        self._proof = copy_id, str(multihash)
 
     def write_deactivation(self, copy_id: images.ImageId) -> None:
         """Write down that the agent deactivates a copy, before it does.

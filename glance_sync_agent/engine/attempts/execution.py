@@ -152,7 +152,7 @@ class Executor:
         if found != expected:
             misread = situations.Misread(copy_id=copy.image_id, expected=expected, found=found)
             return Done(copy=copy, misread=misread)
-        context.notes.write_proven(copy.image_id)
+        context.notes.write_proven(copy.image_id, expected)
         context.log.add(history.Kind.PROVEN, copy_id=copy.image_id, size=copy.size)
         now = context.service.get(copy.image_id)
         if now is None:

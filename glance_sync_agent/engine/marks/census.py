@@ -108,7 +108,7 @@ class Census:
                 key=key,
                 source=source and wanted(source, image),
                 known=None if row is None else row.known_copy,
-                proven_id=None if row is None else row.proven_id,
+                proven_id=_proven_id(row, source),
                 regions=catalogue,
             )
             yield self._marked_image(image, evidence, catalogue)
@@ -160,6 +160,10 @@ class Census:
             for row in self._store.find(ids)
             if row.key.region == region
         }
+
+
+def _proven_id(row: tasks.Task | None, source: images.Image | None) -> images.ImageId | None:
+    return None if row is None or source is None else row.proven_for(source.multihash)
 
 
 def _kind(

@@ -39,9 +39,12 @@ class TaskNotes(Protocol):
         :raises LeaseLost: another agent holds the lease.
         """
 
-    def note_proven(self, lease: tasks.Lease, copy_id: images.ImageId) -> None:
+    def note_proven(
+        self, lease: tasks.Lease, copy_id: images.ImageId, multihash: images.Multihash
+    ) -> None:
         """Note that a copy was read back and has the bytes of its source.
 
+        :param multihash: of these bytes, as the source had it.
         :raises LeaseLost: another agent holds the lease.
         """
 

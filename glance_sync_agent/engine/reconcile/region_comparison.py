@@ -196,7 +196,7 @@ class RegionComparison:
             identity=found,
             unwanted=unwanted,
             deletes_unwanted=unwanted is not None and self._deletes(pair, region),
-            proven_id=None if row is None else row.proven_id,
+            proven_id=None if row is None else row.proven_for(pair.source.multihash),
             deactivated_id=None if row is None else row.deactivated_id,
             held_id=None if row is None else row.held_id,
         )
@@ -232,7 +232,7 @@ def _evidence(pair: Pair, wanted: images.Image, row: tasks.Task | None) -> ident
         key=images.key_of(pair.source),
         source=wanted,
         known=None if row is None else row.known_copy,
-        proven_id=None if row is None else row.proven_id,
+        proven_id=None if row is None else row.proven_for(pair.source.multihash),
         regions=pair.catalogue,
     )
 

@@ -924,8 +924,8 @@ def test_the_database_is_made_and_then_left_as_it_is(manage_run, tmp_path):
     first = manage_run("db", "upgrade")
     second = manage_run("db", "upgrade")
 
-    assert first == (0, "Upgraded the database from nothing to revision 0020\n", "")
-    assert second == (0, "The database is at revision 0020 already\n", "")
+    assert first == (0, "Upgraded the database from nothing to revision 0021\n", "")
+    assert second == (0, "The database is at revision 0021 already\n", "")
     assert (tmp_path / "state" / "sync.sqlite").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "state").stat().st_mode & 0o007 == 0
 
@@ -972,7 +972,7 @@ def test_a_check_prints_a_line_for_each_link_and_a_remedy_below(manage_run, stor
 
     assert status == 1
     lines = out.splitlines()
-    assert "OK    database             revision 0020, can be written" in lines
+    assert "OK    database             revision 0021, can be written" in lines
     bus = next(index for index, line in enumerate(lines) if line.startswith("FAIL  message bus"))
     assert lines[bus + 1].startswith("      -> set transport_url")
     assert lines[-1] == "2 of 14 links fail"

@@ -765,6 +765,71 @@ def test_a_copy_of_a_deleted_source_is_hidden_before_it_goes(made):
     assert decide(None, made, may_delete=True) == gone
 
 
+def _hashes_otherwise(**more):
+    return copy(multihash=SHA256, **more)
+
+
+def _read(image):
+    return actions.ReadBack(
+        copy=image,
+        expected=builders.multihash(),
+        reason="region RegionTwo hashes with sha256, and the source with sha512",
+    )
+
+
+def _hide(image):
+    return change_of(image, attributes={"visibility": "private"})
+
+
+def _betas(image):
+    return change_of(image, attributes={"owner": "beta"})
+
+
+BETAS = source(owner="beta")
+#: Somebody took the id of a source that is gone, and has not uploaded data yet.
+TAKEN = source(owner="beta", status=Status.QUEUED, multihash=None, size=None)
+NO_HASH_OF_BETA = source(owner="beta", multihash=None)
+QUEUED_SOURCE = actions.Settled(code=Code.NOT_COPYABLE, text="source is queued")
+
+
+@pytest.mark.parametrize(
+    ("source", "copy", "flags", "action"),
+    [
+        case("the same bytes", _betas(copy()), BETAS, copy()),
+        case("unproven", _read(_hashes_otherwise()), BETAS, _hashes_otherwise()),
+        case("unproven and public", _hide(_hashes_otherwise(visibility="public")),
+             BETAS, _hashes_otherwise(visibility="public")),
+        case("read back", _betas(_hashes_otherwise()),
+             BETAS, _hashes_otherwise(), proven_id=builders.IMAGE_ID),
+        case("another copy read back", _read(_hashes_otherwise()),
+             BETAS, _hashes_otherwise(), proven_id="another"),
+        case("unproven and unwanted", actions.Settled(
+            code=Code.OUT_OF_STRATEGY,
+            text=f"{UNWANTED}; the copy stays, and only what narrows access to its "
+            "source follows: it is private"),
+             BETAS, _hashes_otherwise(visibility="private"), wanted=False),
+        case("read back and unwanted", _betas(_hashes_otherwise()),
+             BETAS, _hashes_otherwise(), wanted=False, proven_id=builders.IMAGE_ID),
+        case("no hash and the same size", _betas(copy()), NO_HASH_OF_BETA, copy(), wanted=False),
+        case("no hash and another size", _hide(copy(size=3, visibility="public")),
+             NO_HASH_OF_BETA, copy(size=3, visibility="public")),
+        case("the id was taken", QUEUED_SOURCE, TAKEN, copy()),
+        case("the id was taken of a public copy", _hide(copy(visibility="public")),
+             TAKEN, copy(visibility="public")),
+        case("the id was taken of a copy of the same size", QUEUED_SOURCE,
+             TAKEN, copy(size=None)),
+        case("without data", _betas(queued()), TAKEN, queued()),
+        case("unproven and deactivated",
+             actions.SetActive(copy=_hashes_otherwise(visibility="public"), active=False,
+                               and_also=_hide(_hashes_otherwise(visibility="public"))),
+             source(owner="beta", status=Status.DEACTIVATED),
+             _hashes_otherwise(visibility="public")),
+    ],
+)
+def test_a_new_owner_gets_only_bytes_that_are_the_source_s(source, copy, flags, action):
+    assert decide(source, copy, **flags) == action
+
+
 @pytest.mark.parametrize(
     "made",
     [

@@ -773,3 +773,28 @@ def test_another_owner_of_copies_makes_no_second_copy(world, copied):
     world.settle()
     assert world.two.ids() == {copied.image_id}
     assert world.two.image(copied.image_id).metadata.owner == world.catalogue.project
+
+
+def take_id(world, image, **fields):
+    """Have somebody make an image with the id of one that a restored Glance does not know."""
+    service = world.source
+    for kept in (service._records, service._members, service._data):
+        kept.pop(image.image_id, None)
+    service._used.discard(image.image_id)
+    service.make(image_id=image.image_id, owner="mallory", **fields)
+
+
+@pytest.mark.parametrize("visibility", ["private", "shared", "public"])
+def test_who_takes_the_id_of_a_source_gets_no_bytes_of_it(world, visibility):
+    image = world.source.publish(b"secret", owner="alpha", visibility=visibility)
+    world.source.publish(b"another", owner="alpha")
+    world.changed(image.image_id)
+    world.settle()
+    take_id(world, image, visibility="public")
+    world.changed(image.image_id)
+    world.settle()
+    world.reconciliation.run()
+    world.settle()
+    copy = world.two.image(image.image_id)
+    assert (copy.metadata.owner, world.two.data(image.image_id)) == ("alpha", b"secret")
+    assert copy.metadata.visibility == ("private" if visibility == "public" else visibility)

@@ -8,9 +8,11 @@ import pytest
 
 from glance_sync_agent import errors
 from glance_sync_agent.domain import metadata_policy
+from glance_sync_agent.domain import tasks
+from glance_sync_agent.domain.codes import Code
 from tests.fakes import world as worlds
 
-TWO = worlds.CASCADED[0]
+TWO, THREE = worlds.CASCADED
 DATA = b"golden image" * 10
 #: Into so many blocks the data is cut; the first one is 0.
 BLOCKS = 30
@@ -247,3 +249,24 @@ def test_who_deactivates_a_copy_after_a_deactivation_of_ours_failed_holds_it(wor
     world.settle()
     assert copy_of(world, image).status == "deactivated"
     assert world.task(image).code == "held"
+
+
+def test_a_proof_says_nothing_of_other_bytes_that_the_source_has_later():
+    """Somebody replaces the location of an image whose data is in another region."""
+    world = worlds.World()
+    world.source.shows_locations = True
+    world.three.hash_algo = "sha256"
+    first, second = (world.two.publish(data, owner="alpha") for data in (b"old", b"new"))
+    image = world.refer(first, owner="alpha")
+    world.changed(image.image_id)
+    world.settle()
+    proven = world.store.get(tasks.TaskKey(image_id=image.image_id, region=THREE))
+    assert (proven.proven_id, world.three.data(image.image_id)) == (image.image_id, b"old")
+    world.source.change(image.image_id, locations=[])
+    place = {"image_from": "snapshot", "image_id": second.image_id}
+    world.source.locate(image.image_id, world.two.image_url(second.image_id), place)
+    world.changed(image.image_id)
+    world.settle()
+    task = world.store.get(tasks.TaskKey(image_id=image.image_id, region=THREE))
+    assert task.code is Code.IN_SYNC
+    assert world.three.data(task.copy_id) == b"new"
