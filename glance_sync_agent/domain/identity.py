@@ -97,15 +97,20 @@ def former_source(
     mark = image.mark
     if mark is None or mark.copy_id != image.image_id or mark.copy_region in regions:
         return None
-    # A region never holds copies of its own images.
+    # As in is_named().
     return mark.source if mark.source.region != image.region else None
 
 
 def is_named(
     mark: images.Mark | None, image_id: images.ImageId, region: images.RegionId
 ) -> bool:
-    """Tell whether a mark names this very image."""
-    return mark is not None and (mark.copy_id, mark.copy_region) == (image_id, region)
+    """Tell whether a mark names this very image.
+
+    A region never holds copies of its own images, so such a mark is somebody else's.
+    """
+    if mark is None or mark.source.region == region:
+        return False
+    return (mark.copy_id, mark.copy_region) == (image_id, region)
 
 
 def whose(image: Image, evidence: Evidence) -> Identity:
@@ -118,7 +123,8 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     has no mark                                                foreign
     has a mark with its own id and this source, and a region
     that is not in the catalogue: perhaps its old name         doubtful
-    has a mark that names another image                        inherited
+    has a mark that names another image, or a source in its
+    own region                                                 inherited
     names itself and another source                            doubtful
     is known by the task's row, by id and creation time        ours
     has the id that the row knows, but was made later          doubtful
@@ -139,8 +145,7 @@ def whose(image: Image, evidence: Evidence) -> Identity:
     if not names_itself(image):
         if _may_be_renamed(image, evidence):
             return _answer(Whose.DOUBTFUL, _rename_hint(image.mark.copy_region, image.region))
-        marked = f"image {image.mark.copy_id} of region {image.mark.copy_region}"
-        return _answer(Whose.INHERITED, f"it inherited the mark of {marked}")
+        return _answer(Whose.INHERITED, _inheritance(image.mark, image.region))
     if image.mark.source != evidence.key:
         return _answer(Whose.DOUBTFUL, f"its mark names another source, {image.mark.source}")
     known = evidence.known
@@ -161,6 +166,12 @@ def _may_be_renamed(image: Image, evidence: Evidence) -> bool:
     """Tell whether an image may be the copy from before its region was renamed."""
     regions = evidence.regions
     return regions is not None and former_source(image, regions) == evidence.key
+
+
+def _inheritance(mark: images.Mark, region: images.RegionId) -> str:
+    if mark.source.region == region:
+        return f"its mark names a source in its own region, image {mark.source.image_id}"
+    return f"it inherited the mark of image {mark.copy_id} of region {mark.copy_region}"
 
 
 def _rename_hint(old: str, region: images.RegionId) -> str:

@@ -116,11 +116,12 @@ def home(source: Image) -> Image:
 
 
 def _status(source: Image, holder: Image | None) -> ImageStatus:
-    if source.status not in images.WITH_DATA:
+    # What is deactivated must not be used, wherever its data is, or was.
+    if source.status not in images.WITH_DATA or source.status is ImageStatus.DEACTIVATED:
         return source.status
     if holder is None or holder.status in _GONE:
         return ImageStatus.KILLED
-    return source.status if holder.status is ImageStatus.ACTIVE else holder.status
+    return holder.status
 
 
 def _fault(

@@ -295,9 +295,14 @@ TABLE = [
         )
         for existing in (None, copy(), queued(), stranger())
     ],
-    case("data elsewhere deleted, deactivated here",
-         uncopyable("snapshot was deleted in region RegionTwo"),
+    case("data elsewhere deleted, deactivated here", actions.SetActive(copy=copy(), active=False),
          elsewhere(status=Status.DEACTIVATED), copy()),
+    case("data elsewhere deleted, deactivated here and there",
+         uncopyable("snapshot was deleted in region RegionTwo"),
+         elsewhere(status=Status.DEACTIVATED), copy(status=Status.DEACTIVATED)),
+    case("data elsewhere queued, deactivated here",
+         actions.SetActive(copy=copy(), active=False),
+         elsewhere(builders.snapshot(status=Status.QUEUED), status=Status.DEACTIVATED), copy()),
     case("data elsewhere, deactivated there", actions.SetActive(copy=copy(), active=False),
          elsewhere(builders.snapshot(status=Status.DEACTIVATED)), copy()),
     case("data elsewhere, record deleted",
@@ -1200,7 +1205,11 @@ def test_whatever_is_unwanted_loses_who_may_not_see_its_source(
         return
     theirs, ours = source_image.metadata.visibility, copy_image.metadata.visibility
     assert not narrowing.is_narrower(theirs, ours)
-    assert source_image.metadata.owner == copy_image.metadata.owner
+    if source_image.metadata.owner != copy_image.metadata.owner:
+        # Its bytes may be those of a former source, which had another owner.
+        assert source_image.multihash is None or source_image.multihash != copy_image.multihash
+        assert narrowing.hidden(copy_image) is None
+        return
     assert theirs != ours or copy_image.members.keys() <= source_image.members.keys()
     assert (source_image.status, copy_image.status) != (Status.DEACTIVATED, Status.ACTIVE)
 

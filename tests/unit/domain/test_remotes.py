@@ -59,8 +59,8 @@ STATUSES = [
     *[(Status.ACTIVE, there, Status.KILLED) for there in (*GONE, None)],
     (Status.DEACTIVATED, Status.ACTIVE, Status.DEACTIVATED),
     (Status.DEACTIVATED, Status.DEACTIVATED, Status.DEACTIVATED),
-    (Status.DEACTIVATED, Status.QUEUED, Status.QUEUED),
-    (Status.DEACTIVATED, None, Status.KILLED),
+    (Status.DEACTIVATED, Status.QUEUED, Status.DEACTIVATED),
+    (Status.DEACTIVATED, None, Status.DEACTIVATED),
     *[
         (here, there, here)
         for here in (*UNFINISHED, *GONE, Status.KILLED)
