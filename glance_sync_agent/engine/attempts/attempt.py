@@ -93,7 +93,8 @@ class Attempt:
         )
         for step in range(_MAX_STEPS):
             self._keep_lease()
-            source, copy = self._reader.read(), self._last.copy
+            seen, copy = self._reader.read(), self._last.copy
+            source = seen.image
             evidence = identity.Evidence(
                 key=key,
                 source=source and wanted(source, copy),
@@ -104,7 +105,7 @@ class Attempt:
             if copy is None and not self._notes.has_lost and _is_deactivated(source):
                 copy = copies.find(self._service, evidence)
                 self._last = dataclasses.replace(self._last, copy=copy)
-            placement, undecided = placements.of(self._parts.targets, source, region)
+            placement, undecided = placements.of(self._parts.targets, seen, region)
             situation = self._situation(context, placement)
             action = plans.decide(situation)
             LOG.debug("%s: %s", self._task.key, type(action).__name__)

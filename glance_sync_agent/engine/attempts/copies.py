@@ -72,7 +72,7 @@ def first_copy(
     the source is gone or never had data.
     """
     known, task = notes.known, notes.lease.task
-    if known is None and _has_no_copy(task, sources.read(task)):
+    if known is None and _has_no_copy(task, sources.read(task).image):
         return None
     copy = service.get(known.copy_id if known else task.key.image_id)
     if copy is None and known is not None:

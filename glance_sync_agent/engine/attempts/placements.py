@@ -7,6 +7,7 @@ from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import narrowing
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.engine.attempts.sources import Source
 from glance_sync_agent.engine.placement.targets import Targets
 
 _UNASKED = strategy.Placement(wanted=True, step=strategy.DecidedBy.STRATEGY, why="")
@@ -21,16 +22,19 @@ _NO_REGION = strategy.Placement(
 
 
 def of(
-    targets: Targets, source: images.Image | None, region: images.RegionId
-) -> tuple[strategy.Placement, errors.Undecided | None]:
+    targets: Targets, seen: Source, region: images.RegionId
+) -> tuple[strategy.Placement, errors.SyncError | None]:
     """Return whether the copy should be there.
 
     The strategy is not asked about a missing source, or about a source that is a copy. Both
     count as wanted here: the plan decides about them by other facts.
 
-    If Keystone cannot tell, the copy counts as unwanted, so that it still follows its source in
-    what takes access away. The error is returned, too.
+    If Keystone cannot tell, or the source's data is in a region that failed, the copy counts as
+    unwanted. So it still follows its source in what takes access away. The error is returned, too.
     """
+    source = seen.image
+    if seen.failure is not None:
+        return _UNDECIDED, seen.failure
     if source is None or identity.names_itself(source):
         return _UNASKED, None
     try:

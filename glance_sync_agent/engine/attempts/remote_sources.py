@@ -14,8 +14,9 @@ from glance_sync_agent.engine import ports
 class Joined:
     """Several sources, joined with their data."""
 
-    #: Without the sources whose data is in a region that failed.
+    #: Without the sources whose data is in a region that failed, or that got no request.
     sources: Mapping[images.ImageId, images.Image]
+    unjoined: Sequence[images.Image]  # these, as their records show them
     failures: Mapping[images.RegionId, errors.SyncError]
 
 
@@ -47,10 +48,11 @@ class RemoteSources:
     ) -> Joined:
         """Join at most 100 sources, with one request to each region that has data.
 
-        :param without: regions that get no request; sources with data there are left out.
+        :param without: regions that get no request.
         :raises ServiceUnavailable: Keystone does not answer.
         """
         known: dict[images.ImageId, images.Image] = {}
+        unjoined: list[images.Image] = []
         by_region: dict[images.RegionId, list[tuple[images.Image, images.RemoteData]]] = {}
         for source in sources:
             known[source.image_id] = source
@@ -60,7 +62,7 @@ class RemoteSources:
             if region is None:
                 known[source.image_id] = remotes.with_remote_data(source, None, None)
             elif region in without:
-                del known[source.image_id]
+                unjoined.append(known.pop(source.image_id))
             else:
                 by_region.setdefault(region, []).append((source, source.remote))
         failures: dict[images.RegionId, errors.SyncError] = {}
@@ -69,9 +71,8 @@ class RemoteSources:
                 known |= self._joined_in(region, pairs)
             except errors.SyncError as exc:
                 failures[region] = exc
-                for source, _remote in pairs:
-                    del known[source.image_id]
-        return Joined(sources=known, failures=failures)
+                unjoined += [known.pop(source.image_id) for source, _remote in pairs]
+        return Joined(sources=known, unjoined=unjoined, failures=failures)
 
     def _joined_in(
         self,

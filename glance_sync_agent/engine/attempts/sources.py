@@ -6,6 +6,7 @@ from concurrent import futures
 import dataclasses
 import threading
 
+from glance_sync_agent import errors
 from glance_sync_agent.domain import images
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
@@ -16,11 +17,20 @@ _ENTRIES = 512
 _Key = tuple[images.RegionId, images.ImageId, str]  # the image, and the request for it
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A source as it was read."""
+
+    image: images.Image | None  # None: there is none
+    #: Why it is not joined with its data in another region. Then it shows lost access only.
+    failure: errors.SyncError | None = None
+
+
 @dataclasses.dataclass(slots=True)
 class _View:
     read_at: float  # monotonic seconds, before the request was sent
     is_proven: bool = False  # Glance showed all images after this was read
-    image: futures.Future[images.Image | None] = dataclasses.field(default_factory=futures.Future)
+    source: "futures.Future[Source]" = dataclasses.field(default_factory=futures.Future)
 
 
 class SourceViews:
@@ -52,8 +62,8 @@ class SourceViews:
         """Return the region of a task's source."""
         return task.source_region or self._cascading
 
-    def read(self, task: tasks.Task) -> images.Image | None:
-        """Return the source of a task as it really is, with its members; None: there is none.
+    def read(self, task: tasks.Task) -> Source:
+        """Return the source of a task as it really is, with its members.
 
         The first thread reads, and the others wait for its result. They share its failure, too:
         if each waited for a Glance that hangs, the wait would outlast their leases.
@@ -64,7 +74,7 @@ class SourceViews:
         view, is_new = self._view(key)
         if is_new:
             self._fill(key, view)
-        return view.image.result()
+        return view.source.result()
 
     def require_rights(self, task: tasks.Task) -> None:
         """Prove that a source which is not found is not just hidden from the agent.
@@ -76,14 +86,14 @@ class SourceViews:
         """
         with self._lock:
             view = self._views.get(self._key(task))
-        was_read = view is not None and view.image.done()  # a proof during a read proves nothing
+        was_read = view is not None and view.source.done()  # a proof during a read proves nothing
         if view is not None and view.is_proven:
             return
         self._regions.image_service(self.region(task)).require_all_rights()
         if view is not None and was_read:
             view.is_proven = True
 
-    def read_anew(self, task: tasks.Task) -> images.Image | None:
+    def read_anew(self, task: tasks.Task) -> Source:
         """Read the source of a task now; later reads return this or a newer state.
 
         :raises ServiceUnavailable: as in :meth:`read`.
@@ -92,7 +102,7 @@ class SourceViews:
         with self._lock:
             view = self._put(key, self._clock.monotonic())
         self._fill(key, view)
-        return view.image.result()
+        return view.source.result()
 
     def _key(self, task: tasks.Task) -> _Key:
         return self.region(task), task.key.image_id, task.request_id
@@ -126,15 +136,26 @@ class SourceViews:
     def _fill(self, key: _Key, view: _View) -> None:
         region, image_id, _request_id = key
         try:
-            image = self._regions.image_service(region).get(image_id)
-            image = image and self._remote_sources.join(image)
+            found = self._joined(self._regions.image_service(region).get(image_id))
         except BaseException as exc:
-            with self._lock:  # the next reader tries again
-                if self._views.get(key) is view:
-                    del self._views[key]
-            view.image.set_exception(exc)
+            self._forget(key, view)
+            view.source.set_exception(exc)
             raise
-        view.image.set_result(image)
+        if found.failure is not None:
+            self._forget(key, view)
+        view.source.set_result(found)
+
+    def _joined(self, image: images.Image | None) -> Source:
+        try:
+            return Source(image=image and self._remote_sources.join(image))
+        except errors.SyncError as exc:
+            return Source(image=image, failure=exc)
+
+    def _forget(self, key: _Key, view: _View) -> None:
+        """Let the next reader try again."""
+        with self._lock:
+            if self._views.get(key) is view:
+                del self._views[key]
 
 
 class SourceReader:
@@ -149,7 +170,7 @@ class SourceReader:
         self._task = task
         self.is_fresh = False
 
-    def read(self) -> images.Image | None:
+    def read(self) -> Source:
         """Return the source, as it may have been some seconds ago."""
         return self._views.read(self._task)
 
@@ -158,7 +179,7 @@ class SourceReader:
 
         :raises ServiceUnavailable: its Glance does not answer.
         """
-        return self._views.read_anew(self._task)
+        return self._views.read_anew(self._task).image
 
     def renew(self) -> None:
         """Read the source now.

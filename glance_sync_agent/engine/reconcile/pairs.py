@@ -23,7 +23,8 @@ class Pair:
 
     source: images.Image
     source_region: images.RegionId | None  # as tasks note it; None: the cascading one
-    placements: strategy.Placements | None  # None: Keystone does not say where it belongs
+    #: None: Keystone does not say where it belongs, or its data is in a region that failed.
+    placements: strategy.Placements | None
     rows: Mapping[images.RegionId, tasks.Task]
     #: Regions with a copy of another region's image that has the same id.
     taken: Set[images.RegionId]
@@ -50,10 +51,10 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """The pairs of some sources, and why others are left out."""
+    """The pairs of some sources, and why some of them have no placements."""
 
     pairs: Sequence[Pair]
-    #: Regions that failed. Sources whose data is there are left out.
+    #: Regions that failed.
     failures: Mapping[images.RegionId, errors.SyncError]
     #: Owners of whom Keystone does not say where their images belong.
     undecided: Mapping[str | None, errors.Undecided]
@@ -85,7 +86,7 @@ class Pairs:
     ) -> Page:
         """Return the pairs of at most 100 sources of a region.
 
-        :param without: regions that get no request for data; left out as well.
+        :param without: regions that get no request for data.
         :param undecided: owners about whom Keystone is not asked again.
         :raises SyncError: the database or Keystone does not answer.
         """
@@ -108,6 +109,11 @@ class Pairs:
                         raise
                     refused[one.metadata.owner] = exc
             pairs.append(pair)
+        # Access that these sources lost is compared whatever became of their data.
+        pairs += [
+            self._pair(one, rows.get(one.image_id, []), own_ids, catalogue)
+            for one in joined.unjoined
+        ]
         return Page(pairs=pairs, failures=joined.failures, undecided=refused)
 
     def _placements(self, source: images.Image) -> strategy.Placements:

@@ -10,6 +10,7 @@ from glance_sync_agent.domain import images
 from glance_sync_agent.domain import metadata_policy
 from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import strategy
+from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain import verification
 from tests.fakes import glance
 from tests.fakes import world as worlds
@@ -684,3 +685,71 @@ def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_lat
     world.reconciliation.run()
     world.settle()
     assert "beta" not in world.two.image(source.image_id).members
+
+
+@pytest.fixture
+def elsewhere(world):
+    """Return a public image with a copy in RegionThree. Its data is in RegionTwo, which is down."""
+    world.source.shows_locations = True
+    there = world.two.publish(b"golden image", owner="alpha")
+    image = world.refer(there, owner="alpha", visibility="public")
+    world.changed(image.image_id)
+    world.settle()
+    assert world.three.image(image.image_id).metadata.visibility == "public"
+
+    def down(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer", region=TWO)
+
+    world.two.before = down
+    return image
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_what_is_taken_back_follows_although_the_region_of_the_data_is_down(
+    world, elsewhere, is_announced
+):
+    world.source.change(elsewhere.image_id, visibility="private")
+    world.source.set_active(elsewhere.image_id, active=False)
+    if is_announced:
+        world.changed(elsewhere.image_id)
+    else:
+        assert world.reconciliation.run().failed_regions == {TWO}
+    world.run()
+    copy = world.three.image(elsewhere.image_id)
+    assert (copy.metadata.visibility, copy.status) == ("private", Status.DEACTIVATED)
+
+
+def test_what_is_given_waits_for_the_region_of_the_data(world, elsewhere):
+    world.source.change(elsewhere.image_id, visibility="private")
+    world.changed(elsewhere.image_id)
+    world.run()
+    world.source.change(elsewhere.image_id, visibility="public", name="new")
+    world.changed(elsewhere.image_id)
+    world.run()
+    copy = world.three.image(elsewhere.image_id)
+    assert (copy.metadata.visibility, copy.metadata.name) == ("private", elsewhere.metadata.name)
+    assert world.store.get(tasks.TaskKey(image_id=elsewhere.image_id, region=THREE)).code == (
+        "attempt_failed"
+    )
+    world.two.before = lambda _name, _image_id: None
+    world.clock.advance(600.0)
+    world.run()
+    assert world.three.image(elsewhere.image_id).metadata.visibility == "public"
+
+
+def test_a_member_removed_is_removed_although_the_region_of_the_data_is_down(world, elsewhere):
+    world.two.before = lambda _name, _image_id: None
+    world.source.change(elsewhere.image_id, visibility="shared")
+    world.source.share(elsewhere.image_id, "beta", "accepted")
+    world.changed(elsewhere.image_id)
+    world.settle()
+    assert "beta" in world.three.image(elsewhere.image_id).members
+
+    def down(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer", region=TWO)
+
+    world.two.before = down
+    world.source.share(elsewhere.image_id, "beta", None)
+    world.changed(elsewhere.image_id)
+    world.run()
+    assert not world.three.image(elsewhere.image_id).members

@@ -47,7 +47,8 @@ def views(service, clock):
 
 def test_one_request_reads_once(views, service):
     task = builders.task()
-    assert views.read(task) == views.read(task) == service.image(task.key.image_id)
+    assert views.read(task) == views.read(task)
+    assert views.read(task).image == service.image(task.key.image_id)
     assert service.asked == ["get"]
 
 
@@ -70,8 +71,8 @@ def test_a_view_ages(views, service, clock):
 def test_that_there_is_no_source_is_remembered_too(views, service):
     service.delete_as_user(builders.IMAGE_ID)
     service.asked.clear()
-    assert views.read(builders.task()) is None
-    assert views.read(builders.task()) is None
+    assert views.read(builders.task()).image is None
+    assert views.read(builders.task()).image is None
     assert service.asked == ["get"]
 
 
@@ -135,7 +136,7 @@ def test_an_error_is_not_remembered(views, service):
     with pytest.raises(errors.ServiceUnavailable):
         views.read(builders.task())
     service.before = lambda _name, _id: None
-    assert views.read(builders.task()) is not None
+    assert views.read(builders.task()).image is not None
 
 
 def test_who_waited_for_a_look_that_failed_does_not_look_himself(views, service):
@@ -172,13 +173,13 @@ def test_a_look_that_fails_late_takes_no_younger_one_along(views, service, clock
         asked.append(name)
         if len(asked) == 1:
             clock.advance(5.1)
-            assert views.read(builders.task()) is not None
+            assert views.read(builders.task()).image is not None
             raise errors.ServiceUnavailable("no answer")
 
     service.before = be_slow
     with pytest.raises(errors.ServiceUnavailable):
         views.read(builders.task())
-    assert views.read(builders.task()) is not None
+    assert views.read(builders.task()).image is not None
     assert asked == ["get", "get"]
 
 
@@ -211,8 +212,8 @@ def test_a_look_anew_asks_and_is_what_others_see_from_then_on(views, service):
     before = views.read(task)
     service.change(task.key.image_id, name="new")
     assert views.read(task) == before
-    assert views.read_anew(task).metadata.name == "new"
-    assert views.read(task).metadata.name == "new"
+    assert views.read_anew(task).image.metadata.name == "new"
+    assert views.read(task).image.metadata.name == "new"
     assert service.asked == ["get", "get"]
 
 
@@ -233,10 +234,10 @@ def test_a_look_anew_that_fails_leaves_nothing_behind(views, service):
 
 def test_a_look_of_an_attempt_is_fresh_when_it_was_renewed(views, service):
     look = sources.SourceReader(views, builders.task())
-    assert look.read() == service.image(builders.IMAGE_ID)
+    assert look.read().image == service.image(builders.IMAGE_ID)
     assert not look.is_fresh
     service.change(builders.IMAGE_ID, name="new")
     look.renew()
-    seen = look.read()
+    seen = look.read().image
     assert seen is not None
     assert (look.is_fresh, seen.metadata.name) == (True, "new")
