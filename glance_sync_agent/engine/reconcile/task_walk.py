@@ -137,9 +137,8 @@ class SourceLookup:
             if origin in self.untrusted:
                 return (), present
             # A listing proves only presence; a 404 for the very image proves absence.
-            records = [service.get_record(one) for one in sorted(image_ids - present.keys())]
-            present |= {one.image_id: one for one in records if one is not None}
-            gone = sorted(image_ids - present.keys())
+            unlisted, gone = _records(service, sorted(image_ids - present.keys()))
+            present |= unlisted
             if not gone or _has_own_images(service):
                 return gone, present
             failure = (
@@ -152,6 +151,31 @@ class SourceLookup:
             failure = str(exc)
         LOG.warning("No image counts as deleted in region %s: %s", origin, failure)
         return (), {}
+
+
+def _records(
+    service: ports.ImageService, image_ids: Sequence[images.ImageId]
+) -> tuple[Mapping[images.ImageId, images.Image], Sequence[images.ImageId]]:
+    """Return the images that exist, and the ids of those that do not.
+
+    An image whose record Glance refuses, or fails to show, is neither. It keeps no other image
+    waiting.
+    """
+    present: dict[images.ImageId, images.Image] = {}
+    gone: list[images.ImageId] = []
+    for image_id in image_ids:
+        try:
+            record = service.get_record(image_id)
+        except (errors.Refused, errors.TransientError) as exc:
+            if isinstance(exc, errors.TransientError) and exc.fault is not errors.Fault.ANSWER:
+                raise
+            LOG.warning("Nothing shows whether image %s still exists: %s", image_id, exc)
+            continue
+        if record is None:
+            gone.append(image_id)
+        else:
+            present[image_id] = record
+    return present, gone
 
 
 def _has_own_images(service: ports.ImageService) -> bool:

@@ -689,7 +689,7 @@ def test_a_member_removed_while_a_region_was_out_of_the_catalogue_is_removed_lat
 
 @pytest.fixture
 def elsewhere(world):
-    """Return a public image with a copy in RegionThree. Its data is in RegionTwo, which is down."""
+    """Return a public image that is copied to RegionThree. RegionTwo has its data, and is down."""
     world.source.shows_locations = True
     there = world.two.publish(b"golden image", owner="alpha")
     image = world.refer(there, owner="alpha", visibility="public")

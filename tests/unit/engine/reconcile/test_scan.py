@@ -17,6 +17,7 @@ from tests.fakes import glance as fake_glance
 from tests.fakes import world as worlds
 from tests.unit import builders
 
+ONE = worlds.CASCADING
 TWO, THREE = worlds.CASCADED
 FOUR = images.RegionId("RegionFour")
 
@@ -648,3 +649,48 @@ def test_without_being_asked_a_deletion_that_fails_keeps_its_own_time(world, cop
     assert world.reconciliation.run(scope).requested == 0
     assert world.task(image) == before
     assert world.reconciliation.run().requested == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.ServiceUnavailable("HTTP 500", region=ONE, fault=errors.Fault.ANSWER),
+        errors.Refused("HTTP 403"),
+    ],
+)
+def test_a_record_that_cannot_be_read_keeps_no_other_image_waiting(world, failure, caplog):
+    bad, gone, _stays = made = [world.source.publish(b"1") for _ in range(3)]
+    for image in made:
+        world.changed(image.image_id)
+    world.settle()
+
+    def fail(name, image_id):
+        if name == "get_record" and image_id == bad.image_id:
+            raise failure
+
+    world.source.before = fail
+    for image in (bad, gone):
+        world.source.delete_as_user(image.image_id)
+    report = world.reconciliation.run()
+    world.settle()
+    assert report.deleted_sources == 1
+    assert gone.image_id not in world.two.ids()
+    assert bad.image_id in world.two.ids()
+    assert f"Nothing shows whether image {bad.image_id} still exists: HTTP" in caplog.text
+
+
+def test_a_region_that_breaks_off_while_records_are_read_proves_nothing(world):
+    gone, _stays = made = [world.source.publish(b"1") for _ in range(2)]
+    for image in made:
+        world.changed(image.image_id)
+    world.settle()
+
+    def fail(name, _image_id):
+        if name == "get_record":
+            raise errors.ServiceUnavailable("no answer", fault=errors.Fault.REQUEST)
+
+    world.source.before = fail
+    world.source.delete_as_user(gone.image_id)
+    with pytest.raises(errors.ServiceUnavailable, match="no answer"):
+        world.reconciliation.run()
+    assert gone.image_id in world.two.ids()
