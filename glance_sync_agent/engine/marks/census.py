@@ -7,6 +7,7 @@ import enum
 
 from glance_sync_agent.domain import identity
 from glance_sync_agent.domain import images
+from glance_sync_agent.domain import snapshots
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.placement.wanted_copies import WantedCopies
@@ -124,10 +125,16 @@ class Census:
         else:
             kind = _kind(image, found, evidence)
             is_unknown = kind in _OF_ANY_AGENT and evidence.known is None
-            if is_unknown and region not in self._origins:
+            if is_unknown and not self._copies_from(region, evidence.source):
                 kind = MarkKind.UNADOPTED
-                reason = f"no task knows it, and this agent copies no images of region {region}"
+                reason = f"no task knows it, and this agent copies nothing like it from {region}"
         return MarkedImage(image=image, kind=kind, reason=reason, is_known=found.is_known)
+
+    def _copies_from(self, region: str, source: images.Image | None) -> bool:
+        """Tell whether this agent copies such sources; another agent may copy all of a region."""
+        if region == self._catalogue.cascading or source is None:
+            return region in self._origins
+        return region in self._origins and snapshots.is_typed(source)
 
     def _sources(
         self, keys: set[images.SourceKey], catalogue: Set[images.RegionId]

@@ -14,6 +14,7 @@ DATA = b"golden image"
 TWO, THREE = worlds.CASCADED
 
 ALICE = Asked(by="alice")
+SNAPSHOT = {"image_type": "snapshot"}
 
 
 @pytest.fixture
@@ -161,14 +162,21 @@ def test_the_daily_count_adopts_a_copy_that_no_task_knows_wanted_or_not(world, c
     assert world.task(copied).reason == "in sync"
 
 
-def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that():
+@pytest.mark.parametrize(
+    ("properties", "adopted_for"), [(SNAPSHOT, [THREE]), ({}, [])]
+)
+def test_a_copy_of_a_snapshot_of_another_region_is_adopted_for_that(properties, adopted_for):
+    """Other images of that region are sources of another agent only."""
     world = worlds.World(snapshot_origins=[THREE])
-    there = world.three.publish(DATA, owner="alpha")
+    there = world.three.publish(DATA, owner="alpha", properties=properties)
     marks = mark_properties.of_copy(there, builders.IMAGE_ID, TWO)
-    world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
+    world.two.publish(
+        DATA, image_id=builders.IMAGE_ID, owner="alpha", properties={**properties, **marks}
+    )
     world.count_marked()
     world.settle()
-    assert [row.source_region for row in world.store.find([there.image_id])] == [THREE]
+    found = [row.source_region for row in world.store.find([there.image_id])]
+    assert found[:1] == adopted_for
 
 
 def test_a_copy_that_an_agent_with_the_opposite_direction_made_is_left_to_that_agent(
@@ -200,9 +208,11 @@ def test_a_copy_of_an_opposite_agent_whose_source_is_gone_is_no_orphan(world):
 
 def test_a_copy_of_a_region_that_is_copied_no_more_is_one_as_long_as_its_row_knows_it():
     world = worlds.World(snapshot_origins=[THREE])
-    there = world.three.publish(DATA, owner="alpha")
+    there = world.three.publish(DATA, owner="alpha", properties=SNAPSHOT)
     marks = mark_properties.of_copy(there, builders.IMAGE_ID, TWO)
-    world.two.publish(DATA, image_id=builders.IMAGE_ID, owner="alpha", properties=marks)
+    world.two.publish(
+        DATA, image_id=builders.IMAGE_ID, owner="alpha", properties={**SNAPSHOT, **marks}
+    )
     world.count_marked()
     later = worlds.World(worlds.Outside(regions=world.regions, store=world.store))
     assert kinds(later) == {builders.IMAGE_ID: "copy"}
