@@ -74,7 +74,7 @@ class Attempt:
         self._lease = notes.lease
         self._task = notes.lease.task
         self._service = outside.regions.image_service(self._task.key.region)
-        self._reader = SourceReader(parts.sources, self._task)
+        self._reader = SourceReader(parts.sources, self._task, self._clock)
         self._renewed = self._clock.monotonic()
         self._last = execution.Done(copy=None)  # what the last step showed
         self._sent: images.Multihash | None = None
@@ -199,7 +199,7 @@ class Attempt:
 
         :raises DigestMismatch: the copy had wrong bytes, and was deleted.
         """
-        self._reader.is_fresh = False
+        self._reader.use()
         result = self._parts.executor.execute(context, action)
         if isinstance(result, execution.Postponed):
             when = result.until or self._task.not_before  # keeps its position in the queue

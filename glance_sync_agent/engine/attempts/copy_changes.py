@@ -34,11 +34,15 @@ class CopyChanges:
     ) -> images.Image | None:
         """Change the record of a copy, and return it as it is then; None: it is gone.
 
+        It stays as it is if the change gives access and the look at the source is old by now.
+
         :raises LeaseLost: somebody else works on the task; nobody got access.
         """
         service, notes, copy_id = context.service, context.notes, action.copy.image_id
         if action.copy is not context.just_read and context.read_again(action.copy) is None:
             return None
+        if narrowing.widens(action) and context.reader.is_old:
+            return action.copy  # the next step looks at the source anew
         if narrowing.widens(action):
             notes.remember(action.copy, on_probation=context.whose(action.copy).on_probation)
             notes.write_news()

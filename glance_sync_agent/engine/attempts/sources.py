@@ -13,6 +13,7 @@ from glance_sync_agent.engine import ports
 from glance_sync_agent.engine.attempts.remote_sources import RemoteSources
 
 _ENTRIES = 512
+_FRESH_SECONDS = 5.0  # since the answer; a step that widens access takes less unless it hangs
 
 _Key = tuple[images.RegionId, images.ImageId, str]  # the image, and the request for it
 
@@ -165,10 +166,30 @@ class SourceReader:
     access to the source would otherwise see the copy while the view is old.
     """
 
-    def __init__(self, views: SourceViews, task: tasks.Task) -> None:
+    def __init__(self, views: SourceViews, task: tasks.Task, clock: ports.Clock) -> None:
         self._views = views
         self._task = task
-        self.is_fresh = False
+        self._clock = clock
+        self._renewed_at: float | None = None
+        self._is_used = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether the next step may widen access."""
+        return not self._is_used and not self.is_old
+
+    @property
+    def is_old(self) -> bool:
+        """Tell whether the renewal is so long ago that a step under way must not widen access.
+
+        Keystone, or the Glance of the copy, may have taken its time since.
+        """
+        now = self._clock.monotonic()
+        return self._renewed_at is None or now - self._renewed_at > _FRESH_SECONDS
+
+    def use(self) -> None:
+        """Take note that a step is executed, which may take long."""
+        self._is_used = True
 
     def read(self) -> Source:
         """Return the source, as it may have been some seconds ago."""
@@ -187,4 +208,5 @@ class SourceReader:
         :raises ServiceUnavailable: its Glance does not answer.
         """
         self._views.read_anew(self._task)
-        self.is_fresh = True
+        self._renewed_at = self._clock.monotonic()
+        self._is_used = False

@@ -753,3 +753,51 @@ def test_a_member_removed_is_removed_although_the_region_of_the_data_is_down(wor
     world.changed(elsewhere.image_id)
     world.run()
     assert not world.three.image(elsewhere.image_id).members
+
+
+def test_access_is_not_given_on_an_old_look_at_the_source(world):
+    """The Glance of the copy takes its time right before the copy would be public."""
+    image = published(world, visibility="private")
+    world.source.change(image.image_id, visibility="public")
+    world.changed(image.image_id)
+    shown = []
+    update = world.two.update
+
+    def take_time(name, _image_id):
+        if name == "get_record":
+            world.source.change(image.image_id, visibility="private")
+            world.clock.advance(20.0)
+
+    def note(change):
+        shown.append(change.attributes["visibility"])
+        return update(change)
+
+    world.two.before, world.two.update = take_time, note
+    world.settle()
+    assert "public" not in shown
+    assert seen(world, image)[TWO] == "private"
+
+
+def test_access_is_not_given_on_a_look_that_is_old_because_keystone_took_its_time(world):
+    world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
+    world.cache_seconds = 0.0
+    world.identity.associated = {"alpha": frozenset({TWO})}
+    image = world.source.publish(b"golden image", visibility="public", owner="alpha")
+    world.changed(image.image_id)
+    ask, shown = world.identity.association, []
+
+    def take_time(project):
+        copy = world.two.image(image.image_id) if image.image_id in world.two.ids() else None
+        if copy is not None and copy.status is Status.ACTIVE:
+            world.source.change(image.image_id, visibility="private")
+            world.clock.advance(25.0)
+        return ask(project)
+
+    def watch_copies(name, _image_id):
+        if name == "update":
+            shown.append(world.two.image(image.image_id).metadata.visibility)
+
+    world.identity.association, world.two.before = take_time, watch_copies
+    world.settle()
+    assert world.two.image(image.image_id).metadata.visibility == "private"
+    assert "public" not in shown

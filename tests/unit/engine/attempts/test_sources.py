@@ -232,12 +232,24 @@ def test_a_look_anew_that_fails_leaves_nothing_behind(views, service):
     assert service.asked == ["get", "get"]
 
 
-def test_a_look_of_an_attempt_is_fresh_when_it_was_renewed(views, service):
-    look = sources.SourceReader(views, builders.task())
+def test_a_look_of_an_attempt_is_fresh_when_it_was_renewed(views, service, clock):
+    look = sources.SourceReader(views, builders.task(), clock)
     assert look.read().image == service.image(builders.IMAGE_ID)
-    assert not look.is_fresh
+    assert (look.is_fresh, look.is_old) == (False, True)
     service.change(builders.IMAGE_ID, name="new")
     look.renew()
     seen = look.read().image
     assert seen is not None
     assert (look.is_fresh, seen.metadata.name) == (True, "new")
+
+
+def test_a_look_of_an_attempt_is_good_for_one_step_and_not_for_long(views, clock):
+    look = sources.SourceReader(views, builders.task(), clock)
+    look.renew()
+    look.use()
+    assert (look.is_fresh, look.is_old) == (False, False)
+    look.renew()
+    clock.advance(5.0)
+    assert look.is_fresh
+    clock.advance(0.1)
+    assert (look.is_fresh, look.is_old) == (False, True)
