@@ -68,6 +68,9 @@ class Task:
     #: The copy whose bytes were read back and are right, because its Glance hashes otherwise.
     proven_id: images.ImageId | None = None
     proven_hash: str | None = None  # of the source then
+    #: A scan has counted the copy among those that go because they are out of strategy. It proves
+    #: nothing of a source that is gone.
+    may_delete_unwanted: bool = False
     #: Of the copy's record, by its Glance; None: only its id was chosen. Aware UTC.
     copy_created_at: datetime.datetime | None = None
     on_probation: bool = False  # see :class:`identity.KnownCopy`

@@ -151,11 +151,16 @@ class TaskRequests:
         image_ids: Iterable[images.ImageId],
         *,
         may_delete: bool = False,
+        may_delete_unwanted: bool = False,
         source_region: images.RegionId | None = None,
         projects: Mapping[images.ImageId, str] | None = None,
     ) -> int:
         """Request images in one region, in one commit; return the number of tasks."""
-        request = self._request(may_delete=may_delete, source_region=source_region)
+        request = self._request(
+            may_delete=may_delete,
+            may_delete_unwanted=may_delete_unwanted,
+            source_region=source_region,
+        )
         count = self._store.request_in(region, image_ids, request, projects=projects)
         self._wake()
         return count
@@ -174,6 +179,7 @@ class TaskRequests:
         quiet_seconds: float = 0.0,
         *,
         may_delete: bool,
+        may_delete_unwanted: bool = False,
         source_region: images.RegionId | None = None,
         by_person: bool = False,
     ) -> ports.Request:
@@ -184,6 +190,7 @@ class TaskRequests:
             now=now,
             not_before=now + datetime.timedelta(seconds=quiet_seconds),
             may_delete=may_delete,
+            may_delete_unwanted=may_delete_unwanted,
             source_region=source_region,
             by_person=by_person,
         )

@@ -220,8 +220,10 @@ def test_an_upgrade_finds_out_which_copies_are_held(path):
 def test_what_an_older_agent_wrote_is_read_and_counted(path):
     """It may run beside a newer one, and writes none of the newer columns."""
     store = of_revision(path, "0018", [{"image_id": "old", "code": "requested"}])
+    store.upgrade()
     (task,) = store.list()
     assert (task.asked_at, task.done_at, task.cancelled_by) == (None, None, None)
+    assert (task.proven_hash, task.may_delete_unwanted) == (None, False)
     counts = store.count(NOW + datetime.timedelta(seconds=1))[REGION]
     assert (counts.oldest_asked_at, counts.late) == (NOW, 1)
     store.close()

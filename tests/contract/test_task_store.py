@@ -338,6 +338,22 @@ def test_may_delete_is_remembered_until_success(store):
     assert not task(store).may_delete
 
 
+def test_the_permission_for_unwanted_copies_is_one_of_its_own(store):
+    ask(store, may_delete_unwanted=True)
+    ask(store)
+    assert (task(store).may_delete, task(store).may_delete_unwanted) == (False, True)
+    kept = tasks.Succeeded(code=Code.IN_SYNC, reason="in sync", keeps_deletion=True)
+    store.finish(claim(store), kept, NOW)
+    assert task(store).may_delete_unwanted
+    ask(store, may_delete=True)
+    assert (task(store).may_delete, task(store).may_delete_unwanted) == (True, True)
+    store.finish(claim(store), tasks.Succeeded(code=Code.IN_SYNC, reason="in sync"), NOW)
+    assert (task(store).may_delete, task(store).may_delete_unwanted) == (False, False)
+    ask(store)
+    ask(store, may_delete_unwanted=True)
+    assert task(store).may_delete_unwanted
+
+
 def test_may_delete_reaches_a_task_that_is_processing_and_outlives_its_outcome(store):
     ask(store)
     lease = claim(store)

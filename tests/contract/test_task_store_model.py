@@ -101,12 +101,14 @@ class TaskStores(stateful.RuleBasedStateMachine):
         now=times,
         not_before=times,
         may_delete=st.booleans(),
+        may_delete_unwanted=st.booleans(),
         elsewhere=st.booleans(),
         project=st.none() | projects,
     )
-    def request(self, image_id, to, now, not_before, may_delete, **arguments):
+    def request(self, image_id, to, now, not_before, may_delete, may_delete_unwanted, **arguments):
         request = ports.Request(
-            request_id=str(to), now=now, not_before=not_before, may_delete=may_delete
+            request_id=str(to), now=now, not_before=not_before, may_delete=may_delete,
+            may_delete_unwanted=may_delete_unwanted,
         )
         self._both(lambda store: store.request(image_id, to, request, **arguments))
 
@@ -116,6 +118,7 @@ class TaskStores(stateful.RuleBasedStateMachine):
         now=times,
         not_before=times,
         may_delete=st.booleans(),
+        may_delete_unwanted=st.booleans(),
         source_region=st.none() | regions,
         by_person=st.booleans(),
         projects=st.dictionaries(image_ids, projects, max_size=2),

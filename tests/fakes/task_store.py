@@ -80,7 +80,8 @@ class MemoryTaskStore:
                 keys = wanted | {key for key in self._rows if key.image_id == image_id}
             if of_source_only:
                 others = self._of_others(keys, source_region)
-                may_take_over = source_region is None and not request.may_delete
+                deletes = request.may_delete or request.may_delete_unwanted
+                may_take_over = source_region is None and not deletes
                 taken_over = self._without_copy(others & wanted) if may_take_over else set()
                 for key in taken_over:
                     self._take_over(key)
@@ -92,6 +93,9 @@ class MemoryTaskStore:
                     generation=row.task.generation + 1,
                     request_id=request.request_id,
                     may_delete=row.task.may_delete or request.may_delete,
+                    may_delete_unwanted=(
+                        row.task.may_delete_unwanted or request.may_delete_unwanted
+                    ),
                     attempts=0,
                     not_before=request.not_before,
                     updated_at=now,
@@ -355,6 +359,9 @@ class MemoryTaskStore:
                         ),
                         attempts=0,
                         may_delete=task.may_delete and outcome.keeps_deletion,
+                        may_delete_unwanted=(
+                            task.may_delete_unwanted and outcome.keeps_deletion
+                        ),
                         damage=None if outcome.code is Code.IN_SYNC else task.damage,
                         failing_since=None,
                     )
@@ -550,7 +557,8 @@ class MemoryTaskStore:
     def _move(self, key: tasks.TaskKey, source_region: images.RegionId | None) -> None:
         row = self._rows[key]
         task = dataclasses.replace(
-            row.task, source_region=source_region, missing_since=None, may_delete=False
+            row.task, source_region=source_region, missing_since=None, may_delete=False,
+            may_delete_unwanted=False,
         )
         self._put(dataclasses.replace(row, task=task))
 

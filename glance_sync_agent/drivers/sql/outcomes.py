@@ -59,8 +59,9 @@ def _state(
     since = {"failing_since": sa.func.coalesce(failing, sa.literal(now, failing.type))}
     match outcome:
         case tasks.Succeeded():
-            may_delete = TASKS.c.may_delete if outcome.keeps_deletion else False
-            done = {"status": rows.SUCCESS, "attempts": 0, "may_delete": may_delete}
+            done = {"status": rows.SUCCESS, "attempts": 0}
+            if not outcome.keeps_deletion:
+                done |= {"may_delete": False, "may_delete_unwanted": False}
             done["done_at"] = now
             if outcome.code in codes.IN_STEP:
                 done["cancelled_by"] = None

@@ -58,6 +58,7 @@ TASKS = sa.Table(
     sa.Column("verified_at", UtcDateTime),  # when the copy was read back
     sa.Column("proven_id", sa.String(36)),  # a copy that was read back because no hash proves it
     sa.Column("proven_hash", sa.String(255)),  # what its bytes were compared with
+    sa.Column("may_delete_unwanted", sa.Boolean),  # None: false
     sa.Column("copy_created_at", UtcDateTime),  # by its Glance; None: copy_id is only chosen
     sa.Column("on_probation", sa.Boolean),  # None: false
     sa.Column("missing_since", UtcDateTime),  # since when scans do not find the source
@@ -243,6 +244,7 @@ def task(row: sa.Row[Any]) -> tasks.Task:
     found["code"] = Code(found["code"])
     found["on_probation"] = bool(found["on_probation"])
     found["has_data"] = bool(found["has_data"])
+    found["may_delete_unwanted"] = bool(found["may_delete_unwanted"])
     return tasks.Task(
         key=key,
         damage=damaged_id and verification.Damage(copy_id=damaged_id, found=damage),

@@ -106,7 +106,8 @@ class RequestedTasks:
         A task with a copy, or that may be making one, must stay with the source of that copy.
         """
         is_free = copy_id is None and status != rows.PROCESSING
-        return is_free and self.request.source_region is None and not self.request.may_delete
+        deletes = self.request.may_delete or self.request.may_delete_unwanted
+        return is_free and self.request.source_region is None and not deletes
 
     def _project(self, image_id: str) -> str:
         return texts.project_text(self.projects.get(images.ImageId(image_id), ""))
@@ -140,6 +141,7 @@ class RequestedTasks:
             "attempts": 0,
             "generation": 1,
             "may_delete": self.request.may_delete,
+            "may_delete_unwanted": self.request.may_delete_unwanted,
             "not_before": self.request.not_before,
             **rows.REQUESTED,
             "source_region": self.request.source_region,
@@ -175,8 +177,13 @@ class RequestedTasks:
             *self._failures(),
             (TASKS.c.asked_at, self._asked_at()),
             *([(TASKS.c.cancelled_by, None)] if self.request.by_person else []),
+            *self._may_delete_unwanted(),
             (TASKS.c.status, status),
         )
+
+    def _may_delete_unwanted(self) -> Iterator[tuple[sa.Column[Any], Any]]:
+        if self.request.may_delete_unwanted:
+            yield TASKS.c.may_delete_unwanted, True
 
     def _asked_at(self) -> sa.ColumnElement[Any]:
         """Return since when the copy is not as requested."""
@@ -230,4 +237,9 @@ def _taken_over(image_id: str, region: str) -> sa.Update:
 
 def _of_source(source_region: images.RegionId | None) -> dict[str, Any]:
     # What the row says about the former source is wrong for the new one.
-    return {"source_region": source_region, "missing_since": None, "may_delete": False}
+    return {
+        "source_region": source_region,
+        "missing_since": None,
+        "may_delete": False,
+        "may_delete_unwanted": False,
+    }

@@ -159,7 +159,7 @@ class Attempt:
             cancelled_by=task.cancelled_by,
             may_delete=task.may_delete,
             # An event alone deletes nothing: a scan counts first how many copies would go.
-            deletes_unwanted=task.may_delete and settings.delete_out_of_strategy,
+            deletes_unwanted=task.may_delete_unwanted and settings.delete_out_of_strategy,
             damage=task.damage,
             proven_id=self._proven_id(context.evidence.source),
             deactivated_id=self._notes.deactivated_id,

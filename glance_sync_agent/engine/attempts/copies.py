@@ -91,7 +91,8 @@ def _has_no_copy(task: tasks.Task, source: images.Image | None) -> bool:
     if task.cancelled_by is not None:
         return False  # it makes no record, and a copy may have to lose access
     # Most likely there is none yet. If there is, making the record is refused.
-    is_first = task.copy_id is None and task.attempts == 0 and not task.may_delete
+    deletes = task.may_delete or task.may_delete_unwanted
+    is_first = task.copy_id is None and task.attempts == 0 and not deletes
     return is_first and source.status is ImageStatus.ACTIVE
 
 

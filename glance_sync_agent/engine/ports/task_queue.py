@@ -18,7 +18,9 @@ class Request:
     request_id: str
     now: datetime.datetime
     not_before: datetime.datetime  # when the first attempt is due
-    may_delete: bool = False  # kept until the next outcome of success
+    may_delete: bool = False  # if the source is gone; kept until the next outcome of success
+    #: If the source is there, and its image does not belong in the region. Kept as long.
+    may_delete_unwanted: bool = False
     source_region: images.RegionId | None = None  # noted in new tasks; None: the cascading one
     by_person: bool = False  # ends the cancellation of its tasks
 

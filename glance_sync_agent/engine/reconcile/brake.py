@@ -87,7 +87,7 @@ class DeletionBrake:
     ) -> None:
         """Decide about the tasks of a source that is not in its region any more."""
         # A deletion that a message or an operator announced is no accident. An announcement for
-        # some regions, as of a copy that is out of strategy, says nothing of the others.
+        # some regions says nothing of the others.
         announced = [row for row in rows if row.may_delete]
         others = [row for row in rows if not row.may_delete]
         requested = self._request_announced(announced, state)

@@ -21,6 +21,7 @@ class Difference:
     step: steps.Step
     source_region: images.RegionId | None = None  # None: the cascading one
     may_delete: bool = False  # the source is gone, or the strategy removes the copy
+    is_source_there: bool = False
     size: int | None = None  # of the source, in bytes; None: unknown
     project: str | None = None  # that owns the source; None: unknown
 
@@ -34,21 +35,24 @@ def requesting(requests: TaskRequests) -> Receiver:
 
     def request(found: Sequence[Difference]) -> int:
         alike: dict[
-            tuple[images.RegionId, bool, images.RegionId | None], list[images.ImageId]
+            tuple[images.RegionId, bool, bool, images.RegionId | None], list[images.ImageId]
         ] = {}
         for one in found:
-            kind = one.region, one.may_delete, one.source_region
+            is_unwanted = one.may_delete and one.is_source_there
+            is_gone = one.may_delete and not one.is_source_there
+            kind = one.region, is_gone, is_unwanted, one.source_region
             alike.setdefault(kind, []).append(one.image_id)
         projects = {one.image_id: one.project for one in found if one.project is not None}
         return sum(
             requests.request_in(
                 region,
                 image_ids,
-                may_delete=may_delete,
+                may_delete=is_gone,
+                may_delete_unwanted=is_unwanted,
                 source_region=source_region,
                 projects=projects,
             )
-            for (region, may_delete, source_region), image_ids in alike.items()
+            for (region, is_gone, is_unwanted, source_region), image_ids in alike.items()
         )
 
     return request
@@ -66,6 +70,7 @@ def of_pair(
         step=step,
         source_region=pair.source_region,
         may_delete=may_delete,
+        is_source_there=True,
         size=source.size,
         project=source.metadata.owner,
     )

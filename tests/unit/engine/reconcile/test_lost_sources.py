@@ -313,7 +313,7 @@ def unwant_in_two(world, count):
     world.policy = strategy.PlacementPolicy(strategy=strategy.Strategy.USER)
     world.identity.associated["alpha"] = frozenset({THREE})
     run_scan(world)
-    assert all(world.task(image).may_delete for image in made)
+    assert all(world.task(image).may_delete_unwanted for image in made)
     return made
 
 
@@ -499,3 +499,23 @@ def test_a_task_that_gets_another_source_during_the_walk_is_not_judged_by_its_fo
     task = world.store.get(key)
     assert task.source_region is None
     assert not task.may_delete
+
+
+def test_a_permission_to_delete_unwanted_copies_deletes_none_whose_sources_are_lost(world):
+    """The rule was wrong, and is right again before the copies could be deleted."""
+    made = unwant_in_two(world, 2)
+
+    def down(_name, _image_id):
+        raise errors.ServiceUnavailable("no answer", region=TWO)
+
+    world.two.before = down
+    world.policy = strategy.PlacementPolicy(snapshot_regions=frozenset({TWO}))
+    run_scan(world)
+    lose(world, *made)
+    report = run_scan(world)
+    assert report.deleted_sources == 0
+    world.two.before = lambda _name, _image_id: None
+    world.settle()
+    run_scan(world)
+    world.settle()
+    assert {image.image_id for image in made} <= world.two.ids()
