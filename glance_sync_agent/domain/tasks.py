@@ -96,7 +96,9 @@ class Task:
 
     def proven_for(self, multihash: images.Multihash | None) -> images.ImageId | None:
         """Return the copy that was read back and has the bytes with this hash; None: none has."""
-        return self.proven_id if multihash and self.proven_hash == str(multihash) else None
+        if self.proven_id is None or self.proven_hash != str(multihash):
+            return None
+        return self.proven_id
 
     @property
     def known_copy(self) -> identity.KnownCopy | None:

@@ -9,6 +9,7 @@ import pytest
 from glance_sync_agent.domain import tasks
 from glance_sync_agent.domain.codes import Code
 from tests.fakes import world as worlds
+from tests.unit import builders
 
 HOUR = datetime.timedelta(hours=1)
 PENDING, PROCESSING, SUCCESS, FAILURE = tasks.TaskStatus
@@ -58,3 +59,21 @@ def test_a_cancelled_task_rests_for_23_hours_longer(task):
 def test_a_new_task_has_not_failed_and_nothing_of_it_has_vanished(task):
     assert (task.failing_since, task.vanished, task.project) == (None, None, "")
     assert not tasks.Failed(code=Code.REFUSED, reason="refused").gave_up
+
+
+@pytest.mark.parametrize(
+    ("proven_id", "proven_hash", "multihash", "found"),
+    [
+        ("copy", str(builders.multihash()), builders.multihash(), "copy"),
+        ("copy", str(builders.multihash()), builders.multihash(algo="sha256"), None),
+        ("copy", str(builders.multihash()), None, None),
+        ("copy", None, builders.multihash(), None),  # of an older agent
+        ("copy", None, None, None),
+        (None, str(builders.multihash()), builders.multihash(), None),
+    ],
+)
+def test_a_proof_counts_for_the_hash_that_it_was_made_for(
+    proven_id, proven_hash, multihash, found
+):
+    task = builders.task(proven_id=proven_id, proven_hash=proven_hash)
+    assert task.proven_for(multihash) == found
