@@ -207,8 +207,8 @@ def _complete(case: Situation, source: Image, copy: Image) -> Action:
         return step
     is_held = _is_held(case, source, copy)
     if isinstance(proof, Conflict) and not is_held:
-        # Nobody gets access to bytes that may be wrong.
-        return _narrowed(source, copy, case.proven_id) or proof
+        # Nobody gets access to bytes that may be wrong. The source has no hash to prove them.
+        return _narrowed(source, copy, proven_id=None) or proof
     if (change := _change(source, copy, proof)) is not None:
         return change
     if is_held:

@@ -824,6 +824,19 @@ QUEUED_SOURCE = actions.Settled(code=Code.NOT_COPYABLE, text="source is queued")
         case("the id was taken of a copy of the same size", QUEUED_SOURCE,
              TAKEN, copy(size=None)),
         case("without data", _betas(queued()), TAKEN, queued()),
+        *[
+            case(f"read back and deactivated, wanted: {wanted}",
+                 actions.SetActive(copy=_hashes_otherwise(), active=False,
+                                   and_also=_betas(_hashes_otherwise())),
+                 source(owner="beta", status=Status.DEACTIVATED), _hashes_otherwise(),
+                 proven_id=builders.IMAGE_ID, wanted=wanted)
+            for wanted in (True, False)
+        ],
+        case("read back and cancelled", _betas(_hashes_otherwise()),
+             BETAS, _hashes_otherwise(), proven_id=builders.IMAGE_ID, cancelled_by="alice"),
+        case("read back, and marked as a copy by its owner", _betas(_hashes_otherwise()),
+             source(owner="beta", mark=ITSELF_A_COPY), _hashes_otherwise(),
+             proven_id=builders.IMAGE_ID),
         case("unproven and deactivated",
              actions.SetActive(copy=_hashes_otherwise(visibility="public"), active=False,
                                and_also=_hide(_hashes_otherwise(visibility="public"))),
